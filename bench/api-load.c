@@ -53,7 +53,8 @@ static json_t *make_plain(unsigned long i) {
         _cleanup_free_ char *name = strformat("pod-%lu", i),
                             *app = strformat("app-%lu", i % DEPLOYMENTS);
 
-        return checked(json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:[{s:s, s:s, s:{s:{s:s, s:s}}}]}}",
+        return checked(json_pack(
+                        "{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:[{s:s, s:s, s:{s:{s:s, s:s}}}]}}",
                         "apiVersion", "v1", "kind", "Pod", "metadata", "name", name, "labels",
                         "app", app, "spec", "containers", "name", "c", "image", "example.org/app",
                         "resources", "requests", "cpu", "100m", "memory", "256Mi"));
@@ -82,8 +83,8 @@ static json_t *make_mixed(unsigned long i) {
                                 term);
         } else if (i % 4 == 3) {
                 term = checked(json_pack("[{s:i, s:s, s:s, s:O}]", "maxSkew", 1, "topologyKey",
-                                "topology.kubernetes.io/zone", "whenUnsatisfiable",
-                                "DoNotSchedule", "labelSelector", selector));
+                                "topology.kubernetes.io/zone", "whenUnsatisfiable", "DoNotSchedule",
+                                "labelSelector", selector));
                 json_set_at(pod, "spec.topologySpreadConstraints", term);
         }
         json_decref(selector);

@@ -34,10 +34,11 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
-	kapid/admission/pod-amounts.c kapid/admission/pod-amounts.h kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
+	kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
 	kapid/strategy/addresspool.c \
+	kapid/admission/addresses.c kapid/admission/addresses.h \
 	kapid/strategy/apiextensions.c \
 	kapid/strategy/apps.c \
 	kapid/strategy/autoscaling.c kapid/strategy/autoscaling-v1.c \
@@ -139,7 +140,6 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/chain.c kapid/admission/chain.h kapid/admission/plugins.h \
 	kapid/admission/default-class.c kapid/admission/default-class.h \
 	kapid/admission/default-ingress-class.c \
-	kapid/admission/addresses.c kapid/admission/addresses.h \
 	kapid/admission/certificate-approval.c \
 	kapid/admission/certificate-request.c kapid/admission/certificate-request.h \
 	kapid/admission/certificate-signing.c \
@@ -165,7 +165,6 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/service-addresses.c \
 	kapid/admission/service-ips.c \
 	kapid/admission/storage-in-use.c \
-	kapid/admission/tolerations.c kapid/admission/tolerations.h \
 	kapid/pipeline/admit.c kapid/pipeline/admit.h
 libkapid_api_a_SOURCES += \
 	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c kapid/auth/account-token.c kapid/auth/account-token.h \

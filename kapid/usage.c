@@ -1,6 +1,6 @@
-/* nodes: name -> report, which owns its pods. pods: "namespace/name" -> the pod of the newest report
- * that has it. Whether a pod is the node's is found out by reading the pod, once: its node never
- * changes, so the next reports of the same uid and containers are believed. */
+/* nodes: name -> report, which owns its pods. pods: "namespace/name" -> the pod of the newest
+ * report that has it. Whether a pod is the node's is found out by reading the pod, once: its node
+ * never changes, so the next reports of the same uid and containers are believed. */
 #include "kapid/usage.h"
 
 #include <inttypes.h>
@@ -127,7 +127,8 @@ static bool has_container(const struct pod_usage *p, const char *name) {
 }
 
 /* Whether the node's previous report had this pod with all these containers. */
-static bool is_known(const struct usages *u, const char *node, const char *path, const json_t *row) {
+static bool is_known(
+                const struct usages *u, const char *node, const char *path, const json_t *row) {
         const struct pod_usage *p = map_get(u->pods, path);
         const json_t *c;
         size_t i;
@@ -167,7 +168,8 @@ static bool is_of_node(struct item *it, const char *node, const json_t *row) {
         return true;
 }
 
-static int fill_pod(struct pod_usage *p, struct node_usage *n, const char *path, const json_t *row) {
+static int fill_pod(
+                struct pod_usage *p, struct node_usage *n, const char *path, const json_t *row) {
         const json_t *list = json_object_get(row, "containers"), *c;
         size_t i;
 
@@ -271,8 +273,8 @@ static json_t *metrics_new(const char *kind, const struct node_usage *n, struct 
                         "creationTimestamp", at, "timestamp", at, "window", window);
         metadata = json_object_get(v, "metadata");
         if (metadata && slash)
-                json_object_set_new(metadata, "namespace",
-                                json_stringn(path, (size_t)(slash - path)));
+                json_object_set_new(
+                                metadata, "namespace", json_stringn(path, (size_t)(slash - path)));
         if (metadata && labels)
                 json_object_set(metadata, "labels", labels);
         return v;
@@ -282,8 +284,7 @@ static bool is_present(const struct node_usage *n, uint64_t mono_us) {
         return n && mono_us <= n->mono_us + (uint64_t)USAGE_AGE_MAX_S * SECOND_US;
 }
 
-int usages_node_metrics(
-                const struct usages *u, struct item *node, uint64_t mono_us, json_t **ret) {
+int usages_node_metrics(const struct usages *u, struct item *node, uint64_t mono_us, json_t **ret) {
         const struct node_usage *n = map_get(u->nodes, item_path(node));
         json_t *v;
 
@@ -302,9 +303,9 @@ static json_t *containers_json(const struct pod_usage *p) {
         json_t *list = json_array();
 
         for (size_t i = 0; list && i < p->count; i++)
-                json_array_append_new(list,
-                                json_pack("{ss, so}", "name", p->containers[i].name, "usage",
-                                                usage_json(&p->containers[i].amount)));
+                json_array_append_new(
+                                list, json_pack("{ss, so}", "name", p->containers[i].name, "usage",
+                                                      usage_json(&p->containers[i].amount)));
         return list;
 }
 

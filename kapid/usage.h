@@ -34,6 +34,5 @@ size_t usages_count(const struct usages *u);
 
 /* NodeMetrics or PodMetrics (metrics.k8s.io/v1beta1) of a cached node or pod, with its labels. 1; 0
  * when there is no present report of it; -ENOMEM. */
-int usages_node_metrics(
-                const struct usages *u, struct item *node, uint64_t mono_us, json_t **ret);
+int usages_node_metrics(const struct usages *u, struct item *node, uint64_t mono_us, json_t **ret);
 int usages_pod_metrics(const struct usages *u, struct item *pod, uint64_t mono_us, json_t **ret);

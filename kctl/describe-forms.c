@@ -1,7 +1,7 @@
-/* Readable forms for kctl describe. A form is a list of rows; a row is a title and a text with places
- * {path} or {path|default}. A row with a place that the object does not fill, and that has no default,
- * is left out. A kind gets a form by its rows in `forms`; every other kind is shown as it is
- * (describe.c). */
+/* Readable forms for kctl describe. A form is a list of rows; a row is a title and a text with
+ * places {path} or {path|default}. A row with a place that the object does not fill, and that has
+ * no default, is left out. A kind gets a form by its rows in `forms`; every other kind is shown as
+ * it is (describe.c). */
 #include "kctl/describe-forms.h"
 
 #include "lib/object.h"
@@ -70,9 +70,10 @@ static const struct row daemonset_rows[] = {
                               "{status.numberAvailable|0} available | {status.numberReady|0} ready | "
                               "{status.numberMisscheduled|0} misscheduled"},
                 {"Update Strategy", "{spec.updateStrategy.type}"},
-                {"Rolling Update", "{spec.updateStrategy.rollingUpdate.maxUnavailable} max "
-                                   "unavailable, {spec.updateStrategy.rollingUpdate.maxSurge|0} max "
-                                   "surge"},
+                {"Rolling Update",
+                                "{spec.updateStrategy.rollingUpdate.maxUnavailable} max "
+                                "unavailable, {spec.updateStrategy.rollingUpdate.maxSurge|0} max "
+                                "surge"},
                 {0},
 };
 
@@ -166,16 +167,15 @@ static const struct row claim_rows[] = {
 };
 
 static const struct row ingress_rows[] = {
-                {"Address", "{ip|}{hostname|}", .each = "status.loadBalancer.ingress",
-                                .none = ""},
+                {"Address", "{ip|}{hostname|}", .each = "status.loadBalancer.ingress", .none = ""},
                 {"Ingress Class", "{spec.ingressClassName|<none>}"},
                 {"Default backend", "{spec.defaultBackend.service.name}:"
                                     "{spec.defaultBackend.service.port.name|}"
                                     "{spec.defaultBackend.service.port.number|}"},
                 {"Default backend", "{spec.defaultBackend.resource}"},
-                {"TLS", "{secretName|SNI routes} terminates {hosts|every host}", .each = "spec.tls"},
-                {"Rules", "{host|*}", .each = "spec.rules", .none = "<none>",
-                                .inner = "http.paths",
+                {"TLS", "{secretName|SNI routes} terminates {hosts|every host}",
+                                .each = "spec.tls"},
+                {"Rules", "{host|*}", .each = "spec.rules", .none = "<none>", .inner = "http.paths",
                                 .inner_text = "{path|/}   {backend.service.name|}"
                                               "{backend.resource|}:{backend.service.port.name|}"
                                               "{backend.service.port.number|} ({pathType})"},
@@ -264,20 +264,21 @@ static void put_selector(struct buf *b, const json_t *selector) {
 
 /* Requirements of selectors: "zone in (a,b)", "!old", "gpu". */
 static bool put_requirement(struct buf *b, const json_t *o) {
-        const char *key = json_str(o, "key"), *operator = json_str(o, "operator");
+        const char *key = json_str(o, "key"), *operator= json_str(o, "operator");
         const json_t *values = json_object_get(o, "values"), *v;
         size_t i;
 
-        if (!key || !operator || json_object_get(o, "effect"))
+        if (!key || !operator|| json_object_get(o, "effect"))
                 return false;
         if (streq(operator, "Exists") || streq(operator, "DoesNotExist")) {
-                buf_printf(b, "%s%s", *operator == 'D' ? "!" : "", key);
+                buf_printf(b, "%s%s", *operator== 'D' ? "!" : "", key);
                 return true;
         }
         buf_printf(b, "%s %s (", key,
                         streq(operator, "In")      ? "in"
                         : streq(operator, "NotIn") ? "notin"
-                                                   : operator);
+                                                   :
+                                                   operator);
         json_array_foreach (values, i, v)
                 buf_printf(b, "%s%s", i > 0 ? "," : "", strempty(json_string_value(v)));
         buf_append_char(b, ')');
@@ -354,8 +355,8 @@ static int put_line(struct buf *b, unsigned indent, const char *text) {
 static void put_title(struct buf *b, unsigned indent, const char *title) {
         size_t used = indent + strlen(title) + 1;
 
-        buf_printf(b, "%*s%s:%*s", (int)indent, "", title,
-                        used < COLUMN ? (int)(COLUMN - used) : 1, "");
+        buf_printf(b, "%*s%s:%*s", (int)indent, "", title, used < COLUMN ? (int)(COLUMN - used) : 1,
+                        "");
 }
 
 static int put_inner(struct buf *b, const struct row *row, const json_t *item, unsigned column) {
@@ -507,8 +508,8 @@ bool describe_pod_uses_claim(const json_t *pod, const char *claim) {
         size_t i;
 
         json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
-                _cleanup_free_ char *ephemeral = strformat(
-                                "%s-%s", object_name(pod), json_str_or(v, "name", ""));
+                _cleanup_free_ char *ephemeral =
+                                strformat("%s-%s", object_name(pod), json_str_or(v, "name", ""));
 
                 if (streq(json_str_or(v, "persistentVolumeClaim.claimName", ""), claim) ||
                                 (json_object_get(v, "ephemeral") &&

@@ -218,7 +218,8 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
         }
 }
 
-/* Pods of a namespace, or of all (ns NULL). NULL when they cannot be read: they are left out then. */
+/* Pods of a namespace, or of all (ns NULL). NULL when they cannot be read: they are left out then.
+ */
 static json_t *list_pods(struct kctl *k, const char *ns, const char *query) {
         _cleanup_free_ char *path = api_path(api_resource(KIND_PODS), ns, /* name= */ NULL,
                         /* subresource= */ NULL, query);
@@ -255,9 +256,9 @@ static void print_pod_counts(struct kctl *k, const json_t *o) {
         if (!counted)
                 return;
         _cleanup_json_ json_t *list = list_pods(k, object_namespace(o), /* query= */ NULL);
-        _cleanup_free_ char *text = list ? describe_pod_counts(json_object_get(list, "items"),
-                                                           object_uid(o))
-                                         : NULL;
+        _cleanup_free_ char *text =
+                        list ? describe_pod_counts(json_object_get(list, "items"), object_uid(o))
+                             : NULL;
 
         if (text)
                 printf("%-*s%s\n", COLUMN, "Pods Status:", text);

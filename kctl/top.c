@@ -9,7 +9,7 @@ enum { CELLS_MAX = 6, CELL_SIZE = 24, GAP = 3, MI = 1024 * 1024 };
 /* A line: names, which are borrowed, then amounts. */
 struct line {
         const char *ns, *pod, *name;
-        int64_t cpu, memory; /* thousandths, bytes; negative: not known */
+        int64_t cpu, memory;       /* thousandths, bytes; negative: not known */
         int64_t cpu_of, memory_of; /* what there is; 0: not known */
 };
 
@@ -35,7 +35,8 @@ static int add_pod(struct lines *ls, const json_t *metrics, bool containers) {
         size_t i;
 
         json_array_foreach (json_object_get(metrics, "containers"), i, c) {
-                struct line one = {.ns = pod.ns, .pod = pod.name, .name = json_str_or(c, "name", "")};
+                struct line one = {
+                                .ns = pod.ns, .pod = pod.name, .name = json_str_or(c, "name", "")};
                 int r;
 
                 add_usage(containers ? &one : &pod, json_object_get(c, "usage"));
@@ -65,11 +66,10 @@ static int read_kind(struct kctl *k, enum kind_id kind, const char *ns, const ch
 
 static int by_name(const void *a, const void *b) {
         const struct line *x = a, *y = b;
-        int r = strcmp(strempty(x->ns), strempty(y->ns));
+        int ns = strcmp(strempty(x->ns), strempty(y->ns)),
+            pod = strcmp(strempty(x->pod), strempty(y->pod));
 
-        if (r == 0)
-                r = strcmp(strempty(x->pod), strempty(y->pod));
-        return r ? r : strcmp(x->name, y->name);
+        return ns ? ns : pod ? pod : strcmp(x->name, y->name);
 }
 
 static int by_cpu(const void *a, const void *b) {
@@ -88,8 +88,7 @@ static void share(char cell[static CELL_SIZE], int64_t used, int64_t of) {
         if (used < 0 || of <= 0)
                 snprintf(cell, CELL_SIZE, "<unknown>");
         else
-                snprintf(cell, CELL_SIZE, "%lld%%",
-                                (long long)((double)used / (double)of * 100));
+                snprintf(cell, CELL_SIZE, "%lld%%", (long long)((double)used / (double)of * 100));
 }
 
 /* The cells of a line; those of names are not copied. The number of cells. */
@@ -228,7 +227,8 @@ static const json_t *find_named(const json_t *list, const char *name) {
 
 /* A node has a line even without a report. */
 static int add_node(struct lines *ls, const json_t *node, const json_t *metrics) {
-        struct line l = {.name = object_name(node), .cpu = metrics ? 0 : -1,
+        struct line l = {.name = object_name(node),
+                        .cpu = metrics ? 0 : -1,
                         .memory = metrics ? 0 : -1};
 
         if (metrics)

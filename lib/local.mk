@@ -8,6 +8,7 @@ libkeelson_a_SOURCES = \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/unit-properties.h lib/yaml.h \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h \
 	lib/no-effect.c lib/no-effect.h \
+	lib/pod-amounts.c lib/pod-amounts.h lib/taints.c lib/taints.h \
 	lib/node-affinity.c lib/node-affinity.h lib/volumes.c lib/volumes.h
 
 # Build time: text files become C strings (DEVELOPERS.md)

@@ -49,8 +49,25 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/probing.c nodeagent/pod/sandbox.c nodeagent/pod/trash.c nodeagent/pod/trash.h nodeagent/pod/view.c \
 	nodeagent/pod/waking.c nodeagent/runtime/runtime.c nodeagent/runtime/systemd.c \
 	nodeagent/logs/log-collect.c nodeagent/logs/log-sockets.c nodeagent/logs/log-sockets.h nodeagent/logs/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/renew.c nodeagent/renew.h nodeagent/pod/share-folder.c nodeagent/pod/share-folder.h nodeagent/pod/shares.c nodeagent/pod/shares.h \
-	nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/usage.c nodeagent/watches.c nodeagent/watches.h nodeagent/runtime/unit-ask.c nodeagent/runtime/unit-ask.h nodeagent/runtime/units.c nodeagent/pod/users.c nodeagent/pod/users.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
+	nodeagent/renew.c \
+	nodeagent/renew.h \
+	nodeagent/pod/share-folder.c \
+	nodeagent/pod/share-folder.h \
+	nodeagent/pod/shares.c \
+	nodeagent/pod/shares.h \
+	nodeagent/pod/stage.c \
+	nodeagent/pod/stage.h \
+	nodeagent/pod/usage.c \
+	nodeagent/watches.c \
+	nodeagent/watches.h \
+	nodeagent/runtime/unit-ask.c \
+	nodeagent/runtime/unit-ask.h \
+	nodeagent/runtime/units.c \
+	nodeagent/pod/users.c \
+	nodeagent/pod/users.h \
+	nodeagent/pod/volumes.c \
+	nodeagent/pod/volumes.h \
+	nodeagent/runtime/units-usage.c
 nodist_nodeagent_knodeagent_SOURCES = kapid/kinds/no-effect-table.c
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
@@ -99,3 +116,6 @@ tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/un
 tests_unit_test_volume_folder_LDADD = $(NODEAGENT_TEST_LIBS)
 check_SCRIPTS += tests/unit/kpod-exec
 EXTRA_DIST += tests/unit/kpod-exec tests/golden/pod-to-units tests/golden/services-to-nft
+check_PROGRAMS += tests/unit/test-measure
+tests_unit_test_measure_SOURCES = tests/unit/test-measure.c tests/unit/unit.h
+tests_unit_test_measure_LDADD = $(NODEAGENT_TEST_LIBS)

@@ -1,5 +1,5 @@
-/* The driver: asks for every container at once, and reports when all have answered. Two samples make
- * a rate; for a container that started since the last round its start is the first of them. */
+/* The driver: asks for every container at once, and reports when all have answered. Two samples
+ * make a rate; for a container that started since the last round its start is the first of them. */
 #include "nodeagent/measure.h"
 
 #include "lib/fileio.h"
@@ -19,7 +19,7 @@ struct sample {
 struct measure {
         struct agent *agent;
         sd_event_source *timer;
-        struct map *samples; /* unit -> struct sample, of the last round */
+        struct map *samples;                    /* unit -> struct sample, of the last round */
         uint64_t stat_busy, stat_all, round_us; /* of the last round; 0: none */
         struct api_call *call;
         /* The round. */
@@ -40,8 +40,8 @@ static void on_sent(int error, const json_t *object, const struct problem *p, vo
 
 static void send_report(struct measure *m, const json_t *report) {
         struct agent *a = m->agent;
-        _cleanup_free_ char *path =
-                        api_path(api_resource(KIND_NODES), NULL, a->config.node_name, "usage", NULL);
+        _cleanup_free_ char *path = api_path(
+                        api_resource(KIND_NODES), NULL, a->config.node_name, "usage", NULL);
 
         /* A call that hangs must not delay the next one. */
         m->call = api_call_cancel(m->call);
@@ -52,8 +52,8 @@ static void send_report(struct measure *m, const json_t *report) {
 /* --- the machine --- */
 
 /* 1 with CPU and memory; 0: this is the first sample. */
-static int measure_machine(struct measure *m, int64_t *ret_cpu, int64_t *ret_memory,
-                uint64_t now_us) {
+static int measure_machine(
+                struct measure *m, int64_t *ret_cpu, int64_t *ret_memory, uint64_t now_us) {
         _cleanup_free_ char *stat = NULL, *meminfo = NULL;
         uint64_t busy, all, was_busy = m->stat_busy, was_all = m->stat_all;
         long ticks = sysconf(_SC_CLK_TCK);
@@ -76,8 +76,8 @@ static int measure_machine(struct measure *m, int64_t *ret_cpu, int64_t *ret_mem
         m->stat_all = all;
         if (was_all == 0 || busy < was_busy || ticks <= 0)
                 return 0;
-        *ret_cpu = measure_rate((busy - was_busy) * (1000000000 / (uint64_t)ticks),
-                        now_us - m->round_us);
+        *ret_cpu = measure_rate(
+                        (busy - was_busy) * (1000000000 / (uint64_t)ticks), now_us - m->round_us);
         return 1;
 }
 
@@ -99,8 +99,8 @@ static const struct sample *sample_before(struct measure *m, const char *unit,
         return start;
 }
 
-static void take_sample(struct measure *m, const char *unit, uint64_t cpu_ns,
-                uint64_t memory_bytes) {
+static void take_sample(
+                struct measure *m, const char *unit, uint64_t cpu_ns, uint64_t memory_bytes) {
         json_t *row = map_get(m->rows, unit);
         struct sample *now, start;
         const struct sample *before;
@@ -166,8 +166,8 @@ static void answered(struct measure *m) {
                 round_end(m);
 }
 
-static void on_usage(const char *unit, bool ok, uint64_t cpu_ns, uint64_t memory_bytes,
-                void *userdata) {
+static void on_usage(
+                const char *unit, bool ok, uint64_t cpu_ns, uint64_t memory_bytes, void *userdata) {
         struct measure *m = userdata;
 
         if (ok)
@@ -242,8 +242,7 @@ int measure_new(struct measure **ret, struct agent *agent) {
         m->samples = map_new(free);
         if (!m->samples)
                 return -ENOMEM;
-        r = sd_event_add_time_relative(
-                        agent->event, &m->timer, CLOCK_MONOTONIC, 0, 0, on_timer, m);
+        r = sd_event_add_time_relative(agent->event, &m->timer, CLOCK_MONOTONIC, 0, 0, on_timer, m);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);

@@ -117,8 +117,8 @@ static void on_status(int error, const json_t *object, const struct problem *p, 
 /* Sends events, and the status where it has changed. */
 static void turn_report(struct turn *t) {
         struct api_client *client = t->autoscaler->options.client;
-        _cleanup_json_ json_t *diff = json_merge_diff(
-                                              json_object_get(t->hpa, "status"), t->decision.status),
+        _cleanup_json_ json_t *diff = json_merge_diff(json_object_get(t->hpa, "status"),
+                                              t->decision.status),
                               *body = NULL;
         _cleanup_free_ char *path = NULL;
         const json_t *event;
@@ -152,15 +152,21 @@ static void on_rescaled(int error, const json_t *object, const struct problem *p
         turn_report(t);
 }
 
-static void turn_rescale(struct turn *t) {
+static int write_scale(struct turn *t) {
         _cleanup_json_ json_t *body = json_deep_copy(t->scale);
         int r = body ? json_set_int(body, "spec.replicas", t->decision.replicas) : -ENOMEM;
 
+        if (r < 0)
+                return r;
+        return api_update_async(
+                        t->autoscaler->options.client, t->path, body, on_rescaled, t, &t->call);
+}
+
+static void turn_rescale(struct turn *t) {
+        int r = write_scale(t);
+
         log_debug("autoscaler %s: %lld -> %lld pods, %s", t->key, (long long)t->decision.current,
                         (long long)t->decision.replicas, t->decision.why);
-        if (r >= 0)
-                r = api_update_async(t->autoscaler->options.client, t->path, body, on_rescaled, t,
-                                &t->call);
         if (r < 0)
                 on_rescaled(r, NULL, NULL, t);
 }
@@ -222,8 +228,8 @@ static const struct api_resource *target_kind(
         const struct api_resource *found;
 
         if (object_split_api_version(api_version, group, version) < 0) {
-                *ret_error = strformat("invalid API version in scale target reference: %s",
-                                api_version);
+                *ret_error = strformat(
+                                "invalid API version in scale target reference: %s", api_version);
                 return NULL;
         }
         facts = kind_facts_by_kind(group, kind);

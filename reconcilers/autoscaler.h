@@ -1,7 +1,7 @@
-/* Runs the HorizontalPodAutoscalers: a round every 15 s, as in Kubernetes. It is not a controller of
- * the table because it decides about things that change without an event, and reads two of them over
- * the API: what pods use (metrics.k8s.io, one list for all autoscalers of a round), and the scale of
- * each target, which may be of any kind.
+/* Runs the HorizontalPodAutoscalers: a round every 15 s, as in Kubernetes. It is not a controller
+ * of the table because it decides about things that change without an event, and reads two of them
+ * over the API: what pods use (metrics.k8s.io, one list for all autoscalers of a round), and the
+ * scale of each target, which may be of any kind.
  *
  *      timer --> list of metrics --> for each: GET scale --> decide --> [PUT scale] --> events,
  *                                                                               status if changed

@@ -1,8 +1,8 @@
 /* DaemonSet: which nodes have a pod, and what a node's pod looks like. kschedd binds the pods: each
  * names its node by node affinity, so that room and ports are checked as for any other pod. */
 #include "lib/node-affinity.h"
-#include "lib/client/taints.h"
 #include "lib/object.h"
+#include "lib/taints.h"
 #include "reconcilers/daemonset-internal.h"
 
 #define FAILURES_ANNOTATION "keelson.dev/daemon-pod-failures"

@@ -46,8 +46,7 @@ static bool is_within(uint64_t at_us, uint64_t window_us, uint64_t mono_us) {
         return at_us + window_us > mono_us;
 }
 
-static void remember(
-                struct hpa_history *h, int64_t wanted, uint64_t window_us, uint64_t mono_us) {
+static void remember(struct hpa_history *h, int64_t wanted, uint64_t window_us, uint64_t mono_us) {
         struct hpa_recommendation new = {wanted, mono_us};
 
         while (h->recommendations.count > 0 &&
@@ -104,8 +103,8 @@ static struct policy policy_of(const json_t *v) {
 
 /* The i-th policy of the rules, or of the defaults. */
 static bool policy_at(const struct hpa_rules *r, bool up, size_t i, struct policy *ret) {
-        static const struct policy ups[] = {{false, 4, 15 * SECOND_US},
-                        {true, 100, 15 * SECOND_US}};
+        static const struct policy ups[] = {
+                        {false, 4, 15 * SECOND_US}, {true, 100, 15 * SECOND_US}};
         static const struct policy downs[] = {{true, 100, 15 * SECOND_US}};
 
         if (r->policies) {
@@ -214,8 +213,7 @@ void hpa_remember_change(struct hpa_history *h, int64_t before, int64_t after, u
                 while (lists[i]->count > 0 &&
                                 (lists[i]->count >= HISTORY_MAX ||
                                                 !is_within(lists[i]->items[0].at_us,
-                                                                PERIOD_MAX_S * SECOND_US,
-                                                                mono_us)))
+                                                                PERIOD_MAX_S * SECOND_US, mono_us)))
                         vector_remove(lists[i], 0);
         if (after != before)
                 assert(vector_append(lists[after < before], change) >= 0);

@@ -75,8 +75,7 @@ static bool cpu_is_initial(const struct hpa_view *v, const json_t *pod, const js
         if (!ready || start == 0)
                 return true;
         if (start + v->config->cpu_initialization_us > v->now_us)
-                return is_false ||
-                       time_at(metrics, "timestamp") < since + window_us(metrics);
+                return is_false || time_at(metrics, "timestamp") < since + window_us(metrics);
         /* It never was ready. */
         return is_false && start + v->config->initial_readiness_us > since;
 }
@@ -132,8 +131,8 @@ static char *requested(const struct samples *s, const json_t *pod, int64_t *ret)
                 error = add_requests(
                                 s, pod, json_at(pod, "spec.initContainers"), true, &sum, &found);
         if (!error && s->container && found == 0)
-                error = strformat("container %s not found in Pod %s", s->container,
-                                object_name(pod));
+                error = strformat(
+                                "container %s not found in Pod %s", s->container, object_name(pod));
         *ret = sum;
         return error;
 }

@@ -1,6 +1,6 @@
-/* The decision of a HorizontalPodAutoscaler: the metrics' proposals, the behaviours, the bounds; with
- * the conditions AbleToScale (the target can be read and written, windows), ScalingActive (metrics)
- * and ScalingLimited (policies and bounds). */
+/* The decision of a HorizontalPodAutoscaler: the metrics' proposals, the behaviours, the bounds;
+ * with the conditions AbleToScale (the target can be read and written, windows), ScalingActive
+ * (metrics) and ScalingLimited (policies and bounds). */
 #include "reconcilers/horizontalpodautoscaler.h"
 
 #include "lib/object.h"
@@ -124,7 +124,8 @@ static void ask_metrics(const struct hpa_input *in, struct hpa_decision *d, stru
 
 /* Whether the metrics say enough: a metric that fails does not keep the others from asking for
  * more, but it might be the one that asks for the most. */
-static bool judge_metrics(const struct hpa_input *in, struct hpa_decision *d, const struct wish *w) {
+static bool judge_metrics(
+                const struct hpa_input *in, struct hpa_decision *d, const struct wish *w) {
         size_t n = json_array_size(json_at(in->hpa, "spec.metrics"));
         _cleanup_free_ char *message = NULL;
 

@@ -7,8 +7,8 @@
  *      decide    -> bounds, conditions, events, status                        (this file's .c)
  *
  * The history is what the behaviours look back on. It is kept in memory, as in Kubernetes: after a
- * restart it begins with the present number of pods, so that a window holds that number for its whole
- * length. */
+ * restart it begins with the present number of pods, so that a window holds that number for its
+ * whole length. */
 #pragma once
 
 #include "lib/map.h"
@@ -44,7 +44,8 @@ enum hpa_select { HPA_SELECT_MAX, HPA_SELECT_MIN, HPA_SELECT_DISABLED };
 struct hpa_rules {
         uint64_t window_us;
         enum hpa_select select;
-        const json_t *policies; /* borrowed; NULL: those that Kubernetes documents as the defaults */
+        const json_t *policies; /* borrowed; NULL: those that Kubernetes documents as the defaults
+                                 */
         double tolerance;
 };
 /* direction: "scaleUp" or "scaleDown" of the object's spec.behavior, with the defaults. */
@@ -59,13 +60,11 @@ struct hpa_step {
 /* The recommendation of the windows that changes the least; remembers `wanted`. The reason is
  * "ReadyForNewScale" where nothing was held back. */
 struct hpa_step hpa_stabilize(struct hpa_history *h, const json_t *hpa,
-                const struct hpa_config *config, int64_t current, int64_t wanted,
-                uint64_t mono_us);
+                const struct hpa_config *config, int64_t current, int64_t wanted, uint64_t mono_us);
 /* Limits the change by the policies and the bounds. The reason is "DesiredWithinRange" where it
  * did not have to. */
 struct hpa_step hpa_limit(const struct hpa_history *h, const json_t *hpa,
-                const struct hpa_config *config, int64_t current, int64_t wanted,
-                uint64_t mono_us);
+                const struct hpa_config *config, int64_t current, int64_t wanted, uint64_t mono_us);
 /* Remembers that the target was scaled. */
 void hpa_remember_change(struct hpa_history *h, int64_t before, int64_t after, uint64_t mono_us);
 
@@ -73,9 +72,9 @@ void hpa_remember_change(struct hpa_history *h, int64_t before, int64_t after, u
 
 /* What the metrics are about. */
 struct hpa_view {
-        const struct objects *pods;  /* of the target */
-        const struct map *metrics;   /* "namespace/name" -> const json_t, PodMetrics */
-        const char *metrics_error;   /* why there are none; NULL: they were read */
+        const struct objects *pods; /* of the target */
+        const struct map *metrics;  /* "namespace/name" -> const json_t, PodMetrics */
+        const char *metrics_error;  /* why there are none; NULL: they were read */
         const struct hpa_config *config;
         double tolerance_up, tolerance_down;
         int64_t current; /* replicas of the target */
@@ -84,10 +83,10 @@ struct hpa_view {
 /* What one metric asks for. */
 struct hpa_proposal {
         int64_t replicas;
-        char *name;             /* "cpu resource utilization (percentage of request)"; owned */
-        json_t *status;         /* for status.currentMetrics; owned */
-        const char *reason;     /* of a failure: FailedGetResourceMetric...; NULL: none */
-        char *error;            /* its message; owned */
+        char *name;         /* "cpu resource utilization (percentage of request)"; owned */
+        json_t *status;     /* for status.currentMetrics; owned */
+        const char *reason; /* of a failure: FailedGetResourceMetric...; NULL: none */
+        char *error;        /* its message; owned */
 };
 void hpa_proposal_done(struct hpa_proposal *p);
 /* metric: of spec.metrics. */
@@ -106,11 +105,11 @@ struct hpa_input {
         uint64_t now_us, mono_us;
 };
 struct hpa_decision {
-        bool rescale;     /* the target gets `replicas` */
+        bool rescale; /* the target gets `replicas` */
         int64_t replicas, current;
-        char *why;        /* of the event: "All metrics below target" */
-        json_t *status;   /* the whole new status */
-        json_t *events;   /* of {type, reason, message} */
+        char *why;      /* of the event: "All metrics below target" */
+        json_t *status; /* the whole new status */
+        json_t *events; /* of {type, reason, message} */
 };
 void hpa_decision_done(struct hpa_decision *d);
 void hpa_decide(const struct hpa_input *in, struct hpa_history *h, struct hpa_decision *ret);

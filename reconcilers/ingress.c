@@ -1,6 +1,6 @@
-/* Ingress status: the addresses of the machines that serve the Ingresses of keelson's classes, those
- * of ready kingressd pods. It is here and not in kingressd, because one writer is enough and this one
- * is there when the last kingressd is gone. */
+/* Ingress status: the addresses of the machines that serve the Ingresses of keelson's classes,
+ * those of ready kingressd pods. It is here and not in kingressd, because one writer is enough and
+ * this one is there when the last kingressd is gone. */
 #include "lib/object.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/ingress/class.h"
@@ -19,9 +19,8 @@ static bool is_ours(const struct world *w, const json_t *ingress) {
 static const char *serves_at(const json_t *pod) {
         const char *name = object_label(pod, "app.kubernetes.io/name");
 
-        if (!streq(object_namespace(pod), "kube-system") ||
-                        !streq_ptr(name, INGRESS_POD_NAME) || object_is_deleting(pod) ||
-                        !object_condition_true(pod, "Ready"))
+        if (!streq(object_namespace(pod), "kube-system") || !streq_ptr(name, INGRESS_POD_NAME) ||
+                        object_is_deleting(pod) || !object_condition_true(pod, "Ready"))
                 return "";
         return json_str_or(pod, "status.hostIP", "");
 }

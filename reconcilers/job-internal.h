@@ -38,7 +38,7 @@ struct job_view {
         const json_t *job;
         uint64_t now_us;
         struct objects pods, orphans;
-        struct objects released; /* owned, but the job's selector no longer matches them */
+        struct objects released;          /* owned, but the job's selector no longer matches them */
         struct job_pod *items;            /* of pods.items, sorted by index */
         int64_t parallelism, completions; /* completions -1: a work queue */
         bool indexed, per_index;          /* per_index: backoffLimitPerIndex */

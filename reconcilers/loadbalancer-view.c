@@ -594,11 +594,13 @@ void lb_allocate(struct lb_view *v) {
         }
         remove_unused(v);
         have = addresses_by_service(v);
-        for (size_t i = 0; i < services.count; i++) {
-                _cleanup_free_ char *key = object_key(services.items[i]);
+        /* Those that ask for an address first: the others can have any. */
+        for (size_t i = 0; i < 2 * services.count; i++) {
+                const json_t *s = services.items[i % services.count];
+                _cleanup_free_ char *key = object_key(s);
 
                 assert(key);
-                if (lb_wants(services.items[i]))
-                        place(v, services.items[i], key, json_object_get(have, key));
+                if (lb_wants(s) && !*addresses_asked(s) == (i >= services.count))
+                        place(v, s, key, json_object_get(have, key));
         }
 }

@@ -6,10 +6,10 @@
  * when it is back. When no node is reachable, the fault is more likely on this side: no pod is
  * evicted and pods stay as they last were. */
 #include "lib/object.h"
+#include "lib/taints.h"
 #include "lib/timefmt.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/pods.h"
-#include "lib/client/taints.h"
 
 #define NOT_READY "node.kubernetes.io/not-ready"
 #define UNREACHABLE "node.kubernetes.io/unreachable"

@@ -6,8 +6,8 @@
 /* clang-format off */
 
 /* X(name): the controller name_controller, in a file of that name. (The garbage collector is not in
- * the list: collector.c runs it on the owner graph; nor is the autoscaler: autoscaler.c runs it on a
- * timer.) */
+ * the list: collector.c runs it on the owner graph; nor is the autoscaler, which
+ * autoscaler.c runs on a timer.) */
 #define CONTROLLERS(X) \
         X(claimprotection) \
         X(clusterrole) \

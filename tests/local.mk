@@ -17,6 +17,9 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/stories/ingress \
 	tests/lab/stories/descheduling \
 	tests/lab/stories/storage \
+	tests/lab/stories/cronjob \
+	tests/lab/stories/drain \
+	tests/lab/stories/preemption \
 	tests/lab/stories/workloads \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
@@ -26,6 +29,13 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/apps \
 	tests/clients/descheduling \
 	tests/clients/fake-nodes.py \
+	tests/clients/flows \
+	tests/clients/helm \
+	tests/clients/charts \
+	tests/clients/node \
+	tests/clients/node-client/kinds.mjs \
+	tests/clients/node-client/package.json \
+	tests/clients/node-client/package-lock.json \
 	tests/clients/gitsync-sources \
 	tests/clients/disk-faults.c \
 	tests/clients/kubectl \

@@ -33,9 +33,10 @@ static int warn_unserved(struct admission *a, struct problem *p) {
         if (!name)
                 name = object_annotation(a->object, "kubernetes.io/ingress.class");
         if (!name)
-                return admission_warn(a, "spec.ingressClassName: the Ingress names no class, and no "
-                                         "class is the default: nothing serves it; use the class "
-                                         "keelson");
+                return admission_warn(a,
+                                "spec.ingressClassName: the Ingress names no class, and no "
+                                "class is the default: nothing serves it; use the class "
+                                "keelson");
         if (is_served(a, name))
                 return 0;
         return admission_warn(a, "spec.ingressClassName: keelson does not serve this class; a "

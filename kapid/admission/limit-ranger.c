@@ -2,10 +2,10 @@
  * their defaults, and bound the amounts of containers, pods and volume claims. Messages are those
  * of kube-apiserver's plugin. */
 #include "kapid/admission/plugins.h"
-#include "kapid/admission/pod-amounts.h"
 #include "kapid/api.h"
 #include "lib/buf.h"
 #include "lib/object.h"
+#include "lib/pod-amounts.h"
 
 static const char *const container_lists[][2] = {
                 {"containers", "container"}, {"initContainers", "init container"}};

@@ -3,9 +3,9 @@
  * whose taints the pod tolerates. A controller may bind pods, but the template that it makes pods
  * of is another user's. */
 #include "kapid/admission/plugins.h"
-#include "kapid/admission/tolerations.h"
 #include "kapid/cache/item.h"
 #include "lib/object.h"
+#include "lib/taints.h"
 
 static int refuse(struct admission *a, const char *node, const char *why, struct problem *p) {
         return admission_forbidden(a, p,

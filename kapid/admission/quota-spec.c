@@ -2,8 +2,8 @@
  * claims, and count/ for all kinds). */
 #include "kapid/admission/quota-spec.h"
 
-#include "kapid/admission/pod-amounts.h"
 #include "lib/object.h"
+#include "lib/pod-amounts.h"
 #include "lib/timefmt.h"
 #include "lib/volumes.h"
 

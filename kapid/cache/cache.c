@@ -326,6 +326,15 @@ static int window_add(struct cache *c, const struct change *change) {
         return 0;
 }
 
+/* s: where the object is now; NULL: nowhere. Takes the references in change. */
+static int take_change(struct cache *c, struct slot *s, const struct change *change) {
+        int r = s ? index_put(c, s) : 0;
+
+        if (r < 0)
+                return r;
+        return window_add(c, change);
+}
+
 int cache_put(struct cache *c, const char *path, struct item *after, uint64_t revision) {
         struct slot *s = slot_from(c, path, false);
         struct change change = {.revision = revision, .seen_us = now_mono_us()};
@@ -359,9 +368,7 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         change.after = item_ref(after);
         c->changes++;
         c->dirty = true;
-        r = after ? index_put(c, s) : 0;
-        if (r >= 0)
-                r = window_add(c, &change);
+        r = take_change(c, after ? s : NULL, &change);
         if (r < 0) {
                 change_done(&change);
                 return r;

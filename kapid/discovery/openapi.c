@@ -314,7 +314,7 @@ static void write_kind(struct writer *w, const struct kind *k) {
         buf_append_char(&w->out, '[');
         write_gvk(w, k->group, k->version, k->kind);
         buf_append_str(&w->out, "]}");
-        if (!k->stored)
+        if (!(k->verbs & KIND_LIST))
                 return;
         buf_append_str(&w->out, ",\"");
         write_root_name(w, k, true);

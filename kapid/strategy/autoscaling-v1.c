@@ -93,8 +93,7 @@ static int add_target_type(json_t *metric, const char *source) {
 }
 
 /* Status values are in an object that v2 requires, even if it is empty. */
-static int convert_metric(
-                const json_t *metric, const struct row *rows, bool to_old, json_t **ret) {
+static int convert_metric(const json_t *metric, const struct row *rows, bool to_old, json_t **ret) {
         _cleanup_json_ json_t *made = json_pack("{ss}", "type", json_str_or(metric, "type", ""));
         int r;
 
@@ -121,8 +120,7 @@ static int convert_metric(
         return 0;
 }
 
-static int convert_metrics(
-                const json_t *list, const struct row *rows, bool to_old, json_t *into) {
+static int convert_metrics(const json_t *list, const struct row *rows, bool to_old, json_t *into) {
         const json_t *metric;
         size_t i;
 
@@ -140,18 +138,21 @@ static int convert_metrics(
 
 /* --- behaviour: the same fields, capitalized --- */
 
-static const struct row behavior_rows[] = {
-                {NULL, "stabilizationWindowSeconds", "StabilizationWindowSeconds", JSON_INTEGER},
-                {NULL, "selectPolicy", "SelectPolicy", JSON_STRING},
-                {NULL, "tolerance", "Tolerance", JSON_STRING},
-}, policy_rows[] = {
-                {NULL, "type", "Type", JSON_STRING},
-                {NULL, "value", "Value", JSON_INTEGER},
-                {NULL, "periodSeconds", "PeriodSeconds", JSON_INTEGER},
+static const struct row behavior_rows[] =
+                {
+                                {NULL, "stabilizationWindowSeconds", "StabilizationWindowSeconds",
+                                                JSON_INTEGER},
+                                {NULL, "selectPolicy", "SelectPolicy", JSON_STRING},
+                                {NULL, "tolerance", "Tolerance", JSON_STRING},
+},
+                        policy_rows[] = {
+                                        {NULL, "type", "Type", JSON_STRING},
+                                        {NULL, "value", "Value", JSON_INTEGER},
+                                        {NULL, "periodSeconds", "PeriodSeconds", JSON_INTEGER},
 };
 
-static int copy_fields(const json_t *from, json_t *to, const struct row *rows, size_t n,
-                bool to_old) {
+static int copy_fields(
+                const json_t *from, json_t *to, const struct row *rows, size_t n, bool to_old) {
         for (size_t i = 0; i < n; i++) {
                 json_t *v = json_object_get(from, to_old ? rows[i].path : rows[i].old);
 

@@ -82,8 +82,9 @@ static void validate_word(struct findings *f, const json_t *object, const char *
         if (!*text)
                 finding_add(f, FINDING_REQUIRED, field, NULL, NULL);
         else if (streq(text, ".") || streq(text, "..") || strpbrk(text, "/%"))
-                finding_add(f, FINDING_INVALID, field, v, "may not be '.' or '..', nor contain '/' "
-                                                          "or '%%'");
+                finding_add(f, FINDING_INVALID, field, v,
+                                "may not be '.' or '..', nor contain '/' "
+                                "or '%%'");
 }
 
 static void validate_reference(struct findings *f, const json_t *ref, const char *field) {
@@ -141,8 +142,8 @@ static void validate_target(struct findings *f, const json_t *source, const char
         findings_pop(f, at);
 }
 
-static void validate_named(struct findings *f, const json_t *source, const char *field,
-                const char *missing) {
+static void validate_named(
+                struct findings *f, const json_t *source, const char *field, const char *missing) {
         if (isempty(json_string_value(json_object_get(source, field))))
                 finding_add(f, FINDING_REQUIRED, field, NULL, "%s", missing);
 }

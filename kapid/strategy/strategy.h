@@ -115,8 +115,8 @@ int strategy_convert_ingress(
 int strategy_convert_budget(
                 const struct kind *k, const char *to_version, json_t *object, struct problem *p);
 /* HorizontalPodAutoscalers: autoscaling/v1 (autoscaling-v1.c), and the defaults that it shares with
- * v2: the rules that `behavior` (changed in place) leaves out, and the metrics of one without any, a
- * new reference. */
+ * v2: the rules that `behavior` (changed in place) leaves out, and the metrics of one without any,
+ * a new reference. */
 int strategy_convert_hpa(
                 const struct kind *k, const char *to_version, json_t *object, struct problem *p);
 int strategy_default_hpa_behavior(json_t *behavior);

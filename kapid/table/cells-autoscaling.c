@@ -35,10 +35,9 @@ static void add_target(struct buf *b, const json_t *metric, const json_t *status
                 buf_printf(b, "%s: ", json_str_or(json_object_get(metric, source), "name", ""));
         buf_printf(b, "%s/%s",
                         amount(json_get(status, source, "current", field, NULL), now, sizeof(now)),
-                        json_object_get(target, field)
-                                        ? amount(json_object_get(target, field), wanted,
-                                                          sizeof(wanted))
-                                        : "<auto>");
+                        json_object_get(target, field) ? amount(json_object_get(target, field),
+                                                                         wanted, sizeof(wanted))
+                                                       : "<auto>");
         if (!named && streq(field, "averageValue") && !streq(source, "pods"))
                 buf_append_str(b, " (avg)");
 }

@@ -145,6 +145,13 @@ static int binding_begin_older(struct request *request, struct problem *p) {
         if (r < 0)
                 return r;
         request_warn_all(request, request->body.warnings);
+        if (isempty(object_name(request->body.object))) {
+                problem_set(p, EINVAL, 422, "Invalid",
+                                "Binding \"\" is invalid: metadata.name: Required value: the name "
+                                "of the pod");
+                problem_cause(p, "FieldValueRequired", "metadata.name", "Required value");
+                return -EINVAL;
+        }
         return check_target(request, p);
 }
 

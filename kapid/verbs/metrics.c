@@ -102,14 +102,12 @@ static int finish(struct request *request, struct listing *l) {
 
 /* 1: it is another's turn. */
 static int add_some(struct request *request, struct listing *l) {
-        _cleanup_free_ char *from =
-                        l->after ? strformat("%s\x01", l->after) : strdup(l->prefix);
+        _cleanup_free_ char *from = l->after ? strformat("%s\x01", l->after) : strdup(l->prefix);
 
         if (!from)
                 return -ENOMEM;
         for (struct item *it = cache_first(l->cache, from);
-                        it && startswith(item_path(it), l->prefix);
-                        it = cache_next(l->cache, it)) {
+                        it && startswith(item_path(it), l->prefix); it = cache_next(l->cache, it)) {
                 int r = add_item(request, l, it);
 
                 if (r < 0)
@@ -131,8 +129,11 @@ static void list_slice(struct request *request) {
                 dispatch_continue(request, list_slice);
                 return;
         }
-        if (r == 0)
-                r = finish(request, l);
+        if (r < 0) {
+                respond_errno(request, r);
+                return;
+        }
+        r = finish(request, l);
         if (r < 0)
                 respond_errno(request, r);
 }
@@ -143,9 +144,8 @@ static int list_begin(struct request *request, struct listing *l, struct problem
         if (r < 0)
                 return r;
         l->cache = api_cache(request->api, "", request->route.plural);
-        l->prefix = isempty(request->route.namespace)
-                                    ? strdup("")
-                                    : strformat("%s/", request->route.namespace);
+        l->prefix = isempty(request->route.namespace) ? strdup("")
+                                                      : strformat("%s/", request->route.namespace);
         if (!l->cache || !l->prefix)
                 return -ENOMEM;
         if (request->form == FORM_TABLE) {
@@ -180,15 +180,20 @@ static void list_metrics(struct request *request) {
                 list_slice(request);
 }
 
-static void get_metrics(struct request *request) {
+/* -ENOENT with p where there is no such node or pod, or no report of it. */
+static int find_metrics(struct request *request, json_t **ret, struct problem *p) {
         struct item *it = api_find(request->api, "", request->route.plural,
                         request->route.namespace, request->route.name);
+        int r = it ? make_metrics(request, it, ret) : 0;
+
+        return r == 0 ? problem_not_found(p, request->kind, request->route.name) : r;
+}
+
+static void get_metrics(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *v = NULL;
-        int r = it ? make_metrics(request, it, &v) : 0;
+        int r = find_metrics(request, &v, &p);
 
-        if (r == 0)
-                r = problem_not_found(&p, request->kind, request->route.name);
         if (r < 0)
                 respond_error(request, r, &p);
         else

@@ -16,8 +16,8 @@ static const struct {
                 {"deletecollection", KIND_DELETECOLLECTION, verb_delete_collection},
 };
 
-/* Handlers of a POST (or, for log, a GET, for usage a PUT) to a subresource; all others read or write a part of the
- * object. */
+/* Handlers of a POST (or, for log, a GET, for usage a PUT) to a subresource; all others read or
+ * write a part of the object. */
 static const struct {
         const char *name;
         const char *verb;

@@ -27,7 +27,7 @@ TAILQ_HEAD(entry_list, entry);
 
 struct recorder {
         struct map *entries;
-        struct map *budgets; /* uid of an object -> struct budget */
+        struct map *budgets;       /* uid of an object -> struct budget */
         struct entry_list used;    /* all entries, the one least recently recorded first */
         struct entry_list waiting; /* those to write when others are written */
         unsigned in_flight;

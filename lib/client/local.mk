@@ -7,8 +7,6 @@ libclient_a_SOURCES = \
 	lib/client/informer.c lib/client/informer.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
 	lib/client/leader.c lib/client/leader.h lib/client/kinds.c lib/client/kinds.h \
-	lib/client/taints.c \
-	lib/client/taints.h \
 	lib/client/workqueue.c \
 	lib/client/workqueue.h
 

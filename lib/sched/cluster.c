@@ -24,6 +24,7 @@ struct sched_cluster *sched_cluster_new(void) {
         c->namespaces = new_map(decref);
         c->budgets = new_map(decref);
         c->claims = new_map(decref);
+        c->claim_users = new_map(free);
         c->storage_classes = new_map(decref);
         c->volumes = new_map(NULL);
         c->shapes = new_map(NULL);
@@ -61,6 +62,7 @@ struct sched_cluster *sched_cluster_free(struct sched_cluster *c) {
         map_free(c->pods);
         map_free(c->namespaces);
         map_free(c->budgets);
+        map_free(c->claim_users);
         map_free(c->shapes);
         map_free(c->classes);
         map_free(c->selectors);
@@ -193,6 +195,7 @@ void sched_attach(struct sched_cluster *c, struct sched_pod *p, struct sched_nod
         sched_append(&n->pods, p);
         LIST_INSERT_HEAD(&p->class->pods, p, of_class);
         use_node(n, p, 1);
+        sched_claims_count(c, p, 1);
         sched_terms_count(p, 1);
         sched_node_changed(c, n);
 }
@@ -202,6 +205,7 @@ void sched_detach(struct sched_cluster *c, struct sched_pod *p) {
 
         sched_terms_count(p, -1);
         use_node(n, p, -1);
+        sched_claims_count(c, p, -1);
         LIST_REMOVE(p, of_class);
         n->pods.items[p->node_index] = n->pods.items[--n->pods.count];
         n->pods.items[p->node_index]->node_index = p->node_index;
@@ -318,6 +322,8 @@ void sched_cluster_assume(struct sched_cluster *c, const struct sched_pod *pod, 
                         .assumed = true};
         p->shape->refs++;
         p->class->refs++;
+        for (size_t i = 0; pod->claims && pod->claims[i]; i++)
+                assert(strv_extend(&p->claims, pod->claims[i]) >= 0);
         for (size_t i = 0; i < pod->held.count; i++) {
                 pod->held.items[i]->refs++;
                 sched_append(&p->held, pod->held.items[i]);

@@ -8,6 +8,7 @@
 #include "lib/map.h"
 #include "lib/sched/sched.h"
 #include "lib/selector.h"
+#include "lib/taints.h"
 #include "lib/vector.h"
 
 /* Appends; out of memory ends the program. */
@@ -34,14 +35,13 @@ struct sched_amount {
 
 /* --- parts of pods and nodes --- */
 
-enum { EFFECT_ANY, EFFECT_NO_SCHEDULE, EFFECT_PREFER, EFFECT_NO_EXECUTE };
 struct sched_taint {
         char *key, *value;
-        int effect;
+        enum taint_effect effect;
 };
 struct sched_toleration {
-        char *key, *value; /* key "": every key, with exists */
-        int effect;
+        char *key, *value;
+        enum taint_effect effect;
         bool exists;
 };
 struct sched_tolerations { /* a vector */
@@ -258,6 +258,7 @@ struct sched_cluster {
         struct map *namespaces;               /* name -> labels */
         struct map *budgets;                  /* key -> PodDisruptionBudget as json_t */
         struct map *claims, *storage_classes; /* key or name -> json_t */
+        struct map *claim_users;              /* key -> size_t: placed pods that use it */
         struct map *volumes;                  /* name -> struct sched_volume */
         LIST_HEAD(, sched_volume) unbound_volumes;
         struct map *shapes, *classes, *selectors, *keys, *filters, *images;
@@ -412,9 +413,8 @@ struct sched_node_filter *sched_filter_put(struct sched_cluster *c, struct sched
 void sched_filter_judge(struct sched_node_filter *f, const struct sched_node *node);
 void sched_tolerations_parse(const json_t *list, struct sched_tolerations *ret);
 void sched_tolerations_done(struct sched_tolerations *t);
-bool sched_tolerates(
-                const struct sched_tolerations *t, const char *key, const char *value, int effect);
-int sched_effect(const char *text);
+bool sched_tolerates(const struct sched_tolerations *t, const char *key, const char *value,
+                enum taint_effect effect);
 /* The next taint, from index *at on, that forbids pods of the shape the node and that they do not
  * tolerate. NULL: none. *at: the index after it. */
 const struct sched_taint *sched_next_untolerated(
@@ -462,6 +462,9 @@ void sched_node_changed(struct sched_cluster *c, const struct sched_node *node);
 /* Moves a placed pod out of the counts of its node and back, for what-if questions. */
 void sched_detach(struct sched_cluster *c, struct sched_pod *pod);
 void sched_attach(struct sched_cluster *c, struct sched_pod *pod, struct sched_node *node);
+
+/* volumes.c: the placed pod uses its claims (by 1), or no longer (-1). */
+void sched_claims_count(struct sched_cluster *c, const struct sched_pod *pod, int by);
 
 /* node.c */
 struct sched_node *sched_node_get(struct sched_cluster *c, const char *name);

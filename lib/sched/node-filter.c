@@ -5,13 +5,6 @@
 #include "lib/object.h"
 #include "lib/sched/internal.h"
 
-int sched_effect(const char *text) {
-        return streq(text, "NoSchedule")         ? EFFECT_NO_SCHEDULE
-               : streq(text, "PreferNoSchedule") ? EFFECT_PREFER
-               : streq(text, "NoExecute")        ? EFFECT_NO_EXECUTE
-                                                 : EFFECT_ANY;
-}
-
 /* --- tolerations --- */
 
 void sched_tolerations_parse(const json_t *list, struct sched_tolerations *ret) {
@@ -19,12 +12,11 @@ void sched_tolerations_parse(const json_t *list, struct sched_tolerations *ret) 
         size_t i;
 
         json_array_foreach (list, i, v) {
-                struct sched_toleration t = {.key = sched_strdup(json_str_or(v, "key", "")),
-                                .value = sched_strdup(json_str_or(v, "value", "")),
-                                .effect = sched_effect(json_str_or(v, "effect", "")),
-                                .exists = streq(json_str_or(v, "operator", "Equal"), "Exists")};
+                struct toleration t;
 
-                sched_append(ret, t);
+                toleration_read(v, &t);
+                sched_append(ret, ((struct sched_toleration){sched_strdup(t.key),
+                                                  sched_strdup(t.value), t.effect, t.exists}));
         }
 }
 
@@ -36,25 +28,16 @@ void sched_tolerations_done(struct sched_tolerations *t) {
         vector_done(t);
 }
 
-bool sched_tolerates(
-                const struct sched_tolerations *t, const char *key, const char *value, int effect) {
+bool sched_tolerates(const struct sched_tolerations *t, const char *key, const char *value,
+                enum taint_effect effect) {
         for (size_t i = 0; i < t->count; i++) {
                 const struct sched_toleration *x = &t->items[i];
+                struct toleration one = {x->key, x->value, x->effect, x->exists};
 
-                if (x->effect != EFFECT_ANY && x->effect != effect)
-                        continue;
-                if (*x->key && !streq(x->key, key))
-                        continue;
-                /* An empty key with Equal tolerates nothing. */
-                if (x->exists || (*x->key && streq(x->value, value)))
+                if (toleration_matches(&one, key, value, effect))
                         return true;
         }
         return false;
-}
-
-/* PreferNoSchedule forbids nothing. */
-static bool forbids(const struct sched_taint *t) {
-        return t->effect == EFFECT_NO_SCHEDULE || t->effect == EFFECT_NO_EXECUTE;
 }
 
 const struct sched_taint *sched_next_untolerated(
@@ -62,7 +45,7 @@ const struct sched_taint *sched_next_untolerated(
         while (*at < node->taints.count) {
                 const struct sched_taint *t = &node->taints.items[(*at)++];
 
-                if (forbids(t) &&
+                if (taint_effect_forbids(t->effect) &&
                                 !sched_tolerates(&shape->tolerations, t->key, t->value, t->effect))
                         return t;
         }
@@ -75,7 +58,8 @@ static bool taints_are_tolerated(const struct sched_tolerations *t, const struct
         for (size_t i = 0; i < node->taints.count; i++) {
                 const struct sched_taint *x = &node->taints.items[i];
 
-                if (x->effect != EFFECT_PREFER && !sched_tolerates(t, x->key, x->value, x->effect))
+                if (taint_effect_forbids(x->effect) &&
+                                !sched_tolerates(t, x->key, x->value, x->effect))
                         return false;
         }
         return true;

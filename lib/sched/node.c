@@ -60,7 +60,7 @@ static void read_taints(struct sched_node *n, const json_t *node) {
         json_array_foreach (json_at(node, "spec.taints"), i, v) {
                 struct sched_taint t = {.key = sched_strdup(json_str_or(v, "key", "")),
                                 .value = sched_strdup(json_str_or(v, "value", "")),
-                                .effect = sched_effect(json_str_or(v, "effect", ""))};
+                                .effect = taint_effect_parse(json_str_or(v, "effect", ""))};
 
                 sched_append(&n->taints, t);
         }

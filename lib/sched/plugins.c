@@ -46,7 +46,8 @@ const struct sched_plugin sched_plugins[] = {
                 {.name = "VolumeBinding",
                                 .begin = sched_volumes_begin,
                                 .wide_filter = sched_volumes_filter,
-                                .events = SCHED_NODE_ADDED | SCHED_NODE_LABELS | SCHED_VOLUMES,
+                                .events = SCHED_NODE_ADDED | SCHED_NODE_LABELS | SCHED_POD_GONE |
+                                          SCHED_VOLUMES,
                                 .advice = "kctl describe pvc NAME shows what the claim waits for; "
                                           "a volume that is bound to a node keeps its pod there"},
                 {.name = "PodTopologySpread",

@@ -3,7 +3,7 @@
  * pods of a template are read and judged once. */
 #include "lib/buf.h"
 #include "lib/object.h"
-#include "lib/quantity.h"
+#include "lib/pod-amounts.h"
 #include "lib/sched/internal.h"
 
 /* Assumed requests of a container without any when nodes are compared (never when they are
@@ -69,65 +69,44 @@ int64_t sched_resource_amount(unsigned id, const json_t *v) {
         return MAX(n, (int64_t)0);
 }
 
-static void add_list(struct sched_cluster *c, struct sched_resources *r, const json_t *list) {
-        const char *name;
-        json_t *v;
-
-        json_object_each (list, name, v) {
-                unsigned id = sched_resource_id(c, name);
-                int64_t sum;
-
-                r->unknown |= id == RESOURCES_MAX;
-                if (id < RESOURCES_MAX && !__builtin_add_overflow(r->v[id],
-                                                          sched_resource_amount(id, v), &sum))
-                        r->v[id] = sum;
-        }
-}
-
-/* The requests of the pod as a whole (spec.resources) count instead of its containers' sum. */
-static void override_list(struct sched_cluster *c, struct sched_resources *r, const json_t *list) {
-        const char *name;
-        json_t *v;
-
-        json_object_each (list, name, v) {
-                unsigned id = sched_resource_id(c, name);
-
-                r->unknown |= id == RESOURCES_MAX;
-                if (id < RESOURCES_MAX)
-                        r->v[id] = sched_resource_amount(id, v);
-        }
-}
-
 static bool is_sidecar(const json_t *container) {
         return streq(json_str_or(container, "restartPolicy", ""), "Always");
 }
 
-/* Long-running containers add up; an init container counts alone, with the sidecars started before
- * it (KEP-753). */
+/* In the unit of the resource, rounded up. */
+static int64_t in_units(unsigned id, struct quantity q) {
+        __int128 n = id == RESOURCE_CPU ? q.milli : (q.milli + 999) / 1000;
+
+        return n < 0 ? 0 : n > INT64_MAX ? INT64_MAX : (int64_t)n;
+}
+
+/* The pod's amounts of the resources that the list names. */
+static void add_amounts(struct sched_cluster *c, const json_t *spec, const json_t *list,
+                struct sched_resources *ret) {
+        const char *name;
+        json_t *v;
+
+        json_object_each (list, name, v) {
+                unsigned id = sched_resource_id(c, name);
+                struct quantity q;
+
+                ret->unknown |= id == RESOURCES_MAX;
+                if (id < RESOURCES_MAX && ret->v[id] == 0 && pod_amount(spec, "requests", name, &q))
+                        ret->v[id] = in_units(id, q);
+        }
+}
+
+/* lib/pod-amounts.h says what a pod requests; the resources are those that anything in it names. */
 static void pod_requests(struct sched_cluster *c, const json_t *pod, struct sched_resources *ret) {
-        struct sched_resources sum = {0}, init_max = {0}, sidecars = {0};
-        const json_t *container;
+        static const char *const lists[] = {"containers", "initContainers"};
+        const json_t *spec = json_object_get(pod, "spec"), *container;
         size_t i;
 
-        json_array_foreach (json_at(pod, "spec.containers"), i, container)
-                add_list(c, &sum, json_at(container, "resources.requests"));
-        json_array_foreach (json_at(pod, "spec.initContainers"), i, container) {
-                struct sched_resources now = sidecars;
-
-                add_list(c, &now, json_at(container, "resources.requests"));
-                if (is_sidecar(container)) {
-                        sidecars = now;
-                        add_list(c, &sum, json_at(container, "resources.requests"));
-                }
-                for (size_t k = 0; k < RESOURCES_MAX; k++)
-                        init_max.v[k] = MAX(init_max.v[k], now.v[k]);
-                init_max.unknown |= now.unknown;
-        }
-        ret->unknown = sum.unknown || init_max.unknown;
-        for (size_t k = 0; k < RESOURCES_MAX; k++)
-                ret->v[k] = MAX(sum.v[k], init_max.v[k]);
-        override_list(c, ret, json_at(pod, "spec.resources.requests"));
-        add_list(c, ret, json_at(pod, "spec.overhead"));
+        for (size_t l = 0; l < ELEMENTS(lists); l++)
+                json_array_foreach (json_object_get(spec, lists[l]), i, container)
+                        add_amounts(c, spec, json_at(container, "resources.requests"), ret);
+        add_amounts(c, spec, json_at(spec, "resources.requests"), ret);
+        add_amounts(c, spec, json_object_get(spec, "overhead"), ret);
 }
 
 static void score_figures(struct sched_shape *s, const json_t *pod) {

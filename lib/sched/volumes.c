@@ -90,6 +90,36 @@ static const json_t *find_claim(
         return map_get(c->claims, key);
 }
 
+void sched_claims_count(struct sched_cluster *c, const struct sched_pod *pod, int by) {
+        for (size_t i = 0; pod->claims && pod->claims[i]; i++) {
+                _cleanup_free_ char *key = strformat("%s/%s", pod->ns, pod->claims[i]);
+                size_t *n;
+
+                assert(key);
+                n = map_get(c->claim_users, key);
+                if (!n) {
+                        n = sched_alloc(1, sizeof(*n));
+                        assert(map_set(c->claim_users, key, n) >= 0);
+                }
+                *n += (size_t)by;
+                if (*n == 0)
+                        map_remove(c->claim_users, key);
+        }
+}
+
+/* ReadWriteOncePod (KEP-2485): one pod of the whole cluster has the claim at a time. */
+static bool is_used_up(const struct sched_cluster *c, const json_t *claim) {
+        _cleanup_free_ char *key = object_key(claim);
+        const json_t *mode;
+        size_t i;
+
+        assert(key);
+        json_array_foreach (json_at(claim, "spec.accessModes"), i, mode)
+                if (streq(strempty(json_string_value(mode)), "ReadWriteOncePod"))
+                        return map_get(c->claim_users, key) != NULL;
+        return false;
+}
+
 static int add_bound(struct sched_decision *d, const json_t *claim) {
         const struct sched_volume *v =
                         map_get(d->cluster->volumes, json_str_or(claim, "spec.volumeName", ""));
@@ -119,6 +149,11 @@ int sched_volumes_begin(struct sched_decision *d, struct sched_reasons *why) {
                         sched_reason_whole(why, "persistentvolumeclaim \"%s\" is being deleted",
                                         claims[i]);
                         return -ENOENT;
+                }
+                if (is_used_up(c, claim)) {
+                        sched_reason_whole(why, "node has pod using PersistentVolumeClaim with the "
+                                                "same name and ReadWriteOncePod access mode");
+                        return -EBUSY;
                 }
                 if (sched_claim_is_bound(claim)) {
                         add_bound(d, claim);

@@ -3,7 +3,7 @@
  * keeps taking what was sent to it), as in a kubelet. */
 #include "nodeagent/pod/admission.h"
 
-#include "lib/client/taints.h"
+#include "lib/taints.h"
 
 int pod_admit(const json_t *pod, const json_t *taints, struct problem *p) {
         const json_t *t;

@@ -33,8 +33,7 @@ int runtime_state(struct runtime *r, const char *name, struct run_state *ret) {
         return r->ops->state(r, name, ret);
 }
 
-int runtime_usage(
-                struct runtime *r, const char *name, runtime_usage_func done, void *userdata) {
+int runtime_usage(struct runtime *r, const char *name, runtime_usage_func done, void *userdata) {
         return r->ops->usage(r, name, done, userdata);
 }
 

@@ -69,8 +69,8 @@ enum exec_outcome { EXEC_DONE, EXEC_FAILED, EXEC_TIMEOUT, EXEC_REFUSED };
 /* message: why it was refused, else "". */
 typedef void (*runtime_exec_func)(enum exec_outcome outcome, const char *message, void *userdata);
 /* cpu_ns: CPU time since the present run began. ok false: not known, or the container is gone. */
-typedef void (*runtime_usage_func)(const char *name, bool ok, uint64_t cpu_ns,
-                uint64_t memory_bytes, void *userdata);
+typedef void (*runtime_usage_func)(
+                const char *name, bool ok, uint64_t cpu_ns, uint64_t memory_bytes, void *userdata);
 typedef void (*runtime_list_func)(const char *name, bool sandbox, void *userdata);
 typedef void (*runtime_drift_func)(const char *name, const char *property, void *userdata);
 
@@ -128,8 +128,7 @@ int runtime_restart(struct runtime *r, const char *name);
 int runtime_kill(struct runtime *r, const char *name, int signal);
 int runtime_clear(struct runtime *r, const char *name);
 int runtime_state(struct runtime *r, const char *name, struct run_state *ret);
-int runtime_usage(
-                struct runtime *r, const char *name, runtime_usage_func done, void *userdata);
+int runtime_usage(struct runtime *r, const char *name, runtime_usage_func done, void *userdata);
 int runtime_exec(struct runtime *r, const json_t *unit, runtime_exec_func done, void *userdata,
                 struct runtime_exec **ret);
 /* The callback is not called after it. NULL is fine; returns NULL. */

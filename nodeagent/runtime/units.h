@@ -83,10 +83,14 @@ int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, 
                 struct units_exec **ret);
 /* The callback will no longer be called; the unit is stopped. NULL is fine; returns NULL. */
 struct units_exec *units_exec_cancel(struct units_exec *x);
-/* CPUUsageNSec and MemoryCurrent of a service. ok false: systemd does not account them, or the unit
- * is gone. done is called once, never from inside, unless the units are freed before. */
-typedef void (*units_usage_func)(const char *name, bool ok, uint64_t cpu_ns, uint64_t memory_bytes,
-                void *userdata);
+/* The connection, for units-usage.c. Borrowed. */
+struct sd_bus *units_bus(struct units *u);
+/* What a service has used, by systemd's accounting (CPUUsageNSec and MemoryCurrent). Where systemd
+ * does not account CPU, as on some machines with control groups v1, it is the sum of the times of
+ * its processes. ok false: that is not known either, or the unit is gone. done is called once,
+ * never from inside, unless the units are freed before. (units-usage.c) */
+typedef void (*units_usage_func)(
+                const char *name, bool ok, uint64_t cpu_ns, uint64_t memory_bytes, void *userdata);
 int units_usage(struct units *u, const char *name, units_usage_func done, void *userdata);
 /* Compares the live values of what can change on a running unit with the description; differences
  * are put back and reported to the function. */

@@ -77,8 +77,9 @@ static void collect(const json_t *slices, const char *port_name, bool terminatin
                 json_array_foreach (json_at(slice, "endpoints"), j, e) {
                         const char *address = strempty(json_string_value(
                                         json_array_get(json_object_get(e, "addresses"), 0)));
-                        _cleanup_free_ char *text =
-                                        counts(e, terminating) ? endpoint_text(address, port) : NULL;
+                        _cleanup_free_ char *text = counts(e, terminating)
+                                                                    ? endpoint_text(address, port)
+                                                                    : NULL;
 
                         if (text)
                                 assert(json_object_set_new(found, text, json_true()) >= 0);
@@ -129,8 +130,9 @@ static char *section_text(const char *name, const struct ingress_settings *s) {
         buf_append_str(&b, "        http-request disable-l7-retry if !{ method GET HEAD OPTIONS "
                            "PUT DELETE }\n");
         if (s->body_max > 0)
-                buf_printf(&b, "        http-request deny deny_status 413 if { req.body_size gt "
-                               "%llu }\n",
+                buf_printf(&b,
+                                "        http-request deny deny_status 413 if { req.body_size gt "
+                                "%llu }\n",
                                 (unsigned long long)s->body_max);
         if (s->connect_ms > 0)
                 buf_printf(&b, "        timeout connect %llums\n",

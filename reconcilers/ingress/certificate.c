@@ -1,6 +1,6 @@
-/* TLS: Secrets become files for haproxy, and names of hosts (SNI) lead to them. Only whole blocks of
- * certificates and one key are copied, each read before: a broken Secret is a finding of its Ingress,
- * and its hosts get the default certificate. */
+/* TLS: Secrets become files for haproxy, and names of hosts (SNI) lead to them. Only whole blocks
+ * of certificates and one key are copied, each read before: a broken Secret is a finding of its
+ * Ingress, and its hosts get the default certificate. */
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "reconcilers/ingress/internal.h"
@@ -8,7 +8,8 @@
 #define BEGIN_CERT "-----BEGIN CERTIFICATE-----"
 #define END_CERT "-----END CERTIFICATE-----"
 
-/* Copies the certificates of a PEM text. 0, or -EINVAL when there is none, or one cannot be read. */
+/* Copies the certificates of a PEM text. 0, or -EINVAL when there is none, or one cannot be read.
+ */
 static int copy_chain(const char *text, struct buf *out) {
         size_t count = 0;
 
@@ -54,8 +55,8 @@ static int copy_key(const char *text, struct buf *out) {
 
 /* The decoded text of one key of a Secret; NULL: absent, too large or not text. */
 static char *secret_text(const json_t *secret, const char *key) {
-        const char *encoded = json_string_value(
-                        json_object_get(json_object_get(secret, "data"), key));
+        const char *encoded =
+                        json_string_value(json_object_get(json_object_get(secret, "data"), key));
         void *data;
         size_t n;
 

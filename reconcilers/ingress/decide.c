@@ -1,6 +1,6 @@
 /* Which Ingresses are ours, in which order, and the routes that their rules make. A rule, path or
- * certificate that cannot be used is left out with a finding and does not affect the others: nothing
- * that a user writes reaches a file of haproxy before its characters were checked. */
+ * certificate that cannot be used is left out with a finding and does not affect the others:
+ * nothing that a user writes reaches a file of haproxy before its characters were checked. */
 #include "reconcilers/ingress/decide.h"
 
 #include <stdarg.h>
@@ -163,8 +163,7 @@ static void add_route(struct reading *x, json_t *map, const char *type, const ch
                 return;
         }
         redirect = x->settings.ssl_redirect && *host && ingress_has_tls(x->ingress, host);
-        value = strformat("%s/%s",
-                        ingress_backend(x->d, x->ingress, &x->settings, backend),
+        value = strformat("%s/%s", ingress_backend(x->d, x->ingress, &x->settings, backend),
                         redirect ? "redirect" : "");
         assert(value);
         assert(json_object_set_new(map, key, json_string(value)) >= 0);

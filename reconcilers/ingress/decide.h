@@ -3,8 +3,8 @@
  *
  * The result is a JSON object, so that it can be compared, stored and printed as a whole:
  *
- *      main          text of haproxy.cfg up to the backends; @DIR@ stands for the folder of its files
- *      backends      {name: {section: text, endpoints: ["10.244.1.7:8080", ...]}}; text.h writes
+ *      main          text of haproxy.cfg up to the backends; @DIR@ stands for the folder of its
+ * files backends      {name: {section: text, endpoints: ["10.244.1.7:8080", ...]}}; text.h writes
  *                    the servers, because their places (slots) depend on the past
  *      files         {name: text}: the maps and the list of certificates
  *      certificates  {name: PEM of chain and key}: secret

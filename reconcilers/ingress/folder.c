@@ -1,5 +1,5 @@
-/* haproxy.cfg, maps, the list of certificates, certificates, and the output of the check. Nothing is
- * synced: the folder is in memory, and is made again at each start. */
+/* haproxy.cfg, maps, the list of certificates, certificates, and the output of the check. Nothing
+ * is synced: the folder is in memory, and is made again at each start. */
 #include "reconcilers/ingress/folder.h"
 
 #include <fcntl.h>
@@ -126,8 +126,9 @@ static void report_line(const char *line, const char *mark, int *count,
         (*count)++;
 }
 
-int folder_read_check(const char *dir, void (*found)(const char *file, const char *why, void *userdata),
-                void *userdata, char **ret_text) {
+int folder_read_check(const char *dir,
+                void (*found)(const char *file, const char *why, void *userdata), void *userdata,
+                char **ret_text) {
         _cleanup_free_ char *path = strformat("%s/check.log", dir), *text = NULL;
         _cleanup_strv_free_ char **lines = NULL;
         int count = 0, r;

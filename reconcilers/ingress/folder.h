@@ -12,7 +12,8 @@ int folder_write(const char *run_dir, uint64_t generation, const json_t *decisio
 int folder_link(const char *run_dir, uint64_t generation);
 /* Removes all but this one; 0: all. */
 int folder_clean(const char *run_dir, uint64_t generation);
-/* Calls found for each certificate that the check's output in the folder complains of; the number of
- * them. *ret_text: the beginning of the output, for the log; the caller frees. */
-int folder_read_check(const char *dir, void (*found)(const char *file, const char *why, void *userdata),
-                void *userdata, char **ret_text);
+/* Calls found for each certificate that the check's output in the folder complains of; the number
+ * of them. *ret_text: the beginning of the output, for the log; the caller frees. */
+int folder_read_check(const char *dir,
+                void (*found)(const char *file, const char *why, void *userdata), void *userdata,
+                char **ret_text);

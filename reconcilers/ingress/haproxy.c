@@ -37,13 +37,13 @@ struct haproxy {
         struct haproxy_options options;
         char *socket;
         enum haproxy_state state;
-        uint64_t generation;      /* of the newest folder */
-        json_t *wanted;           /* NULL before the first decision */
-        json_t *loaded, *slots;   /* what it runs; NULL: nothing known */
+        uint64_t generation;    /* of the newest folder */
+        json_t *wanted;         /* NULL before the first decision */
+        json_t *loaded, *slots; /* what it runs; NULL: nothing known */
         uint64_t loaded_generation;
         json_t *trying, *trying_slots; /* in CHECKING, LOADING and UPDATING */
-        json_t *refused;          /* a decision that failed; tried again when another is wanted, */
-        uint64_t retry_at_us;     /* or at this time */
+        json_t *refused;      /* a decision that failed; tried again when another is wanted, */
+        uint64_t retry_at_us; /* or at this time */
         uint64_t pause_us, reload_at_us, deadline_us;
         pid_t master, checker;
         sd_event_source *master_source, *checker_source, *timer;
@@ -91,8 +91,8 @@ static void give_up_try(struct haproxy *h, bool is_refused) {
 
 /* --- processes --- */
 
-/* Starts haproxy; it ends with this process. words: its arguments, ended by NULL; output: a file for
- * what it prints, or NULL. */
+/* Starts haproxy; it ends with this process. words: its arguments, ended by NULL; output: a file
+ * for what it prints, or NULL. */
 static int start_process(
                 struct haproxy *h, const char *const *words, const char *output, pid_t *ret) {
         _cleanup_strv_free_ char **argv = NULL;
@@ -154,7 +154,8 @@ static int on_master_exit(sd_event_source *s, const siginfo_t *si, void *userdat
 static int start_master(struct haproxy *h) {
         _cleanup_free_ char *config = strformat("%s/current/haproxy.cfg", h->options.run_dir),
                             *control = strformat("%s/master.sock", h->options.run_dir);
-        const char *const words[] = {"haproxy", "-W", "-db", "-q", "-f", config, "-S", control, NULL};
+        const char *const words[] = {
+                        "haproxy", "-W", "-db", "-q", "-f", config, "-S", control, NULL};
         int r;
 
         if (!config || !control)
@@ -162,8 +163,8 @@ static int start_master(struct haproxy *h) {
         r = start_process(h, words, /* output= */ NULL, &h->master);
         if (r < 0)
                 return r;
-        r = sd_event_add_child(h->options.event, &h->master_source, h->master, WEXITED,
-                        on_master_exit, h);
+        r = sd_event_add_child(
+                        h->options.event, &h->master_source, h->master, WEXITED, on_master_exit, h);
         return r < 0 ? r : 0;
 }
 
@@ -302,8 +303,8 @@ static int start_check(struct haproxy *h) {
                 return r;
         h->deadline_us = now_mono_us() + CHECK_TIMEOUT_US;
         tick_later(h, CHECK_TIMEOUT_US);
-        r = sd_event_add_child(h->options.event, &h->checker_source, h->checker, WEXITED,
-                        on_checked, h);
+        r = sd_event_add_child(
+                        h->options.event, &h->checker_source, h->checker, WEXITED, on_checked, h);
         return r < 0 ? r : 0;
 }
 

@@ -3,8 +3,8 @@
  *      a decision --> only endpoints differ: commands on the runtime socket
  *                 '-> else: write a new folder -> `haproxy -c` -> link `current` -> SIGUSR2
  *
- * The master starts new workers, which take the listening sockets over from the old ones, so that no
- * connection is lost; old workers finish what they serve. A configuration that the check refuses
+ * The master starts new workers, which take the listening sockets over from the old ones, so that
+ * no connection is lost; old workers finish what they serve. A configuration that the check refuses
  * never becomes `current`. Reloads have a bounded rate; while one is delayed, endpoints are still
  * updated in the configuration that runs. Certificates are only in run_dir, which is in memory. */
 #pragma once
@@ -35,6 +35,7 @@ DEFINE_CLEANUP(struct haproxy *, haproxy_free);
 void haproxy_want(struct haproxy *h, json_t *decision);
 /* NULL when it runs, with the newest decision or one before that still holds; else why not. */
 const char *haproxy_not_ready(const struct haproxy *h);
-/* Ends it: it accepts nothing new, and gets drain_us to finish what it serves. done() is called when
- * it has exited, perhaps before this returns. */
-void haproxy_stop(struct haproxy *h, uint64_t drain_us, void (*done)(void *userdata), void *userdata);
+/* Ends it: it accepts nothing new, and gets drain_us to finish what it serves. done() is called
+ * when it has exited, perhaps before this returns. */
+void haproxy_stop(
+                struct haproxy *h, uint64_t drain_us, void (*done)(void *userdata), void *userdata);

@@ -25,14 +25,14 @@ struct ingress_draft {
 /* The settings that annotations of an Ingress make. */
 struct ingress_settings {
         bool ssl_redirect, https_backend;
-        uint64_t body_max;        /* bytes; 0: no limit */
+        uint64_t body_max;            /* bytes; 0: no limit */
         uint64_t connect_ms, read_ms; /* 0: the defaults */
 };
 
 void ingress_finding(struct ingress_draft *d, const json_t *ingress, const char *reason,
                 const char *fmt, ...) _printf_(4, 5);
-/* Whether the namespace of the Ingress may have rules and certificates for the host ("": all hosts).
- * The oldest Ingress with the host decides; a refusal is a finding. */
+/* Whether the namespace of the Ingress may have rules and certificates for the host ("": all
+ * hosts). The oldest Ingress with the host decides; a refusal is a finding. */
 bool ingress_claim_host(struct ingress_draft *d, const json_t *ingress, const char *host);
 /* The Service or Secret of that name; NULL when there is none. Remembers that it was looked for. */
 const json_t *ingress_service(struct ingress_draft *d, const char *ns, const char *name);

@@ -1,5 +1,5 @@
-/* kingressd: Ingresses, realized by the haproxy of this machine. Watches, decides (decide.h), has it
- * carried out (haproxy.h). Every kingressd serves; the one that leads also reports the faults of
+/* kingressd: Ingresses, realized by the haproxy of this machine. Watches, decides (decide.h), has
+ * it carried out (haproxy.h). Every kingressd serves; the one that leads also reports the faults of
  * Ingresses as their events. (status.loadBalancer is written by kreconciled.) */
 #include <linux/magic.h>
 #include <signal.h>
@@ -95,7 +95,7 @@ static json_t *all_of(const struct informer *i) {
 
         assert(list);
         informer_foreach(i, e)
-                assert(json_array_append(list, json_unconst(informer_object(e))) >= 0);
+                        assert(json_array_append(list, json_unconst(informer_object(e))) >= 0);
         return list;
 }
 
@@ -364,7 +364,8 @@ static unsigned connections_max(unsigned wanted) {
         struct rlimit files;
         unsigned fit;
 
-        if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= 2 * (uint64_t)wanted + OWN_FILES)
+        if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+                        files.rlim_cur >= 2 * (uint64_t)wanted + OWN_FILES)
                 return wanted;
         fit = files.rlim_cur > 2 * OWN_FILES ? (unsigned)(files.rlim_cur - OWN_FILES) / 2
                                              : OWN_FILES / 2;
@@ -380,7 +381,7 @@ static void set_options(struct kingressd *k) {
         bool has_ipv6 = access("/proc/net/if_inet6", F_OK) >= 0;
 
         k->options = (struct ingress_options){.bind_address = !isempty(f->bind_address)
-                                                                      ? f->bind_address
+                                                                              ? f->bind_address
                                                               : has_ipv6 ? "[::]"
                                                                          : "*",
                         .http_port = f->http_port,
@@ -407,8 +408,8 @@ static int setup(struct kingressd *k) {
         k->client = program_client(k->program);
         k->refused = json_object();
         k->reported = json_object();
-        k->served = metrics_gauge(haproxy.metrics, "keelson_ingress_served", "",
-                        "Ingresses of our classes.");
+        k->served = metrics_gauge(
+                        haproxy.metrics, "keelson_ingress_served", "", "Ingresses of our classes.");
         if (!k->refused || !k->reported || !k->served)
                 return -ENOMEM;
         r = make_fallback(k);
@@ -445,8 +446,7 @@ static int block_child_signal(void) {
 }
 
 static int run(struct program_flags *common) {
-        const struct kingressd_flags *flags =
-                        container_of(common, struct kingressd_flags, common);
+        const struct kingressd_flags *flags = container_of(common, struct kingressd_flags, common);
         _cleanup_(program_freep) struct program *program = NULL;
         struct kingressd k = {.flags = flags};
         struct program_options options = {.name = "kingressd",

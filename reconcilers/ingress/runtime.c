@@ -1,6 +1,6 @@
-/* haproxy reads one line of commands separated by ';', answers all and closes. Each line asks for the
- * generation first, so that an answer of a worker that is being replaced is noticed. Answers that are
- * not known as good are failures. */
+/* haproxy reads one line of commands separated by ';', answers all and closes. Each line asks for
+ * the generation first, so that an answer of a worker that is being replaced is noticed. Answers
+ * that are not known as good are failures. */
 #include "reconcilers/ingress/runtime.h"
 
 #include <sys/socket.h>
@@ -51,8 +51,8 @@ static void finish(struct runtime_call *c, int error, const char *why) {
 static int check_answer(struct runtime_call *c, char **ret_line) {
         static const char *const good[] = {"IP changed from", "no need to change", "port changed"};
         _cleanup_strv_free_ char **lines = NULL;
-        _cleanup_free_ char *want = strformat(
-                        "KEELSON_GENERATION=%llu", (unsigned long long)c->generation);
+        _cleanup_free_ char *want =
+                        strformat("KEELSON_GENERATION=%llu", (unsigned long long)c->generation);
         int r;
 
         if (!want)

@@ -1,5 +1,5 @@
-/* The annotations keelson.dev/ of an Ingress: few, each with a strict form. A value that is not valid
- * has no effect and is a finding. */
+/* The annotations keelson.dev/ of an Ingress: few, each with a strict form. A value that is not
+ * valid has no effect and is a finding. */
 #include "lib/object.h"
 #include "reconcilers/ingress/internal.h"
 

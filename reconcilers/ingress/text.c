@@ -61,14 +61,15 @@ static const char lookups[] =
                 "unless { var(txn.to) -m found }\n";
 
 /* What the client says about itself is replaced: backends believe these headers. */
-static const char headers[] = "        http-request set-header X-Forwarded-For %[src]\n"
-                              "        http-request set-header X-Real-IP %[src]\n"
-                              "        http-request set-header X-Forwarded-Host %[req.hdr(host)]\n"
-                              "        http-request set-header X-Forwarded-Port %[dst_port]\n"
-                              "        http-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
-                              "        http-request set-header X-Forwarded-Proto http if !{ ssl_fc }\n"
-                              "        http-request del-header Forwarded\n"
-                              "        http-request del-header Proxy\n";
+static const char headers[] =
+                "        http-request set-header X-Forwarded-For %[src]\n"
+                "        http-request set-header X-Real-IP %[src]\n"
+                "        http-request set-header X-Forwarded-Host %[req.hdr(host)]\n"
+                "        http-request set-header X-Forwarded-Port %[dst_port]\n"
+                "        http-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
+                "        http-request set-header X-Forwarded-Proto http if !{ ssl_fc }\n"
+                "        http-request del-header Forwarded\n"
+                "        http-request del-header Proxy\n";
 
 static const char ends[] =
                 "        use_backend %[var(txn.to),field(1,/)] if { var(txn.to) -m found }\n"
@@ -90,14 +91,16 @@ char *ingress_main_text(const struct ingress_options *o) {
 
         buf_printf(&b, globals, o->connections_max, o->threads, o->run_dir);
         buf_printf(&b, "frontend web\n        bind %s:%u%s\n", o->bind_address, o->http_port, both);
-        buf_printf(&b, "        bind %s:%u%s ssl crt-list @DIR@/certificates.list alpn "
-                       "h2,http/1.1\n",
+        buf_printf(&b,
+                        "        bind %s:%u%s ssl crt-list @DIR@/certificates.list alpn "
+                        "h2,http/1.1\n",
                         o->bind_address, o->https_port, both);
         buf_append_str(&b, lookups);
         buf_append_str(&b, "        http-request redirect location https://%[var(txn.host)]");
         if (o->https_port != 443)
                 buf_printf(&b, ":%u", o->https_port);
-        buf_append_str(&b, "%[pathq] code 308 if !{ ssl_fc } { var(txn.to),field(2,/) redirect }\n");
+        buf_append_str(&b,
+                        "%[pathq] code 308 if !{ ssl_fc } { var(txn.to),field(2,/) redirect }\n");
         buf_append_str(&b, headers);
         buf_append_str(&b, ends);
         text = buf_take(&b);
@@ -221,7 +224,7 @@ static json_t *first_of(const json_t *list, size_t n) {
 json_t *ingress_with_endpoints(const json_t *running, const json_t *newer, const json_t *slots) {
         json_t *ret = json_shallow_copy(running), *backends = json_object();
         const json_t *backend, *old = json_object_get(running, "backends"),
-                     *fresh = json_object_get(newer, "backends");
+                               *fresh = json_object_get(newer, "backends");
         const char *name;
 
         assert(ret && backends);
@@ -233,15 +236,16 @@ json_t *ingress_with_endpoints(const json_t *running, const json_t *newer, const
                 assert(changed);
                 if (now)
                         assert(json_object_set_new(changed, "endpoints",
-                                               first_of(json_object_get(now, "endpoints"), n)) >= 0);
+                                               first_of(json_object_get(now, "endpoints"), n)) >=
+                                        0);
                 assert(json_object_set_new(backends, name, changed) >= 0);
         }
         assert(json_object_set_new(ret, "backends", backends) >= 0);
         return ret;
 }
 
-char *ingress_text(const json_t *decision, const json_t *slots, const char *dir,
-                uint64_t generation) {
+char *ingress_text(
+                const json_t *decision, const json_t *slots, const char *dir, uint64_t generation) {
         static const char mark[] = "@GENERATION@";
         _cleanup_free_ char *head = ingress_text_in(json_str_or(decision, "main", ""), dir);
         const char *at = strstr(head, mark);

@@ -9,12 +9,12 @@
 /* The slots of all backends of a decision: {backend: [endpoint or null, ...]}. previous: those of
  * the configuration that runs, or NULL. *ret_grown: a backend of previous has too few slots for its
  * endpoints now, which needs a reload. A new object. */
-json_t *ingress_slots(const json_t *decision, const json_t *previous, bool *ret_grown)
-                _warn_unused_;
-/* The decision that runs, with the endpoints of a newer one for the backends that both have, as far as
- * their slots suffice. A new object. */
-json_t *ingress_with_endpoints(const json_t *running, const json_t *newer, const json_t *slots)
-                _warn_unused_;
+json_t *ingress_slots(
+                const json_t *decision, const json_t *previous, bool *ret_grown) _warn_unused_;
+/* The decision that runs, with the endpoints of a newer one for the backends that both have, as far
+ * as their slots suffice. A new object. */
+json_t *ingress_with_endpoints(
+                const json_t *running, const json_t *newer, const json_t *slots) _warn_unused_;
 /* haproxy.cfg. dir: the folder of its files; generation: what `show env KEELSON_GENERATION` returns
  * when it runs. Caller frees; never NULL. */
 char *ingress_text(const json_t *decision, const json_t *slots, const char *dir,

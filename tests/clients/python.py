@@ -137,6 +137,102 @@ def workloads():
     count(0)
 
 
+SELECTOR = {"matchLabels": {"app": "x"}}
+TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "host"}]}}
+JOB_TEMPLATE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "host"}]}}
+# the typed API, its name for the kind, in a namespace, the object, what a patch changes and where it is seen, what it may do
+TYPED = (
+    ("AppsV1Api", "stateful_set", True, {"spec": {"replicas": 0, "serviceName": "s", "selector": SELECTOR, "template": TEMPLATE}},
+     {"spec": {"minReadySeconds": 5}}, "spec.min_ready_seconds", ("status", "scale")),
+    ("AppsV1Api", "daemon_set", True, {"spec": {"selector": SELECTOR, "template": TEMPLATE}},
+     {"spec": {"minReadySeconds": 5}}, "spec.min_ready_seconds", ("status",)),
+    ("AppsV1Api", "replica_set", True, {"spec": {"replicas": 0, "selector": SELECTOR, "template": TEMPLATE}},
+     {"spec": {"minReadySeconds": 5}}, "spec.min_ready_seconds", ("status", "scale")),
+    ("CoreV1Api", "replication_controller", True, {"spec": {"replicas": 0, "selector": {"app": "x"}, "template": TEMPLATE}},
+     {"spec": {"minReadySeconds": 5}}, "spec.min_ready_seconds", ("status", "scale")),
+    ("BatchV1Api", "job", True, {"spec": {"suspend": True, "template": JOB_TEMPLATE}},
+     {"spec": {"parallelism": 5}}, "spec.parallelism", ("status",)),
+    ("BatchV1Api", "cron_job", True, {"spec": {"suspend": True, "schedule": "@daily", "jobTemplate": {"spec": {"template": JOB_TEMPLATE}}}},
+     {"spec": {"startingDeadlineSeconds": 5}}, "spec.starting_deadline_seconds", ("status",)),
+    ("PolicyV1Api", "pod_disruption_budget", True, {"spec": {"minAvailable": 1, "selector": SELECTOR}},
+     {"spec": {"minAvailable": 5}}, "spec.min_available", ("status",)),
+    ("NetworkingV1Api", "ingress", True, {"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}},
+     {"spec": {"defaultBackend": {"service": {"port": {"number": 5}}}}}, "spec.default_backend.service.port.number", ("status",)),
+    ("NetworkingV1Api", "network_policy", True, {"spec": {"podSelector": {}}},
+     {"spec": {"egress": [{"ports": [{"port": 5}]}]}}, "spec.egress.0.ports.0.port", ()),
+    ("CoreV1Api", "resource_quota", True, {"spec": {"hard": {"pods": "99"}}},
+     {"spec": {"hard": {"pods": 5}}}, "spec.hard.pods", ("status",)),
+    ("CoreV1Api", "limit_range", True, {"spec": {"limits": [{"type": "Pod", "max": {"cpu": "4"}}]}},
+     {"spec": {"limits": [{"type": "Pod", "max": {"cpu": "5"}}]}}, "spec.limits.0.max.cpu", ()),
+    ("CoreV1Api", "persistent_volume", False, {"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+                                                        "storageClassName": "py", "hostPath": {"path": "/srv/py"}}},
+     {"spec": {"capacity": {"storage": "5"}}}, "spec.capacity.storage", ("status",)),
+    ("StorageV1Api", "storage_class", False, {"provisioner": "example.org/p", "metadata": {}},
+     {"allowVolumeExpansion": True}, "allow_volume_expansion", ()),
+    ("SchedulingV1Api", "priority_class", False, {"value": 4}, {"description": "5"}, "description", ()),
+    ("AutoscalingV2Api", "horizontal_pod_autoscaler", True,
+     {"spec": {"maxReplicas": 9, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}}},
+     {"spec": {"maxReplicas": 5}}, "spec.max_replicas", ("status",)),
+)
+
+
+def at(value, path):
+    for step in path.split("."):
+        value = value[int(step)] if isinstance(value, list) else value.get(step) if isinstance(value, dict) else getattr(value, step)
+    return value
+
+
+def try_kind(api, kind, namespaced, body, change, path, parts):
+    """create, twice, read, patch, replace, an old replace, a list, its parts, delete"""
+    api = getattr(client, api)()
+    where = ("py",) if namespaced else ()
+    middle = "_namespaced_" if namespaced else "_"
+
+    def call(verb, *args, part="", **named):
+        return getattr(api, verb + middle + kind + part)(*args, **named)
+
+    body = {**body, "metadata": {"name": "py-x", "labels": {"l": kind}}}
+    call("create", *where, body, dry_run="All")
+    refused(404, call, "read", "py-x", *where)
+    made = call("create", *where, body)
+    refused(409, call, "create", *where, body)
+    call("patch", "py-x", *where, change)
+    got = call("read", "py-x", *where)
+    assert str(at(got, path)) in ("5", "True"), at(got, path)
+    made.metadata.labels = {"l": "old"}
+    refused(409, call, "replace", "py-x", *where, made)
+    if "status" in parts:
+        assert call("read", "py-x", *where, part="_status").metadata.uid == made.metadata.uid
+    if "scale" in parts:
+        assert call("patch", "py-x", *where, {"spec": {"replicas": 0}}, part="_scale").kind == "Scale"
+    assert [o.metadata.name for o in call("list", *where, label_selector="l=" + kind).items] == ["py-x"]
+    call("delete_collection", *where, label_selector="l=" + kind)
+
+
+@case
+def typed():
+    """every kind of workload, network, storage and policy by its typed API"""
+    served = {g.name: {v.version for v in g.versions} for g in client.ApisApi().get_api_versions().groups}
+    wrong = []
+    for row in TYPED:
+        if row[0] == "AutoscalingV2Api" and "v2" not in served.get("autoscaling", ()):
+            continue
+        try:
+            try_kind(*row)
+        except Exception as e:  # pylint: disable=broad-except
+            wrong.append(f"{row[1]}: {type(e).__name__}: {e}")
+    assert not wrong, "\n".join(wrong)
+
+
+@case
+def eviction():
+    """a pod is evicted"""
+    core.create_namespaced_pod("py", {"metadata": {"name": "ev", "labels": {"app": "ev"}}, "spec": TEMPLATE["spec"]})
+    body = client.V1Eviction(metadata=client.V1ObjectMeta(name="ev", namespace="py"))
+    core.create_namespaced_pod_eviction("ev", "py", body)
+    refused(404, core.read_namespaced_pod, "ev", "py")
+
+
 @case
 def invalid():
     """a refusal names the field"""

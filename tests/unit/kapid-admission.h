@@ -49,6 +49,9 @@ static _unused_ void fill(void) {
                         "{'metadata':{'name':'q','namespace':'bounded'},'spec':{'hard':{'secrets':"
                         "'0'}}}");
         put("", "namespaces", "shop", "{'metadata':{'name':'shop'}}");
+        put("keelson.dev", "addresspools", "lan",
+                        "{'metadata':{'name':'lan'},'spec':{'addresses':['203.0.113.9-"
+                        "203.0.113.20']}}");
         put("", "namespaces", "open",
                         "{'metadata':{'name':'open','labels':{"
                         "'pod-security.kubernetes.io/enforce':'privileged'}}}");

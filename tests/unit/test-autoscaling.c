@@ -1,5 +1,5 @@
-/* HorizontalPodAutoscaler: what metrics ask for, windows and policies, the decision. A pod is a word:
- * r150 is ready and uses 150m CPU, u150 runs and is not ready (it has just started), m has no
+/* HorizontalPodAutoscaler: what metrics ask for, windows and policies, the decision. A pod is a
+ * word: r150 is ready and uses 150m CPU, u150 runs and is not ready (it has just started), m has no
  * metrics, p is pending, f has failed, d is being deleted. Each requests 100m. */
 #include "tests/unit/fake-world.h"
 
@@ -61,8 +61,7 @@ static void add_pod(struct scene *s, size_t i, const char *word, const char *req
 static void scene_fill(struct scene *s, const char *words, const char *requests) {
         char word[16];
 
-        *s = (struct scene){
-                        .fake = fake_new(), .metrics = map_new(NULL), .list = json_array()};
+        *s = (struct scene){.fake = fake_new(), .metrics = map_new(NULL), .list = json_array()};
         assert_true(s->metrics && s->list);
         for (size_t i = 0, n; *words; words += n + (words[n] == ' '), i++) {
                 n = strcspn(words, " ");
@@ -95,92 +94,94 @@ static json_t *from_yaml(const char *text) {
         return json_incref(docs.items[0].value);
 }
 
-static void test_metrics(void **state) {
-        static const struct {
-                const char *metric, *pods;
-                int64_t current, expected;
-                const char *error, *requests;
-        } cases[] = {
-                        {HALF, "r150", 1, 3, NULL, NULL},
-                        {HALF, "r50 r50 r50", 3, 3, NULL, NULL},
-                        {HALF, "r20 r20 r20 r20", 4, 2, NULL, NULL},
-                        /* the tolerance */
-                        {HALF, "r54", 1, 1, NULL, NULL},
-                        {HALF, "r56", 1, 2, NULL, NULL},
-                        {HALF, "r46 r46 r46 r46", 4, 4, NULL, NULL},
-                        /* without metrics: nothing on the way up, all of the request down */
-                        {HALF, "r100 m", 2, 2, NULL, NULL},
-                        {HALF, "r300 m", 2, 6, NULL, NULL},
-                        {HALF, "r10 r10 m", 3, 3, NULL, NULL},
-                        {HALF, "r10 r10 r10 r10 m", 5, 3, NULL, NULL},
-                        /* not ready: nothing on the way up, not there on the way down */
-                        {HALF, "r100 u500", 2, 2, NULL, NULL},
-                        {HALF, "r100 p", 2, 2, NULL, NULL},
-                        {HALF, "r10 u500", 2, 1, NULL, NULL},
-                        /* gone */
-                        {HALF, "r100 f500", 2, 2, NULL, NULL},
-                        {HALF, "r100 d500", 2, 2, NULL, NULL},
-                        /* values instead of shares */
-                        {CPU("averageValue: 100m"), "r300 r100", 2, 4, NULL, NULL},
-                        {CPU("averageValue: 100m"), "r10 m", 2, 2, NULL, NULL},
-                        {CPU("averageValue: 100m"), "r300", 1, 3, NULL, "memory: 1Mi"},
-                        /* memory counts from the start, and one container alone */
-                        {"{type: Resource, resource: {name: memory, target: {averageValue: 32Mi}}}",
-                                        "u5", 1, 2, NULL, NULL},
-                        {"{type: ContainerResource, containerResource: {name: cpu, container: c, "
-                         "target: {averageUtilization: 25}}}",
-                                        "r100", 1, 4, NULL, NULL},
-                        /* what is not known */
-                        {HALF, "u500", 1, 1,
-                                        "failed to get cpu utilization: did not receive metrics "
-                                        "for targeted pods (pods might be unready)",
-                                        NULL},
-                        {HALF, "m m", 2, 2,
-                                        "failed to get cpu utilization: unable to get metrics for "
-                                        "resource cpu: no metrics returned from resource metrics "
-                                        "API",
-                                        NULL},
-                        {HALF, "", 2, 2,
-                                        "failed to get cpu utilization: no pods returned by "
-                                        "selector while calculating replica count",
-                                        NULL},
-                        {HALF, "r100", 1, 1,
-                                        "failed to get cpu utilization: missing request for cpu in "
-                                        "container c of Pod pod0",
-                                        "memory: 1Mi"},
-                        {"{type: ContainerResource, containerResource: {name: cpu, container: x, "
-                         "target: {averageUtilization: 25}}}",
-                                        "r100", 1, 1,
-                                        "failed to get cpu utilization: container x not found in "
-                                        "Pod pod0",
-                                        NULL},
-                        {"{type: External, external: {metric: {name: q}, target: {value: 1}}}",
-                                        "r100", 1, 1,
-                                        "unable to get metric q: no API of this cluster serves "
-                                        "external metrics; use a Resource or ContainerResource "
-                                        "metric",
-                                        NULL},
-                        {"{type: Odd}", "r100", 1, 1, "unknown metric source type \"Odd\"", NULL},
-        };
+static const struct {
+        const char *metric, *pods;
+        int64_t current, expected;
+        const char *error, *requests;
+} metric_cases[] = {
+                {HALF, "r150", 1, 3, NULL, NULL},
+                {HALF, "r50 r50 r50", 3, 3, NULL, NULL},
+                {HALF, "r20 r20 r20 r20", 4, 2, NULL, NULL},
+                /* the tolerance */
+                {HALF, "r54", 1, 1, NULL, NULL},
+                {HALF, "r56", 1, 2, NULL, NULL},
+                {HALF, "r46 r46 r46 r46", 4, 4, NULL, NULL},
+                /* without metrics: nothing on the way up, all of the request down */
+                {HALF, "r100 m", 2, 2, NULL, NULL},
+                {HALF, "r300 m", 2, 6, NULL, NULL},
+                {HALF, "r10 r10 m", 3, 3, NULL, NULL},
+                {HALF, "r10 r10 r10 r10 m", 5, 3, NULL, NULL},
+                /* not ready: nothing on the way up, not there on the way down */
+                {HALF, "r100 u500", 2, 2, NULL, NULL},
+                {HALF, "r100 p", 2, 2, NULL, NULL},
+                {HALF, "r10 u500", 2, 1, NULL, NULL},
+                /* gone */
+                {HALF, "r100 f500", 2, 2, NULL, NULL},
+                {HALF, "r100 d500", 2, 2, NULL, NULL},
+                /* values instead of shares */
+                {CPU("averageValue: 100m"), "r300 r100", 2, 4, NULL, NULL},
+                {CPU("averageValue: 100m"), "r10 m", 2, 2, NULL, NULL},
+                {CPU("averageValue: 100m"), "r300", 1, 3, NULL, "memory: 1Mi"},
+                /* memory counts from the start, and one container alone */
+                {"{type: Resource, resource: {name: memory, target: {averageValue: 32Mi}}}", "u5",
+                                1, 2, NULL, NULL},
+                {"{type: ContainerResource, containerResource: {name: cpu, container: c, "
+                 "target: {averageUtilization: 25}}}",
+                                "r100", 1, 4, NULL, NULL},
+                /* what is not known */
+                {HALF, "u500", 1, 1,
+                                "failed to get cpu utilization: did not receive metrics "
+                                "for targeted pods (pods might be unready)",
+                                NULL},
+                {HALF, "m m", 2, 2,
+                                "failed to get cpu utilization: unable to get metrics for "
+                                "resource cpu: no metrics returned from resource metrics "
+                                "API",
+                                NULL},
+                {HALF, "", 2, 2,
+                                "failed to get cpu utilization: no pods returned by "
+                                "selector while calculating replica count",
+                                NULL},
+                {HALF, "r100", 1, 1,
+                                "failed to get cpu utilization: missing request for cpu in "
+                                "container c of Pod pod0",
+                                "memory: 1Mi"},
+                {"{type: ContainerResource, containerResource: {name: cpu, container: x, "
+                 "target: {averageUtilization: 25}}}",
+                                "r100", 1, 1,
+                                "failed to get cpu utilization: container x not found in "
+                                "Pod pod0",
+                                NULL},
+                {"{type: External, external: {metric: {name: q}, target: {value: 1}}}", "r100", 1,
+                                1,
+                                "unable to get metric q: no API of this cluster serves "
+                                "external metrics; use a Resource or ContainerResource "
+                                "metric",
+                                NULL},
+                {"{type: Odd}", "r100", 1, 1, "unknown metric source type \"Odd\"", NULL},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+static void test_metrics(void **state) {
+        for (size_t i = 0; i < ELEMENTS(metric_cases); i++) {
                 _cleanup_(scene_done) struct scene s;
                 _cleanup_(hpa_proposal_done) struct hpa_proposal p = {0};
-                _cleanup_json_ json_t *metric = from_yaml(cases[i].metric);
+                _cleanup_json_ json_t *metric = from_yaml(metric_cases[i].metric);
                 struct hpa_view v = {.config = &config,
                                 .tolerance_up = 0.1,
                                 .tolerance_down = 0.1,
-                                .current = cases[i].current};
+                                .current = metric_cases[i].current};
 
-                scene_fill(&s, cases[i].pods, cases[i].requests ? cases[i].requests : REQUESTS);
+                scene_fill(&s, metric_cases[i].pods,
+                                metric_cases[i].requests ? metric_cases[i].requests : REQUESTS);
                 v.pods = &s.pods;
                 v.metrics = s.metrics;
                 v.now_us = s.fake->world.now_us;
                 hpa_propose(&v, metric, &p);
-                if (!streq_ptr(p.error, cases[i].error) || p.replicas != cases[i].expected)
-                        fail_msg("%s of %s: %lld, want %lld; %s", cases[i].metric, cases[i].pods,
-                                        (long long)p.replicas, (long long)cases[i].expected,
-                                        strempty(p.error));
+                if (!streq_ptr(p.error, metric_cases[i].error) ||
+                                p.replicas != metric_cases[i].expected)
+                        fail_msg("%s of %s: %lld, want %lld; %s", metric_cases[i].metric,
+                                        metric_cases[i].pods, (long long)p.replicas,
+                                        (long long)metric_cases[i].expected, strempty(p.error));
                 assert_true(!p.error == !!p.status && !p.error == !p.reason);
         }
 }
@@ -188,10 +189,11 @@ static void test_metrics(void **state) {
 /* --- behaviour --- */
 
 static json_t *autoscaler(const char *behavior) {
-        _cleanup_free_ char *text = strformat("metadata: {name: h, namespace: default, generation: 3}"
-                                              "\nspec: {minReplicas: 2, maxReplicas: 50, behavior: "
-                                              "{%s}, metrics: [" HALF "]}",
-                        behavior);
+        _cleanup_free_ char *text =
+                        strformat("metadata: {name: h, namespace: default, generation: 3}"
+                                  "\nspec: {minReplicas: 2, maxReplicas: 50, behavior: "
+                                  "{%s}, metrics: [" HALF "]}",
+                                        behavior);
 
         return from_yaml(text);
 }
@@ -211,16 +213,17 @@ static void test_windows(void **state) {
                         {"", 5, {{1000, 5, 5}, {1010, 3, 5}, {1299, 3, 5}, {1301, 3, 3}},
                                         "ReadyForNewScale"},
                         {"", 5, {{1000, 5, 5}, {1010, 3, 5}}, "ScaleDownStabilized"},
-                        {"scaleDown: {stabilizationWindowSeconds: 0}", 5, {{1000, 5, 5},
-                                        {1001, 3, 3}}, "ReadyForNewScale"},
-                        {"scaleUp: {stabilizationWindowSeconds: 60}", 5, {{1000, 6, 6},
-                                        {1030, 9, 6}, {1061, 9, 9}}, "ReadyForNewScale"},
-                        {"scaleUp: {stabilizationWindowSeconds: 60}", 5, {{1000, 6, 6},
-                                        {1030, 9, 6}}, "ScaleUpStabilized"},
+                        {"scaleDown: {stabilizationWindowSeconds: 0}", 5,
+                                        {{1000, 5, 5}, {1001, 3, 3}}, "ReadyForNewScale"},
+                        {"scaleUp: {stabilizationWindowSeconds: 60}", 5,
+                                        {{1000, 6, 6}, {1030, 9, 6}, {1061, 9, 9}},
+                                        "ReadyForNewScale"},
+                        {"scaleUp: {stabilizationWindowSeconds: 60}", 5,
+                                        {{1000, 6, 6}, {1030, 9, 6}}, "ScaleUpStabilized"},
                         /* a low one does not pull below the present number */
                         {"scaleUp: {stabilizationWindowSeconds: 60}, scaleDown: "
-                         "{stabilizationWindowSeconds: 60}", 5, {{1000, 2, 2}, {1010, 9, 5}},
-                                        "ScaleUpStabilized"},
+                         "{stabilizationWindowSeconds: 60}",
+                                        5, {{1000, 2, 2}, {1010, 9, 5}}, "ScaleUpStabilized"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -230,8 +233,7 @@ static void test_windows(void **state) {
 
                 for (size_t k = 0; k < ELEMENTS(cases[i].steps) && cases[i].steps[k].at_s; k++) {
                         s = hpa_stabilize(&h, hpa, &config, cases[i].current,
-                                        cases[i].steps[k].wanted,
-                                        cases[i].steps[k].at_s * SECOND);
+                                        cases[i].steps[k].wanted, cases[i].steps[k].at_s * SECOND);
                         if (s.replicas != cases[i].steps[k].expected)
                                 fail_msg("case %zu, step %zu: %lld", i, k, (long long)s.replicas);
                 }
@@ -260,8 +262,8 @@ static void test_policies(void **state) {
                                         11, "ScaleUpLimit"},
                         {"scaleUp: {policies: [" POLICY("Percent", "15", "60") "]}", {0}, {0}, 10,
                                         50, 12, "ScaleUpLimit"},
-                        {"scaleUp: {selectPolicy: Min, policies: [" POLICY("Percent", "15", "60") ","
-                                        POLICY("Pods", "1", "60") "]}",
+                        {"scaleUp: {selectPolicy: Min, policies: [" POLICY(
+                                         "Percent", "15", "60") "," POLICY("Pods", "1", "60") "]}",
                                         {0}, {0}, 10, 50, 11, "ScaleUpLimit"},
                         {"scaleUp: {selectPolicy: Disabled}", {0}, {0}, 10, 50, 10, "ScaleUpLimit"},
                         {"scaleDown: {selectPolicy: Disabled}", {0}, {0}, 10, 5, 10,
@@ -272,8 +274,9 @@ static void test_policies(void **state) {
                                         2, 8, "ScaleDownLimit"},
                         {"scaleDown: {policies: [" POLICY("Pods", "3", "60") "]}", {0},
                                         {2, 950 * SECOND}, 10, 2, 9, "ScaleDownLimit"},
-                        {"scaleDown: {selectPolicy: Min, policies: [" POLICY("Percent", "50", "60")
-                         "," POLICY("Pods", "1", "60") "]}", {0}, {0}, 10, 2, 9, "ScaleDownLimit"},
+                        {"scaleDown: {selectPolicy: Min, policies: [" POLICY(
+                                         "Percent", "50", "60") "," POLICY("Pods", "1", "60") "]}",
+                                        {0}, {0}, 10, 2, 9, "ScaleDownLimit"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -307,67 +310,69 @@ static char *summary(const struct hpa_decision *d) {
         return buf_take(&b);
 }
 
-static void test_decide(void **state) {
-        static const struct {
-                const char *scale, *pods, *metrics, *rescale_error;
-                int64_t expected;
-                const char *summary;
-        } cases[] = {
-                        {"{spec: {replicas: 2}, status: {selector: a=b}}", "r50 r50", HALF, NULL, 2,
-                                        "AbleToScale=True ReadyForNewScale;ScalingActive=True "
-                                        "ValidMetricFound;ScalingLimited=False "
-                                        "DesiredWithinRange;"},
-                        {"{spec: {replicas: 2}, status: {selector: a=b}}", "r100 r100", HALF, NULL,
-                                        4,
-                                        "AbleToScale=True SucceededRescale;ScalingActive=True "
-                                        "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
-                                        "SuccessfulRescale"},
-                        {"{spec: {replicas: 2}, status: {selector: a=b}}", "r100 r100", HALF,
-                                        "no", 4,
-                                        "AbleToScale=False FailedUpdateScale;ScalingActive=True "
-                                        "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
-                                        "FailedRescale"},
-                        {"{spec: {replicas: 0}}", "", HALF, NULL, 0,
-                                        "AbleToScale=True SucceededGetScale;ScalingActive=False "
-                                        "ScalingDisabled;"},
-                        {"{spec: {replicas: 60}}", "", HALF, NULL, 50,
-                                        "AbleToScale=True SucceededRescale; SuccessfulRescale"},
-                        {"{spec: {replicas: 1}}", "", HALF, NULL, 2,
-                                        "AbleToScale=True SucceededRescale; SuccessfulRescale"},
-                        {"{spec: {replicas: 2}, status: {}}", "", HALF, NULL, 2,
-                                        "AbleToScale=True SucceededGetScale;ScalingActive=False "
-                                        "InvalidSelector; SelectorRequired"},
-                        {"{spec: {replicas: 2}, status: {selector: 'a b'}}", "", HALF, NULL, 2,
-                                        "AbleToScale=True SucceededGetScale;ScalingActive=False "
-                                        "InvalidSelector; InvalidSelector"},
-                        {NULL, "", HALF, NULL, 0, "AbleToScale=False FailedGetScale; "
-                                                  "FailedGetScale"},
-                        /* a failing metric keeps the others from scaling down, not up */
-                        {"{spec: {replicas: 2}, status: {selector: a=b}}", "r100 r100",
-                                        HALF ", {type: Pods}", NULL, 4,
-                                        "AbleToScale=True SucceededRescale;ScalingActive=True "
-                                        "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
-                                        "FailedGetPodsMetric SuccessfulRescale"},
-                        {"{spec: {replicas: 4}, status: {selector: a=b}}", "r1 r1 r1 r1",
-                                        HALF ", {type: Pods}", NULL, 4,
-                                        "AbleToScale=True SucceededGetScale;ScalingActive=False "
-                                        "FailedGetPodsMetric; FailedGetPodsMetric "
-                                        "FailedComputeMetricsReplicas"},
-                        /* the largest counts */
-                        {"{spec: {replicas: 2}, status: {selector: a=b}}", "r50 r50",
-                                        HALF ", " CPU("averageUtilization: 25"), NULL, 4,
-                                        "AbleToScale=True SucceededRescale;ScalingActive=True "
-                                        "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
-                                        "SuccessfulRescale"},
-        };
+static const struct {
+        const char *scale, *pods, *metrics, *rescale_error;
+        int64_t expected;
+        const char *summary;
+} decide_cases[] = {
+                {"{spec: {replicas: 2}, status: {selector: a=b}}", "r50 r50", HALF, NULL, 2,
+                                "AbleToScale=True ReadyForNewScale;ScalingActive=True "
+                                "ValidMetricFound;ScalingLimited=False "
+                                "DesiredWithinRange;"},
+                {"{spec: {replicas: 2}, status: {selector: a=b}}", "r100 r100", HALF, NULL, 4,
+                                "AbleToScale=True SucceededRescale;ScalingActive=True "
+                                "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
+                                "SuccessfulRescale"},
+                {"{spec: {replicas: 2}, status: {selector: a=b}}", "r100 r100", HALF, "no", 4,
+                                "AbleToScale=False FailedUpdateScale;ScalingActive=True "
+                                "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
+                                "FailedRescale"},
+                {"{spec: {replicas: 0}}", "", HALF, NULL, 0,
+                                "AbleToScale=True SucceededGetScale;ScalingActive=False "
+                                "ScalingDisabled;"},
+                {"{spec: {replicas: 60}}", "", HALF, NULL, 50,
+                                "AbleToScale=True SucceededRescale; SuccessfulRescale"},
+                {"{spec: {replicas: 1}}", "", HALF, NULL, 2,
+                                "AbleToScale=True SucceededRescale; SuccessfulRescale"},
+                {"{spec: {replicas: 2}, status: {}}", "", HALF, NULL, 2,
+                                "AbleToScale=True SucceededGetScale;ScalingActive=False "
+                                "InvalidSelector; SelectorRequired"},
+                {"{spec: {replicas: 2}, status: {selector: 'a b'}}", "", HALF, NULL, 2,
+                                "AbleToScale=True SucceededGetScale;ScalingActive=False "
+                                "InvalidSelector; InvalidSelector"},
+                {NULL, "", HALF, NULL, 0,
+                                "AbleToScale=False FailedGetScale; "
+                                "FailedGetScale"},
+                /* a failing metric keeps the others from scaling down, not up */
+                {"{spec: {replicas: 2}, status: {selector: a=b}}", "r100 r100",
+                                HALF ", {type: Pods}", NULL, 4,
+                                "AbleToScale=True SucceededRescale;ScalingActive=True "
+                                "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
+                                "FailedGetPodsMetric SuccessfulRescale"},
+                {"{spec: {replicas: 4}, status: {selector: a=b}}", "r1 r1 r1 r1",
+                                HALF ", {type: Pods}", NULL, 4,
+                                "AbleToScale=True SucceededGetScale;ScalingActive=False "
+                                "FailedGetPodsMetric; FailedGetPodsMetric "
+                                "FailedComputeMetricsReplicas"},
+                /* the largest counts */
+                {"{spec: {replicas: 2}, status: {selector: a=b}}", "r50 r50",
+                                HALF ", " CPU("averageUtilization: 25"), NULL, 4,
+                                "AbleToScale=True SucceededRescale;ScalingActive=True "
+                                "ValidMetricFound;ScalingLimited=False DesiredWithinRange; "
+                                "SuccessfulRescale"},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+static void test_decide(void **state) {
+        for (size_t i = 0; i < ELEMENTS(decide_cases); i++) {
                 _cleanup_(scene_done) struct scene s;
                 _cleanup_(hpa_history_done) struct hpa_history h = {0};
                 _cleanup_(hpa_decision_done) struct hpa_decision d = {0};
                 _cleanup_json_ json_t *hpa = autoscaler(""),
-                                      *scale = cases[i].scale ? from_yaml(cases[i].scale) : NULL;
-                _cleanup_free_ char *metrics = strformat("[%s]", cases[i].metrics), *got = NULL;
+                                      *scale = decide_cases[i].scale
+                                                               ? from_yaml(decide_cases[i].scale)
+                                                               : NULL;
+                _cleanup_free_ char *metrics = strformat("[%s]", decide_cases[i].metrics),
+                                    *got = NULL;
                 struct hpa_input in = {.hpa = hpa,
                                 .scale = scale,
                                 .scale_error = "not found",
@@ -375,21 +380,21 @@ static void test_decide(void **state) {
                                 .mono_us = 1000 * SECOND};
 
                 assert_int_equal(json_set_at(hpa, "spec.metrics", from_yaml(metrics)), 0);
-                scene_fill(&s, cases[i].pods, REQUESTS);
+                scene_fill(&s, decide_cases[i].pods, REQUESTS);
                 in.pods = &s.pods;
                 in.metrics = s.metrics;
                 in.now_us = s.fake->world.now_us;
                 hpa_decide(&in, &h, &d);
                 assert_int_equal(d.rescale, d.replicas != d.current);
                 if (d.rescale)
-                        hpa_rescaled(&d, &in, &h, cases[i].rescale_error);
+                        hpa_rescaled(&d, &in, &h, decide_cases[i].rescale_error);
                 got = summary(&d);
-                if (d.replicas != cases[i].expected || !streq(got, cases[i].summary))
+                if (d.replicas != decide_cases[i].expected || !streq(got, decide_cases[i].summary))
                         fail_msg("case %zu: %lld\n got: %s\nwant: %s", i, (long long)d.replicas,
-                                        got, cases[i].summary);
+                                        got, decide_cases[i].summary);
                 assert_int_equal(json_int_or(d.status, "observedGeneration", 0), 3);
                 assert_int_equal(json_str(d.status, "lastScaleTime") != NULL,
-                                d.rescale && !cases[i].rescale_error);
+                                d.rescale && !decide_cases[i].rescale_error);
         }
 }
 

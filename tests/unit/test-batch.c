@@ -417,8 +417,8 @@ static void test_job_release(void **state) {
                 status = job_controller.report(&f->world, "d/j", NULL);
                 assert_int_equal(json_int_or(status, "active", -1), atoi(cases[i].active));
                 text = mfree(text);
-                text = json_dumps(json_at(status, "uncountedTerminatedPods.succeeded"),
-                                JSON_COMPACT);
+                text = json_dumps(
+                                json_at(status, "uncountedTerminatedPods.succeeded"), JSON_COMPACT);
                 if (cases[i].noted)
                         assert_string_equal(text, cases[i].noted);
                 else
@@ -428,9 +428,8 @@ static void test_job_release(void **state) {
                 job_controller.plan(&f->world, "d/j", &a);
                 free(text);
                 text = json_text_sorted(a.items[0].body);
-                assert_string_equal(text,
-                                "{\"metadata\":{\"finalizers\":[],\"ownerReferences\":[],"
-                                "\"resourceVersion\":\"9\"}}");
+                assert_string_equal(text, "{\"metadata\":{\"finalizers\":[],\"ownerReferences\":[],"
+                                          "\"resourceVersion\":\"9\"}}");
         }
 }
 

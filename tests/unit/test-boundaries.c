@@ -3,7 +3,7 @@
 
 #include "kapid/admission/addresses.h"
 #include "kapid/admission/node-restriction.h"
-#include "kapid/admission/tolerations.h"
+#include "lib/taints.h"
 #include "tests/unit/kapid-cases.h"
 
 static void test_tolerations(void **state) {

@@ -257,8 +257,8 @@ static void test_informer_relist(void **state) {
         struct world *w = *state;
         struct informer *i;
 
-        w->lists[0] = (struct answer){
-                        200, LIST("7", "", POD("a", "ua", "3", "n1") "," POD("b", "ub", "5", "n1"))};
+        w->lists[0] = (struct answer){200,
+                        LIST("7", "", POD("a", "ua", "3", "n1") "," POD("b", "ub", "5", "n1"))};
         w->lists[1] = (struct answer){200, LIST("9", "", POD("a", "ua", "8", "n2"))};
         w->list_count = 2;
         i = start(w);

@@ -122,7 +122,8 @@ static void test_forms(void **state) {
 
 static void test_long(void **state) {
         _cleanup_buf_ struct buf b = {0};
-        _cleanup_json_ json_t *o = parse("{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\"}");
+        _cleanup_json_ json_t *o =
+                        parse("{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\"}");
         char text[1001];
 
         memset(text, 'x', sizeof(text) - 1);

@@ -19,8 +19,7 @@ static const json_t *put_owner(struct fake *f, const char *image) {
                         image);
 }
 
-static json_t *put_revision(
-                struct fake *f, const char *name, int64_t number, const char *owner,
+static json_t *put_revision(struct fake *f, const char *name, int64_t number, const char *owner,
                 const char *data) {
         return fake_put(f, WORLD_REVISIONS,
                         "metadata: {name: %s, namespace: d, uid: u-%s, resourceVersion: '3', "

@@ -14,7 +14,8 @@ static void put_pod(struct fake *f, const char *name, const char *ns, const char
 static struct fake *with_ingress(const char *spec, const char *class) {
         struct fake *f = fake_new();
 
-        fake_put(f, WORLD_INGRESSES, "metadata: {name: web, namespace: d, uid: i}\nspec: %s\n", spec);
+        fake_put(f, WORLD_INGRESSES, "metadata: {name: web, namespace: d, uid: i}\nspec: %s\n",
+                        spec);
         fake_put(f, WORLD_INGRESSCLASSES,
                         "metadata: {name: keelson%s}\nspec: {controller: keelson.dev/ingress}\n",
                         class);

@@ -238,8 +238,7 @@ static void test_slots(void **state) {
                 bool grown;
         } rows[] = {
                         {"10.0.0.1:80", "10.0.0.1:80", "", false},
-                        {"10.0.0.1:80", "",
-                                        "set server d:i:s:80/s1 state maint;", false},
+                        {"10.0.0.1:80", "", "set server d:i:s:80/s1 state maint;", false},
                         {"", "10.0.0.1:80",
                                         "set server d:i:s:80/s1 addr 10.0.0.1 port 80;"
                                         "set server d:i:s:80/s1 state ready;",
@@ -256,8 +255,9 @@ static void test_slots(void **state) {
                                         "set server d:i:s:80/s2 state ready;",
                                         false},
                         /* No free one is left: a slot is used again. */
-                        {"1.0.0.1:1 1.0.0.2:1 1.0.0.3:1", "1.0.0.4:1 1.0.0.5:1 1.0.0.6:1 1.0.0.7:1 "
-                                                          "1.0.0.8:1 1.0.0.9:1 1.1.0.1:1 1.1.0.2:1",
+                        {"1.0.0.1:1 1.0.0.2:1 1.0.0.3:1",
+                                        "1.0.0.4:1 1.0.0.5:1 1.0.0.6:1 1.0.0.7:1 "
+                                        "1.0.0.8:1 1.0.0.9:1 1.1.0.1:1 1.1.0.2:1",
                                         NULL, false},
                         {"1.0.0.1:1", "1.0.0.1:1 1.0.0.2:1 1.0.0.3:1 1.0.0.4:1 1.0.0.5:1", NULL,
                                         true},
@@ -265,8 +265,8 @@ static void test_slots(void **state) {
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 _cleanup_json_ json_t *a = with_endpoints(rows[i].before),
-                                      *b = with_endpoints(rows[i].after),
-                                      *commands = json_array(), *from = NULL, *to = NULL;
+                                      *b = with_endpoints(rows[i].after), *commands = json_array(),
+                                      *from = NULL, *to = NULL;
                 _cleanup_buf_ struct buf text = {0};
                 const json_t *v;
                 bool grown;
@@ -357,8 +357,8 @@ static void test_options(void **state) {
         c.options.default_certificate = "evil/two";
         c.options.share_hosts = true;
         d = ingress_decide(&c.view);
-        assert_non_null(startswith(json_string_value(json_object_get(json_at(d, "files"),
-                                                   "certificates.list")),
+        assert_non_null(startswith(json_string_value(json_object_get(
+                                                   json_at(d, "files"), "certificates.list")),
                         "@DIR@/certs/evil_two.pem "));
         assert_null(json_object_get(json_at(d, "certificates"), "default.pem"));
         assert_string_equal(json_str_or(json_array_get(json_at(d, "findings"), 0), "reason", ""),

@@ -293,6 +293,22 @@ static const struct refusal {
                                                 .object = "{'subsets':[{'notReadyAddresses':[{"
                                                           "'ip':'::1'}]}]}"},
                                 422, "subsets[0].notReadyAddresses[0].ip"},
+                {"AddressPoolOverlap", ADMISSION_VALIDATE,
+                                {.group = "keelson.dev",
+                                                .plural = "addresspools",
+                                                .name = "more",
+                                                .object = "{'spec':{'addresses':['192.0.2.4','"
+                                                          "203.0.113.0/28']}}"},
+                                422,
+                                "spec.addresses[1]: Invalid value: \"203.0.113.0/28\": overlaps "
+                                "with 203.0.113.9-203.0.113.20 of the AddressPool"},
+                {"AddressPoolOverlap", ADMISSION_VALIDATE,
+                                {.group = "keelson.dev",
+                                                .plural = "addresspools",
+                                                .name = "more",
+                                                .object = "{'spec':{'addresses':['10.96.0.0/24']}"
+                                                          "}"},
+                                422, "the range of service addresses"},
                 {"GitSyncImpersonation", ADMISSION_VALIDATE,
                                 {.group = "keelson.dev",
                                                 .plural = "gitsyncs",
@@ -511,7 +527,8 @@ static void test_order(void **state) {
         assert_order(&(struct admission_options){.disable = list("*")},
                         " NodeConnectionRestriction NodeRestriction LimitRanger PodSecurity "
                         "PodNodeNameRestriction Priority ServiceIPAllocation "
-                        "ServiceAddressRestriction GitSyncImpersonation "
+                        "ServiceAddressRestriction AddressPoolOverlap "
+                        "GitSyncImpersonation "
                         "RBACEscalationPrevention CertificateApproval CertificateSigning "
                         "CertificateSubjectRestriction ResourceQuota");
         assert_order(
@@ -522,7 +539,7 @@ static void test_order(void **state) {
                                         .order = list("RBACEscalationPrevention,ServiceAccount")},
                         " RBACEscalationPrevention ServiceAccount NodeConnectionRestriction "
                         "LimitRanger PodNodeNameRestriction Priority ServiceIPAllocation "
-                        "ServiceAddressRestriction CertificateApproval "
+                        "ServiceAddressRestriction AddressPoolOverlap CertificateApproval "
                         "CertificateSigning CertificateSubjectRestriction ResourceQuota");
 }
 
@@ -658,7 +675,9 @@ static void test_all_are_tested(void **state) {
         static const char *const others[] = {"CustomResourceDefinitionNames", "FieldsWithoutEffect",
                         /* test-kapid-networking, test-kapid-storage */
                         "DefaultIngressClass", "DefaultStorageClass",
-                        "StorageObjectInUseProtection"};
+                        "StorageObjectInUseProtection",
+                        /* tests/clients/controllers */
+                        "ServiceAccountToken"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++) {
                 bool found = false;

@@ -56,10 +56,12 @@ static void test_refusals(void **state) {
         static const struct {
                 const char *object, *expected;
         } cases[] = {
-                        {HPA("v2", ",'minReplicas':0"), "spec.minReplicas: Invalid value: 0: must be "
-                                                        "greater than or equal to 1"},
-                        {HPA("v2", ",'minReplicas':6"), "spec.maxReplicas: Invalid value: 5: must be "
-                                                        "greater than or equal to `minReplicas`"},
+                        {HPA("v2", ",'minReplicas':0"),
+                                        "spec.minReplicas: Invalid value: 0: must be "
+                                        "greater than or equal to 1"},
+                        {HPA("v2", ",'minReplicas':6"),
+                                        "spec.maxReplicas: Invalid value: 5: must be "
+                                        "greater than or equal to `minReplicas`"},
                         {"{'metadata':{'name':'h','namespace':'d'},'spec':{'maxReplicas':0,"
                          "'scaleTargetRef':{'kind':'D','name':'a/b'}}}",
                                         "spec.scaleTargetRef.name: Invalid value: 'a/b'"},
@@ -87,7 +89,7 @@ static void test_refusals(void **state) {
                                 "'1'}}"),
                                         "containerResource.container: Required value"},
                         {METRIC(RESOURCE("'type':'Utilization','averageUtilization':5") ",'pods':{"
-                                "'metric':{'name':'x'},'target':{'type':'Value'}}"),
+                                                                                        "'metric':{'name':'x'},'target':{'type':'Value'}}"),
                                         "metrics[0].pods: Forbidden: must populate the given"},
                         {UP("'stabilizationWindowSeconds':3601"),
                                         "scaleUp.stabilizationWindowSeconds: Invalid value: 3601"},
@@ -125,8 +127,9 @@ static json_t *as(const json_t *object, const char *version) {
         return ret;
 }
 
-#define CPU "{'type':'Resource','resource':{'name':'cpu','target':{'type':'Utilization'," \
-            "'averageUtilization':70}}}"
+#define CPU \
+        "{'type':'Resource','resource':{'name':'cpu','target':{'type':'Utilization'," \
+        "'averageUtilization':70}}}"
 
 /* v2 -> v1 -> v2 loses nothing. */
 static void test_round_trip(void **state) {
@@ -153,13 +156,13 @@ static void test_round_trip(void **state) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_free_ char *text = strformat(
-                        "{'apiVersion':'autoscaling/v2','metadata':{'name':'h','annotations':{'a':"
-                        "'b'}},'spec':{'maxReplicas':5,%s},'status':{'desiredReplicas':1,"
-                        "'currentMetrics':[{'type':'Resource','resource':{'name':'cpu','current':{"
-                        "'averageUtilization':12,'averageValue':'12m'}}}],'conditions':[{'type':"
-                        "'AbleToScale','status':'True','reason':'R','message':'m',"
-                        "'lastTransitionTime':'2026-01-01T00:00:00Z'}]}}",
-                        cases[i]);
+                                "{'apiVersion':'autoscaling/v2','metadata':{'name':'h','annotations':{'a':"
+                                "'b'}},'spec':{'maxReplicas':5,%s},'status':{'desiredReplicas':1,"
+                                "'currentMetrics':[{'type':'Resource','resource':{'name':'cpu','current':{"
+                                "'averageUtilization':12,'averageValue':'12m'}}}],'conditions':[{'type':"
+                                "'AbleToScale','status':'True','reason':'R','message':'m',"
+                                "'lastTransitionTime':'2026-01-01T00:00:00Z'}]}}",
+                                cases[i]);
                 _cleanup_json_ json_t *v2 = parse(text), *v1 = as(v2, "v1"), *back = as(v1, "v2");
 
                 assert_json(json_object_get(v1, "apiVersion"), "'autoscaling/v1'");
@@ -281,7 +284,7 @@ static void test_usage(void **state) {
         pod_is(u, pods, "d/b", 101, "none"); /* of another node */
         put(u, pods, "n2", POD("b", "u-b", "c"), 100);
         put(u, pods, "n1", POD("a", "u-a", "c") "," POD("b", "u-b", "c"), 102);
-        pod_is(u, pods, "d/b", 103, used); /* as its own node reported it */
+        pod_is(u, pods, "d/b", 103, used);   /* as its own node reported it */
         pod_is(u, pods, "d/a", 163, "none"); /* too old */
         put(u, pods, "n1", POD("a", "u-a", "other"), 110);
         pod_is(u, pods, "d/a", 110, "none"); /* has no such container */

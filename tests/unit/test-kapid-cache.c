@@ -317,12 +317,11 @@ static void test_index(void **state) {
         for (unsigned i = 1; i <= STEPS; i++) {
                 unsigned pod = i * 7919 % PODS, what = i * i % 11;
                 _cleanup_free_ char *path = strformat("a/p%u", pod),
-                                    *text = what == 0 ? NULL
-                                            : what == 1
-                                                    ? strdup(plain)
-                                                    : strformat("{\"metadata\":{},\"spec\":{"
-                                                                "\"nodeName\":\"n%u\"}}",
-                                                                      i / 3 % NODES);
+                                    *text = what == 0   ? NULL
+                                            : what == 1 ? strdup(plain)
+                                                        : strformat("{\"metadata\":{},\"spec\":{"
+                                                                    "\"nodeName\":\"n%u\"}}",
+                                                                          i / 3 % NODES);
 
                 feed(b, path, text, i);
                 if (i % 50 > 0)

@@ -258,6 +258,16 @@ static void test_pools_in_order(void **state) {
         assert_state(f, "lan", "192.0.2.10 n1 d/b");
 }
 
+/* The older one can have any, the younger one only this. */
+static void test_asked_first(void **state) {
+        _cleanup_fake_ struct fake *f = world_of_nodes(1);
+
+        put_pool(f, "lan", TEN, "");
+        put_service(f, "a", 1, "", "", "");
+        put_service(f, "b", 2, "", ", loadBalancerIP: 192.0.2.10", "");
+        assert_state(f, "lan", "192.0.2.10 n1 d/b|192.0.2.11 n1 d/a");
+}
+
 /* --- nodes --- */
 
 #define ONE "addresses: [{address: 192.0.2.10, node: n1, services: [d/a]}]"
@@ -434,6 +444,7 @@ int main(void) {
                         cmocka_unit_test(test_stable),
                         cmocka_unit_test(test_released),
                         cmocka_unit_test(test_pools_in_order),
+                        cmocka_unit_test(test_asked_first),
                         cmocka_unit_test(test_node_lost),
                         cmocka_unit_test(test_no_other_node),
                         cmocka_unit_test(test_spread),

@@ -25,6 +25,60 @@ static void test_resources(void **state) {
                         "0/2 nodes are available: 1 Insufficient cpu, 1 Too many pods.");
 }
 
+/* A claim of ReadWriteOncePod is for one pod in the cluster, on whatever node. */
+static void test_one_pod_claims(void **state) {
+        static const char volumes[] =
+                        "volumes: [{name: v, persistentVolumeClaim: {claimName: one}}]";
+        static const char busy[] = "0/2 nodes are available: node has pod using "
+                                   "PersistentVolumeClaim with the same name and ReadWriteOncePod "
+                                   "access mode";
+        _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
+        _cleanup_json_ json_t
+                        *claim = yaml("metadata: {name: one, namespace: d}\n"
+                                      "spec: {accessModes: [ReadWriteOncePod], volumeName: v, "
+                                      "storageClassName: s}\nstatus: {phase: Bound}\n"),
+                        *volume = yaml("metadata: {name: v}\nspec: {}\n"
+                                       "status: {phase: Bound}\n"),
+                        *o = pod("q", "o", volumes, "");
+        _cleanup_free_ char *got = NULL, *on = NULL;
+
+        add_node(c, "a", "", "");
+        add_node(c, "b", "", "");
+        sched_cluster_put_claim(c, claim);
+        sched_cluster_put_volume(c, volume);
+        add_pod(c, "p", "o", "a", volumes, "");
+        got = place(c, o);
+        if (!startswith(got, busy))
+                fail_msg("%s", got);
+        sched_cluster_forget(c, "u-p");
+        /* A pod that was only just assigned has it as well. */
+        on = assume(c, o);
+        assert_non_null(on);
+        free(got);
+        o = (json_decref(o), pod("r", "o", volumes, ""));
+        got = place(c, o);
+        if (!startswith(got, busy))
+                fail_msg("%s", got);
+        sched_cluster_forget(c, "u-q");
+        assert_place(c, "r", volumes, "", "a");
+}
+
+/* The pod's own requests raise the sum of its containers and never lower it: lib/pod-amounts.h. */
+static void test_pod_requests(void **state) {
+        _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
+
+        add_node(c, "a", "", "");
+        assert_place(c, "p", "resources: {requests: {cpu: 100m}}", "cpu: 2500m",
+                        "0/1 nodes are available: 1 Insufficient cpu.");
+        assert_place(c, "p", "resources: {requests: {cpu: 2500m}}", "cpu: 100m",
+                        "0/1 nodes are available: 1 Insufficient cpu.");
+        assert_place(c, "p", "resources: {requests: {cpu: '2'}}", "cpu: 100m", "a");
+        assert_place(c, "p", "overhead: {cpu: 600m}", "cpu: 1500m",
+                        "0/1 nodes are available: 1 Insufficient cpu.");
+        assert_place(c, "p", "overhead: {example.com/gpu: 1}", "",
+                        "0/1 nodes are available: 1 Insufficient example.com/gpu.");
+}
+
 /* A resource without room in the table is refused, not forgotten. */
 static void test_many_resources(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
@@ -449,6 +503,16 @@ static const struct volume_case {
                                          "provisioner: p",
                                 .expected = "b",
                                 .unbound = 1},
+                /* A user may have written the annotation. */
+                {.claim = "spec: {storageClassName: c}",
+                                .meta = ", annotations: "
+                                        "{volume.kubernetes.io/selected-node: b}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: p, allowedTopologies: "
+                                         "[{matchLabelExpressions: [{key: "
+                                         "kubernetes.io/hostname, values: [a]}]}]",
+                                .expected = "0/2 nodes are available: 2 node(s) didn't "
+                                            "find available persistent volumes to bind."},
 };
 
 static void test_volumes(void **state) {
@@ -495,6 +559,8 @@ static void test_volumes(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_resources),
+                        cmocka_unit_test(test_one_pod_claims),
+                        cmocka_unit_test(test_pod_requests),
                         cmocka_unit_test(test_many_resources),
                         cmocka_unit_test(test_counting),
                         cmocka_unit_test(test_init_containers),

@@ -1,5 +1,5 @@
 /* Sums over a pod's containers. */
-#include "kapid/admission/pod-amounts.h"
+#include "lib/pod-amounts.h"
 
 bool container_amount(const json_t *container, const char *side, const char *resource,
                 struct quantity *ret) {

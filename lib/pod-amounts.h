@@ -1,4 +1,5 @@
-/* How much of a resource a pod asks for as a whole. Pure; LimitRanger and ResourceQuota read it. */
+/* How much of a resource a pod asks for as a whole. Pure; LimitRanger, ResourceQuota and the
+ * scheduler read it. */
 #pragma once
 
 #include "lib/json.h"
@@ -6,9 +7,9 @@
 
 /* side: "requests" or "limits"; spec: the pod's. The larger of what its containers need together
  * (with the init containers that run beside them) and what any init container needs while it runs;
- * the overhead comes on top, and spec.resources stands for the containers where it names the
- * resource (KEP-753, KEP-688, KEP-2837). False: nothing in the pod names the resource. Amounts that
- * cannot be read count as 0: validation has refused them before. */
+ * spec.resources counts where it is more than that, for no node holds a pod to less; the overhead
+ * comes on top (KEP-753, KEP-688, KEP-2837). False: nothing in the pod names the resource. Amounts
+ * that cannot be read count as 0: validation has refused them before. */
 bool pod_amount(const json_t *spec, const char *side, const char *resource, struct quantity *ret);
 /* The container's own amount; false when it names none. */
 bool container_amount(const json_t *container, const char *side, const char *resource,
