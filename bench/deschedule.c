@@ -3,7 +3,7 @@
  * of work that kreconciled's loop waits for. DESCHEDULE='NODES PODS' for other sizes. */
 #include <time.h>
 
-#include "reconcilers/descheduling.h"
+#include "reconcilers/descheduling/descheduling.h"
 
 enum { OWNERS = 500 };
 

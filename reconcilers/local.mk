@@ -59,50 +59,50 @@ tests_unit_test_gitsync_run_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
-	reconcilers/autoscaler.c reconcilers/autoscaler.h \
-	reconcilers/horizontalpodautoscaler.c reconcilers/horizontalpodautoscaler.h \
-	reconcilers/horizontalpodautoscaler-behavior.c reconcilers/horizontalpodautoscaler-metrics.c \
-	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
-	reconcilers/daemonset.c \
-	reconcilers/daemonset-internal.h \
-	reconcilers/daemonset-nodes.c \
-	reconcilers/cronjob.c \
-	reconcilers/descheduling.c reconcilers/descheduling.h reconcilers/descheduling-internal.h \
-	reconcilers/descheduling-decide.c reconcilers/descheduling-filter.c reconcilers/descheduling-report.c \
-	reconcilers/descheduling-run.c reconcilers/descheduling-strategies.c \
-	reconcilers/disruption.c \
-	reconcilers/ttl.c \
-	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
-	reconcilers/endpoints.c \
-	reconcilers/endpointslice.c \
-	reconcilers/endpointslicemirroring.c \
-	reconcilers/slices.c \
-	reconcilers/slices.h \
-	reconcilers/rootca.c \
+	reconcilers/autoscaling/autoscaler.c reconcilers/autoscaling/autoscaler.h \
+	reconcilers/autoscaling/horizontalpodautoscaler.c reconcilers/autoscaling/horizontalpodautoscaler.h \
+	reconcilers/autoscaling/horizontalpodautoscaler-behavior.c reconcilers/autoscaling/horizontalpodautoscaler-metrics.c \
+	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/cluster/clusterrole.c reconcilers/cluster/csr.c \
+	reconcilers/workloads/daemonset.c \
+	reconcilers/workloads/daemonset-internal.h \
+	reconcilers/workloads/daemonset-nodes.c \
+	reconcilers/workloads/cronjob.c \
+	reconcilers/descheduling/descheduling.c reconcilers/descheduling/descheduling.h reconcilers/descheduling/descheduling-internal.h \
+	reconcilers/descheduling/descheduling-decide.c reconcilers/descheduling/descheduling-filter.c reconcilers/descheduling/descheduling-report.c \
+	reconcilers/descheduling/descheduling-run.c reconcilers/descheduling/descheduling-strategies.c \
+	reconcilers/workloads/disruption.c \
+	reconcilers/workloads/ttl.c \
+	reconcilers/workloads/deployment.c reconcilers/workloads/deployment-internal.h reconcilers/workloads/deployment-status.c reconcilers/workloads/deployment-strategy.c \
+	reconcilers/network/endpoints.c \
+	reconcilers/network/endpointslice.c \
+	reconcilers/network/endpointslicemirroring.c \
+	reconcilers/network/slices.c \
+	reconcilers/network/slices.h \
+	reconcilers/cluster/rootca.c \
 	reconcilers/gc.c \
-	reconcilers/ingress.c \
+	reconcilers/network/ingress.c \
 	reconcilers/ingress/class.c \
 	reconcilers/ingress/class.h \
 	reconcilers/graph.c \
 	reconcilers/graph.h \
-	reconcilers/job.c \
-	reconcilers/history.c \
-	reconcilers/history.h \
-	reconcilers/job-internal.h \
-	reconcilers/job-policy.c \
-	reconcilers/job-pods.c \
-	reconcilers/job-view.c \
-	reconcilers/loadbalancer.c \
-	reconcilers/loadbalancer-internal.h \
-	reconcilers/loadbalancer-nodes.c \
-	reconcilers/loadbalancer-view.c \
+	reconcilers/workloads/job.c \
+	reconcilers/workloads/history.c \
+	reconcilers/workloads/history.h \
+	reconcilers/workloads/job-internal.h \
+	reconcilers/workloads/job-policy.c \
+	reconcilers/workloads/job-pods.c \
+	reconcilers/workloads/job-view.c \
+	reconcilers/network/loadbalancer.c \
+	reconcilers/network/loadbalancer-internal.h \
+	reconcilers/network/loadbalancer-nodes.c \
+	reconcilers/network/loadbalancer-view.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
-	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podcidr.h reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
-	reconcilers/replicas.c reconcilers/replicas.h reconcilers/replicaset.c reconcilers/replicationcontroller.c \
-	reconcilers/statefulset.c reconcilers/statefulset-claims.c reconcilers/statefulset-internal.h reconcilers/statefulset-pods.c \
+	reconcilers/cluster/namespace.c reconcilers/cluster/node.c reconcilers/cluster/podcidr.c reconcilers/cluster/podcidr.h reconcilers/cluster/podgc.c reconcilers/pods.c reconcilers/pods.h \
+	reconcilers/workloads/replicas.c reconcilers/workloads/replicas.h reconcilers/workloads/replicaset.c reconcilers/workloads/replicationcontroller.c \
+	reconcilers/workloads/statefulset.c reconcilers/workloads/statefulset-claims.c reconcilers/workloads/statefulset-internal.h reconcilers/workloads/statefulset-pods.c \
 	reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/schedule.c reconcilers/schedule.h \
-	reconcilers/serviceaccount.c \
+	reconcilers/cluster/serviceaccount.c \
 	reconcilers/wake.c \
 	reconcilers/wake.h \
 	reconcilers/storage/claimprotection.c \
@@ -114,7 +114,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/storage/volume.c \
 	reconcilers/storage/volumeclaim.c \
 	reconcilers/storage/volumeprotection.c \
-	reconcilers/resourcequota.c \
+	reconcilers/cluster/resourcequota.c \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)

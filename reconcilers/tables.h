@@ -5,9 +5,9 @@
 
 /* clang-format off */
 
-/* X(name): the controller name_controller, in a file of that name. (The garbage collector is not in
- * the list: collector.c runs it on the owner graph; nor is the autoscaler, which
- * autoscaler.c runs on a timer.) */
+/* X(name): the controller name_controller, in a file of that name in one of the folders. (Two are
+ * not in the list: collector.c runs the garbage collector on the owner graph, autoscaler.c
+ * runs the autoscaler on a timer.) */
 #define CONTROLLERS(X) \
         X(claimprotection) \
         X(clusterrole) \

@@ -97,8 +97,8 @@ static bool in_allowed_range(const struct admission *a, const char *address) {
         return false;
 }
 
-/* The addresses of pools are there for all services; reconcilers/loadbalancer.c decides who gets
- * which. */
+/* The addresses of pools are there for all services; kreconciled's loadbalancer.c decides which
+ * service gets which. */
 static bool in_pool(const struct admission *a, const char *address) {
         struct cache *pools = api_cache(a->api, "keelson.dev", "addresspools");
 

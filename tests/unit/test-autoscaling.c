@@ -3,7 +3,7 @@
  * metrics, p is pending, f has failed, d is being deleted. Each requests 100m. */
 #include "tests/unit/fake-world.h"
 
-#include "reconcilers/horizontalpodautoscaler.h"
+#include "reconcilers/autoscaling/horizontalpodautoscaler.h"
 
 #define SECOND UINT64_C(1000000)
 

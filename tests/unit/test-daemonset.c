@@ -1,7 +1,7 @@
 /* Plans and reports of DaemonSets. */
 #include "tests/unit/fake-world.h"
 
-#include "reconcilers/history.h"
+#include "reconcilers/workloads/history.h"
 
 #define KEY "d/web"
 

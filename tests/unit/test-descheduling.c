@@ -2,7 +2,7 @@
 #include "tests/unit/fake-world.h"
 #include "tests/unit/unit.h"
 
-#include "reconcilers/descheduling-internal.h"
+#include "reconcilers/descheduling/descheduling-internal.h"
 
 /* --- a cluster in a few lines --- */
 

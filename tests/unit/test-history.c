@@ -2,7 +2,7 @@
 #include "tests/unit/fake-world.h"
 
 #include "lib/map.h"
-#include "reconcilers/history.h"
+#include "reconcilers/workloads/history.h"
 
 #define DATA(image) \
         "{spec: {template: {$patch: replace, metadata: {labels: {app: web}}, spec: {containers: " \

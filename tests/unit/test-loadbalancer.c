@@ -1,7 +1,7 @@
 /* The plans of load balancers: who gets which address, which node carries it, and when a silent
  * node loses it. Tables of cases; the pools' status after a plan is compared as text. */
 #include "nodeagent/load-balancer.h"
-#include "reconcilers/loadbalancer-internal.h"
+#include "reconcilers/network/loadbalancer-internal.h"
 #include "tests/unit/fake-world.h"
 
 #define LB (&loadbalancer_controller)

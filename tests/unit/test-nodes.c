@@ -1,7 +1,7 @@
 /* Plans of the controllers around nodes: lifecycle, subnets, pods nobody ends; and EndpointSlices.
  */
 #include "tests/unit/fake-world.h"
-#include "reconcilers/podcidr.h"
+#include "reconcilers/cluster/podcidr.h"
 
 static json_t *put_node(struct fake *f, const char *name, const char *ready, const char *extra) {
         return fake_put(f, WORLD_NODES,

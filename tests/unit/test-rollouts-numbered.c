@@ -4,7 +4,7 @@
  * failing seed is printed; run with SEED=n to see it again. */
 #include "tests/unit/simulation.h"
 
-#include "reconcilers/statefulset-internal.h"
+#include "reconcilers/workloads/statefulset-internal.h"
 
 enum { STEPS = 60, SETTLE_MAX = 400, BAD = 9 };
 

@@ -1,7 +1,7 @@
 /* Plans and reports of StatefulSets. */
 #include "tests/unit/fake-world.h"
 
-#include "reconcilers/statefulset-internal.h"
+#include "reconcilers/workloads/statefulset-internal.h"
 
 #define KEY "d/web"
 #define ROLLING "{type: RollingUpdate, rollingUpdate: {partition: 0}}"
