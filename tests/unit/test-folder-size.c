@@ -196,10 +196,27 @@ static void test_btrfs(void **state) {
         assert_int_equal(access(folder, F_OK), -1);
 }
 
+/* The unit's filter must let the agent use what this file tests: without quotactl_fd every file
+ * system seems to have no projects. */
+static void test_unit_allows(void **state) {
+        _cleanup_free_ char *text = NULL, *path = strformat("%s/units/keelson-nodeagent.service.in",
+                                                          getenv("KEELSON_SRCDIR"));
+        const char *filter;
+        size_t n;
+
+        assert_int_equal(file_read(path, 65536, &text, &n), 0);
+        filter = strstr(text, "\nSystemCallFilter=@system-service ");
+        assert_non_null(filter);
+        filter = strndup(filter + 1, strcspn(filter + 1, "\n"));
+        assert_non_null(filter);
+        assert_non_null(strstr(filter, " quotactl_fd"));
+        free((char *)filter);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_projects),
                         cmocka_unit_test(test_no_project), cmocka_unit_test(test_names),
-                        cmocka_unit_test(test_btrfs)};
+                        cmocka_unit_test(test_btrfs), cmocka_unit_test(test_unit_allows)};
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
 }
