@@ -92,6 +92,26 @@ static void test_projects(void **state) {
         assert_int_equal(world.project, first + 2);
 }
 
+/* An administrator's project for all volumes, which new folders inherit, is left alone. */
+static void test_inherited_project(void **state) {
+        static const uint32_t foreign[] = {1000, 0x40000000};
+
+        for (size_t i = 0; i < ELEMENTS(foreign); i++) {
+                memset(&world, 0, sizeof(world));
+                world.known[0].project = world.project = foreign[i];
+                world.known[0].quota = (struct project_quota){.limit_bytes = 1 << 30};
+                world.count = 1;
+                assert_int_equal(project_set_limit(&ops, 3, "pvc-1", 1000), 1);
+                assert_int_equal(limit_of(foreign[i]), 1 << 30);
+                assert_int_equal(limit_of(world.project), 1000);
+                /* One with files stays where it is, and as it is. */
+                world.project = foreign[i];
+                world.has_files = true;
+                assert_int_equal(project_set_limit(&ops, 3, "pvc-2", 1000), 0);
+                assert_int_equal(limit_of(foreign[i]), 1 << 30);
+        }
+}
+
 static void test_no_project(void **state) {
         memset(&world, 0, sizeof(world));
         world.has_files = true;
@@ -215,8 +235,9 @@ static void test_unit_allows(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_projects),
-                        cmocka_unit_test(test_no_project), cmocka_unit_test(test_names),
-                        cmocka_unit_test(test_btrfs), cmocka_unit_test(test_unit_allows)};
+                        cmocka_unit_test(test_no_project), cmocka_unit_test(test_inherited_project),
+                        cmocka_unit_test(test_names), cmocka_unit_test(test_btrfs),
+                        cmocka_unit_test(test_unit_allows)};
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
 }
