@@ -3,6 +3,19 @@
 #include "lib/object.h"
 #include "nodeagent/load-balancer.h"
 
+enum { GIVEN_UP_US = 3000000 };
+
+bool load_balancer_must_list(bool *lapsed, bool in_touch) {
+        bool back = *lapsed && in_touch;
+
+        *lapsed = !in_touch;
+        return back;
+}
+
+bool load_balancer_may_take_back(uint64_t given_up_us, uint64_t now_us, bool known) {
+        return known && now_us > given_up_us + GIVEN_UP_US;
+}
+
 int load_balancer_addresses(const json_t *pool, const char *node, json_t *ret) {
         const json_t *row;
         size_t i;

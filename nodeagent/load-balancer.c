@@ -22,7 +22,6 @@ enum {
         CARRIED_VALID_S = 4,
         ANNOUNCEMENTS = 4,     /* one at once, the others every second: some may be lost */
         IN_TOUCH_US = 2000000, /* as long after a renewal nobody else can have been chosen */
-        GIVEN_UP_US = 3000000, /* how long the pools' word does not count after giving up */
 };
 
 /* An address that this node carries. */
@@ -41,6 +40,7 @@ struct load_balancer {
         struct map *items;         /* text -> struct item */
         struct map *given_up;      /* text -> when (uint64_t *) */
         struct map *failed;        /* texts of which a failure was logged; values are not used */
+        bool lapsed;               /* no contact with the control plane since the last tick */
         sd_event_source *timer;
 };
 
@@ -59,14 +59,15 @@ static bool in_touch(const struct load_balancer *l) {
         return now_mono_us() < node_renewed_us(l->agent->node) + IN_TOUCH_US;
 }
 
-/* Another machine answers for an address. */
-static void on_other(const struct address *a, const char *mac, void *userdata) {
+/* Another machine answers for an address. What comes over other links is no word of the address's
+ * network: it may be a pod's, or what this machine has sent on the address's link. */
+static void on_other(const struct address *a, int link, const char *mac, void *userdata) {
         struct load_balancer *l = userdata;
         char text[ADDRESS_TEXT_SIZE];
         struct item *item = map_get(l->items, address_text(a, text));
         uint64_t *at;
 
-        if (!item)
+        if (!item || item->link != link)
                 return;
         if (in_touch(l)) {
                 if (!item->warned)
@@ -92,11 +93,11 @@ static bool was_given_up(struct load_balancer *l, const char *text) {
 
         if (!at)
                 return false;
-        if (in_touch(l) && now_mono_us() > *at + GIVEN_UP_US) {
-                map_remove(l->given_up, text);
-                return false;
-        }
-        return true;
+        if (!load_balancer_may_take_back(*at, now_mono_us(),
+                            in_touch(l) && !l->lapsed && informer_is_synced(l->pools)))
+                return true;
+        map_remove(l->given_up, text);
+        return false;
 }
 
 static int take(struct load_balancer *l, const char *text) {
@@ -251,8 +252,14 @@ static void on_synced(struct informer *i, void *userdata) {
         settle(userdata);
 }
 
+/* Pools that were read before the contact was lost may name this node for what others have by now,
+ * and their watch may take two minutes to notice that it is dead. */
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
-        settle(userdata);
+        struct load_balancer *l = userdata;
+
+        if (load_balancer_must_list(&l->lapsed, in_touch(l)))
+                informer_relist(l->pools);
+        settle(l);
         return 0;
 }
 

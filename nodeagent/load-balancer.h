@@ -16,3 +16,10 @@ DEFINE_CLEANUP(struct load_balancer *, load_balancer_free);
 /* Adds the addresses of the pool that the node carries to `ret`, as {address: name of the pool}; an
  * address that is there already stays as it is. Pure. -ENOMEM. */
 int load_balancer_addresses(const json_t *pool, const char *node, json_t *ret);
+/* At each tick: whether the pools must be read again, because contact with the control plane has
+ * come back. lapsed: of the last tick, updated. Pure. */
+bool load_balancer_must_list(bool *lapsed, bool in_touch);
+/* Whether an address that was given up at that time, because another machine had it, may be taken
+ * again when the pools name this node. known: the pools were read since the contact came back, and
+ * the node is in touch. Pure. */
+bool load_balancer_may_take_back(uint64_t given_up_us, uint64_t now_us, bool known);

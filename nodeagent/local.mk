@@ -102,6 +102,10 @@ tests_unit_test_node_pods_SOURCES = tests/unit/test-node-pods.c tests/unit/unit.
 tests_unit_test_node_pods_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_node_services_SOURCES = tests/unit/test-node-services.c tests/unit/unit.h
 tests_unit_test_node_services_LDADD = $(NODEAGENT_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-announce
+tests_unit_test_announce_SOURCES = tests/unit/test-announce.c tests/unit/unit.h \
+	nodeagent/network/announce.c nodeagent/network/announce.h
+tests_unit_test_announce_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-folder-size
 tests_unit_test_folder_size_SOURCES = tests/unit/test-folder-size.c tests/unit/unit.h
 tests_unit_test_folder_size_LDADD = $(NODEAGENT_TEST_LIBS)

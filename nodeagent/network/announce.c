@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-enum { PACKETS_PER_TURN = 64, MAC_SIZE = 6 };
+enum { PACKETS_PER_TURN = 64, MAC_SIZE = 6, HOPS = 255 };
 
 struct announce {
         int arp, icmp6;
@@ -37,13 +37,13 @@ static int link_mac(struct announce *n, int link, unsigned char ret[static MAC_S
         return 0;
 }
 
-static void report(struct announce *n, const struct address *a,
+static void report(struct announce *n, const struct address *a, int link,
                 const unsigned char mac[static MAC_SIZE]) {
         char text[ANNOUNCE_MAC_SIZE];
 
         snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
                         mac[3], mac[4], mac[5]);
-        n->on_other(a, text, n->userdata);
+        n->on_other(a, link, text, n->userdata);
 }
 
 static int on_arp(sd_event_source *s, int fd, uint32_t events, void *userdata) {
@@ -67,29 +67,34 @@ static int on_arp(sd_event_source *s, int fd, uint32_t events, void *userdata) {
                                                 memcmp(own, packet.arp_sha, MAC_SIZE) == 0))
                         continue;
                 memcpy(a.octets, packet.arp_spa, 4);
-                report(n, &a, packet.arp_sha);
+                report(n, &a, from.sll_ifindex, packet.arp_sha);
         }
         return 0;
 }
 
-/* The link on which a message came; 0: not known. */
+/* The link on which a message came; 0: not known, or the message is none of a neighbour: a router
+ * would have lowered the hop limit (RFC 4861, section 7.1.2). */
 static int link_of(struct msghdr *m) {
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
-                if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
-                                c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
-                        struct in6_pktinfo info;
+        struct in6_pktinfo info = {0};
+        int hops = 0;
 
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+                if (c->cmsg_level != IPPROTO_IPV6)
+                        continue;
+                if (c->cmsg_type == IPV6_PKTINFO && c->cmsg_len >= CMSG_LEN(sizeof(info)))
                         memcpy(&info, CMSG_DATA(c), sizeof(info));
-                        return (int)info.ipi6_ifindex;
-                }
-        return 0;
+                if (c->cmsg_type == IPV6_HOPLIMIT && c->cmsg_len >= CMSG_LEN(sizeof(hops)))
+                        memcpy(&hops, CMSG_DATA(c), sizeof(hops));
+        }
+        return hops == HOPS ? (int)info.ipi6_ifindex : 0;
 }
 
 static int on_icmp6(sd_event_source *s, int fd, uint32_t events, void *userdata) {
         struct announce *n = userdata;
 
         for (unsigned i = 0; i < PACKETS_PER_TURN; i++) {
-                _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+                _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+                                                      CMSG_SPACE(sizeof(int))];
                 struct advertisement packet;
                 struct iovec part = {&packet, sizeof(packet)};
                 struct msghdr m = {.msg_iov = &part,
@@ -99,16 +104,18 @@ static int on_icmp6(sd_event_source *s, int fd, uint32_t events, void *userdata)
                 ssize_t got = recvmsg(fd, &m, MSG_DONTWAIT);
                 struct address a = {.size = 16};
                 unsigned char own[MAC_SIZE];
+                int link;
 
                 if (got < 0)
                         return 0;
-                if (got < (ssize_t)sizeof(packet) ||
+                link = link_of(&m);
+                if (got < (ssize_t)sizeof(packet) || link == 0 ||
                                 packet.option.nd_opt_type != ND_OPT_TARGET_LINKADDR ||
-                                (link_mac(n, link_of(&m), own) >= 0 &&
+                                (link_mac(n, link, own) >= 0 &&
                                                 memcmp(own, packet.mac, MAC_SIZE) == 0))
                         continue;
                 memcpy(a.octets, &packet.head.nd_na_target, 16);
-                report(n, &a, packet.mac);
+                report(n, &a, link, packet.mac);
         }
         return 0;
 }
@@ -126,7 +133,7 @@ static int open_arp(struct announce *n, sd_event *event) {
 /* A machine without IPv6 has no such socket, and needs none. */
 static int open_icmp6(struct announce *n, sd_event *event) {
         struct icmp6_filter filter;
-        int on = 1, hops = 255, r;
+        int on = 1, hops = HOPS, r;
 
         n->icmp6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6);
         if (n->icmp6 < 0)
@@ -135,6 +142,8 @@ static int open_icmp6(struct announce *n, sd_event *event) {
         ICMP6_FILTER_SETPASS(ND_NEIGHBOR_ADVERT, &filter);
         if (setsockopt(n->icmp6, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof(filter)) < 0 ||
                         setsockopt(n->icmp6, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) < 0 ||
+                        setsockopt(n->icmp6, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on)) <
+                                        0 ||
                         setsockopt(n->icmp6, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops,
                                         sizeof(hops)) < 0)
                 return -errno;

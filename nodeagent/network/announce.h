@@ -11,8 +11,8 @@ enum { ANNOUNCE_MAC_SIZE = 18 };
 
 struct announce;
 
-/* Another machine says that the address is its own. mac: "52:54:00:12:34:56". */
-typedef void (*announce_func)(const struct address *a, const char *mac, void *userdata);
+/* A machine on that link says that the address is its own. mac: "52:54:00:12:34:56". */
+typedef void (*announce_func)(const struct address *a, int link, const char *mac, void *userdata);
 
 /* A negative errno; -EPERM without CAP_NET_RAW. */
 int announce_new(struct announce **ret, sd_event *event, announce_func on_other, void *userdata);

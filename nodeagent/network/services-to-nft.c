@@ -257,6 +257,20 @@ static void external_address(
                 one_address(c, map, address, verdict);
 }
 
+/* The range as nft reads it: to nft, "10.0.0.0/010" is an octal number, and "/08" an error that
+ * would keep the rules of all services from being loaded. NULL: it is none of IPv4. Caller frees.
+ */
+static char *source_range(const char *text, struct address_range *ret) {
+        const char *slash = strchr(text, '/');
+        char first[ADDRESS_TEXT_SIZE];
+        uint32_t bits = 32;
+
+        if (strchr(text, '-') || address_range_parse(text, ret) < 0 || ret->first.size != 4 ||
+                        (slash && parse_u32(slash + 1, &bits) < 0))
+                return NULL;
+        return strformat("%s/%u", address_text(&ret->first, first), bits);
+}
+
 /* Rules that let only spec.loadBalancerSourceRanges pass, in the chain lb-STEM. A range of the
  * other family lets nobody of this one pass. */
 static void source_rules(struct port_context *c, const char *verdict) {
@@ -268,11 +282,10 @@ static void source_rules(struct port_context *c, const char *verdict) {
         size_t i;
 
         json_array_foreach (json_at(c->service, "spec.loadBalancerSourceRanges"), i, v) {
-                const char *text = strempty(json_string_value(v));
                 struct address_range r;
+                _cleanup_free_ char *text = source_range(strempty(json_string_value(v)), &r);
 
-                if (address_range_parse(text, &r) < 0 || r.first.size != 4 ||
-                                text[strspn(text, "0123456789./")])
+                if (!text)
                         continue;
                 node_passes |= address_range_has(&r, &node);
                 json_array_append_new(rules, endswith(text, "/0") ? json_string(verdict)

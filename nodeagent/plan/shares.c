@@ -28,15 +28,17 @@ static bool server_is_valid(const char *server) {
                               "-._:[]%") == strlen(server);
 }
 
-/* Options that do something else than mounting the share are no options of a volume. */
+/* Options that do something else than mounting the share are no options of a volume. mount(8)
+ * itself carries out those that begin with X-: X-mount.subdir=../.. could show the machine's own
+ * files. */
 static bool option_is_allowed(const char *option) {
-        static const char *const refused[] = {
-                        "bind", "rbind", "move", "loop", "remount", "helper", "uhelper", "x-"};
+        static const char *const refused[] = {"bind", "rbind", "move", "loop", "remount", "helper",
+                        "uhelper", "x-", "X-"};
 
         for (size_t i = 0; i < ELEMENTS(refused); i++) {
                 const char *rest = startswith(option, refused[i]);
 
-                if (rest && (!*rest || *rest == '=' || streq(refused[i], "x-")))
+                if (rest && (!*rest || *rest == '=' || endswith(refused[i], "-")))
                         return false;
         }
         return true;

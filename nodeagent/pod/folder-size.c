@@ -121,13 +121,20 @@ static int take_project(
         return -ENOSPC;
 }
 
+/* Of the numbers that this file gives. */
+static bool is_own(uint32_t project) {
+        return project >= PROJECT_FIRST && project - PROJECT_FIRST <= PROJECT_MASK;
+}
+
 int project_set_limit(const struct project_ops *ops, int fd, const char *name, uint64_t bytes) {
         uint32_t project;
         int r = ops->get_project(fd, &project);
 
         if (r < 0)
                 return r;
-        if (project == 0) {
+        /* Another one is inherited from the folder above: a limit of it would be one of all
+         * volumes. */
+        if (!is_own(project)) {
                 r = take_project(ops, fd, name, &project);
                 if (r <= 0)
                         return r;
@@ -317,7 +324,7 @@ int folder_remove(const char *path) {
         if (fd >= 0 && limits_of(fd) == FOLDERS_PROJECTS)
                 (void)get_project(fd, &project);
         r = remove_tree(path);
-        if (r >= 0 && above >= 0 && project >= PROJECT_FIRST)
+        if (r >= 0 && above >= 0 && is_own(project))
                 (void)set_project_limit(above, project, 0);
         return r;
 }

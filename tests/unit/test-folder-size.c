@@ -92,6 +92,26 @@ static void test_projects(void **state) {
         assert_int_equal(world.project, first + 2);
 }
 
+/* An administrator's project for all volumes, which new folders inherit, is left alone. */
+static void test_inherited_project(void **state) {
+        static const uint32_t foreign[] = {1000, 0x40000000};
+
+        for (size_t i = 0; i < ELEMENTS(foreign); i++) {
+                memset(&world, 0, sizeof(world));
+                world.known[0].project = world.project = foreign[i];
+                world.known[0].quota = (struct project_quota){.limit_bytes = 1 << 30};
+                world.count = 1;
+                assert_int_equal(project_set_limit(&ops, 3, "pvc-1", 1000), 1);
+                assert_int_equal(limit_of(foreign[i]), 1 << 30);
+                assert_int_equal(limit_of(world.project), 1000);
+                /* One with files stays where it is, and as it is. */
+                world.project = foreign[i];
+                world.has_files = true;
+                assert_int_equal(project_set_limit(&ops, 3, "pvc-2", 1000), 0);
+                assert_int_equal(limit_of(foreign[i]), 1 << 30);
+        }
+}
+
 static void test_no_project(void **state) {
         memset(&world, 0, sizeof(world));
         world.has_files = true;
@@ -196,10 +216,28 @@ static void test_btrfs(void **state) {
         assert_int_equal(access(folder, F_OK), -1);
 }
 
+/* The unit's filter must let the agent use what this file tests: without quotactl_fd every file
+ * system seems to have no projects. */
+static void test_unit_allows(void **state) {
+        _cleanup_free_ char *text = NULL, *path = strformat("%s/units/keelson-nodeagent.service.in",
+                                                          getenv("KEELSON_SRCDIR"));
+        const char *filter;
+        size_t n;
+
+        assert_int_equal(file_read(path, 65536, &text, &n), 0);
+        filter = strstr(text, "\nSystemCallFilter=@system-service ");
+        assert_non_null(filter);
+        filter = strndup(filter + 1, strcspn(filter + 1, "\n"));
+        assert_non_null(filter);
+        assert_non_null(strstr(filter, " quotactl_fd"));
+        free((char *)filter);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_projects),
-                        cmocka_unit_test(test_no_project), cmocka_unit_test(test_names),
-                        cmocka_unit_test(test_btrfs)};
+                        cmocka_unit_test(test_no_project), cmocka_unit_test(test_inherited_project),
+                        cmocka_unit_test(test_names), cmocka_unit_test(test_btrfs),
+                        cmocka_unit_test(test_unit_allows)};
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -435,6 +435,22 @@ static void test_addresses_of_node(void **state) {
         assert_string_equal(json_string_value(json_object_get(want, "192.0.2.10")), "lan");
 }
 
+/* The pools are read again when contact comes back, not while it lasts or is lost. */
+static void test_contact(void **state) {
+        static const struct {
+                bool in_touch, lists;
+        } ticks[] = {{true, false}, {false, false}, {false, false}, {true, true}, {true, false}};
+        bool lapsed = false;
+
+        for (size_t i = 0; i < ELEMENTS(ticks); i++)
+                assert_int_equal(load_balancer_must_list(&lapsed, ticks[i].in_touch),
+                                ticks[i].lists);
+        /* What was given up stays so until the pools are known, however long that takes. */
+        assert_false(load_balancer_may_take_back(SECOND, 1000 * (uint64_t)SECOND, false));
+        assert_false(load_balancer_may_take_back(SECOND, 2 * (uint64_t)SECOND, true));
+        assert_true(load_balancer_may_take_back(SECOND, 5 * (uint64_t)SECOND, true));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_one_service),
@@ -453,6 +469,7 @@ int main(void) {
                         cmocka_unit_test(test_all_silent),
                         cmocka_unit_test(test_pulse),
                         cmocka_unit_test(test_addresses_of_node),
+                        cmocka_unit_test(test_contact),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,9 @@ static void test_shares(void **state) {
                         {"s", "/a", "[x-systemd.automount]",
                                         "the mount option 'x-systemd.automount' is not one of an "
                                         "NFS volume; remove it from mountOptions"},
+                        {"s", "/a", "['ro,X-mount.subdir=../..']",
+                                        "the mount option 'X-mount.subdir=../..' is not one of an "
+                                        "NFS volume; remove it from mountOptions"},
                         {"s", "/a", "[helper=x]",
                                         "the mount option 'helper=x' is not one of an NFS volume; "
                                         "remove it from mountOptions"},
