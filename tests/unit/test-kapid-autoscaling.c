@@ -111,6 +111,25 @@ static void test_refusals(void **state) {
                 create_fails(hpa_kind("v2"), cases[i].object, cases[i].expected);
 }
 
+static void test_counts(void **state) {
+        _cleanup_buf_ struct buf metrics = {0}, policies = {0};
+        _cleanup_free_ char *object = NULL;
+
+        for (int i = 0; i < 101; i++) {
+                buf_printf(&metrics, "%s{%s}", i > 0 ? "," : "",
+                                RESOURCE("'type':'Utilization','averageUtilization':5"));
+                buf_printf(&policies, "%s{%s}", i > 0 ? "," : "",
+                                "'type':'Pods','value':1,'periodSeconds':1");
+        }
+        object = strformat(HPA("v2", ",'metrics':[%s],'behavior':{'scaleDown':{'policies':["
+                                     "%s]}}"),
+                        metrics.data, policies.data);
+        create_fails(hpa_kind("v2"), object,
+                        "spec.metrics: Too many: 101: must have at most 100 items");
+        create_fails(hpa_kind("v2"), object,
+                        "spec.behavior.scaleDown.policies: Too many: 101: must have at most 100");
+}
+
 /* The annotations of v1 are checked as what they mean. */
 static void test_v1_refusal(void **state) {
         static const char object[] =
@@ -412,6 +431,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_defaults),
                         cmocka_unit_test(test_refusals),
+                        cmocka_unit_test(test_counts),
                         cmocka_unit_test(test_v1_refusal),
                         cmocka_unit_test(test_round_trip),
                         cmocka_unit_test(test_v1),
