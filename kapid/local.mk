@@ -199,6 +199,10 @@ tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-account-tokens
+tests_unit_test_kapid_account_tokens_SOURCES = tests/unit/test-kapid-account-tokens.c \
+	tests/unit/kapid-cases.h tests/unit/kapid-admission.h
+tests_unit_test_kapid_account_tokens_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-autoscaling
 tests_unit_test_kapid_autoscaling_SOURCES = tests/unit/test-kapid-autoscaling.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-create.h tests/unit/unit.h

@@ -155,12 +155,17 @@ static bool spec_has_container(const json_t *pod, const char *name) {
 
 /* Whether the API has bound the pod of this row to the node. */
 static bool is_of_node(struct item *it, const char *node, const json_t *row) {
-        _cleanup_json_ json_t *pod = item_object_once(it);
+        _cleanup_json_ json_t *pod = NULL;
+        char bound_to[CACHE_VALUE_SIZE];
         const json_t *c;
         size_t i;
 
-        if (!pod || !streq(json_str_or(pod, "spec.nodeName", ""), node) ||
-                        !streq(object_uid(pod), json_str_or(row, "uid", "")))
+        /* Before it is parsed: a report may name a thousand large pods of other nodes. */
+        if (!item_string(it, "spec", "nodeName", bound_to, sizeof(bound_to)) ||
+                        !streq(bound_to, node))
+                return false;
+        pod = item_object_once(it);
+        if (!pod || !streq(object_uid(pod), json_str_or(row, "uid", "")))
                 return false;
         json_array_foreach (json_object_get(row, "containers"), i, c)
                 if (!spec_has_container(pod, json_str_or(c, "name", "")))

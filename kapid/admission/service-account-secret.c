@@ -67,12 +67,17 @@ static int set_ca(struct admission *a) {
         return pem ? set_data(a, "ca.crt", pem) : 0;
 }
 
+/* The Secret may come with this owner (one that was copied), and a PUT may leave it out. */
 static int set_owner(struct admission *a, const json_t *account) {
-        json_t *metadata = json_object_get(a->draft, "metadata");
-        json_t *owner = json_pack("{ss, ss, ss, ss}", "apiVersion", "v1", "kind", "ServiceAccount",
-                        "name", object_name(account), "uid", object_uid(account));
-        json_t *owners = json_object_get(metadata, "ownerReferences");
+        json_t *metadata = json_object_get(a->draft, "metadata"), *owner, *v,
+               *owners = json_object_get(metadata, "ownerReferences");
+        size_t i;
 
+        json_array_foreach (owners, i, v)
+                if (streq(json_str_or(v, "uid", ""), object_uid(account)))
+                        return 0;
+        owner = json_pack("{ss, ss, ss, ss}", "apiVersion", "v1", "kind", "ServiceAccount", "name",
+                        object_name(account), "uid", object_uid(account));
         if (!owner)
                 return -ENOMEM;
         if (!owners) {
@@ -85,15 +90,26 @@ static int set_owner(struct admission *a, const json_t *account) {
         return json_array_append_new(owners, owner) < 0 ? -ENOMEM : 0;
 }
 
+/* Whether the stored token is of another account, or of one of the same name that is gone: it is
+ * worth nothing then. */
+static bool is_of_other(const struct admission *a, const json_t *account) {
+        const char *uid = a->live ? object_annotation(a->live, UID_ANNOTATION) : NULL;
+
+        return !isempty(uid) && !streq(uid, object_uid(account));
+}
+
 static int fill(struct admission *a, const json_t *account, struct problem *p) {
         json_t *annotations = json_object_get(json_object_get(a->draft, "metadata"), "annotations");
         int r;
 
-        if (a->operation == ADMIT_CREATE) {
-                r = set_owner(a, account);
-                if (r < 0)
-                        return r;
-        }
+        /* Its data may not change: any write, also one of its labels, would be refused. */
+        if (json_bool_or(a->live, "immutable", false))
+                return 0;
+        r = set_owner(a, account);
+        if (r < 0)
+                return r;
+        if (is_of_other(a, account))
+                json_object_del(json_object_get(a->draft, "data"), "token");
         if (json_object_set_new(annotations, UID_ANNOTATION, json_string(object_uid(account))) < 0)
                 return -ENOMEM;
         if (!json_get(a->draft, "data", "namespace", NULL)) {

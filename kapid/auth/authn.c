@@ -14,13 +14,25 @@ bool audience_is_ours(const struct api *a, const char *audience) {
         return streq(audience, a->options.issuer) || streq(audience, "kubernetes");
 }
 
+/* How long after its deletion an object still counts, so that what ends in order can say so. */
+#define DELETED_US (60 * UINT64_C(1000000))
+
+/* A finalizer keeps an object for as long as somebody wants, but not the tokens of it. */
+static bool is_long_deleted(const json_t *object) {
+        const char *at = json_str(object, "metadata.deletionTimestamp");
+        uint64_t us;
+
+        return at && (time_parse(at, &us) < 0 || us + DELETED_US < now_wall_us());
+}
+
 /* Whether the object exists; uid "": any. */
 static bool is_alive(struct api *a, const char *plural, const char *namespace, const char *name,
                 const char *uid) {
         struct item *it = api_find(a, "", plural, namespace, name);
         _cleanup_json_ json_t *object = it ? item_object(it) : NULL;
 
-        return object && (isempty(uid) || streq(object_uid(object), uid));
+        return object && (isempty(uid) || streq(object_uid(object), uid)) &&
+               !is_long_deleted(object);
 }
 
 /* Claims as the reference server writes them: sub, and kubernetes.io {namespace, serviceaccount,

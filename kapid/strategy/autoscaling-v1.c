@@ -7,10 +7,13 @@
  *      autoscaling.alpha.kubernetes.io/conditions        status.conditions
  *
  * A metric there has the flat form that v2beta1 had ("targetAverageValue"). An annotation is a
- * user's text: only known fields of the right type are taken from it, and one that is not JSON is
- * dropped. */
+ * user's text, and no schema has seen it: only known fields of the right form are taken from it
+ * (clients of v2 could not read any list with others in it), and one that is not JSON is dropped.
+ */
+#include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
+#include "lib/timefmt.h"
 
 #define ANNOTATION(name) "autoscaling.alpha.kubernetes.io/" name
 #define METRICS ANNOTATION("metrics")
@@ -18,63 +21,115 @@
 #define BEHAVIOR ANNOTATION("behavior")
 #define CONDITIONS ANNOTATION("conditions")
 
+/* --- forms of fields --- */
+
+enum form { TEXT, AMOUNT, INT32, SELECTOR };
+
+static bool is_string_or_absent(const json_t *v) {
+        return !v || json_is_string(v);
+}
+
+static bool is_list_or_absent(const json_t *v) {
+        return !v || json_is_array(v);
+}
+
+static bool is_selector(const json_t *v) {
+        const json_t *labels = json_object_get(v, "matchLabels"),
+                     *list = json_object_get(v, "matchExpressions"), *e, *text;
+        const char *key;
+        json_t *label;
+        size_t i, k;
+
+        if (!json_is_object(v) || (labels && !json_is_object(labels)) || !is_list_or_absent(list))
+                return false;
+        json_object_each (labels, key, label)
+                if (!json_is_string(label))
+                        return false;
+        json_array_foreach (list, i, e) {
+                const json_t *values = json_object_get(e, "values");
+
+                if (!json_is_object(e) || !is_list_or_absent(values) ||
+                                !is_string_or_absent(json_object_get(e, "key")) ||
+                                !is_string_or_absent(json_object_get(e, "operator")))
+                        return false;
+                json_array_foreach (values, k, text)
+                        if (!json_is_string(text))
+                                return false;
+        }
+        return true;
+}
+
+static bool has_form(const json_t *v, enum form form) {
+        switch (form) {
+        case TEXT:
+                return json_is_string(v);
+        case AMOUNT:
+                return json_is_string(v) && !format_check(FORMAT_QUANTITY, json_string_value(v));
+        case INT32:
+                return json_is_integer(v) && json_integer_value(v) >= INT32_MIN &&
+                       json_integer_value(v) <= INT32_MAX;
+        case SELECTOR:
+                return is_selector(v);
+        }
+        return false;
+}
+
 /* --- metrics: rows of (source, path in v2, path in v1) --- */
 
 struct row {
         const char *source, *path, *old;
-        json_type type;
+        enum form form;
 };
 
 static const struct row spec_rows[] = {
-                {"resource", "name", "name", JSON_STRING},
-                {"resource", "target.averageUtilization", "targetAverageUtilization", JSON_INTEGER},
-                {"resource", "target.averageValue", "targetAverageValue", JSON_STRING},
-                {"containerResource", "name", "name", JSON_STRING},
-                {"containerResource", "container", "container", JSON_STRING},
+                {"resource", "name", "name", TEXT},
+                {"resource", "target.averageUtilization", "targetAverageUtilization", INT32},
+                {"resource", "target.averageValue", "targetAverageValue", AMOUNT},
+                {"containerResource", "name", "name", TEXT},
+                {"containerResource", "container", "container", TEXT},
                 {"containerResource", "target.averageUtilization", "targetAverageUtilization",
-                                JSON_INTEGER},
-                {"containerResource", "target.averageValue", "targetAverageValue", JSON_STRING},
-                {"pods", "metric.name", "metricName", JSON_STRING},
-                {"pods", "metric.selector", "selector", JSON_OBJECT},
-                {"pods", "target.averageValue", "targetAverageValue", JSON_STRING},
-                {"object", "describedObject.kind", "target.kind", JSON_STRING},
-                {"object", "describedObject.name", "target.name", JSON_STRING},
-                {"object", "describedObject.apiVersion", "target.apiVersion", JSON_STRING},
-                {"object", "metric.name", "metricName", JSON_STRING},
-                {"object", "metric.selector", "selector", JSON_OBJECT},
-                {"object", "target.value", "targetValue", JSON_STRING},
-                {"object", "target.averageValue", "averageValue", JSON_STRING},
-                {"external", "metric.name", "metricName", JSON_STRING},
-                {"external", "metric.selector", "metricSelector", JSON_OBJECT},
-                {"external", "target.value", "targetValue", JSON_STRING},
-                {"external", "target.averageValue", "targetAverageValue", JSON_STRING},
+                                INT32},
+                {"containerResource", "target.averageValue", "targetAverageValue", AMOUNT},
+                {"pods", "metric.name", "metricName", TEXT},
+                {"pods", "metric.selector", "selector", SELECTOR},
+                {"pods", "target.averageValue", "targetAverageValue", AMOUNT},
+                {"object", "describedObject.kind", "target.kind", TEXT},
+                {"object", "describedObject.name", "target.name", TEXT},
+                {"object", "describedObject.apiVersion", "target.apiVersion", TEXT},
+                {"object", "metric.name", "metricName", TEXT},
+                {"object", "metric.selector", "selector", SELECTOR},
+                {"object", "target.value", "targetValue", AMOUNT},
+                {"object", "target.averageValue", "averageValue", AMOUNT},
+                {"external", "metric.name", "metricName", TEXT},
+                {"external", "metric.selector", "metricSelector", SELECTOR},
+                {"external", "target.value", "targetValue", AMOUNT},
+                {"external", "target.averageValue", "targetAverageValue", AMOUNT},
                 {0},
 };
 
 static const struct row status_rows[] = {
-                {"resource", "name", "name", JSON_STRING},
-                {"resource", "current.averageUtilization", "currentAverageUtilization",
-                                JSON_INTEGER},
-                {"resource", "current.averageValue", "currentAverageValue", JSON_STRING},
-                {"containerResource", "name", "name", JSON_STRING},
-                {"containerResource", "container", "container", JSON_STRING},
+                {"resource", "name", "name", TEXT},
+                {"resource", "current.averageUtilization", "currentAverageUtilization", INT32},
+                {"resource", "current.averageValue", "currentAverageValue", AMOUNT},
+                {"containerResource", "name", "name", TEXT},
+                {"containerResource", "container", "container", TEXT},
                 {"containerResource", "current.averageUtilization", "currentAverageUtilization",
-                                JSON_INTEGER},
-                {"containerResource", "current.averageValue", "currentAverageValue", JSON_STRING},
-                {"pods", "metric.name", "metricName", JSON_STRING},
-                {"pods", "metric.selector", "selector", JSON_OBJECT},
-                {"pods", "current.averageValue", "currentAverageValue", JSON_STRING},
-                {"object", "describedObject.kind", "target.kind", JSON_STRING},
-                {"object", "describedObject.name", "target.name", JSON_STRING},
-                {"object", "describedObject.apiVersion", "target.apiVersion", JSON_STRING},
-                {"object", "metric.name", "metricName", JSON_STRING},
-                {"object", "metric.selector", "selector", JSON_OBJECT},
-                {"object", "current.value", "currentValue", JSON_STRING},
-                {"object", "current.averageValue", "averageValue", JSON_STRING},
-                {"external", "metric.name", "metricName", JSON_STRING},
-                {"external", "metric.selector", "metricSelector", JSON_OBJECT},
-                {"external", "current.value", "currentValue", JSON_STRING},
-                {"external", "current.averageValue", "currentAverageValue", JSON_STRING},
+                                INT32},
+                {"containerResource", "current.averageValue", "currentAverageValue", AMOUNT},
+                {"pods", "metric.name", "metricName", TEXT},
+                {"pods", "metric.selector", "selector", SELECTOR},
+                {"pods", "current.averageValue", "currentAverageValue", AMOUNT},
+                {"object", "describedObject.kind", "target.kind", TEXT},
+                {"object", "describedObject.name", "target.name", TEXT},
+                {"object", "describedObject.apiVersion", "target.apiVersion", TEXT},
+                {"object", "metric.name", "metricName", TEXT},
+                {"object", "metric.selector", "selector", SELECTOR},
+                {"object", "current.value", "currentValue", AMOUNT},
+                {"object", "current.averageValue", "averageValue", AMOUNT},
+                {"external", "metric.name", "metricName", TEXT},
+                {"external", "metric.selector", "metricSelector", SELECTOR},
+                {"external", "current.value", "currentValue", AMOUNT},
+                {"external", "current.averageValue", "currentAverageValue", AMOUNT},
                 {0},
 };
 
@@ -104,7 +159,7 @@ static int convert_metric(const json_t *metric, const struct row *rows, bool to_
                              *v = json_at(from, to_old ? rows->path : rows->old);
                 _cleanup_free_ char *path = NULL;
 
-                if (!v || json_typeof(v) != rows->type)
+                if (!has_form(v, rows->form))
                         continue;
                 path = strformat("%s.%s", rows->source, to_old ? rows->old : rows->path);
                 r = path ? json_set_at(made, path, json_ref(v)) : -ENOMEM;
@@ -141,14 +196,14 @@ static int convert_metrics(const json_t *list, const struct row *rows, bool to_o
 static const struct row behavior_rows[] =
                 {
                                 {NULL, "stabilizationWindowSeconds", "StabilizationWindowSeconds",
-                                                JSON_INTEGER},
-                                {NULL, "selectPolicy", "SelectPolicy", JSON_STRING},
-                                {NULL, "tolerance", "Tolerance", JSON_STRING},
+                                                INT32},
+                                {NULL, "selectPolicy", "SelectPolicy", TEXT},
+                                {NULL, "tolerance", "Tolerance", AMOUNT},
 },
                         policy_rows[] = {
-                                        {NULL, "type", "Type", JSON_STRING},
-                                        {NULL, "value", "Value", JSON_INTEGER},
-                                        {NULL, "periodSeconds", "PeriodSeconds", JSON_INTEGER},
+                                        {NULL, "type", "Type", TEXT},
+                                        {NULL, "value", "Value", INT32},
+                                        {NULL, "periodSeconds", "PeriodSeconds", INT32},
 };
 
 static int copy_fields(
@@ -156,7 +211,7 @@ static int copy_fields(
         for (size_t i = 0; i < n; i++) {
                 json_t *v = json_object_get(from, to_old ? rows[i].path : rows[i].old);
 
-                if (!v || json_typeof(v) != rows[i].type)
+                if (!has_form(v, rows[i].form))
                         continue;
                 if (json_object_set(to, to_old ? rows[i].old : rows[i].path, v) < 0)
                         return -ENOMEM;
@@ -247,6 +302,18 @@ static int take_annotation(json_t *object, const char *key, json_t **ret) {
 }
 
 /* --- v2 to v1 --- */
+
+/* In v2 these annotations mean nothing. Left there, a write of the v1 form would take them for
+ * fields. */
+static void drop_annotations(json_t *object) {
+        static const char *const keys[] = {METRICS, CURRENT_METRICS, BEHAVIOR, CONDITIONS};
+        json_t *annotations = json_at_mut(object, "metadata.annotations");
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++)
+                json_object_del(annotations, keys[i]);
+        if (annotations && json_object_size(annotations) == 0)
+                json_del_at(object, "metadata.annotations");
+}
 
 static bool is_cpu(const json_t *metric, const char *path) {
         return streq(json_str_or(metric, "type", ""), "Resource") &&
@@ -366,10 +433,37 @@ static int behavior_from_v1(json_t *object, json_t *spec) {
         return strategy_default_hpa_behavior(behavior);
 }
 
-/* Only conditions in the form that the API gives them. */
-static int conditions_from_v1(json_t *object, json_t *status) {
+/* A new reference; NULL: no memory. */
+static json_t *condition_from_v1(const json_t *old) {
         static const char *const fields[] = {
                         "type", "status", "lastTransitionTime", "reason", "message"};
+        json_t *made = json_object();
+        uint64_t us;
+
+        for (size_t i = 0; i < ELEMENTS(fields); i++) {
+                json_t *v = json_object_get(old, fields[i]);
+
+                if (!json_is_string(v) ||
+                                (streq(fields[i], "lastTransitionTime") &&
+                                                time_parse(json_string_value(v), &us) < 0))
+                        continue;
+                if (json_object_set(made, fields[i], v) < 0) {
+                        json_decref(made);
+                        return NULL;
+                }
+        }
+        return made;
+}
+
+static bool is_condition(const json_t *v) {
+        const char *status = json_str_or(v, "status", "");
+
+        return !isempty(json_str_or(v, "type", "")) &&
+               (streq(status, "True") || streq(status, "False") || streq(status, "Unknown"));
+}
+
+/* Only conditions in the form that the API gives them. */
+static int conditions_from_v1(json_t *object, json_t *status) {
         _cleanup_json_ json_t *old = NULL, *conditions = json_array();
         const json_t *c;
         size_t i;
@@ -377,17 +471,9 @@ static int conditions_from_v1(json_t *object, json_t *status) {
 
         if (r <= 0)
                 return r;
-        json_array_foreach (old, i, c) {
-                json_t *made = json_object();
-
-                if (!made || json_array_append_new(conditions, made) < 0)
+        json_array_foreach (old, i, c)
+                if (is_condition(c) && json_array_append_new(conditions, condition_from_v1(c)) < 0)
                         return -ENOMEM;
-                for (size_t k = 0; k < ELEMENTS(fields); k++)
-                        if (json_is_string(json_object_get(c, fields[k])) &&
-                                        json_object_set(made, fields[k],
-                                                        json_object_get(c, fields[k])) < 0)
-                                return -ENOMEM;
-        }
         if (!status || json_array_size(conditions) == 0)
                 return 0;
         return json_object_set(status, "conditions", conditions) < 0 ? -ENOMEM : 0;
@@ -428,6 +514,7 @@ int strategy_convert_hpa(
         if (is_v1 == to_v1)
                 return 0;
         if (to_v1) {
+                drop_annotations(object);
                 r = spec_to_v1(object);
                 return r < 0 ? r : status_to_v1(object);
         }

@@ -6,6 +6,8 @@
 #include "lib/quantity.h"
 
 enum { DEFAULT_CPU_PERCENT = 80, WINDOW_MAX_S = 3600, PERIOD_MAX_S = 1800 };
+/* Of metrics, and of policies: kreconciled looks at all of them, for each pod, every 15 s. */
+enum { ITEMS_MAX = 100 };
 
 /* --- defaults --- */
 
@@ -248,6 +250,12 @@ static void validate_policy(struct findings *f, const json_t *policy) {
                                 "must be less than or equal to %i", PERIOD_MAX_S);
 }
 
+static void validate_count(struct findings *f, const char *field, const json_t *list) {
+        if (json_array_size(list) > ITEMS_MAX)
+                finding_add(f, FINDING_TOO_MANY, field, NULL, "%zu: must have at most %i items",
+                                json_array_size(list), ITEMS_MAX);
+}
+
 static void validate_rules(struct findings *f, const json_t *behavior, const char *direction) {
         const json_t *rules = json_object_get(behavior, direction),
                      *window = json_object_get(rules, "stabilizationWindowSeconds"),
@@ -274,6 +282,7 @@ static void validate_rules(struct findings *f, const json_t *behavior, const cha
         if (rules && json_array_size(policies) == 0)
                 finding_add(f, FINDING_REQUIRED, "policies", NULL,
                                 "must specify at least one Policy");
+        validate_count(f, "policies", policies);
         inner = findings_push(f, "policies");
         json_array_foreach (policies, i, policy) {
                 size_t element = findings_push_index(f, i);
@@ -306,6 +315,7 @@ static void hpa_validate(struct findings *f, const json_t *object) {
 
         validate_bounds(f, spec);
         validate_reference(f, json_object_get(spec, "scaleTargetRef"), "scaleTargetRef");
+        validate_count(f, "metrics", json_object_get(spec, "metrics"));
         inner = findings_push(f, "metrics");
         json_array_foreach (json_object_get(spec, "metrics"), i, metric) {
                 size_t element = findings_push_index(f, i);

@@ -80,9 +80,10 @@ static int64_t in_units(unsigned id, struct quantity q) {
         return n < 0 ? 0 : n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
 
-/* The pod's amounts of the resources that the list names. */
+/* The pod's amounts of the resources that the list names; each is summed up once, however many
+ * containers name it. */
 static void add_amounts(struct sched_cluster *c, const json_t *spec, const json_t *list,
-                struct sched_resources *ret) {
+                bool *is_known, struct sched_resources *ret) {
         const char *name;
         json_t *v;
 
@@ -91,7 +92,10 @@ static void add_amounts(struct sched_cluster *c, const json_t *spec, const json_
                 struct quantity q;
 
                 ret->unknown |= id == RESOURCES_MAX;
-                if (id < RESOURCES_MAX && ret->v[id] == 0 && pod_amount(spec, "requests", name, &q))
+                if (id == RESOURCES_MAX || is_known[id])
+                        continue;
+                is_known[id] = true;
+                if (pod_amount(spec, "requests", name, &q))
                         ret->v[id] = in_units(id, q);
         }
 }
@@ -100,13 +104,15 @@ static void add_amounts(struct sched_cluster *c, const json_t *spec, const json_
 static void pod_requests(struct sched_cluster *c, const json_t *pod, struct sched_resources *ret) {
         static const char *const lists[] = {"containers", "initContainers"};
         const json_t *spec = json_object_get(pod, "spec"), *container;
+        bool is_known[RESOURCES_MAX] = {false};
         size_t i;
 
         for (size_t l = 0; l < ELEMENTS(lists); l++)
                 json_array_foreach (json_object_get(spec, lists[l]), i, container)
-                        add_amounts(c, spec, json_at(container, "resources.requests"), ret);
-        add_amounts(c, spec, json_at(spec, "resources.requests"), ret);
-        add_amounts(c, spec, json_object_get(spec, "overhead"), ret);
+                        add_amounts(c, spec, json_at(container, "resources.requests"), is_known,
+                                        ret);
+        add_amounts(c, spec, json_at(spec, "resources.requests"), is_known, ret);
+        add_amounts(c, spec, json_object_get(spec, "overhead"), is_known, ret);
 }
 
 static void score_figures(struct sched_shape *s, const json_t *pod) {

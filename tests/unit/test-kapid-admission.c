@@ -676,7 +676,7 @@ static void test_all_are_tested(void **state) {
                         /* test-kapid-networking, test-kapid-storage */
                         "DefaultIngressClass", "DefaultStorageClass",
                         "StorageObjectInUseProtection",
-                        /* tests/clients/controllers */
+                        /* test-kapid-account-tokens, tests/clients/controllers */
                         "ServiceAccountToken"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++) {

@@ -2,9 +2,12 @@
  * back; and what agents report. */
 #include "tests/unit/unit.h"
 
+#include <time.h>
+
 #include "kapid/pipeline/convert.h"
 #include "kapid/table/cells.h"
 #include "kapid/usage.h"
+#include "lib/buf.h"
 #include "tests/unit/kapid-create.h"
 
 #define HPA(version, more) \
@@ -108,6 +111,25 @@ static void test_refusals(void **state) {
                 create_fails(hpa_kind("v2"), cases[i].object, cases[i].expected);
 }
 
+static void test_counts(void **state) {
+        _cleanup_buf_ struct buf metrics = {0}, policies = {0};
+        _cleanup_free_ char *object = NULL;
+
+        for (int i = 0; i < 101; i++) {
+                buf_printf(&metrics, "%s{%s}", i > 0 ? "," : "",
+                                RESOURCE("'type':'Utilization','averageUtilization':5"));
+                buf_printf(&policies, "%s{%s}", i > 0 ? "," : "",
+                                "'type':'Pods','value':1,'periodSeconds':1");
+        }
+        object = strformat(HPA("v2", ",'metrics':[%s],'behavior':{'scaleDown':{'policies':["
+                                     "%s]}}"),
+                        metrics.data, policies.data);
+        create_fails(hpa_kind("v2"), object,
+                        "spec.metrics: Too many: 101: must have at most 100 items");
+        create_fails(hpa_kind("v2"), object,
+                        "spec.behavior.scaleDown.policies: Too many: 101: must have at most 100");
+}
+
 /* The annotations of v1 are checked as what they mean. */
 static void test_v1_refusal(void **state) {
         static const char object[] =
@@ -194,6 +216,79 @@ static void test_v1(void **state) {
                         "'Utilization','averageUtilization':80}}}]");
         assert_null(json_at(v2, "spec.behavior"));
         assert_null(json_at(v2, "metadata.annotations"));
+}
+
+/* An annotation of v1 brings nothing into v2 that clients of v2 could not read. */
+static void test_hostile_annotations(void **state) {
+        static const struct {
+                const char *annotation, *text, *path, *expected;
+        } cases[] = {
+                        {"metrics",
+                                        "[{'type':'Resource','resource':{'name':'memory',"
+                                        "'targetAverageUtilization':4611686018427387904}}]",
+                                        "spec.metrics",
+                                        "[{'type':'Resource','resource':{'name':'memory'}}]"},
+                        {"metrics",
+                                        "[{'type':'Resource','resource':{'name':'memory',"
+                                        "'targetAverageValue':'much'}}]",
+                                        "spec.metrics",
+                                        "[{'type':'Resource','resource':{'name':'memory'}}]"},
+                        {"metrics",
+                                        "[{'type':'Pods','pods':{'metricName':'m','selector':{"
+                                        "'matchLabels':{'a':5}}}},{'type':'Pods','pods':{"
+                                        "'metricName':'m','selector':{'matchExpressions':[{'key':"
+                                        "'a','values':[1]}]}}},{'type':'Pods','pods':{'metricName':"
+                                        "'m','selector':{'matchExpressions':[{'key':'a','operator':"
+                                        "'In','values':['1']}]}}}]",
+                                        "spec.metrics",
+                                        "[{'type':'Pods','pods':{'metric':{'name':'m'}}},{'type':"
+                                        "'Pods','pods':{'metric':{'name':'m'}}},{'type':'Pods',"
+                                        "'pods':{'metric':{'name':'m','selector':{"
+                                        "'matchExpressions':[{'key':'a','operator':'In','values':["
+                                        "'1']}]}}}}]"},
+                        {"behavior",
+                                        "{'ScaleDown':{'Policies':[{'Type':'Pods','Value':"
+                                        "4294967296,'PeriodSeconds':5}]}}",
+                                        "spec.behavior.scaleDown.policies",
+                                        "[{'type':'Pods','periodSeconds':5}]"},
+                        {"conditions",
+                                        "[{'type':'A','status':'Perhaps'},{'type':'B','status':"
+                                        "'True','lastTransitionTime':'noon'},{'status':'True'},7]",
+                                        "status.conditions", "[{'type':'B','status':'True'}]"},
+                        {"current-metrics",
+                                        "[{'type':'Resource','resource':{'name':'cpu',"
+                                        "'currentAverageUtilization':2147483648,"
+                                        "'currentAverageValue':'2'}}]",
+                                        "status.currentMetrics",
+                                        "[{'type':'Resource','resource':{'name':'cpu','current':{"
+                                        "'averageValue':'2'}}}]"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *key = strformat(
+                                "autoscaling.alpha.kubernetes.io/%s", cases[i].annotation);
+                _cleanup_free_ char *text = quoted(cases[i].text);
+                _cleanup_json_ json_t *v1 = parse("{'apiVersion':'autoscaling/v1','metadata':{"
+                                                  "'annotations':{}},'spec':{},'status':{}}"),
+                                      *v2 = NULL;
+
+                json_object_set_new(
+                                json_at_mut(v1, "metadata.annotations"), key, json_string(text));
+                v2 = as(v1, "v2");
+                assert_json(json_at(v2, cases[i].path), cases[i].expected);
+        }
+}
+
+/* Such an annotation of a v2 object means nothing, and does not become a field through v1. */
+static void test_annotations_of_v2(void **state) {
+        static const char text[] = "{'apiVersion':'autoscaling/v2','metadata':{'annotations':{"
+                                   "'autoscaling.alpha.kubernetes.io/behavior':'{}',"
+                                   "'autoscaling.alpha.kubernetes.io/metrics':'[1]','a':'b'}},"
+                                   "'spec':{'metrics':[" CPU "]}}";
+        _cleanup_json_ json_t *v2 = parse(text), *v1 = as(v2, "v1"), *back = as(v1, "v2");
+
+        assert_json(json_at(v1, "metadata.annotations"), "{'a':'b'}");
+        assert_json(json_at(back, "spec"), "{'metrics':[" CPU "]}");
 }
 
 static void test_cells(void **state) {
@@ -303,15 +398,48 @@ static void test_usage(void **state) {
         sd_event_unref(event);
 }
 
+/* A report may name any pods: those of other nodes must not cost their whole size. */
+static void test_pods_of_others(void **state) {
+        _cleanup_(usages_freep) struct usages *u = usages_new();
+        _cleanup_(caches_freep) struct caches *caches = NULL;
+        _cleanup_json_ json_t *pod = parse("{'metadata':{'name':'b','namespace':'d','uid':'u-b'},"
+                                           "'spec':{'nodeName':'n2','containers':[]}}");
+        _cleanup_free_ char *text = NULL;
+        _cleanup_buf_ struct buf rows = {0};
+        struct caches_options none = {0};
+        sd_event *event = NULL;
+        clock_t start;
+
+        for (int i = 0; i < 5000; i++)
+                json_array_append_new(json_at_mut(pod, "spec.containers"),
+                                json_pack("{ss, ss}", "name", "c", "image", "i"));
+        text = json_text(pod);
+        assert_int_equal(sd_event_new(&event), 0);
+        assert_int_equal(caches_new(&caches, event, &none), 0);
+        assert_non_null(caches_get(caches, "/registry/pods/"));
+        assert_int_equal(caches_feed(caches, "/registry/pods/d/b", text, strlen(text), 7), 0);
+        for (int i = 0; i < USAGE_PODS_MAX; i++)
+                buf_printf(&rows, "%s%s", i > 0 ? "," : "", POD("b", "u-b", "c"));
+        start = clock();
+        put(u, caches_get(caches, "/registry/pods/"), "n1", rows.data, 100);
+        assert_true(clock() - start < CLOCKS_PER_SEC / 4);
+        caches = caches_free(caches);
+        sd_event_unref(event);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_defaults),
                         cmocka_unit_test(test_refusals),
+                        cmocka_unit_test(test_counts),
                         cmocka_unit_test(test_v1_refusal),
                         cmocka_unit_test(test_round_trip),
                         cmocka_unit_test(test_v1),
+                        cmocka_unit_test(test_hostile_annotations),
+                        cmocka_unit_test(test_annotations_of_v2),
                         cmocka_unit_test(test_cells),
                         cmocka_unit_test(test_usage),
+                        cmocka_unit_test(test_pods_of_others),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);
