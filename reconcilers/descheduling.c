@@ -75,7 +75,7 @@ static void find_due(const struct world *w, const json_t *o, const struct times 
         if (!t->scheduled || t->fault)
                 return;
         schedule_find_due(&t->cron, t->zone, from, now, ret);
-        if (deadline >= 0 && ret->last + deadline < now)
+        if (deadline >= 0 && now - ret->last > deadline)
                 ret->last = 0;
 }
 
