@@ -141,25 +141,52 @@ static char *read_pem(const struct ingress_draft *d, const json_t *secret, const
         return text;
 }
 
-/* The file of a Secret's certificate, made when it is new. NULL: it cannot be used, *ret_why says
- * why. Borrowed. */
-static const char *certificate_file(
-                struct ingress_draft *d, const char *ns, const char *name, const char **ret_why) {
-        const json_t *secret = ingress_secret(d, ns, name);
-        _cleanup_free_ char *file = strformat("%s_%s.pem", ns, name);
-        _cleanup_(erase) char *pem = NULL;
+/* The folder is in memory, and when it is full nobody's changes are written; and reading chains
+ * takes time. So each namespace has a share. Counts the Secret's size. */
+static bool is_within_share(struct ingress_draft *d, const char *ns, const json_t *secret,
+                const char **ret_why) {
+        static const char *const keys[] = {"tls.crt", "tls.key"};
+        json_int_t sum = json_integer_value(json_object_get(d->sizes, ns));
 
-        assert(file);
+        for (size_t i = 0; i < ELEMENTS(keys); i++)
+                sum += (json_int_t)json_string_length(
+                                       json_object_get(json_object_get(secret, "data"), keys[i])) /
+                       4 * 3;
+        *ret_why = "the certificates of its namespace have more than 4 MiB; shorten their chains";
+        if (sum > INGRESS_CERTS_MAX)
+                return false;
+        assert(json_object_set_new(d->sizes, ns, json_integer(sum)) >= 0);
+        return true;
+}
+
+static char *make_file(struct ingress_draft *d, const char *ns, const json_t *secret,
+                const char *file, const char **ret_why) {
         *ret_why = "it does not exist";
         if (!secret)
                 return NULL;
         *ret_why = "its name is too long for a file; use one of at most 180 characters";
-        if (strlen(file) > FILE_NAME_MAX)
+        if (strlen(file) > FILE_NAME_MAX || !is_within_share(d, ns, secret, ret_why))
+                return NULL;
+        return read_pem(d, secret, ret_why);
+}
+
+/* The file of a Secret's certificate, made when it is new. NULL: it cannot be used, *ret_why says
+ * why. Borrowed. */
+static const char *certificate_file(
+                struct ingress_draft *d, const char *ns, const char *name, const char **ret_why) {
+        _cleanup_free_ char *file = strformat("%s_%s.pem", ns, name);
+        _cleanup_(erase) char *pem = NULL;
+
+        assert(file);
+        *ret_why = json_string_value(json_object_get(d->unusable, file));
+        if (*ret_why)
                 return NULL;
         if (!json_object_get(d->certificates, file)) {
-                pem = read_pem(d, secret, ret_why);
-                if (!pem)
+                pem = make_file(d, ns, ingress_secret(d, ns, name), file, ret_why);
+                if (!pem) {
+                        assert(json_object_set_new(d->unusable, file, json_string(*ret_why)) >= 0);
                         return NULL;
+                }
                 assert(json_object_set_new(d->certificates, file, json_string(pem)) >= 0);
         }
         return json_object_iter_key(json_object_iter_at(d->certificates, file));

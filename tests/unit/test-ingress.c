@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/crypto.h"
 #include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -421,6 +422,49 @@ static void test_long_name(void **state) {
         case_done(&c);
 }
 
+static const json_t *any_secret(void *data, const char *ns, const char *name) {
+        return find_kind(data, "Secret");
+}
+
+/* A namespace gets a share of the folder, and no more. */
+static void test_many_certificates(void **state) {
+        enum { SECRETS = 40 };
+        _cleanup_free_ char *yaml = read_case("tls-wildcard"), *chain = NULL, *encoded = NULL;
+        _cleanup_json_ json_t *tls = json_array(), *d = NULL;
+        _cleanup_buf_ struct buf long_chain = {0};
+        struct objects_of_case c;
+        const json_t *v;
+        const char *file;
+        size_t i, sum = 0, n;
+        json_t *secret;
+
+        case_init(&c, yaml);
+        secret = find_kind(&c, "Secret");
+        assert_int_equal(base64_decode(json_string_value(json_object_get(
+                                                       json_object_get(secret, "data"), "tls.crt")),
+                                         (void **)&chain, &n),
+                        0);
+        while (long_chain.size < 150 << 10)
+                buf_append_str(&long_chain, chain);
+        encoded = base64_encode(long_chain.data, long_chain.size);
+        json_object_set_new(json_object_get(secret, "data"), "tls.crt", json_string(encoded));
+        for (i = 0; i < SECRETS; i++)
+                json_array_append_new(tls, json_pack("{s:[o], s:o}", "hosts",
+                                                           json_sprintf("h%zu.example.org", i),
+                                                           "secretName", json_sprintf("s%zu", i)));
+        json_set_at(find_kind(&c, "Ingress"), "spec.tls", json_incref(tls));
+        c.view.secret = any_secret;
+        c.view.data = &c;
+        d = ingress_decide(&c.view);
+        json_object_each (json_at(d, "certificates"), file, v)
+                sum += strlen(json_string_value(v));
+        assert_true(sum > 3 << 20 && sum < 4 << 20);
+        json_array_foreach (json_at(d, "findings"), i, v)
+                assert_non_null(strstr(json_str_or(v, "message", ""), "more than 4 MiB"));
+        assert_true(i > 5 && i < SECRETS / 2);
+        case_done(&c);
+}
+
 static void note_file(const char *file, const char *why, void *userdata) {
         json_object_set_new(userdata, file, json_string(why));
 }
@@ -481,6 +525,7 @@ int main(void) {
                         cmocka_unit_test(test_slots_hold), cmocka_unit_test(test_structure),
                         cmocka_unit_test(test_refused), cmocka_unit_test(test_forget_refused),
                         cmocka_unit_test(test_many_names), cmocka_unit_test(test_long_name),
+                        cmocka_unit_test(test_many_certificates),
                         cmocka_unit_test(test_check_output), cmocka_unit_test(test_options)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
