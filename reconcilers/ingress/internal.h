@@ -7,7 +7,7 @@
 #include "reconcilers/ingress/decide.h"
 
 enum {
-        INGRESS_RULES_MAX = 10000, /* paths of one Ingress */
+        INGRESS_RULES_MAX = 10000, /* paths of one rule */
         INGRESS_PATH_MAX = 1024,
         INGRESS_CERT_MAX = 256 << 10, /* bytes of a chain or a key */
         INGRESS_CERTS_MAX = 4 << 20   /* of all files of a namespace */
