@@ -80,7 +80,8 @@
  * them, whatever its uid; by_claim: "namespace/name" of a volume's claimRef;
  * by_free_class: the class of a volume without claimRef; by_volume_node: the node of a volume that
  * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim without one;
- * by_balanced: "1" for services of type LoadBalancer, and those that were. */
+ * by_balanced: "1" for services of type LoadBalancer, and those that were; by_target: what an
+ * autoscaler scales. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
@@ -104,4 +105,5 @@
         X(VOLUMES_BY_NODE, VOLUMES, by_volume_node) \
         X(CLAIMS_BY_VOLUME, CLAIMS, by_volume) \
         X(CLAIMS_WAITING_BY_CLASS, CLAIMS, by_waiting_class) \
+        X(AUTOSCALERS_BY_TARGET, AUTOSCALERS, by_target) \
         X(RESOURCEQUOTAS_BY_NS, RESOURCEQUOTAS, by_ns)

@@ -89,6 +89,18 @@ static const char *by_waiting_class(const json_t *o, char *buffer, size_t n) {
         return *json_str_or(o, "spec.volumeName", "") ? NULL : volume_class(o);
 }
 
+/* What an autoscaler scales. The version says nothing about which object that is. */
+static const char *by_target(const json_t *o, char *buffer, size_t n) {
+        const json_t *ref = json_at(o, "spec.scaleTargetRef");
+        const char *api_version = json_str_or(ref, "apiVersion", "v1"),
+                   *slash = strchr(api_version, '/');
+
+        snprintf(buffer, n, "%s/%s %s.%.*s", object_namespace(o), json_str_or(ref, "name", ""),
+                        json_str_or(ref, "kind", ""), slash ? (int)(slash - api_version) : 0,
+                        api_version);
+        return buffer;
+}
+
 #define INDEX_ROW(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, by},
 const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {WORLD_INDEXES(INDEX_ROW)};
 

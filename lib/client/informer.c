@@ -25,7 +25,6 @@ enum {
         LINE_MAX_BYTES = 64 * 1024 * 1024,
         INDEXES_MAX = 4,
         KEY_MAX = 512,
-        INDEX_VALUE_MAX = 512,
         WATCH_TIMEOUT_S = 270, /* and up to a quarter more */
 };
 #define BACKOFF_MIN_US UINT64_C(200000)
@@ -136,7 +135,7 @@ static void index_remove(struct informer *i, size_t k, struct item *item) {
 /* Puts the item where its object belongs; most changes leave it where it is. */
 static void index_put(struct informer *i, size_t k, struct item *item) {
         struct index *x = &i->indexes[k];
-        char buffer[INDEX_VALUE_MAX];
+        char buffer[INFORMER_INDEX_VALUE_MAX];
         const char *value = x->func(item->object, buffer, sizeof(buffer));
         struct bucket *b = item->places[k].bucket;
 

@@ -49,7 +49,8 @@ const json_t *informer_object(const struct map_entry *e);
 #define informer_foreach(i, e) for (struct map_entry *e = informer_first(i); e; e = map_next(e))
 
 /* Secondary index: func says the index value of an object (NULL: not indexed; the string is
- * copied). Before the first event. */
+ * copied). Its buffer has INFORMER_INDEX_VALUE_MAX bytes. Before the first event. */
+enum { INFORMER_INDEX_VALUE_MAX = 512 };
 typedef const char *(*informer_index_func)(const json_t *object, char *buffer, size_t n);
 int informer_add_index(struct informer *i, const char *name, informer_index_func func);
 /* Calls func for every object whose index value is `value`. */

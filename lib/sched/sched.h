@@ -30,6 +30,8 @@ enum {
         SCHED_POD_CHANGED = 1 << 5, /* the labels of a placed pod, or of a namespace */
         SCHED_VOLUMES = 1 << 6,     /* a claim, volume or storage class */
         SCHED_NODE_IMAGES = 1 << 7, /* never unblocks; the scores change */
+        /* No event: with what a pod waits for, on whatever node that happens. */
+        SCHED_ANYWHERE = 1 << 8,
 };
 
 /* All take the API object and keep what they need. The put functions add or replace; their result

@@ -153,6 +153,8 @@ int sched_volumes_begin(struct sched_decision *d, struct sched_reasons *why) {
                 if (is_used_up(c, claim)) {
                         sched_reason_whole(why, "node has pod using PersistentVolumeClaim with the "
                                                 "same name and ReadWriteOncePod access mode");
+                        if (why)
+                                why->events |= SCHED_ANYWHERE; /* that pod's node may be cordoned */
                         return -EBUSY;
                 }
                 if (sched_claim_is_bound(claim)) {

@@ -2,6 +2,7 @@
  * round; at most TURNS_MAX are under way. Whatever fails is tried again in the next round. */
 #include "reconcilers/autoscaling/autoscaler.h"
 
+#include "lib/client/informer.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/selector.h"
@@ -21,7 +22,7 @@ struct turn {
         struct autoscaler *autoscaler;
         char *key, *path; /* of the autoscaler; of the target's scale */
         json_t *hpa, *scale;
-        struct objects pods;
+        struct objects pods, autoscalers; /* of the target; only while it is decided */
         struct hpa_input in;
         struct hpa_decision decision;
         struct api_call *call;
@@ -56,6 +57,7 @@ static void turn_free(void *p) {
         api_call_cancel(t->call);
         hpa_decision_done(&t->decision);
         objects_done(&t->pods);
+        objects_done(&t->autoscalers);
         json_decref(t->hpa);
         json_decref(t->scale);
         free(t->key);
@@ -185,15 +187,26 @@ static void select_pods(struct turn *t, const struct world *w) {
                         objects_add(&t->pods, all.items[i]);
 }
 
+static void find_autoscalers(struct turn *t, const struct world *w) {
+        char buffer[INFORMER_INDEX_VALUE_MAX];
+
+        world_list(w, WORLD_AUTOSCALERS_BY_TARGET,
+                        world_indexes[WORLD_AUTOSCALERS_BY_TARGET].func(
+                                        t->hpa, buffer, sizeof(buffer)),
+                        &t->autoscalers);
+}
+
 static void turn_decide(struct turn *t, const char *scale_error) {
         struct autoscaler *a = t->autoscaler;
         const struct world *w = manager_world(a->options.manager);
 
         select_pods(t, w);
+        find_autoscalers(t, w);
         t->in = (struct hpa_input){.hpa = t->hpa,
                         .scale = t->scale,
                         .scale_error = scale_error,
                         .pods = &t->pods,
+                        .autoscalers = &t->autoscalers,
                         .metrics = a->metrics,
                         .metrics_error = a->metrics_error,
                         .config = &a->options.config,

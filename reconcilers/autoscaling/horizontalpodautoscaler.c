@@ -3,6 +3,7 @@
  * (metrics) and ScalingLimited (policies and bounds). */
 #include "reconcilers/autoscaling/horizontalpodautoscaler.h"
 
+#include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "lib/timefmt.h"
@@ -170,13 +171,51 @@ static bool check_selector(const struct hpa_input *in, struct hpa_decision *d) {
         return false;
 }
 
+static int compare_names(const void *a, const void *b) {
+        return strcmp(object_name(*(const json_t *const *)a),
+                        object_name(*(const json_t *const *)b));
+}
+
+/* "ns/a ns/b" */
+static char *names_of(const struct objects *autoscalers) {
+        _cleanup_objects_ struct objects sorted = {0};
+        _cleanup_buf_ struct buf b = {0};
+        char *text;
+
+        for (size_t i = 0; i < autoscalers->count; i++)
+                objects_add(&sorted, autoscalers->items[i]);
+        qsort(sorted.items, sorted.count, sizeof(*sorted.items), compare_names);
+        for (size_t i = 0; i < sorted.count; i++)
+                buf_printf(&b, "%s%s/%s", i > 0 ? " " : "", object_namespace(sorted.items[i]),
+                                object_name(sorted.items[i]));
+        text = buf_take(&b);
+        assert(text);
+        return text;
+}
+
+/* Two of one target would undo each other's work in every round. */
+static bool check_rivals(const struct hpa_input *in, struct hpa_decision *d) {
+        _cleanup_free_ char *names = NULL, *message = NULL;
+
+        if (in->autoscalers->count <= 1)
+                return true;
+        names = names_of(in->autoscalers);
+        message = strformat("pods by selector %s are controlled by multiple HPAs: [%s]; delete all "
+                            "but one of them",
+                        json_str_or(in->scale, "status.selector", ""), names);
+        assert(message);
+        set_condition(d, in, "ScalingActive", false, "AmbiguousSelector", message);
+        add_event(d, "Warning", "AmbiguousSelector", strdup(message));
+        return false;
+}
+
 /* The metrics' number within windows, policies and bounds. False: it is not known. */
 static bool follow_metrics(
                 const struct hpa_input *in, struct hpa_history *h, struct hpa_decision *d) {
         _cleanup_(wish_done) struct wish w = {0};
         struct hpa_step stable, limited;
 
-        if (!check_selector(in, d))
+        if (!check_selector(in, d) || !check_rivals(in, d))
                 return false;
         ask_metrics(in, d, &w);
         if (!judge_metrics(in, d, &w))

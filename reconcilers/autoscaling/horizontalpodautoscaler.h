@@ -99,6 +99,8 @@ struct hpa_input {
         const json_t *scale;     /* of the target; NULL: scale_error */
         const char *scale_error; /* why it could not be read */
         const struct objects *pods;
+        const struct objects
+                        *autoscalers; /* all of that target, this one among them, in any order */
         const struct map *metrics;
         const char *metrics_error;
         const struct hpa_config *config;

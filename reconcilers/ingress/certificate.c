@@ -5,6 +5,8 @@
 #include "lib/pki.h"
 #include "reconcilers/ingress/internal.h"
 
+enum { NAMES_PER_LINE = 100, FILE_NAME_MAX = 255 };
+
 #define BEGIN_CERT "-----BEGIN CERTIFICATE-----"
 #define END_CERT "-----END CERTIFICATE-----"
 
@@ -69,6 +71,41 @@ static char *secret_text(const json_t *secret, const char *key) {
         return data;
 }
 
+char *ingress_secret_mark(const json_t *secret) {
+        char *mark = strformat("%s/%s@%s", object_namespace(secret), object_name(secret),
+                        json_str_or(secret, "metadata.resourceVersion", ""));
+
+        assert(mark);
+        return mark;
+}
+
+/* Whether the mark is that of a Secret as it is now. */
+static bool is_present(const struct ingress_view *view, const char *mark) {
+        const char *slash = strchr(mark, '/'), *at = slash ? strchr(slash, '@') : NULL;
+        _cleanup_free_ char *ns = NULL, *name = NULL, *now = NULL;
+        const json_t *secret;
+
+        if (!at)
+                return false;
+        ns = strndup(mark, (size_t)(slash - mark));
+        name = strndup(slash + 1, (size_t)(at - slash - 1));
+        assert(ns && name);
+        secret = view->secret(view->data, ns, name);
+        if (!secret)
+                return false;
+        now = ingress_secret_mark(secret);
+        return streq(now, mark);
+}
+
+void ingress_forget_refused(const struct ingress_view *view, json_t *refused) {
+        const char *mark;
+        json_t *why;
+        void *next;
+
+        json_object_foreach_safe(refused, next, mark, why) if (!is_present(view, mark))
+                        json_object_del(refused, mark);
+}
+
 static void erase(char **text) {
         if (!*text)
                 return;
@@ -86,9 +123,7 @@ static char *read_pem(const struct ingress_draft *d, const json_t *secret, const
         *ret_why = "it has no tls.crt and tls.key (type kubernetes.io/tls)";
         if (!cert || !key)
                 return NULL;
-        mark = strformat("%s/%s@%s", object_namespace(secret), object_name(secret),
-                        json_str_or(secret, "metadata.resourceVersion", ""));
-        assert(mark);
+        mark = ingress_secret_mark(secret);
         *ret_why = json_string_value(json_object_get(d->view->refused, mark));
         if (*ret_why)
                 return NULL;
@@ -106,22 +141,52 @@ static char *read_pem(const struct ingress_draft *d, const json_t *secret, const
         return text;
 }
 
+/* The folder is in memory, and when it is full nobody's changes are written; and reading chains
+ * takes time. So each namespace has a share. Counts the Secret's size. */
+static bool is_within_share(struct ingress_draft *d, const char *ns, const json_t *secret,
+                const char **ret_why) {
+        static const char *const keys[] = {"tls.crt", "tls.key"};
+        json_int_t sum = json_integer_value(json_object_get(d->sizes, ns));
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++)
+                sum += (json_int_t)json_string_length(
+                                       json_object_get(json_object_get(secret, "data"), keys[i])) /
+                       4 * 3;
+        *ret_why = "the certificates of its namespace have more than 4 MiB; shorten their chains";
+        if (sum > INGRESS_CERTS_MAX)
+                return false;
+        assert(json_object_set_new(d->sizes, ns, json_integer(sum)) >= 0);
+        return true;
+}
+
+static char *make_file(struct ingress_draft *d, const char *ns, const json_t *secret,
+                const char *file, const char **ret_why) {
+        *ret_why = "it does not exist";
+        if (!secret)
+                return NULL;
+        *ret_why = "its name is too long for a file; use one of at most 180 characters";
+        if (strlen(file) > FILE_NAME_MAX || !is_within_share(d, ns, secret, ret_why))
+                return NULL;
+        return read_pem(d, secret, ret_why);
+}
+
 /* The file of a Secret's certificate, made when it is new. NULL: it cannot be used, *ret_why says
  * why. Borrowed. */
 static const char *certificate_file(
                 struct ingress_draft *d, const char *ns, const char *name, const char **ret_why) {
-        const json_t *secret = ingress_secret(d, ns, name);
         _cleanup_free_ char *file = strformat("%s_%s.pem", ns, name);
         _cleanup_(erase) char *pem = NULL;
 
         assert(file);
-        *ret_why = "it does not exist";
-        if (!secret)
+        *ret_why = json_string_value(json_object_get(d->unusable, file));
+        if (*ret_why)
                 return NULL;
         if (!json_object_get(d->certificates, file)) {
-                pem = read_pem(d, secret, ret_why);
-                if (!pem)
+                pem = make_file(d, ns, ingress_secret(d, ns, name), file, ret_why);
+                if (!pem) {
+                        assert(json_object_set_new(d->unusable, file, json_string(*ret_why)) >= 0);
                         return NULL;
+                }
                 assert(json_object_set_new(d->certificates, file, json_string(pem)) >= 0);
         }
         return json_object_iter_key(json_object_iter_at(d->certificates, file));
@@ -221,28 +286,42 @@ static const char *default_file(struct ingress_draft *d) {
         return "default.pem";
 }
 
+/* A line of the list is bounded in haproxy (64 KiB, 2,048 words), so a certificate of many names
+ * has several. One line that is too long would be the end of everyone's changes. */
+static void add_lines(struct buf *b, const char *file, const json_t *hosts) {
+        const json_t *host;
+        size_t i;
+
+        json_array_foreach (hosts, i, host) {
+                if (i % NAMES_PER_LINE == 0)
+                        buf_printf(b, "%s@DIR@/certs/%s [alpn h2,http/1.1]", i > 0 ? "\n" : "",
+                                        file);
+                buf_printf(b, " %s", json_string_value(host));
+        }
+        buf_append_char(b, '\n');
+}
+
 void ingress_finish_tls(struct ingress_draft *d) {
+        _cleanup_json_ json_t *by_file = json_object(); /* {file: hosts} */
         _cleanup_buf_ struct buf b = {0};
-        _cleanup_json_ json_t *lines = json_object();
-        const json_t *file, *names;
+        const json_t *file, *hosts;
         const char *host, *name;
         char *text;
 
-        assert(lines);
+        assert(by_file);
         /* The first one is for clients that send no name or an unknown one. */
         buf_printf(&b, "@DIR@/certs/%s [alpn h2,http/1.1]\n", default_file(d));
         json_object_each (d->names, host, file) {
-                const json_t *line = json_object_get(lines, json_string_value(file));
-                _cleanup_free_ char *longer =
-                                strformat("%s %s", strempty(json_string_value(line)), host);
+                json_t *list = json_object_get(by_file, json_string_value(file));
 
-                assert(longer);
-                assert(json_object_set_new(lines, json_string_value(file), json_string(longer)) >=
-                                0);
+                if (!list) {
+                        list = json_array();
+                        assert(json_object_set_new(by_file, json_string_value(file), list) >= 0);
+                }
+                assert(json_array_append_new(list, json_string(host)) >= 0);
         }
-        json_object_each (lines, name, names)
-                buf_printf(&b, "@DIR@/certs/%s [alpn h2,http/1.1]%s\n", name,
-                                json_string_value(names));
+        json_object_each (by_file, name, hosts)
+                add_lines(&b, name, hosts);
         text = buf_take(&b);
         assert(text && json_object_set_new(d->files, "certificates.list", json_string(text)) >= 0);
         free(text);

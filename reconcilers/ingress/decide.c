@@ -280,6 +280,8 @@ json_t *ingress_decide(const struct ingress_view *view) {
                         .fallback = new_object(),
                         .owners = new_object(),
                         .hosts = new_object(),
+                        .unusable = new_object(),
+                        .sizes = new_object(),
                         .names = new_object(),
                         .uses = new_object(),
                         .findings = json_array(),
@@ -306,6 +308,8 @@ json_t *ingress_decide(const struct ingress_view *view) {
         json_decref(d.fallback);
         json_decref(d.owners);
         json_decref(d.hosts);
+        json_decref(d.unusable);
+        json_decref(d.sizes);
         json_decref(d.names);
         return ret;
 }

@@ -45,5 +45,10 @@ struct ingress_view {
 
 /* A new object as described above. Never NULL: out of memory ends the program. */
 json_t *ingress_decide(const struct ingress_view *view) _warn_unused_;
+/* The key of a Secret in ingress_view.refused. Caller frees. */
+char *ingress_secret_mark(const json_t *secret) _warn_unused_;
+/* Takes out of ingress_view.refused what is about Secrets that have changed or are gone. (What is
+ * about the others must stay: a decision with them is refused as a whole.) */
+void ingress_forget_refused(const struct ingress_view *view, json_t *refused);
 /* Whether two decisions differ at most in endpoints and findings: then no reload is needed. */
 bool ingress_same_structure(const json_t *a, const json_t *b);

@@ -108,19 +108,31 @@ int folder_clean(const char *run_dir, uint64_t generation) {
         return 0;
 }
 
+/* Past the name of a file that a decision has: "ns_secret.pem", where a secret may be named
+ * "x.pem.y". NULL: it is none. */
+static const char *name_end(const char *begin) {
+        size_t n = strspn(begin, "abcdefghijklmnopqrstuvwxyz0123456789-._");
+
+        while (n > 0 && begin[n - 1] == '.') /* the end of the sentence */
+                n--;
+        if (n <= strlen(".pem") || strncmp(begin + n - strlen(".pem"), ".pem", strlen(".pem")) != 0)
+                return NULL;
+        return begin + n;
+}
+
 /* A line of haproxy about a certificate ends with " : unable to load ... '/.../certs/x.pem'." */
 static void report_line(const char *line, const char *mark, int *count,
                 void (*found)(const char *file, const char *why, void *userdata), void *userdata) {
-        const char *begin = mark + strlen("/certs/"), *end = strstr(begin, ".pem"), *last = line;
+        const char *begin = mark + strlen("/certs/"), *end = name_end(begin), *last = line;
         _cleanup_free_ char *file = NULL, *why = NULL;
 
         if (!end)
                 return;
-        file = strndup(begin, (size_t)(end - begin) + strlen(".pem"));
+        file = strndup(begin, (size_t)(end - begin));
         for (const char *at = line; (at = strstr(at, " : ")) && at < mark;)
                 last = at += strlen(" : ");
         why = strndup(last, strcspn(last, "'"));
-        if (!file || !why || strchr(file, '/'))
+        if (!file || !why)
                 return;
         found(file, why, userdata);
         (*count)++;

@@ -7,9 +7,10 @@
 #include "reconcilers/ingress/decide.h"
 
 enum {
-        INGRESS_RULES_MAX = 10000, /* paths of one Ingress */
+        INGRESS_RULES_MAX = 10000, /* paths of one rule */
         INGRESS_PATH_MAX = 1024,
-        INGRESS_CERT_MAX = 256 << 10 /* bytes of a chain or a key */
+        INGRESS_CERT_MAX = 256 << 10, /* bytes of a chain or a key */
+        INGRESS_CERTS_MAX = 4 << 20   /* of all files of a namespace */
 };
 
 /* A decision in the making. */
@@ -17,9 +18,11 @@ struct ingress_draft {
         const struct ingress_view *view;
         json_t *backends, *files, *certificates, *findings, *served, *uses;
         json_t *exact, *prefix, *fallback; /* {key: value of the map} */
-        json_t *owners; /* {"exact key" or the like: "ns/name" of the Ingress that has it} */
-        json_t *hosts;  /* {host: namespace} */
-        json_t *names;  /* {SNI name: certificate's file name} */
+        json_t *owners;   /* {"exact key" or the like: "ns/name" of the Ingress that has it} */
+        json_t *hosts;    /* {host: namespace} */
+        json_t *unusable; /* {file of a certificate: why} */
+        json_t *sizes;    /* {namespace: bytes of its certificates} */
+        json_t *names;    /* {SNI name: certificate's file name} */
 };
 
 /* The settings that annotations of an Ingress make. */

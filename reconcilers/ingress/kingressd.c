@@ -17,7 +17,7 @@
 #include "reconcilers/ingress/haproxy.h"
 #include "reconcilers/program.h"
 
-enum { FALLBACK_DAYS = 3650, THREADS_MAX = 4, REFUSED_MAX = 1000, OWN_FILES = 200 };
+enum { FALLBACK_DAYS = 3650, THREADS_MAX = 4, REFUSED_MANY = 1000, OWN_FILES = 200 };
 #define DEBOUNCE_US UINT64_C(50000)
 
 struct kingressd_flags {
@@ -212,13 +212,12 @@ static void on_refused_certificate(const char *file, const char *why, void *user
                 log_error("haproxy refuses the certificate %s: %s", file, why);
                 return;
         }
-        if (json_object_size(k->refused) >= REFUSED_MAX)
-                json_object_clear(k->refused);
-        mark = strformat("%s@%s", key, json_str_or(secret, "metadata.resourceVersion", ""));
-        if (mark)
-                (void)json_object_set_new(k->refused, mark,
-                                json_sprintf("haproxy refuses it (%s); is the key too short?",
-                                                why));
+        if (json_object_size(k->refused) >= REFUSED_MANY)
+                ingress_forget_refused(&(struct ingress_view){.secret = see_secret, .data = k},
+                                k->refused);
+        mark = ingress_secret_mark(secret);
+        (void)json_object_set_new(k->refused, mark,
+                        json_sprintf("haproxy refuses it (%s); is the key too short?", why));
         decide_soon(k);
 }
 

@@ -54,12 +54,13 @@ struct hint {
 };
 
 /* Whether what happened on a node may help a pod: not when the node itself does not suit it. A pod
- * that other pods keep away may be helped from anywhere. The node may be refused for another reason
- * than before: one that is ready again has its taint a moment longer. */
+ * that other pods keep away, or that waits for a claim of theirs, may be helped from anywhere. The
+ * node may be refused for another reason than before: one that is ready again has its taint a
+ * moment longer. */
 static bool may_help(const char *key, void *payload, uint32_t *waits_for, void *userdata) {
         const struct hint *h = userdata;
 
-        if (!payload || !h->node || (*waits_for & SCHED_POD_PLACED) ||
+        if (!payload || !h->node || (*waits_for & (SCHED_POD_PLACED | SCHED_ANYWHERE)) ||
                         sched_node_may_fit(h->scheduler->cluster, payload, h->node))
                 return true;
         *waits_for |= SCHED_NODE_ADDED | SCHED_NODE_LABELS | SCHED_NODE_TAINTS;

@@ -3,6 +3,7 @@
  * metrics, p is pending, f has failed, d is being deleted. Each requests 100m. */
 #include "tests/unit/fake-world.h"
 
+#include "lib/client/informer.h"
 #include "reconcilers/autoscaling/horizontalpodautoscaler.h"
 
 #define SECOND UINT64_C(1000000)
@@ -362,6 +363,8 @@ static const struct {
                                 "SuccessfulRescale"},
 };
 
+static const struct objects alone = {.count = 1};
+
 static void test_decide(void **state) {
         for (size_t i = 0; i < ELEMENTS(decide_cases); i++) {
                 _cleanup_(scene_done) struct scene s;
@@ -376,6 +379,7 @@ static void test_decide(void **state) {
                 struct hpa_input in = {.hpa = hpa,
                                 .scale = scale,
                                 .scale_error = "not found",
+                                .autoscalers = &alone,
                                 .config = &config,
                                 .mono_us = 1000 * SECOND};
 
@@ -404,7 +408,8 @@ static void test_restart(void **state) {
         _cleanup_(hpa_history_done) struct hpa_history h = {0};
         _cleanup_json_ json_t *hpa = autoscaler(""),
                               *scale = from_yaml("{spec: {replicas: 4}, status: {selector: a=b}}");
-        struct hpa_input in = {.hpa = hpa, .scale = scale, .config = &config};
+        struct hpa_input in = {
+                        .hpa = hpa, .scale = scale, .autoscalers = &alone, .config = &config};
         static const struct {
                 uint64_t at_s;
                 int64_t expected;
@@ -423,6 +428,57 @@ static void test_restart(void **state) {
         }
 }
 
+/* Two autoscalers of one target, whatever version they name it with, would undo each other's work.
+ */
+static void test_rivals(void **state) {
+        static const struct {
+                const char *target;
+                bool is_rival;
+        } rows[] = {{"{apiVersion: apps/v1, kind: Deployment, name: web}", true},
+                        {"{apiVersion: apps/v1beta1, kind: Deployment, name: web}", true},
+                        {"{apiVersion: apps/v1, kind: Deployment, name: other}", false},
+                        {"{apiVersion: apps/v1, kind: StatefulSet, name: web}", false},
+                        {"{apiVersion: other.io/v1, kind: Deployment, name: web}", false},
+                        {"{kind: Deployment, name: web}", false}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                _cleanup_(scene_done) struct scene s;
+                _cleanup_(hpa_history_done) struct hpa_history h = {0};
+                _cleanup_(hpa_decision_done) struct hpa_decision d = {0};
+                _cleanup_objects_ struct objects autoscalers = {0};
+                _cleanup_json_ json_t *hpa = autoscaler(""), *other = autoscaler(""),
+                                      *scale = from_yaml("{spec: {replicas: 2}, status: "
+                                                         "{selector: a=b}}");
+                struct hpa_input in = {.hpa = hpa,
+                                .scale = scale,
+                                .autoscalers = &autoscalers,
+                                .config = &config,
+                                .mono_us = 1000 * SECOND};
+                char mine[INFORMER_INDEX_VALUE_MAX], its[INFORMER_INDEX_VALUE_MAX];
+                const struct world_index_row *index = &world_indexes[WORLD_AUTOSCALERS_BY_TARGET];
+                _cleanup_free_ char *got = NULL;
+
+                json_set_at(hpa, "spec.scaleTargetRef", from_yaml(rows[0].target));
+                json_set_at(other, "spec.scaleTargetRef", from_yaml(rows[i].target));
+                json_set_str(other, "metadata.name", "a-second");
+                objects_add(&autoscalers, hpa);
+                if (streq(index->func(hpa, mine, sizeof(mine)),
+                                    index->func(other, its, sizeof(its))))
+                        objects_add(&autoscalers, other);
+                assert_int_equal(autoscalers.count, rows[i].is_rival ? 2 : 1);
+                scene_fill(&s, "r100 r100", REQUESTS);
+                in.pods = &s.pods;
+                in.metrics = s.metrics;
+                in.now_us = s.fake->world.now_us;
+                hpa_decide(&in, &h, &d);
+                assert_int_equal(d.rescale, !rows[i].is_rival);
+                got = summary(&d);
+                assert_int_equal(strstr(got, "ScalingActive=False AmbiguousSelector; "
+                                             "AmbiguousSelector") != NULL,
+                                rows[i].is_rival);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_metrics),
@@ -430,6 +486,7 @@ int main(void) {
                         cmocka_unit_test(test_policies),
                         cmocka_unit_test(test_decide),
                         cmocka_unit_test(test_restart),
+                        cmocka_unit_test(test_rivals),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,11 +7,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/crypto.h"
 #include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
 #include "reconcilers/ingress/decide.h"
+#include "reconcilers/ingress/folder.h"
 #include "reconcilers/ingress/text.h"
 #include "tests/unit/golden.h"
 
@@ -347,6 +349,157 @@ static void test_refused(void **state) {
         case_done(&c);
 }
 
+/* Only what is about Secrets as they are now is worth its place, and that must stay. */
+static void test_forget_refused(void **state) {
+        _cleanup_free_ char *yaml = read_case("tls-wildcard");
+        _cleanup_json_ json_t *refused = json_pack("{s:s, s:s, s:s, s:s}", "shop/shop-tls@5", "x",
+                        "shop/shop-tls@4", "x", "shop/gone@5", "x", "bad", "x");
+        struct objects_of_case c;
+
+        case_init(&c, yaml);
+        ingress_forget_refused(&c.view, refused);
+        assert_int_equal(json_object_size(refused), 1);
+        assert_non_null(json_object_get(refused, "shop/shop-tls@5"));
+        case_done(&c);
+}
+
+static json_t *find_kind(struct objects_of_case *c, const char *kind) {
+        for (size_t i = 0; i < c->docs.count; i++)
+                if (streq(object_kind(c->docs.items[i].value), kind))
+                        return c->docs.items[i].value;
+        return NULL;
+}
+
+/* haproxy refuses lines of more than 64 KiB or 2,048 words. */
+static void test_many_names(void **state) {
+        static const char label[] =
+                        "a-label-of-63-characters-that-makes-the-line-as-long-as-it-gets";
+        _cleanup_free_ char *yaml = read_case("tls-wildcard");
+        _cleanup_json_ json_t *hosts = json_array(), *d = NULL;
+        _cleanup_strv_free_ char **lines = NULL;
+        struct objects_of_case c;
+        size_t words = 0;
+
+        case_init(&c, yaml);
+        for (size_t i = 0; i < 3000; i++)
+                json_array_append_new(hosts,
+                                json_sprintf("h%zu.%s.%s.%s.example.org", i, label, label, label));
+        json_object_set(json_array_get(json_at_mut(find_kind(&c, "Ingress"), "spec.tls"), 0),
+                        "hosts", hosts);
+        d = ingress_decide(&c.view);
+        assert_int_equal(strv_split(json_string_value(json_object_get(
+                                                    json_at(d, "files"), "certificates.list")),
+                                         "\n", &lines),
+                        0);
+        for (char **line = lines; *line; line++) {
+                _cleanup_strv_free_ char **list = NULL;
+
+                assert_true(strlen(*line) < 60000);
+                assert_int_equal(strv_split(*line, " ", &list), 0);
+                assert_true(strv_length(list) < 2000);
+                words += strv_length(list) - 3;
+        }
+        assert_int_equal(words, 3000);
+        case_done(&c);
+}
+
+/* Names of files have an end: such a Secret must not keep all the others from being written. */
+static void test_long_name(void **state) {
+        _cleanup_free_ char *yaml = read_case("tls-wildcard");
+        _cleanup_json_ json_t *d = NULL;
+        struct objects_of_case c;
+        char name[254] = {0};
+
+        memset(name, 'a', 253);
+        case_init(&c, yaml);
+        json_set_str(find_kind(&c, "Secret"), "metadata.name", name);
+        json_object_set_new(json_array_get(json_at_mut(find_kind(&c, "Ingress"), "spec.tls"), 0),
+                        "secretName", json_string(name));
+        d = ingress_decide(&c.view);
+        assert_int_equal(json_object_size(json_at(d, "certificates")), 1);
+        assert_string_equal(json_str_or(json_array_get(json_at(d, "findings"), 0), "reason", ""),
+                        "InvalidCertificate");
+        case_done(&c);
+}
+
+static const json_t *any_secret(void *data, const char *ns, const char *name) {
+        return find_kind(data, "Secret");
+}
+
+/* A namespace gets a share of the folder, and no more. */
+static void test_many_certificates(void **state) {
+        enum { SECRETS = 40 };
+        _cleanup_free_ char *yaml = read_case("tls-wildcard"), *chain = NULL, *encoded = NULL;
+        _cleanup_json_ json_t *tls = json_array(), *d = NULL;
+        _cleanup_buf_ struct buf long_chain = {0};
+        struct objects_of_case c;
+        const json_t *v;
+        const char *file;
+        size_t i, sum = 0, n;
+        json_t *secret;
+
+        case_init(&c, yaml);
+        secret = find_kind(&c, "Secret");
+        assert_int_equal(base64_decode(json_string_value(json_object_get(
+                                                       json_object_get(secret, "data"), "tls.crt")),
+                                         (void **)&chain, &n),
+                        0);
+        while (long_chain.size < 150 << 10)
+                buf_append_str(&long_chain, chain);
+        encoded = base64_encode(long_chain.data, long_chain.size);
+        json_object_set_new(json_object_get(secret, "data"), "tls.crt", json_string(encoded));
+        for (i = 0; i < SECRETS; i++)
+                json_array_append_new(tls, json_pack("{s:[o], s:o}", "hosts",
+                                                           json_sprintf("h%zu.example.org", i),
+                                                           "secretName", json_sprintf("s%zu", i)));
+        json_set_at(find_kind(&c, "Ingress"), "spec.tls", json_incref(tls));
+        c.view.secret = any_secret;
+        c.view.data = &c;
+        d = ingress_decide(&c.view);
+        json_object_each (json_at(d, "certificates"), file, v)
+                sum += strlen(json_string_value(v));
+        assert_true(sum > 3 << 20 && sum < 4 << 20);
+        json_array_foreach (json_at(d, "findings"), i, v)
+                assert_non_null(strstr(json_str_or(v, "message", ""), "more than 4 MiB"));
+        assert_true(i > 5 && i < SECRETS / 2);
+        case_done(&c);
+}
+
+static void note_file(const char *file, const char *why, void *userdata) {
+        json_object_set_new(userdata, file, json_string(why));
+}
+
+/* The certificate that haproxy names is the one that is left out, whatever its Secret's name. */
+static void test_check_output(void **state) {
+        static const char head[] = "[ALERT]    (7) : config : parsing [/r/config-1/haproxy.cfg:9] "
+                                   ": 'bind 127.0.0.1:1' in section 'frontend' : 'crt-list' : "
+                                   "error processing line 2 in file '/r/config-1/certificates.list'"
+                                   " : unable to load the certificate ";
+        static const struct {
+                const char *end, *file;
+        } rows[] = {{"'/r/config-1/certs/shop_a.pem'.\n", "shop_a.pem"},
+                        {"from /r/config-1/certs/shop_a.pem.\n", "shop_a.pem"},
+                        {"'/r/config-1/certs/shop_x.pem.y.pem'.\n", "shop_x.pem.y.pem"},
+                        {"'/r/config-1/certs/'.\n", NULL},
+                        {"'/r/config-1/certs/../x.pem'.\n", NULL}, {"somewhere\n", NULL}};
+        char dir[] = "/tmp/test-ingress-XXXXXX";
+
+        assert_non_null(mkdtemp(dir));
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                _cleanup_free_ char *path = strformat("%s/check.log", dir), *text = NULL,
+                                    *output = strformat("%s%s", head, rows[i].end);
+                _cleanup_json_ json_t *files = json_object();
+
+                assert_int_equal(file_write_atomic(path, output, strlen(output), 0600), 0);
+                assert_int_equal(folder_read_check(dir, note_file, files, &text), !!rows[i].file);
+                if (rows[i].file)
+                        assert_non_null(startswith(strempty(json_string_value(json_object_get(
+                                                                   files, rows[i].file))),
+                                        "unable to load the certificate "));
+        }
+        assert_int_equal(remove_tree(dir), 0);
+}
+
 /* The administrator's choices: a default certificate, and hosts that several namespaces share. */
 static void test_options(void **state) {
         _cleanup_free_ char *yaml = read_case("tls-other-namespace");
@@ -370,7 +523,10 @@ int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
                         cmocka_unit_test(test_haproxy_accepts_them), cmocka_unit_test(test_slots),
                         cmocka_unit_test(test_slots_hold), cmocka_unit_test(test_structure),
-                        cmocka_unit_test(test_refused), cmocka_unit_test(test_options)};
+                        cmocka_unit_test(test_refused), cmocka_unit_test(test_forget_refused),
+                        cmocka_unit_test(test_many_names), cmocka_unit_test(test_long_name),
+                        cmocka_unit_test(test_many_certificates),
+                        cmocka_unit_test(test_check_output), cmocka_unit_test(test_options)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,16 @@ static void test_resources(void **state) {
                         "0/2 nodes are available: 1 Insufficient cpu, 1 Too many pods.");
 }
 
+/* What the pod waits for. */
+static uint32_t waits_for(struct sched_cluster *c, const json_t *object) {
+        _cleanup_sched_reasons_ struct sched_reasons why = {0};
+        struct sched_pod *p = read_pod(c, object);
+
+        assert_null(sched_choose(c, p, /* tie= */ 0, &why));
+        sched_pod_free(c, p);
+        return why.events;
+}
+
 /* A claim of ReadWriteOncePod is for one pod in the cluster, on whatever node. */
 static void test_one_pod_claims(void **state) {
         static const char volumes[] =
@@ -52,6 +62,9 @@ static void test_one_pod_claims(void **state) {
         got = place(c, o);
         if (!startswith(got, busy))
                 fail_msg("%s", got);
+        /* The pod that has it may leave a node where this one could not be, as a cordoned one. */
+        assert_int_equal(waits_for(c, o) & (SCHED_POD_GONE | SCHED_ANYWHERE),
+                        SCHED_POD_GONE | SCHED_ANYWHERE);
         sched_cluster_forget(c, "u-p");
         /* A pod that was only just assigned has it as well. */
         on = assume(c, o);
