@@ -64,11 +64,7 @@ int address_range_parse(const char *text, struct address_range *ret) {
         if (r.first.size == 0)
                 return -EINVAL;
         if (text[n] == '/') {
-                const char *length = text + n + 1;
-
-                /* Others read this text too, and not all of them take "08" or "00". */
-                if (parse_u32(length, &bits) < 0 || bits > r.first.size * 8 ||
-                                (*length == '0' && length[1]))
+                if (parse_u32(text + n + 1, &bits) < 0 || bits > r.first.size * 8)
                         return -EINVAL;
                 r = range_of_prefix(&r.first, bits);
         } else if (text[n] == '-') {

@@ -23,8 +23,6 @@ static void test_ranges(void **state) {
                         {"192.0.2.9-2001:db8::", NULL, NULL, 0},
                         {"192.0.2.0/33", NULL, NULL, 0},
                         {"192.0.2.0/", NULL, NULL, 0},
-                        {"192.0.2.0/08", NULL, NULL, 0},
-                        {"0.0.0.0/00", NULL, NULL, 0},
                         {"192.0.2", NULL, NULL, 0},
                         {"192.0.2.1-192.0.2.2/31", NULL, NULL, 0},
                         {"", NULL, NULL, 0},
