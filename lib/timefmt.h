@@ -8,8 +8,8 @@ enum { TIMEFMT_SIZE = 40 };
 /* Wall clock and monotonic clock in microseconds. */
 uint64_t now_wall_us(void);
 uint64_t now_mono_us(void);
-/* Seconds that somebody chose as microseconds: negative ones are 0, and more than 100 years are 100
- * years, so that no sum with a time overflows. */
+/* Seconds from outside as microseconds: negative ones are 0, and more than 100 years are 100 years,
+ * so that no sum with a time overflows. */
 uint64_t seconds_us(int64_t seconds);
 /* RFC 3339 UTC, seconds: "2024-01-02T03:04:05Z". */
 const char *time_format(uint64_t wall_us, char buffer[static TIMEFMT_SIZE]);

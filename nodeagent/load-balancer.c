@@ -59,8 +59,8 @@ static bool in_touch(const struct load_balancer *l) {
         return now_mono_us() < node_renewed_us(l->agent->node) + IN_TOUCH_US;
 }
 
-/* Another machine answers for an address. What comes over other links is no word of the address's
- * network: it may be a pod's, or what this machine has sent on the address's link. */
+/* Another machine answers for an address. Only the address's link counts: what comes over others
+ * may be from a pod, or what this machine itself has sent. */
 static void on_other(const struct address *a, int link, const char *mac, void *userdata) {
         struct load_balancer *l = userdata;
         char text[ADDRESS_TEXT_SIZE];

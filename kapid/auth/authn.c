@@ -17,7 +17,7 @@ bool audience_is_ours(const struct api *a, const char *audience) {
 /* How long after its deletion an object still counts, so that what ends in order can say so. */
 #define DELETED_US (60 * UINT64_C(1000000))
 
-/* A finalizer keeps an object for as long as somebody wants, but not the tokens of it. */
+/* A finalizer keeps a deleted object, but not its tokens. */
 static bool is_long_deleted(const json_t *object) {
         const char *at = json_str(object, "metadata.deletionTimestamp");
         uint64_t us;

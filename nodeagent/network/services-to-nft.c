@@ -300,8 +300,8 @@ static void source_rules(struct port_context *c, const char *verdict) {
                 chain(c->model, name, rules);
 }
 
-/* An address of a load balancer: one node carries it, the rules of all know it, and what is no port
- * of its services is refused (the set `balanced`). Where a service that is answered only next to
+/* An address of a load balancer: one node carries it, the rules of all know it, and ports that no
+ * service of it has are refused (the set `balanced`). Where a service that is answered only next to
  * its endpoints has none, the packet goes its way to the node that carries the address. */
 static void balanced_address(
                 struct port_context *c, const char *map, const char *address, const char *verdict) {

@@ -99,7 +99,7 @@ static bool is_kept_folder(const char *path) {
         return name && *name && *name != '.' && !strchr(name, '/');
 }
 
-/* A folder of ours is limited to what the volume has. */
+/* A folder that keelson made is limited to the size of its volume. */
 static int add_size(const json_t *volume, json_t *planned) {
         int64_t bytes;
 

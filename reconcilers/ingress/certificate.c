@@ -141,7 +141,7 @@ static char *read_pem(const struct ingress_draft *d, const json_t *secret, const
         return text;
 }
 
-/* The folder is in memory, and when it is full nobody's changes are written; and reading chains
+/* The folder is in memory, and when it is full no change can be written; and reading chains
  * takes time. So each namespace has a share. Counts the Secret's size. */
 static bool is_within_share(struct ingress_draft *d, const char *ns, const json_t *secret,
                 const char **ret_why) {

@@ -23,7 +23,7 @@ const json_t *storage_node_for(const struct world *w, const char *uid,
                 bool (*func)(const json_t *node, const void *userdata), const void *userdata);
 /* Reports in an event that no volume could be made. */
 void storage_failed(struct actions *a, const json_t *claim, const json_t *class, const char *why);
-/* What no provisioner of ours makes: NULL, or why no volume can be made for the claim. */
+/* Why none of our provisioners can make a volume for the claim; NULL: one can. */
 const char *storage_refusal(const json_t *claim);
 /* A volume of that name for the claim, without its source; the caller unrefs. */
 json_t *storage_volume(const json_t *claim, const json_t *class, const char *name) _warn_unused_;

@@ -85,7 +85,7 @@ static void test_projects(void **state) {
         assert_int_equal(second, first + 1);
         assert_int_equal(limit_of(first), 2000);
         assert_int_equal(limit_of(second), 500);
-        /* A number without limit, but with files, is somebody's. */
+        /* A number without limit, but with files, is in use. */
         world.project = 0;
         world.known[1].quota = (struct project_quota){.used_bytes = 1};
         assert_int_equal(project_set_limit(&ops, 3, "pvc-1", 500), 1);

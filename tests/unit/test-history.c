@@ -91,7 +91,7 @@ static void test_changes_and_returns(void **state) {
         check(f, put_owner(f, "a"), "", true, "web-9");
 }
 
-/* The highest number that there is, on a revision that somebody forged, stops no roll. */
+/* A forged revision with the highest possible number does not stop a roll. */
 static void test_last_number(void **state) {
         _cleanup_fake_ struct fake *f = fake_new();
 
