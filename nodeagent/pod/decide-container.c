@@ -12,7 +12,8 @@ enum {
         REFUSED_MIN_US = 1000000,
         HEALTHY_US = 600 * 1000000, /* a run as long as this resets the pause */
         FAILED_US = 500000,         /* failed for this long: the runtime does not restart it */
-        REPORT_US = 2 * 1000000,    /* kpod-exec reports a start within this time ... */
+        REPORT_US = 10 * 1000000,   /* kpod-exec reports a start within this time, also on a busy
+                                       machine ... */
         REPORT_LOOK_US = 20000,     /* ... and this is how often its report is looked for */
 };
 
