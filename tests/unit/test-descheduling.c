@@ -453,9 +453,10 @@ static void test_report(void **state) {
                         {"message", "\"evicted 1 of 3 pods that have a reason to go; "
                                     "PodDisruptionBudgets refused 1\""}};
         _cleanup_(desched_freep) struct desched *d = make(&t);
-        _cleanup_free_ char *got = walk(d, "a1");
-        _cleanup_json_ json_t *report = desched_report(d);
+        _cleanup_json_ json_t *report = NULL;
 
+        free(walk(d, "a1"));
+        report = desched_report(d);
         for (size_t i = 0; i < ELEMENTS(expected); i++) {
                 _cleanup_free_ char *text = json_dumps(json_object_get(report, expected[i].path),
                                 JSON_ENCODE_ANY | JSON_COMPACT);
