@@ -69,6 +69,7 @@ def lists():
         token = page.metadata._continue
         if not token:
             break
+    names = [n for n in names if n != "kube-root-ca.crt"]
     assert names == [f"p{i}" for i in range(5)], names
     found = core.list_config_map_for_all_namespaces(label_selector="l in (p1,p3)").items
     assert [o.metadata.name for o in found] == ["p1", "p3"]
@@ -91,6 +92,7 @@ def watches():
     for e in watch.Watch().stream(core.list_namespaced_config_map, "py", timeout_seconds=2):
         seen.append((e["type"], e["object"].metadata.name))
     t.join()
+    seen = [x for x in seen if x[1] != "kube-root-ca.crt"]
     assert seen == [("ADDED", f"p{i}") for i in range(5)] + [("MODIFIED", "p0"), ("DELETED", "p4")], seen
 
 
@@ -170,7 +172,7 @@ TYPED = (
     ("StorageV1Api", "storage_class", False, {"provisioner": "example.org/p", "metadata": {}},
      {"allowVolumeExpansion": True}, "allow_volume_expansion", ()),
     ("SchedulingV1Api", "priority_class", False, {"value": 4}, {"description": "5"}, "description", ()),
-    ("AutoscalingV2Api", "horizontal_pod_autoscaler", True,
+    ("AutoscalingV1Api", "horizontal_pod_autoscaler", True,
      {"spec": {"maxReplicas": 9, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}}},
      {"spec": {"maxReplicas": 5}}, "spec.max_replicas", ("status",)),
 )
@@ -212,11 +214,8 @@ def try_kind(api, kind, namespaced, body, change, path, parts):
 @case
 def typed():
     """every kind of workload, network, storage and policy by its typed API"""
-    served = {g.name: {v.version for v in g.versions} for g in client.ApisApi().get_api_versions().groups}
     wrong = []
     for row in TYPED:
-        if row[0] == "AutoscalingV2Api" and "v2" not in served.get("autoscaling", ()):
-            continue
         try:
             try_kind(*row)
         except Exception as e:  # pylint: disable=broad-except
