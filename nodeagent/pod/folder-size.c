@@ -65,7 +65,8 @@ static int is_empty(int fd) {
 static int get_quota(int fd, uint32_t project, struct project_quota *ret) {
         struct if_dqblk q = {0};
 
-        if (syscall(SYS_quotactl_fd, fd, QCMD(Q_GETQUOTA, PROJECT_QUOTA), project, &q) < 0) {
+        if (syscall(SYS_quotactl_fd, fd, QCMD((uint32_t)Q_GETQUOTA, PROJECT_QUOTA), project, &q) <
+                        0) {
                 /* xfs has none of a project that was never used. */
                 if (errno != ENOENT)
                         return -errno;
@@ -80,7 +81,8 @@ static int set_project_limit(int fd, uint32_t project, uint64_t bytes) {
         struct if_dqblk q = {
                         .dqb_bhardlimit = (bytes + BLOCK - 1) / BLOCK, .dqb_valid = QIF_BLIMITS};
 
-        return syscall(SYS_quotactl_fd, fd, QCMD(Q_SETQUOTA, PROJECT_QUOTA), project, &q) < 0
+        return syscall(SYS_quotactl_fd, fd, QCMD((uint32_t)Q_SETQUOTA, PROJECT_QUOTA), project,
+                               &q) < 0
                                ? -errno
                                : 0;
 }
