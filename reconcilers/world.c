@@ -5,6 +5,7 @@
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "lib/vector.h"
+#include "reconcilers/network/slices.h"
 
 #define KIND_ROW(name, id, ns, selector) [WORLD_##name] = {id, ns, selector},
 const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {WORLD_KINDS(KIND_ROW)};
@@ -37,7 +38,7 @@ static const char *by_node(const json_t *o, char *buffer, size_t n) {
 }
 
 static const char *by_service(const json_t *o, char *buffer, size_t n) {
-        const char *service = object_label(o, "kubernetes.io/service-name");
+        const char *service = object_label(o, SLICE_SERVICE_LABEL);
 
         if (!service)
                 return NULL;

@@ -12,7 +12,6 @@ enum { ADDRESSES_MAX = 1000 };
 #define OVER_CAPACITY "endpoints.kubernetes.io/over-capacity"
 #define MANAGED_BY_LABEL "endpoints.kubernetes.io/managed-by"
 #define MANAGED_BY "endpoint-controller"
-#define HEADLESS_LABEL "service.kubernetes.io/headless"
 
 /* The slices that Endpoints are made from: those of services with a selector, and those in which
  * each kapid says where it is. */
@@ -28,15 +27,12 @@ static bool is_api_server(const json_t *service) {
 
 static void endpoints_wake(const struct world *w, const struct wake *out, enum world_kind kind,
                 const json_t *old, const json_t *object, bool gone) {
-        const char *service;
-
         if (kind == WORLD_SERVICES || kind == WORLD_ENDPOINTS) {
                 wake_object(out, object);
                 return;
         }
-        service = object_label(object, SLICE_SERVICE_LABEL);
-        if (service && is_source(object))
-                wake_key(out, object_namespace(object), service);
+        if (is_source(object))
+                slices_wake_service(out, object);
 }
 
 /* kapid alone may name a loopback address (kctl dev): nobody else may write it into an object. */
@@ -167,19 +163,11 @@ static json_t *subsets_of(const struct world *w, const char *name, const json_t 
 }
 
 static json_t *labels_of(const json_t *service) {
-        json_t *labels = json_object(), *v;
-        const char *key;
+        json_t *labels = slices_service_labels(service);
 
-        assert(labels);
-        json_object_foreach ((json_t *)json_at(service, "metadata.labels"), key, v)
-                json_object_set(labels, key, v);
         json_object_set_new(labels, MANAGED_BY_LABEL, json_string(MANAGED_BY));
         if (is_api_server(service))
                 json_object_set_new(labels, SLICE_SKIP_MIRROR_LABEL, json_string("true"));
-        if (streq(json_str_or(service, "spec.clusterIP", ""), "None"))
-                json_object_set_new(labels, HEADLESS_LABEL, json_string(""));
-        else
-                json_object_del(labels, HEADLESS_LABEL);
         return labels;
 }
 

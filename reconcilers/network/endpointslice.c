@@ -9,7 +9,6 @@
 #include "reconcilers/network/slices.h"
 
 enum { ENDPOINTS_PER_SLICE_MAX = 100, GROUPS_MAX = 32 };
-#define HEADLESS_LABEL "service.kubernetes.io/headless"
 
 static bool selects(const json_t *service, const json_t *pod) {
         const json_t *map = json_at(service, "spec.selector");
@@ -36,7 +35,6 @@ static void wake_services_of(const struct world *w, const struct wake *out, cons
 static void endpointslice_wake(const struct world *w, const struct wake *out, enum world_kind kind,
                 const json_t *old, const json_t *object, bool gone) {
         _cleanup_objects_ struct objects pods = {0};
-        const char *service;
 
         switch (kind) {
         case WORLD_SERVICES:
@@ -49,9 +47,8 @@ static void endpointslice_wake(const struct world *w, const struct wake *out, en
                         wake_services_of(w, out, old);
                 break;
         case WORLD_ENDPOINTSLICES:
-                service = object_label(object, SLICE_SERVICE_LABEL);
-                if (service && slice_is_managed_by(object, SLICE_MANAGED_BY_SERVICES))
-                        wake_key(out, object_namespace(object), service);
+                if (slice_is_managed_by(object, SLICE_MANAGED_BY_SERVICES))
+                        slices_wake_service(out, object);
                 break;
         case WORLD_NODES:
                 if (!gone && !node_readiness_changed(old, object))
@@ -173,17 +170,10 @@ static void collect_endpoints(const struct world *w, const json_t *service, stru
 }
 
 static json_t *labels_of(const json_t *service) {
-        json_t *labels = json_object(), *v;
-        const char *key;
+        json_t *labels = slices_service_labels(service);
 
-        json_object_foreach ((json_t *)json_at(service, "metadata.labels"), key, v)
-                json_object_set(labels, key, v);
         json_object_set_new(labels, SLICE_SERVICE_LABEL, json_string(object_name(service)));
         json_object_set_new(labels, SLICE_MANAGED_BY_LABEL, json_string(SLICE_MANAGED_BY_SERVICES));
-        if (streq(json_str_or(service, "spec.clusterIP", ""), "None"))
-                json_object_set_new(labels, HEADLESS_LABEL, json_string(""));
-        else
-                json_object_del(labels, HEADLESS_LABEL);
         return labels;
 }
 

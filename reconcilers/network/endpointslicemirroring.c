@@ -12,15 +12,12 @@ enum { ADDRESSES_PER_SUBSET_MAX = 1000 };
 
 static void endpointslicemirroring_wake(const struct world *w, const struct wake *out,
                 enum world_kind kind, const json_t *old, const json_t *object, bool gone) {
-        const char *service;
-
         if (kind == WORLD_SERVICES || kind == WORLD_ENDPOINTS) {
                 wake_object(out, object);
                 return;
         }
-        service = object_label(object, SLICE_SERVICE_LABEL);
-        if (service && slice_is_managed_by(object, SLICE_MANAGED_BY_MIRROR))
-                wake_key(out, object_namespace(object), service);
+        if (slice_is_managed_by(object, SLICE_MANAGED_BY_MIRROR))
+                slices_wake_service(out, object);
 }
 
 static bool is_mirrored(const json_t *endpoints, const json_t *service) {
@@ -66,11 +63,8 @@ static json_t *ports_of(const json_t *subset) {
 }
 
 static json_t *labels_of(const json_t *endpoints) {
-        json_t *labels = json_object(), *v;
-        const char *key;
+        json_t *labels = slices_copy_labels(endpoints);
 
-        json_object_foreach ((json_t *)json_at(endpoints, "metadata.labels"), key, v)
-                json_object_set(labels, key, v);
         json_object_set_new(labels, SLICE_SERVICE_LABEL, json_string(object_name(endpoints)));
         json_object_set_new(labels, SLICE_MANAGED_BY_LABEL, json_string(SLICE_MANAGED_BY_MIRROR));
         return labels;

@@ -13,6 +13,7 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "reconcilers/network/loadbalancer-internal.h"
+#include "reconcilers/network/slices.h"
 #include "reconcilers/pods.h"
 
 #define POOLS "pools"
@@ -73,7 +74,7 @@ static void wake_waiting(const struct world *w, const struct wake *out) {
 
 static void wake_service_of_slice(
                 const struct world *w, const struct wake *out, const json_t *slice) {
-        const char *name = object_label(slice, "kubernetes.io/service-name");
+        const char *name = object_label(slice, SLICE_SERVICE_LABEL);
         const json_t *s = name ? world_get(w, WORLD_SERVICES, object_namespace(slice), name) : NULL;
 
         if (is_balanced(s) && streq(json_str_or(s, "spec.externalTrafficPolicy", ""), "Local"))
