@@ -168,7 +168,7 @@ check_PROGRAMS += tests/unit/test-loadbalancer
 tests_unit_test_loadbalancer_SOURCES = tests/unit/test-loadbalancer.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_loadbalancer_LDADD = libreconcile.a nodeagent/libnodeagent.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-descheduling
-tests_unit_test_descheduling_SOURCES = tests/unit/test-descheduling.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_descheduling_SOURCES = tests/unit/test-descheduling.c tests/unit/fake-world.h tests/unit/yaml-object.h tests/unit/unit.h
 tests_unit_test_descheduling_LDADD = libreconcile.a libsched.a $(TEST_LIBS)
 
 # `make bench-deschedule`: a run's decisions alone. DESCHEDULE='NODES PODS' for other sizes.

@@ -24,11 +24,11 @@ libsched_a_SOURCES = \
 	lib/sched/volumes.h
 
 check_PROGRAMS += tests/unit/test-sched tests/unit/test-sched-terms tests/unit/test-sched-preempt
-tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/sched.h tests/unit/unit.h
+tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/sched.h tests/unit/yaml-object.h tests/unit/unit.h
 tests_unit_test_sched_LDADD = libsched.a $(TEST_LIBS)
-tests_unit_test_sched_terms_SOURCES = tests/unit/test-sched-terms.c tests/unit/sched.h tests/unit/unit.h
+tests_unit_test_sched_terms_SOURCES = tests/unit/test-sched-terms.c tests/unit/sched.h tests/unit/yaml-object.h tests/unit/unit.h
 tests_unit_test_sched_terms_LDADD = libsched.a $(TEST_LIBS)
-tests_unit_test_sched_preempt_SOURCES = tests/unit/test-sched-preempt.c tests/unit/sched.h tests/unit/unit.h
+tests_unit_test_sched_preempt_SOURCES = tests/unit/test-sched-preempt.c tests/unit/sched.h tests/unit/yaml-object.h tests/unit/unit.h
 tests_unit_test_sched_preempt_LDADD = libsched.a $(TEST_LIBS)
 
 # `make bench-sched`: the core alone. SCHED='NODES RUNNING PENDING' for other sizes.

@@ -1,6 +1,6 @@
 /* Deschedulings: which pods each strategy evicts, what protects them, and when a run starts. */
 #include "tests/unit/fake-world.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/yaml-object.h"
 
 #include "reconcilers/descheduling/descheduling-internal.h"
 
@@ -28,27 +28,12 @@ struct table {
         const char *refused;  /* a pod whose budget refuses; NULL: none */
 };
 
-static json_t *parse(const char *fmt, ...) _printf_(1, 2);
-static json_t *parse(const char *fmt, ...) {
-        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *text = NULL;
-        va_list ap;
-
-        va_start(ap, fmt);
-        assert_true(vasprintf(&text, fmt, ap) >= 0);
-        va_end(ap);
-        if (yaml_parse(text, strlen(text), &docs, &p) < 0)
-                fail_msg("%s in\n%s", p.message, text);
-        return json_incref(docs.items[0].value);
-}
-
 static void put_node(struct desched *d, const struct node *n) {
         _cleanup_json_ json_t *o =
-                        parse("metadata: {name: %s, labels: {kubernetes.io/hostname: %s%s%s}}\n"
-                              "spec: {%s}\n"
-                              "status: {allocatable: {cpu: '%i', memory: 16Gi, pods: '40'}, "
-                              "conditions: [{type: Ready, status: 'True'}]}\n",
+                        yaml("metadata: {name: %s, labels: {kubernetes.io/hostname: %s%s%s}}\n"
+                             "spec: {%s}\n"
+                             "status: {allocatable: {cpu: '%i', memory: 16Gi, pods: '40'}, "
+                             "conditions: [{type: Ready, status: 'True'}]}\n",
                                         n->name, n->name, n->labels ? ", " : "",
                                         strempty(n->labels), strempty(n->spec), n->cpus);
 
@@ -63,7 +48,7 @@ static void put_pod(struct desched *d, const struct pod *x) {
                                                                           : "ReplicaSet",
                                                     x->owner, x->owner)
                                   : strdup("");
-        _cleanup_json_ json_t *o = parse(
+        _cleanup_json_ json_t *o = yaml(
                         "metadata: {name: %s, namespace: d, uid: u-%s, labels: {app: '%s'}, %s "
                         "creationTimestamp: '2026-01-01T11:00:00Z'%s%s}\n"
                         "spec: {nodeName: %s, containers: [{name: c, image: i, resources: "
@@ -76,7 +61,7 @@ static void put_pod(struct desched *d, const struct pod *x) {
 }
 
 static struct desched *make(const struct table *t) {
-        _cleanup_json_ json_t *spec = parse("{strategies: [%s]%s%s}", t->strategies,
+        _cleanup_json_ json_t *spec = yaml("{strategies: [%s]%s%s}", t->strategies,
                         t->spec ? ", " : "", strempty(t->spec));
         _cleanup_problem_ struct problem p = {0};
         struct desched *d = NULL;
@@ -391,7 +376,7 @@ static void test_restarts(void **state) {
                                 .nodes = {{"n1", 4}, {"n2", 4}}};
                 _cleanup_(desched_freep) struct desched *d = make(&t);
                 _cleanup_free_ char *got = NULL;
-                _cleanup_json_ json_t *o = parse(
+                _cleanup_json_ json_t *o = yaml(
                                 "metadata: {name: a1, namespace: d, uid: u-a1, ownerReferences: "
                                 "[{kind: ReplicaSet, name: a, uid: u, controller: true}]}\n"
                                 "spec: {nodeName: n1, containers: [{name: c, image: i}]}\n"
