@@ -2,13 +2,16 @@
 # Backends and load for the tests of Ingresses.
 #   serve NAME ADDRESS:PORT [tls CERT KEY]   answers with its name, the path and what the proxy says about the client;
 #                                            ends on SIGTERM, after the requests in progress
-#   load URL HOST N THREADS [PAUSE]          N requests; prints how many failed, and the names of those that answered;
-#                                            PAUSE: seconds between the requests of a thread
+#   load URL HOST N THREADS [PAUSE [FILE]]   N requests; prints how many failed, and the names of those that answered;
+#                                            PAUSE: seconds between the requests of a thread; FILE: requests continue
+#                                            until it exists, for at most LOAD_SECONDS
 #   socket ADDRESS:PORT HOST PATH            asks for a WebSocket and prints what comes back for "ping"
 import collections
 import http.client
 import http.server
+import itertools
 import json
+import os
 import signal
 import socket
 import ssl
@@ -16,6 +19,8 @@ import sys
 import threading
 import time
 import urllib.parse
+
+LOAD_SECONDS = 120
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -68,10 +73,12 @@ def serve(name, where, *tls):
     server.socket.close()
 
 
-def load(url, host, count, threads, pause=0):
+def load(url, host, count, threads, pause=0, until=None):
     where = urllib.parse.urlsplit(url)
     names, failures, lock = collections.Counter(), [], threading.Lock()
-    turns = iter(range(int(count)))
+    end = time.monotonic() + LOAD_SECONDS
+    wanted = lambda turn: turn < int(count) or (until and not os.path.exists(until) and time.monotonic() < end)
+    turns = itertools.takewhile(wanted, itertools.count())
     context = ssl._create_unverified_context()
 
     def connect():
@@ -108,7 +115,7 @@ def load(url, host, count, threads, pause=0):
         w.start()
     for w in workers:
         w.join()
-    print(f"{len(failures)} failed of {count};", " ".join(f"{k}={v}" for k, v in sorted(names.items())))
+    print(f"{len(failures)} failed of {len(failures) + names.total()};", " ".join(f"{k}={v}" for k, v in sorted(names.items())))
     for text in failures[:10]:
         print(text)
     return 1 if failures else 0
