@@ -57,12 +57,14 @@ fails() {
         grep -qE -- "$want" <<<"$got" || { printf 'want: %s\n got: %s\n' "$want" "$got"; return 1; }
 }
 
+# within SECONDS COMMAND...: runs it until it succeeds; the longer it waits, the rarer.
 within() {
-        local end=$((SECONDS + $1)) said limit=$1
+        local end=$((SECONDS + $1)) said limit=$1 pause=10
         shift
         until said=$("$@" 2>&1); do
                 if (( SECONDS >= end )); then echo "not within $limit s: $*"; echo "$said"; return 1; fi
-                sleep 0.1
+                sleep "0.$pause"
+                pause=$((pause < 50 ? pause + 5 : 50))
         done
 }
 

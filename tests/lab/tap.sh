@@ -68,9 +68,10 @@ need() {
         exit 1
 }
 
-# Runs a command until it succeeds. After the time limit it prints the output of the last try.
+# Runs a command until it succeeds. After the time limit it prints the output of the last try. The longer it waits, the
+# rarer it asks, so that tests that wait leave the processors to those that work.
 within() {
-        local end=$((SECONDS + $1)) said
+        local end=$((SECONDS + $1)) said pause=2
         local limit=$1
         shift
         until said=$("$@" 2>&1); do
@@ -79,7 +80,8 @@ within() {
                         [[ ! $said ]] || echo "$said"
                         return 1
                 fi
-                sleep 0.2
+                sleep "0.$pause"
+                pause=$((pause < 5 ? pause + 1 : 5))
         done
 }
 
