@@ -33,7 +33,6 @@ struct flags {
         char **runtime_config;
         char **admission_disable, **admission_enable, **admission_order;
         char *log_level;
-        uint64_t stream_idle_us;
 };
 
 static const struct option_row rows[] = {
@@ -102,11 +101,6 @@ static const struct option_row rows[] = {
                                 "Admission plugins that run first, in this order; the others "
                                 "follow in their default order",
                                 NULL},
-                {"streaming-connection-idle-timeout", 0, OPTION_DURATION,
-                                offsetof(struct flags, stream_idle_us), "TIME",
-                                "An exec, attach or port-forward without a byte for this long is "
-                                "ended; 0: never",
-                                "4h"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
 };
@@ -275,8 +269,7 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         struct api_options o = {.port = f->port,
                         .service_range = f->service_range,
                         .ssh_key_file = isempty(f->ssh_key_file) ? NULL : f->ssh_key_file,
-                        .issuer = f->issuer,
-                        .stream_idle_us = f->stream_idle_us};
+                        .issuer = f->issuer};
         int r;
 
         if (f->port == 0 && isempty(f->unix_socket))

@@ -10,7 +10,6 @@ libkctl_a_SOURCES = \
 	kctl/completion.c \
 	kctl/configs.c \
 	kctl/configs.h \
-	kctl/cp.c \
 	kctl/delete.c \
 	kctl/describe.c \
 	kctl/describe-forms.c \
@@ -18,7 +17,6 @@ libkctl_a_SOURCES = \
 	kctl/dev.c \
 	kctl/discover.c \
 	kctl/drain.c \
-	kctl/exec.c \
 	kctl/explain-placement.c \
 	kctl/flags.c \
 	kctl/get.c \
@@ -28,24 +26,7 @@ libkctl_a_SOURCES = \
 	kctl/create.c \
 	kctl/describe-quota.c \
 	kctl/describe-quota.h \
-	kctl/image.c \
-	kctl/image-import.c \
-	kctl/image.h \
-	kctl/ingress.c \
-	kctl/ingress.h \
-	kctl/kubeconfig-write.c \
-	kctl/logs.c \
-	kctl/machine.c \
-	kctl/machine.h \
-	kctl/manifests.c \
-	kctl/metadata.c \
-	kctl/output.c \
-	kctl/print.c \
-	kctl/pods.c \
-	kctl/port-forward.c \
-	kctl/remote.c \
-	kctl/remote-status.c \
-	kctl/remote.h \
+	kctl/ingress.c kctl/ingress.h kctl/kubeconfig-write.c kctl/logs.c kctl/machine.c kctl/machine.h kctl/manifests.c kctl/metadata.c kctl/output.c kctl/print.c \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
 	kctl/top.c \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h

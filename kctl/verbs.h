@@ -23,18 +23,6 @@ VERB(kctl_delete, "delete", "KIND NAME... | KIND/NAME... | -f FILE...",
 VERB(kctl_logs, "logs", "POD | KIND/NAME",
      "Show the output of containers", "pods",
      "container", "follow", "previous", "tail", "since", "since-time", "timestamps", "limit-bytes", "selector", "prefix")
-VERB(kctl_exec, "exec", "POD | KIND/NAME -- COMMAND [WORD...]",
-     "Run a command in a container", "pods",
-     "container", "stdin", "tty")
-VERB(kctl_attach, "attach", "POD | KIND/NAME",
-     "Connect to the program that runs in a container", "pods",
-     "container", "stdin", "tty")
-VERB(kctl_port_forward, "port-forward", "POD | KIND/NAME [LOCAL:]PORT...",
-     "Forward local ports to a pod", "pods",
-     "address")
-VERB(kctl_cp, "cp", "FILE POD:PATH | POD:PATH FILE",
-     "Copy files and folders to a pod or from one", "pods",
-     "container")
 VERB(kctl_scale, "scale", "KIND NAME... --replicas N",
      "Set the number of replicas", "objects",
      "replicas", "current-replicas", "dry-run")
@@ -118,18 +106,6 @@ VERB(kctl_node_join, "node join", "USER@HOST...",
 VERB(kctl_node_remove, "node remove", "NODE...",
      "Undo a join: remove the agent and the node", "nodes",
      "identity", "force", "yes", "timeout")
-VERB(kctl_image_pull, "image pull", "IMAGE NODE...",
-     "Pull an image on nodes, before a pod needs it", "nodes",
-     "selector", "all", "identity")
-VERB(kctl_image_list, "image list", "[NODE...]",
-     "List the images of nodes (without names: of all)", "nodes",
-     "selector", "identity", "output", "no-headers")
-VERB(kctl_image_remove, "image remove", "IMAGE NODE...",
-     "Remove an image from nodes", "nodes",
-     "selector", "all", "identity")
-VERB(kctl_image_import, "image import", "FILE NODE...",
-     "Copy images from an archive or a folder to nodes, over SSH", "files",
-     "name", "selector", "all", "identity")
 VERB(kctl_down, "down", "[--control USER@HOST]",
      "Undo `kctl up`: stop the control plane and remove its state", NULL,
      "control", "identity", "yes")

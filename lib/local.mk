@@ -20,7 +20,6 @@ lib_text_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
 libkeelson_a_SOURCES += \
 	lib/grpc.c lib/grpc-client.c lib/grpc-framing.c lib/grpc-framing.h lib/grpc-internal.h lib/grpc-listen.c lib/grpc-listen.h lib/grpc-server.c lib/h2.c lib/h2.h lib/h2-internal.h lib/h2-session.c lib/h2-stream.c \
 	lib/http-limits.c lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
-	lib/http-upgrade.c lib/stream-frame.c lib/stream-frame.h lib/websocket.c lib/websocket.h \
 	lib/address.c lib/address.h lib/net.c lib/net.h lib/resolve.c lib/resolve.h lib/tls.c \
 	lib/tls-internal.h lib/tls-lists.c lib/web.c lib/web.h lib/web-gate.c lib/worker.c lib/worker.h
 check_PROGRAMS += tests/unit/test-web

@@ -7,12 +7,6 @@
 
 #include "lib/fileio.h"
 #include "lib/log.h"
-#include "lib/object.h"
-#include "nodeagent/dns/dns.h"
-#include "nodeagent/image-care.h"
-#include "nodeagent/image-pulls.h"
-#include "nodeagent/image/store.h"
-#include "nodeagent/eviction.h"
 #include "nodeagent/load-balancer.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/logs/log-sockets.h"
@@ -20,20 +14,13 @@
 #include "nodeagent/manifest.h"
 #include "nodeagent/measure.h"
 #include "nodeagent/network/network-watch.h"
-#include "nodeagent/network/policy-watch.h"
-#include "nodeagent/network/policy.h"
-#include "nodeagent/network/service-health.h"
-#include "nodeagent/network/services-keeper.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pod/local-volumes.h"
-#include "nodeagent/pod/object-watch.h"
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/pod/shares.h"
 #include "nodeagent/pod/trash.h"
 #include "nodeagent/pod/volumes.h"
 #include "nodeagent/renew.h"
-#include "nodeagent/shutdown.h"
-#include "nodeagent/streams/server.h"
 #include "nodeagent/unit-watch.h"
 #include "nodeagent/watches.h"
 
@@ -71,12 +58,8 @@ void agent_set_pod_cidr(struct agent *a, const char *cidr) {
                         log_warning_errno(r, "Cannot set up the gateway of the pod range %s", cidr);
         }
         save_pod_cidr(a, cidr);
-        if (a->dns)
-                dns_check(a->dns);
-        if (a->pods) {
-                pods_reserve_addresses(a->pods);
+        if (a->pods)
                 pods_wake_all(a->pods);
-        }
 }
 
 static void on_unit_change(const char *name, const struct run_state *state, void *userdata) {
@@ -102,7 +85,6 @@ static void on_listed(void *userdata) {
         struct agent *a = userdata;
 
         pods_units_listed(a->pods);
-        dns_units_listed(a->dns);
         shares_sweep(a->shares);
 }
 
@@ -117,19 +99,6 @@ static void on_table_changed(void *userdata) {
                 pods_wake_ending(a->pods);
 }
 
-static void on_rules_ready(const char *uid, void *userdata) {
-        struct agent *a = userdata;
-
-        if (a->pods)
-                pods_wake_pod(a->pods, uid);
-}
-
-static void on_service(const char *key, void *userdata) {
-        struct agent *a = userdata;
-
-        dns_service_changed(a->dns, key);
-}
-
 static void on_network_missing(void *userdata) {
         struct agent *a = userdata;
         int r = network_repair(a->network);
@@ -139,13 +108,6 @@ static void on_network_missing(void *userdata) {
         /* Their routes went with the gateway's address. */
         if (a->pods)
                 pods_mend_network(a->pods);
-}
-
-static void on_pod_link_gone(const char *link, void *userdata) {
-        struct agent *a = userdata;
-
-        if (a->pods)
-                pods_mend_link(a->pods, link);
 }
 
 static void start_log_service(struct agent *a) {
@@ -161,31 +123,19 @@ static void on_check(void *userdata) {
 
         pods_check_units(a->pods);
         start_log_service(a);
-        dns_check(a->dns);
 }
-
-struct static_pods {
-        struct agent *agent;
-        struct map *uids; /* the values are not used */
-};
 
 static void on_static_pod(const json_t *pod, void *userdata) {
-        struct static_pods *s = userdata;
+        struct agent *a = userdata;
 
-        (void)pods_apply(s->agent->pods, pod, POD_STATIC);
-        assert(map_set(s->uids, object_uid(pod), s) >= 0);
-}
-
-static bool is_static_pod(const char *uid, void *userdata) {
-        return map_get(((struct static_pods *)userdata)->uids, uid) != NULL;
+        (void)pods_apply(a->pods, pod, POD_STATIC);
 }
 
 static bool is_ready(void *userdata, const char **ret_why) {
         struct agent *a = userdata;
 
         *ret_why = "the watches have not delivered their first lists";
-        return !a->api ||
-               (watches_are_synced(a->watches) && policy_watch_is_synced(a->policy_watch));
+        return !a->api || watches_are_synced(a->watches);
 }
 
 /* All pods together leave the machine enough for sshd, the agent and an administrator. */
@@ -272,9 +222,8 @@ static int open_state(struct agent *a, struct problem *p) {
 }
 
 static int start_links(struct agent *a) {
-        const struct network_options options = {.node_ip = a->node_ip,
-                        .service_cidr = a->config.service_cidr,
-                        .dns_address = dns_address(a->dns)};
+        const struct network_options options = {
+                        .node_ip = a->node_ip, .service_cidr = a->config.service_cidr};
         int r = network_new(&a->network, &options);
 
         if (r < 0 || !a->ipam)
@@ -282,85 +231,32 @@ static int start_links(struct agent *a) {
         return network_set_pod_range(a->network, ipam_cidr(a->ipam), ipam_gateway(a->ipam));
 }
 
-/* The table of the previous agent stays until the first lists are in: it is at least as new as the
- * disk. */
-static void on_services_loaded(void *userdata) {
-        struct agent *a = userdata;
-
-        dns_check(a->dns);
-        if (!nft_is_loaded(a->nft) && (!a->config.kubeconfig || !nft_table_is_there(a->nft)))
-                nft_reload(a->nft);
-}
-
-static int start_services(struct agent *a) {
-        _cleanup_free_ char *path = strformat("%s/services.jsonl", a->config.data_dir);
-
-        int r = path ? service_health_new(&a->service_health, a->event, nft_table(a->nft),
-                                       a->config.node_name)
-                     : -ENOMEM;
-
-        if (r < 0)
-                return r;
-        return services_keeper_new(&a->services, a->event, path, a->nft, on_services_loaded, a);
-}
-
 static int start_network(struct agent *a, struct problem *p) {
         const struct nft_options options = {.node_name = a->config.node_name,
                         .node_ip = a->node_ip,
                         .cluster_cidr = a->config.cluster_cidr,
                         .service_cidr = a->config.service_cidr,
-                        .dns_address = dns_address(a->dns),
                         .on_changed = on_table_changed,
-                        .userdata = a};
-        const struct network_watch_callbacks watch = {.missing = on_network_missing,
-                        .pod_link_gone = on_pod_link_gone,
                         .userdata = a};
         int r = start_links(a);
 
         if (r < 0)
                 return problem_set(
                                 p, -r, 0, NULL, "cannot set up the pod network: %s", strerror(-r));
-        r = network_watch_new(&a->network_watch, a->event, &watch);
+        r = network_watch_new(&a->network_watch, a->event, on_network_missing, a);
         if (r < 0)
                 log_warning_errno(r, "Cannot watch the machine's links; a part of the pod network "
                                      "that is removed is restored when the agent starts");
         r = nft_new(&a->nft, a->event, &options);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
+        watches_load_services(a);
         watches_load_routes(a);
-        r = service_table_observe(nft_table(a->nft), on_service, a);
-        return r < 0 ? r : start_services(a);
-}
-
-static int start_policies(struct agent *a, struct problem *p) {
-        const struct policies_options options = {.cluster_cidr = a->config.cluster_cidr,
-                        .on_ready = on_rules_ready,
-                        .userdata = a};
-        int r = policies_new(&a->policies, a->event, &options);
-        bool kept;
-
-        if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
-        policies_nodes(a->policies, network_routes(a->network));
-        kept = policy_watch_load(a);
-        /* As the services' table. Without any list of policies nothing may start. */
-        if (!a->config.kubeconfig || (kept && !policies_inherited(a->policies)))
-                policies_load(a->policies);
+        /* The table of the previous agent stays until the first lists are in: it is at least as
+         * new as the disk. */
+        if (!a->config.kubeconfig || !nft_table_is_there(a->nft))
+                nft_reload(a->nft);
         return 0;
-}
-
-static int start_dns(struct agent *a, struct problem *p) {
-        return dns_new(&a->dns, a, p);
-}
-
-static int open_images(struct agent *a, struct problem *p) {
-        return image_store_open(&a->images, IMAGE_STORE_DIR, p);
-}
-
-static int start_images(struct agent *a, struct problem *p) {
-        int r = image_pulls_new(&a->pulls, a);
-
-        return r < 0 ? r : image_care_new(&a->image_care, a);
 }
 
 static int start_pods(struct agent *a, struct problem *p) {
@@ -389,7 +285,7 @@ static int start_runtime(struct agent *a, struct problem *p) {
                 return r;
         limit_pods(a);
         start_log_service(a);
-        return stream_server_new(&a->stream_server, a, p);
+        return 0;
 }
 
 static int start_api(struct agent *a, struct problem *p) {
@@ -408,16 +304,10 @@ static int start_api(struct agent *a, struct problem *p) {
         r = watches_new(&a->watches, a);
         if (r < 0)
                 return r;
-        r = policy_watch_new(&a->policy_watch, a);
-        if (r < 0)
-                return r;
         r = local_volumes_new(&a->local_volumes, a);
         if (r < 0)
                 return r;
         r = measure_new(&a->measure, a);
-        if (r < 0)
-                return r;
-        r = object_watches_new(&a->object_watches, a);
         if (r < 0)
                 return r;
         r = load_balancer_new(&a->load_balancer, a);
@@ -426,27 +316,15 @@ static int start_api(struct agent *a, struct problem *p) {
         return renew_new(&a->renew, a);
 }
 
-static int start_guards(struct agent *a, struct problem *p) {
-        int r = eviction_new(&a->eviction, a, p);
-
-        return r < 0 ? r : shutdown_new(&a->shutdown, a);
-}
-
 static int start_static_pods(struct agent *a, struct problem *p) {
-        _cleanup_(map_freep) struct map *uids = map_new(NULL);
-        struct static_pods s = {.agent = a, .uids = uids};
-        int r = 0;
+        int r;
 
-        if (!uids)
-                return -ENOMEM;
-        if (a->config.manifest_dir)
-                r = manifest_each(a->config.manifest_dir, a->config.node_name, on_static_pod, &s);
+        if (!a->config.manifest_dir)
+                return 0;
+        r = manifest_each(a->config.manifest_dir, a->config.node_name, on_static_pod, a);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot read the static pods in %s: %s",
                                 a->config.manifest_dir, strerror(-r));
-        /* A file that cannot be read may be the one of a pod that runs. */
-        if (r == 0)
-                pods_static_listed(a->pods, is_static_pod, &s);
         return 0;
 }
 
@@ -454,8 +332,7 @@ int agent_start(struct agent *a, struct problem *p) {
         /* The order matters: what the disk remembers is there before systemd lists its units, and
          * these before the API speaks. */
         int (*const steps[])(struct agent * agent, struct problem * problem) = {learn_machine,
-                        open_state, start_dns, start_network, start_policies, open_images,
-                        start_pods, start_runtime, start_images, start_api, start_guards,
+                        open_state, start_network, start_pods, start_runtime, start_api,
                         start_static_pods};
         int r;
 
@@ -480,31 +357,19 @@ int agent_start(struct agent *a, struct problem *p) {
 }
 
 void agent_done(struct agent *a) {
-        stream_server_free(a->stream_server);
         unit_watch_free(a->unit_watch);
-        shutdown_free(a->shutdown);
-        a->eviction = eviction_free(a->eviction);
-        a->object_watches = object_watches_free(a->object_watches);
         renew_free(a->renew);
         measure_free(a->measure);
         load_balancer_free(a->load_balancer);
         local_volumes_free(a->local_volumes);
-        policy_watch_free(a->policy_watch);
         watches_free(a->watches);
         node_free(a->node);
         pods_free(a->pods);
-        image_care_free(a->image_care);
-        image_pulls_free(a->pulls);
-        image_store_free(a->images);
         shares_free(a->shares);
         runtime_free(a->runtime);
         log_sockets_free(a->log_sockets);
         api_client_free(a->api);
-        dns_free(a->dns);
-        services_keeper_free(a->services);
-        service_health_free(a->service_health);
         nft_free(a->nft);
-        policies_free(a->policies);
         network_watch_free(a->network_watch);
         network_free(a->network);
         ipam_free(a->ipam);

@@ -20,22 +20,10 @@ struct renew;
 struct unit_watch;
 struct log_sockets;
 struct local_volumes;
-struct service_health;
-struct services_keeper;
 struct load_balancer;
 struct shares;
 struct trash;
 struct measure;
-struct policies;
-struct policy_watch;
-struct dns;
-struct image_store;
-struct image_pulls;
-struct image_care;
-struct eviction;
-struct shutdown;
-struct object_watches;
-struct stream_server;
 
 struct agent_config {
         char *node_name;
@@ -45,17 +33,12 @@ struct agent_config {
         char *service_cidr;
         char *cluster_cidr;
         char *cluster_dns;
-        char **dns_upstreams;
-        char **dns_stubs;
         char *cluster_domain;
         char *pod_cidr;
         char *manifest_dir;
         char *health_address;
         char *log_level;
         uint64_t status_frequency_us;
-        char *eviction_hard, *eviction_soft, *eviction_soft_grace, *eviction_reclaim;
-        uint64_t eviction_transition_us, eviction_pod_grace_us;
-        uint64_t shutdown_us, shutdown_critical_us;
 };
 
 struct agent {
@@ -72,15 +55,7 @@ struct agent {
         struct statedir *statedir;
         struct trash *trash; /* of pods that have ended */
         struct nft *nft;
-        struct policies *policies;
-        struct policy_watch *policy_watch;
-        struct dns *dns; /* the node's name server */
-        struct service_health *service_health;
-        struct services_keeper *services; /* the disk's copy of nft's table of services */
-        struct shares *shares;            /* NFS */
-        struct image_store *images;
-        struct image_pulls *pulls;
-        struct image_care *image_care;
+        struct shares *shares; /* NFS */
         struct pods *pods;
         struct watches *watches;
         struct local_volumes *local_volumes;
@@ -88,10 +63,6 @@ struct agent {
         struct node *node;
         struct renew *renew;
         struct measure *measure;
-        struct object_watches *object_watches; /* NULL without an API */
-        struct eviction *eviction;
-        struct shutdown *shutdown;
-        struct stream_server *stream_server;
         struct unit_watch *unit_watch;
         struct machine_facts machine;
         char node_ip[16];

@@ -5,6 +5,7 @@
 #include "lib/timefmt.h"
 
 enum { PODS_MAX = 250 };
+#define MEMORY_LOW_BYTES (INT64_C(100) * 1024 * 1024)
 #define RESERVE_MIN_BYTES (INT64_C(256) * 1024 * 1024)
 #define RESERVE_MAX_BYTES (INT64_C(2) * 1024 * 1024 * 1024)
 
@@ -23,23 +24,12 @@ static void condition(json_t *list, const json_t *old, const char *type, bool st
                                         since ? since : now, "reason", reason, "message", message));
 }
 
-static const struct {
-        const char *type, *low, *enough, *low_text, *enough_text;
-} pressures[NODE_PRESSURES] = {
-                [PRESSURE_MEMORY] = {"MemoryPressure", "KubeletHasInsufficientMemory",
-                                "KubeletHasSufficientMemory",
-                                "kubelet has insufficient memory available",
-                                "kubelet has sufficient memory available"},
-                [PRESSURE_DISK] = {"DiskPressure", "KubeletHasDiskPressure",
-                                "KubeletHasNoDiskPressure", "kubelet has disk pressure",
-                                "kubelet has no disk pressure"},
-                [PRESSURE_PIDS] = {"PIDPressure", "KubeletHasInsufficientPID",
-                                "KubeletHasSufficientPID", "kubelet has insufficient PID available",
-                                "kubelet has sufficient PID available"}};
-
 static json_t *conditions(const json_t *old, const struct node_facts *f) {
         static const char *const ours[] = {
                         "Ready", "MemoryPressure", "DiskPressure", "PIDPressure"};
+        bool memory = f->memory_available < MEMORY_LOW_BYTES,
+             disk = f->disk_available < f->disk_bytes / 20;
+        bool pids = f->pids_max > 0 && f->pids_used > f->pids_max / 10 * 9;
         json_t *list = json_array();
         const json_t *v;
         size_t i;
@@ -51,15 +41,22 @@ static json_t *conditions(const json_t *old, const struct node_facts *f) {
                 if (!mine)
                         json_array_append(list, (json_t *)v);
         }
-        for (i = 0; i < NODE_PRESSURES; i++)
-                condition(list, old, pressures[i].type, f->pressure[i],
-                                f->pressure[i] ? pressures[i].low : pressures[i].enough,
-                                f->pressure[i] ? pressures[i].low_text : pressures[i].enough_text,
-                                f->now_us);
-        condition(list, old, "Ready", !f->shutting_down,
-                        f->shutting_down ? "KubeletNotReady" : "KubeletReady",
-                        f->shutting_down ? "node is shutting down" : "the node agent is running",
+        condition(list, old, "MemoryPressure", memory,
+                        memory ? "NodeHasInsufficientMemory" : "NodeHasSufficientMemory",
+                        memory ? "less than 100 MiB of memory is available"
+                               : "enough memory is available",
                         f->now_us);
+        condition(list, old, "DiskPressure", disk,
+                        disk ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure",
+                        disk ? "less than 5 % of the state directory's disk is free"
+                             : "enough disk is free",
+                        f->now_us);
+        condition(list, old, "PIDPressure", pids,
+                        pids ? "NodeHasInsufficientPID" : "NodeHasSufficientPID",
+                        pids ? "more than 90 % of the process ids are in use"
+                             : "enough process ids are free",
+                        f->now_us);
+        condition(list, old, "Ready", true, "KubeletReady", "the node agent is running", f->now_us);
         return list;
 }
 
@@ -92,12 +89,12 @@ json_t *node_status(const json_t *old, const struct node_facts *f) {
                         "kubeProxyVersion", f->version, "operatingSystem", "linux", "architecture",
                         f->architecture);
 
-        return json_pack("{s:o, s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}], s:O*}", "capacity",
+        return json_pack("{s:o, s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}]}", "capacity",
                         amounts(f, f->memory_bytes), "allocatable",
                         amounts(f, f->memory_bytes - node_memory_reserve(f->memory_bytes)),
                         "conditions", conditions(old, f), "nodeInfo", info, "addresses", "type",
-                        "InternalIP", "address", f->address, "type", "Hostname", "address", f->name,
-                        "images", f->images);
+                        "InternalIP", "address", f->address, "type", "Hostname", "address",
+                        f->name);
 }
 
 static json_t *without_heartbeats(const json_t *status) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "nodeagent/agent.h"
-#include "nodeagent/eviction-plan.h"
 
 /* Starts the timer of the lease; the Node is registered after node_observed(). Borrows agent.
  * -ENOMEM or an errno of sd-event. */
@@ -17,11 +16,6 @@ const json_t *node_object(const struct node *n);
 /* The node carries addresses of load balancers: its lease is renewed every second, and says so in
  * leaseDurationSeconds; or it no longer does. Renews at once when that changes. */
 void node_set_carrying(struct node *n, bool carrying);
-/* Writes the status at once when it has changed (a pressure came or went). */
-void node_report(struct node *n);
-/* The machine is being shut down: the node is not ready; or it is not after all. Renews the lease,
- * too: node_renewed_us() tells whether the control plane has heard of it. */
-void node_set_shutdown(struct node *n, bool shutting_down);
 /* When the lease was last renewed, monotonic; 0: never. */
 uint64_t node_renewed_us(const struct node *n);
 /* Whether the last renewal of the lease is still valid. */
@@ -38,10 +32,8 @@ struct node_facts {
         const char *name;
         const char *address;
         int64_t cpu_milli, memory_bytes, disk_bytes;
-        bool pressure[NODE_PRESSURES];
-        bool shutting_down;
+        int64_t memory_available, disk_available, pids_max, pids_used;
         const char *machine_id, *boot_id, *kernel, *os_image, *architecture, *runtime, *version;
-        const json_t *images; /* Node.status.images; NULL: not known */
         uint64_t now_us;
 };
 json_t *node_status(const json_t *old, const struct node_facts *facts) _warn_unused_;

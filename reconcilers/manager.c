@@ -190,10 +190,7 @@ static int start_informer(struct manager *m, enum world_kind kind) {
         i = m->kinds[kind].informer;
         for (size_t n = 0; n < WORLD_INDEXES_MAX; n++)
                 if (world_indexes[n].kind == kind) {
-                        const struct world_index_row *x = &world_indexes[n];
-
-                        r = x->nth ? informer_add_index_of_many(i, x->name, x->nth)
-                                   : informer_add_index(i, x->name, x->func);
+                        r = informer_add_index(i, world_indexes[n].name, world_indexes[n].func);
                         if (r < 0)
                                 return r;
                 }

@@ -1,9 +1,7 @@
 /* PodSecurity (KEP-2579): what the labels of a namespace say about pods (refused), pod
  * templates (a warning) and about the labels themselves, whose change needs the verb
- * set-pod-security on the namespace. So does a stream into a pod that is above the level (it is
- * from before the label, or an administrator's): the stream gives what the pod has. An update that
- * changes nothing of what the controls look at passes, so that pods from before a label can still
- * be cleaned up. */
+ * set-pod-security on the namespace. An update that changes nothing of what the controls look at
+ * passes, so that pods from before a label can still be cleaned up. */
 #include "kapid/admission/plugins.h"
 #include "kapid/admission/pod-security-namespace.h"
 #include "kapid/admission/pod-security.h"
@@ -87,27 +85,6 @@ static int check_pod(struct admission *a, struct problem *p) {
         if (r > 0)
                 return admission_forbidden(a, p, "%s", why);
         return warn_and_audit(a, a->object, &modes);
-}
-
-static bool may_set_labels(const struct admission *a, const char *namespace) {
-        return admission_may(a, &(struct admission_right){.verb = "set-pod-security",
-                                                .resource = "namespaces",
-                                                .namespace = namespace,
-                                                .name = namespace});
-}
-
-/* exec, attach, port-forward. */
-static int check_stream(struct admission *a, struct problem *p) {
-        const struct pod_security_modes modes = modes_of_write(a);
-        _cleanup_free_ char *why = NULL;
-        int r = judge(a->live, &modes.enforce, "the pod violates", &why);
-
-        if (r <= 0 || may_set_labels(a, a->namespace))
-                return MIN(r, 0);
-        return admission_forbidden(a, p,
-                        "%s: a stream into it needs the verb \"set-pod-security\" on the "
-                        "namespace; ask an administrator of the cluster",
-                        why);
 }
 
 /* Templates only warn: the pods made of them are refused, by name and with the reason. */
@@ -213,6 +190,13 @@ static int warn_of_existing(struct admission *a, const struct pod_security_polic
         return warn_of_groups(a, groups);
 }
 
+static bool may_set_labels(const struct admission *a) {
+        return admission_may(a, &(struct admission_right){.verb = "set-pod-security",
+                                                .resource = "namespaces",
+                                                .namespace = a->name,
+                                                .name = a->name});
+}
+
 static int check_namespace(struct admission *a, struct problem *p) {
         const json_t *before = json_get(a->live, "metadata", "labels", NULL),
                      *after = json_get(a->object, "metadata", "labels", NULL);
@@ -225,7 +209,7 @@ static int check_namespace(struct admission *a, struct problem *p) {
         r = pod_security_labels_validate(after, p);
         if (r < 0)
                 return problem_prefix(p, "Namespace \"%s\" is invalid", a->name), r;
-        if (!may_set_labels(a, a->name))
+        if (!may_set_labels(a))
                 return admission_forbidden(a, p,
                                 "user \"%s\" may not change the label %s: it decides what pods may "
                                 "do to the machines, so it needs the verb \"set-pod-security\" on "
@@ -248,21 +232,6 @@ static const struct admission_rule rules[] = {
                                 .subresource = "*",
                                 .operations = ADMIT_WRITE,
                                 .validate = check_pod},
-                {.group = "",
-                                .plural = "pods",
-                                .subresource = "exec",
-                                .operations = ADMIT_CONNECT,
-                                .may_connect = check_stream},
-                {.group = "",
-                                .plural = "pods",
-                                .subresource = "attach",
-                                .operations = ADMIT_CONNECT,
-                                .may_connect = check_stream},
-                {.group = "",
-                                .plural = "pods",
-                                .subresource = "portforward",
-                                .operations = ADMIT_CONNECT,
-                                .may_connect = check_stream},
                 {.group = "",
                                 .plural = "namespaces",
                                 .subresource = "*",

@@ -103,16 +103,12 @@ static bool has_port(const json_t *service, size_t n, int64_t port) {
         return false;
 }
 
-static int64_t health_port_of(const json_t *service) {
-        return json_int_or(service, "spec.healthCheckNodePort", 0);
-}
-
 static bool is_listed(int64_t port, const void *service) {
-        return has_port(service, SIZE_MAX, port) || health_port_of(service) == port;
+        return has_port(service, SIZE_MAX, port);
 }
 
-static int check_port(struct admission *a, const char *field, int64_t port, struct problem *p) {
-        char value[24];
+static int check_port(struct admission *a, size_t index, int64_t port, struct problem *p) {
+        char field[64], value[24];
         const char *why;
 
         if (port < NODE_PORT_FIRST || port > NODE_PORT_LAST)
@@ -122,13 +118,13 @@ static int check_port(struct admission *a, const char *field, int64_t port, stru
                 why = "provided port is already allocated";
         else
                 return 0;
+        snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", index);
         snprintf(value, sizeof(value), "%" PRIi64, port);
         return admission_invalid(a, field, value, why, p);
 }
 
 static int give_port(struct admission *a, size_t index, json_t *entry, struct problem *p) {
         int64_t port = json_int_or(entry, "nodePort", 0);
-        char field[64];
         int r;
 
         if (port && (has_port(a->draft, index, port) || (a->live && is_listed(port, a->live))))
@@ -138,8 +134,7 @@ static int give_port(struct admission *a, size_t index, json_t *entry, struct pr
                         return admission_invalid(a, "spec.ports", "[]", "no node port is left", p);
                 r = json_set_int(entry, "nodePort", port);
         } else {
-                snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", index);
-                r = check_port(a, field, port, p);
+                r = check_port(a, index, port, p);
         }
         if (r < 0)
                 return r;
@@ -161,46 +156,7 @@ static int give_ports(struct admission *a, struct problem *p) {
         return 0;
 }
 
-/* With the policy Local a balancer outside asks each node, on this port, whether it has endpoints.
- */
-static bool wants_health_port(const json_t *service) {
-        return streq(json_str_or(service, "spec.type", ""), "LoadBalancer") &&
-               streq(json_str_or(service, "spec.externalTrafficPolicy", ""), "Local");
-}
-
-static int give_health_port(struct admission *a, struct problem *p) {
-        static const char field[] = "spec.healthCheckNodePort";
-        int64_t port = health_port_of(a->draft);
-        int r;
-
-        if (!wants_health_port(a->draft) || (port && a->live && is_listed(port, a->live)))
-                return 0;
-        if (port == 0) {
-                if (alloc_choose_port(a->api->alloc, is_listed, a->draft, &port) < 0)
-                        return admission_invalid(a, field, "0", "no node port is left", p);
-                r = json_set_int(a->draft, field, port);
-        } else if (has_port(a->draft, SIZE_MAX, port)) {
-                char value[24];
-
-                snprintf(value, sizeof(value), "%" PRIi64, port);
-                return admission_invalid(a, field, value, "is a nodePort of this service", p);
-        } else {
-                r = check_port(a, field, port, p);
-        }
-        if (r < 0)
-                return r;
-        return claim(a, alloc_port_key(port));
-}
-
 /* --- the rules --- */
-
-static int release_health_port(struct admission *a, const json_t *kept) {
-        int64_t port = health_port_of(a->live);
-
-        if (!port || has_port(a->live, SIZE_MAX, port) || (kept && is_listed(port, kept)))
-                return 0;
-        return release(a, alloc_port_key(port));
-}
 
 /* The addresses of the live object that `kept` (NULL: nothing) does not have. */
 static int release_all(struct admission *a, const json_t *kept) {
@@ -223,7 +179,7 @@ static int release_all(struct admission *a, const json_t *kept) {
                 if (r < 0)
                         return r;
         }
-        return release_health_port(a, kept);
+        return 0;
 }
 
 static int give(struct admission *a, struct problem *p) {
@@ -235,9 +191,6 @@ static int give(struct admission *a, struct problem *p) {
         if (r < 0)
                 return r;
         r = give_ports(a, p);
-        if (r < 0)
-                return r;
-        r = give_health_port(a, p);
         if (r < 0)
                 return r;
         return a->live ? release_all(a, a->draft) : 0;

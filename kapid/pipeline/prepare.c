@@ -115,9 +115,7 @@ static int keep_unwritten(const struct kind *k, const struct kind_subresource *s
                 return k->has_status ? keep(object, old, "status") : 0;
         if (streq(sub->name, "status") || streq(sub->name, "approval"))
                 return keep_all_but(object, old, "status");
-        if (streq(sub->name, "finalize") || streq(sub->name, "resize"))
-                return keep_all_but(object, old, "spec");
-        return 0;
+        return streq(sub->name, "finalize") ? keep_all_but(object, old, "spec") : 0;
 }
 
 int pipeline_prepare_update(const struct kind *k, const struct kind_subresource *sub,

@@ -86,12 +86,6 @@ const char *alloc_first_address(const struct alloc *a, char buffer[static 16]) {
         return address_text(a, 1, buffer);
 }
 
-const char *alloc_dns_address(const struct alloc *a, char buffer[static 16]) {
-        enum { DNS_HOST = 10 };
-
-        return a->size > DNS_HOST + 1 ? address_text(a, DNS_HOST, buffer) : NULL;
-}
-
 bool alloc_address_in_range(const struct alloc *a, const char *ip) {
         struct in_addr in;
 

@@ -20,8 +20,6 @@ void alloc_reset(struct alloc *a);
 
 /* "10.96.0.1" and the like; buffer of INET_ADDRSTRLEN. */
 const char *alloc_first_address(const struct alloc *a, char buffer[static 16]);
-/* The tenth address of the range, of the nodes' name servers; NULL when it has none. */
-const char *alloc_dns_address(const struct alloc *a, char buffer[static 16]);
 bool alloc_address_in_range(const struct alloc *a, const char *ip);
 bool alloc_address_is_taken(const struct alloc *a, const char *ip);
 bool alloc_port_is_taken(const struct alloc *a, int64_t port);

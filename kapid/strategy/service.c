@@ -78,12 +78,6 @@ static bool uses_node_ports(const json_t *spec) {
         return has_type(spec, "NodePort") || has_type(spec, "LoadBalancer");
 }
 
-/* A balancer outside asks on a port of its own whether a node has endpoints. */
-static bool uses_health_port(const json_t *spec) {
-        return has_type(spec, "LoadBalancer") &&
-               streq(json_str_or(spec, "externalTrafficPolicy", ""), "Local");
-}
-
 static void drop_if_same(json_t *spec, const json_t *old, const char *key) {
         const json_t *a = json_object_get(old, key), *b = json_object_get(spec, key);
 
@@ -121,14 +115,13 @@ static void drop_of_other_type(json_t *spec, const json_t *old) {
         if (has_type(old, "LoadBalancer") && !has_type(spec, "LoadBalancer"))
                 for (i = 0; i < ELEMENTS(of_load_balancers); i++)
                         drop_if_same(spec, old, of_load_balancers[i]);
-        if (uses_health_port(old) && !uses_health_port(spec))
-                drop_if_same(spec, old, "healthCheckNodePort");
         if (!uses_node_ports(old) || uses_node_ports(spec))
                 return;
         if (node_ports_are_old(spec, old))
                 json_array_foreach (json_object_get(spec, "ports"), i, port)
                         json_object_del(port, "nodePort");
         drop_if_same(spec, old, "externalTrafficPolicy");
+        drop_if_same(spec, old, "healthCheckNodePort");
 }
 
 /* Values that the server chose and a write leaves out are kept. */
@@ -150,10 +143,6 @@ static int service_prepare_update(const char *subresource, const json_t *old, js
                 json_object_del(spec, "clusterIP");
         for (i = 0; i < ELEMENTS(kept) && r == 0; i++)
                 r = keep_if_absent(spec, before, kept[i]);
-        if (r >= 0 && uses_health_port(spec) && json_int_or(spec, "healthCheckNodePort", 0) == 0) {
-                json_object_del(spec, "healthCheckNodePort");
-                r = keep_if_absent(spec, before, "healthCheckNodePort");
-        }
         if (r < 0 || !uses_node_ports(spec))
                 return r;
         json_array_foreach (json_object_get(spec, "ports"), i, port)
@@ -244,11 +233,6 @@ static void validate_load_balancer(struct findings *f, const json_t *spec) {
         if (!has_type(spec, "LoadBalancer") && json_array_size(ranges) > 0)
                 finding_add(f, FINDING_FORBIDDEN, "loadBalancerSourceRanges", NULL,
                                 "may only be used when `type` is 'LoadBalancer'");
-        if (json_int_or(spec, "healthCheckNodePort", 0) != 0 && !uses_health_port(spec))
-                finding_add(f, FINDING_INVALID, "healthCheckNodePort",
-                                json_object_get(spec, "healthCheckNodePort"),
-                                "may only be set when `type` is 'LoadBalancer' and "
-                                "`externalTrafficPolicy` is 'Local'");
         if (class && format_check(FORMAT_QUALIFIED_NAME, strempty(json_string_value(class))))
                 finding_add(f, FINDING_INVALID, "loadBalancerClass", class, "%s",
                                 format_check(FORMAT_QUALIFIED_NAME,
@@ -306,13 +290,6 @@ static void service_validate_update(struct findings *f, const char *subresource,
                 finding_add(f, FINDING_INVALID, "spec.loadBalancerClass",
                                 json_object_get(after, "loadBalancerClass"),
                                 "may not change once set");
-        if (uses_health_port(before) && uses_health_port(after) &&
-                        json_int_or(before, "healthCheckNodePort", 0) != 0 &&
-                        !json_same(json_object_get(before, "healthCheckNodePort"),
-                                        json_object_get(after, "healthCheckNodePort")))
-                finding_add(f, FINDING_INVALID, "spec.healthCheckNodePort",
-                                json_object_get(after, "healthCheckNodePort"),
-                                "field is immutable");
         if (has_type(before, "ExternalName") || has_type(after, "ExternalName") || !*a ||
                         streq(a, b))
                 return;

@@ -19,9 +19,9 @@ struct sweep {
         bool failed;
 };
 
-/* "10.1.2.3" or "fd00::1" of an address of the tuple; false when it is none. */
+/* "10.1.2.3" of an address of the tuple; false when it is not IPv4. */
 static bool address_text(struct nl_addr *a, char *text, size_t n) {
-        if (!a || (nl_addr_get_family(a) != AF_INET && nl_addr_get_family(a) != AF_INET6))
+        if (!a || nl_addr_get_family(a) != AF_INET)
                 return false;
         nl_addr2str(a, text, n);
         text[strcspn(text, "/")] = 0;

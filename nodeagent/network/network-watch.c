@@ -14,7 +14,8 @@ struct network_watch {
         sd_event *event;
         int fd;
         sd_event_source *io, *timer;
-        struct network_watch_callbacks callbacks;
+        void (*on_missing)(void *userdata);
+        void *userdata;
 };
 
 /* An attribute's text; "" when absent or without a final NUL. */
@@ -55,7 +56,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         struct network_watch *w = userdata;
 
         w->timer = sd_event_source_disable_unref(w->timer);
-        w->callbacks.missing(w->callbacks.userdata);
+        w->on_missing(w->userdata);
         return 0;
 }
 
@@ -63,25 +64,6 @@ static void missing(struct network_watch *w) {
         if (!w->timer)
                 (void)sd_event_add_time_relative(
                                 w->event, &w->timer, CLOCK_MONOTONIC, DELAY_US, 0, on_timer, w);
-}
-
-/* The name of a pod's link that was removed; "" for any other message. */
-static const char *pod_link_gone(const struct nlmsghdr *h) {
-        const char *name;
-
-        if (h->nlmsg_type != RTM_DELLINK || h->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
-                return "";
-        name = text_of(h, sizeof(struct ifinfomsg), IFLA_IFNAME);
-        return startswith(name, NETWORK_POD_LINK_PREFIX) ? name : "";
-}
-
-static void on_message(struct network_watch *w, const struct nlmsghdr *h) {
-        const char *link = pod_link_gone(h);
-
-        if (*link)
-                w->callbacks.pod_link_gone(link, w->callbacks.userdata);
-        if (is_loss(h))
-                missing(w);
 }
 
 static int on_netlink(sd_event_source *s, int fd, uint32_t events, void *userdata) {
@@ -97,13 +79,14 @@ static int on_netlink(sd_event_source *s, int fd, uint32_t events, void *userdat
                         return 0;
                 for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, (size_t)size);
                                 h = NLMSG_NEXT(h, size))
-                        on_message(w, h);
+                        if (is_loss(h))
+                                missing(w);
         }
         return 0;
 }
 
 int network_watch_new(struct network_watch **ret, sd_event *event,
-                const struct network_watch_callbacks *callbacks) {
+                void (*on_missing)(void *userdata), void *userdata) {
         struct sockaddr_nl address = {.nl_family = AF_NETLINK,
                         .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE};
         _cleanup_(network_watch_freep) struct network_watch *w = calloc(1, sizeof(*w));
@@ -111,7 +94,9 @@ int network_watch_new(struct network_watch **ret, sd_event *event,
 
         if (!w)
                 return -ENOMEM;
-        *w = (struct network_watch){.event = sd_event_ref(event), .callbacks = *callbacks};
+        *w = (struct network_watch){.event = sd_event_ref(event),
+                        .on_missing = on_missing,
+                        .userdata = userdata};
         w->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
         if (w->fd < 0 || bind(w->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -errno;

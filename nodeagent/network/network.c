@@ -8,7 +8,11 @@
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
 #include <netlink/route/link/veth.h>
+#include <netlink/route/route.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -16,24 +20,53 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "nodeagent/network/carried.h"
-#include "nodeagent/network/overlay.h"
-#include "nodeagent/network/rtnetlink.h"
 
 #define NETNS_DIR "/run/netns"
 #define NETNS_PREFIX "kpod-"
 #define GATEWAY_DEVICE "keelson0"
 #define SERVICE_DEVICE "keelson-svc"
+#define VETH_PREFIX "kp"
+
+enum {
+        ROUTE_PROTOCOL = NETWORK_ROUTE_PROTOCOL,
+        UNREACHABLE_METRIC = 0x7fffff00,
+};
 
 struct network {
         struct nl_sock *socket;
-        struct overlay *overlay;
         char node_ip[16];
         char service_cidr[24];
-        char dns_address[16]; /* "": none */
         char pod_cidr[24];
         char gateway[16];
         struct map *routes; /* to the pods of other nodes, as last set */
 };
+
+DEFINE_CLEANUP(struct nl_sock *, nl_socket_free);
+DEFINE_CLEANUP(struct nl_cache *, nl_cache_free);
+DEFINE_CLEANUP(struct nl_addr *, nl_addr_put);
+DEFINE_CLEANUP(struct rtnl_addr *, rtnl_addr_put);
+DEFINE_CLEANUP(struct rtnl_link *, rtnl_link_put);
+DEFINE_CLEANUP(struct rtnl_route *, rtnl_route_put);
+
+static int nl_errno(int error) {
+        switch (error < 0 ? -error : error) {
+        case 0:
+                return 0;
+        case NLE_EXIST:
+                return -EEXIST;
+        case NLE_OBJ_NOTFOUND:
+        case NLE_NODEV:
+                return -ENODEV;
+        case NLE_PERM:
+                return -EPERM;
+        case NLE_NOMEM:
+                return -ENOMEM;
+        case NLE_INVAL:
+                return -EINVAL;
+        default:
+                return -EIO;
+        }
+}
 
 static int write_sysctl(const char *path, const char *value) {
         _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -59,6 +92,63 @@ static char *sysctl_path(const char *name) {
                         endswith(path, "/.."))
                 return NULL;
         return TAKE_PTR(path);
+}
+
+static int open_socket(struct nl_sock **ret) {
+        struct nl_sock *s = nl_socket_alloc();
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        r = nl_connect(s, NETLINK_ROUTE);
+        if (r < 0) {
+                nl_socket_free(s);
+                return nl_errno(r);
+        }
+        *ret = s;
+        return 0;
+}
+
+static int link_index(struct nl_sock *s, const char *name) {
+        struct rtnl_link *link = NULL;
+        int r = rtnl_link_get_kernel(s, 0, name, &link);
+
+        if (r < 0)
+                return nl_errno(r);
+        r = rtnl_link_get_ifindex(link);
+        rtnl_link_put(link);
+        return r;
+}
+
+static int link_up(struct nl_sock *s, int index) {
+        struct rtnl_link *link = rtnl_link_alloc(), *change = rtnl_link_alloc();
+        int r = -NLE_NOMEM;
+
+        if (link && change) {
+                rtnl_link_set_ifindex(link, index);
+                rtnl_link_set_flags(change, IFF_UP);
+                r = rtnl_link_change(s, link, change, 0);
+        }
+        rtnl_link_put(link);
+        rtnl_link_put(change);
+        return nl_errno(r);
+}
+
+static int address_add(struct nl_sock *s, int index, const char *text) {
+        _cleanup_(rtnl_addr_putp) struct rtnl_addr *address = rtnl_addr_alloc();
+        _cleanup_(nl_addr_putp) struct nl_addr *local = NULL;
+        int r;
+
+        if (!address)
+                return -ENOMEM;
+        r = nl_addr_parse(text, AF_INET, &local);
+        if (r < 0)
+                return nl_errno(r);
+        rtnl_addr_set_ifindex(address, index);
+        r = rtnl_addr_set_local(address, local);
+        if (r < 0)
+                return nl_errno(r);
+        return nl_errno(rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE));
 }
 
 /* Whether it is an IPv4 address of this link, and not of a load balancer; its text without the
@@ -94,6 +184,82 @@ static void address_flush(struct nl_sock *s, int index, const char *keep) {
         nl_cache_free(cache);
 }
 
+struct route_spec {
+        const char *destination; /* NULL: default */
+        const char *gateway;     /* NULL: on the link */
+        const char *source;      /* preferred source; NULL: none */
+        int index;               /* of the link, or 0 */
+        bool unreachable;
+};
+
+/* *ret is NULL for NULL, else the parsed address; the caller puts it. */
+static int parse_nl_address(const char *text, struct nl_addr **ret) {
+        *ret = NULL;
+        return text ? nl_addr_parse(text, AF_INET, ret) : 0;
+}
+
+static int route_set_addresses(struct rtnl_route *o, const struct route_spec *route) {
+        _cleanup_(nl_addr_putp) struct nl_addr *destination = NULL, *source = NULL;
+        int r = parse_nl_address(
+                        route->destination ? route->destination : "0.0.0.0/0", &destination);
+
+        if (r < 0)
+                return r;
+        r = parse_nl_address(route->source, &source);
+        if (r < 0)
+                return r;
+        r = rtnl_route_set_dst(o, destination);
+        if (r < 0)
+                return r;
+        return source ? rtnl_route_set_pref_src(o, source) : 0;
+}
+
+static int route_set_hop(struct rtnl_route *o, const struct route_spec *route) {
+        struct rtnl_nexthop *hop;
+        struct nl_addr *gateway;
+        int r = parse_nl_address(route->gateway, &gateway);
+
+        if (r < 0)
+                return r;
+        hop = rtnl_route_nh_alloc();
+        if (hop) {
+                if (route->index > 0)
+                        rtnl_route_nh_set_ifindex(hop, route->index);
+                if (gateway)
+                        rtnl_route_nh_set_gateway(hop, gateway);
+                rtnl_route_add_nexthop(o, hop);
+        }
+        nl_addr_put(gateway);
+        return hop ? 0 : -NLE_NOMEM;
+}
+
+static int route_fill(struct rtnl_route *o, const struct route_spec *route) {
+        int r;
+
+        rtnl_route_set_family(o, AF_INET);
+        rtnl_route_set_table(o, RT_TABLE_MAIN);
+        rtnl_route_set_protocol(o, ROUTE_PROTOCOL);
+        rtnl_route_set_type(o, route->unreachable ? RTN_UNREACHABLE : RTN_UNICAST);
+        rtnl_route_set_scope(o,
+                        route->gateway || route->unreachable ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
+        r = route_set_addresses(o, route);
+        if (r < 0)
+                return r;
+        if (!route->unreachable)
+                return route_set_hop(o, route);
+        rtnl_route_set_priority(o, UNREACHABLE_METRIC);
+        return 0;
+}
+
+static int route_add(struct nl_sock *s, const struct route_spec *route) {
+        _cleanup_(rtnl_route_putp) struct rtnl_route *o = rtnl_route_alloc();
+        int r = o ? route_fill(o, route) : -NLE_NOMEM;
+
+        if (r < 0)
+                return nl_errno(r);
+        return nl_errno(rtnl_route_add(s, o, NLM_F_CREATE | NLM_F_REPLACE));
+}
+
 static int link_make(struct nl_sock *s, const char *name, const char *type) {
         _cleanup_(rtnl_link_putp) struct rtnl_link *link = rtnl_link_alloc();
         int r;
@@ -103,14 +269,14 @@ static int link_make(struct nl_sock *s, const char *name, const char *type) {
         rtnl_link_set_name(link, name);
         r = rtnl_link_set_type(link, type);
         if (r < 0)
-                return netlink_errno(r);
+                return nl_errno(r);
         r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
-        return r == -NLE_EXIST ? 0 : netlink_errno(r);
+        return r == -NLE_EXIST ? 0 : nl_errno(r);
 }
 
 /* An up dummy device, or a bridge without ports where the kernel lacks dummy. Returns its index. */
 static int dummy_make(struct nl_sock *s, const char *name) {
-        int index = netlink_link_index(s, name), r;
+        int index = link_index(s, name), r;
 
         if (index <= 0) {
                 r = link_make(s, name, "dummy");
@@ -118,35 +284,30 @@ static int dummy_make(struct nl_sock *s, const char *name) {
                         r = link_make(s, name, "bridge");
                 if (r < 0)
                         return r;
-                index = netlink_link_index(s, name);
+                index = link_index(s, name);
         }
         if (index <= 0)
                 return index < 0 ? index : -ENODEV;
-        r = netlink_link_up(s, index, 0);
+        r = link_up(s, index);
         return r < 0 ? r : index;
 }
 
 static int service_device(struct network *n) {
-        struct netlink_route route = {.destination = n->service_cidr, .source = n->node_ip};
+        struct route_spec route = {.destination = n->service_cidr, .source = n->node_ip};
         int r;
 
         route.index = dummy_make(n->socket, SERVICE_DEVICE);
         if (route.index < 0)
                 return log_warning_errno(
                                 route.index, "Cannot make the network device " SERVICE_DEVICE);
-        r = netlink_route_add(n->socket, &route);
+        r = route_add(n->socket, &route);
         if (r < 0) {
                 route.source = NULL;
-                r = netlink_route_add(n->socket, &route);
+                r = route_add(n->socket, &route);
         }
         if (r < 0)
                 return log_warning_errno(
                                 r, "Cannot add the route of the service range %s", n->service_cidr);
-        address_flush(n->socket, route.index, n->dns_address);
-        r = *n->dns_address ? netlink_address_add(n->socket, route.index, n->dns_address) : 0;
-        if (r < 0 && r != -EEXIST)
-                return log_warning_errno(
-                                r, "Cannot add the name server's address %s", n->dns_address);
         return 0;
 }
 
@@ -158,11 +319,7 @@ int network_new(struct network **ret, const struct network_options *options) {
                 return -ENOMEM;
         snprintf(n->node_ip, sizeof(n->node_ip), "%s", options->node_ip);
         snprintf(n->service_cidr, sizeof(n->service_cidr), "%s", options->service_cidr);
-        snprintf(n->dns_address, sizeof(n->dns_address), "%s", strempty(options->dns_address));
-        r = netlink_open(&n->socket);
-        if (r < 0)
-                return r;
-        r = overlay_new(&n->overlay, options->node_ip);
+        r = open_socket(&n->socket);
         if (r < 0)
                 return r;
         r = write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
@@ -180,27 +337,26 @@ struct network *network_free(struct network *n) {
         if (!n)
                 return NULL;
         nl_socket_free(n->socket);
-        overlay_free(n->overlay);
         map_free(n->routes);
         free(n);
         return NULL;
 }
 
 int network_set_pod_range(struct network *n, const char *cidr, const char *gateway) {
-        struct netlink_route route = {.destination = cidr, .unreachable = true};
+        struct route_spec route = {.destination = cidr, .unreachable = true};
         int index = dummy_make(n->socket, GATEWAY_DEVICE), r;
 
         if (index < 0)
                 return index;
         address_flush(n->socket, index, gateway);
-        r = netlink_address_add(n->socket, index, gateway);
+        r = address_add(n->socket, index, gateway);
         if (r < 0 && r != -EEXIST)
                 return r;
         if (gateway != n->gateway) { /* network_repair() passes our own */
                 snprintf(n->gateway, sizeof(n->gateway), "%s", gateway);
                 snprintf(n->pod_cidr, sizeof(n->pod_cidr), "%s", cidr);
         }
-        return netlink_route_add(n->socket, &route);
+        return route_add(n->socket, &route);
 }
 
 int network_repair(struct network *n) {
@@ -227,9 +383,9 @@ char *network_pod_path(const char *uid) {
 
 /* The prefix and the uid's first twelve digits: at most 15 characters. */
 static void veth_name(const char *uid, char ret[static 16]) {
-        size_t n = strlen(NETWORK_POD_LINK_PREFIX);
+        size_t n = strlen(VETH_PREFIX);
 
-        memcpy(ret, NETWORK_POD_LINK_PREFIX, n + 1);
+        memcpy(ret, VETH_PREFIX, n + 1);
         for (; *uid && n < 14; uid++)
                 if (*uid != '-')
                         ret[n++] = *uid;
@@ -269,7 +425,7 @@ static int socket_in(int ns, int home, struct nl_sock **ret) {
 
         if (setns(ns, CLONE_NEWNET) < 0)
                 return -errno;
-        r = netlink_open(ret);
+        r = open_socket(ret);
         return_home(home);
         return r;
 }
@@ -310,7 +466,7 @@ static int veth_make(struct nl_sock *s, const char *name, int ns) {
         r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
         rtnl_link_put(peer);
         rtnl_link_put(link);
-        return netlink_errno(r);
+        return nl_errno(r);
 }
 
 static int link_delete(struct nl_sock *s, const char *name) {
@@ -322,33 +478,33 @@ static int link_delete(struct nl_sock *s, const char *name) {
         rtnl_link_set_name(link, name);
         r = rtnl_link_delete(s, link);
         rtnl_link_put(link);
-        return netlink_errno(r);
+        return nl_errno(r);
 }
 
 /* The pod's end: loopback, its address on eth0, and the routes through the gateway. */
-static int pod_side(struct nl_sock *s, const char *address, const char *gateway, unsigned mtu) {
-        struct netlink_route link_route = {.destination = gateway, .source = address},
-                             default_route = {.gateway = gateway};
-        int lo = netlink_link_index(s, "lo"), eth = netlink_link_index(s, "eth0"), r;
+static int pod_side(struct nl_sock *s, const char *address, const char *gateway) {
+        struct route_spec link_route = {.destination = gateway, .source = address},
+                          default_route = {.gateway = gateway};
+        int lo = link_index(s, "lo"), eth = link_index(s, "eth0"), r;
 
         if (eth <= 0)
                 return -ENODEV;
         if (lo > 0) {
-                r = netlink_link_up(s, lo, 0);
+                r = link_up(s, lo);
                 if (r < 0)
                         return r;
         }
-        r = netlink_address_add(s, eth, address);
+        r = address_add(s, eth, address);
         if (r < 0 && r != -EEXIST)
                 return r;
-        r = netlink_link_up(s, eth, mtu);
+        r = link_up(s, eth);
         if (r < 0)
                 return r;
         link_route.index = default_route.index = eth;
-        r = netlink_route_add(s, &link_route);
+        r = route_add(s, &link_route);
         if (r < 0)
                 return r;
-        return netlink_route_add(s, &default_route);
+        return route_add(s, &default_route);
 }
 
 /* Opens the pod's namespace, made where it is missing. Returns its descriptor. */
@@ -373,7 +529,7 @@ static int open_pod_ns(const char *path, int home) {
 static int ensure_veth(struct nl_sock *outside, struct nl_sock *inside, const char *name, int ns) {
         int r;
 
-        if (netlink_link_index(inside, "eth0") > 0)
+        if (link_index(inside, "eth0") > 0)
                 return 0;
         r = veth_make(outside, name, ns);
         if (r != -EEXIST)
@@ -389,20 +545,20 @@ static int connect_pod(struct network *n, struct nl_sock *inside, const char *ve
 
         if (r < 0)
                 return r;
-        index = netlink_link_index(n->socket, veth);
+        index = link_index(n->socket, veth);
         if (index <= 0)
                 return -ENODEV;
-        r = netlink_link_up(n->socket, index, network_pod_mtu(n));
+        r = link_up(n->socket, index);
         if (r < 0)
                 return r;
-        return pod_side(inside, address, gateway, network_pod_mtu(n));
+        return pod_side(inside, address, gateway);
 }
 
 int network_pod_up(struct network *n, const char *uid, const char *address, const char *gateway) {
         _cleanup_free_ char *path = network_pod_path(uid);
         _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
                             ns = -EBADF;
-        struct netlink_route route = {.destination = address, .source = gateway};
+        struct route_spec route = {.destination = address, .source = gateway};
         struct nl_sock *inside = NULL;
         char veth[16];
         int r;
@@ -425,43 +581,10 @@ int network_pod_up(struct network *n, const char *uid, const char *address, cons
         r = open_ports(ns, home);
         if (r < 0)
                 return r;
-        route.index = netlink_link_index(n->socket, veth);
+        route.index = link_index(n->socket, veth);
         if (route.index <= 0)
                 return -ENODEV;
-        return netlink_route_add(n->socket, &route);
-}
-
-static int limit_link(struct nl_sock *s, const char *name, uint64_t bits_per_s) {
-        struct token_bucket bucket = bandwidth_bucket(bits_per_s);
-        int index = bucket.rate > 0 ? netlink_link_index(s, name) : 0;
-
-        return index > 0 ? netlink_limit_rate(s, index, &bucket) : index;
-}
-
-/* What the machine sends into its end of the pair the pod receives; the pod's end shapes what it
- * sends, and only a pod with CAP_NET_ADMIN could change that. */
-int network_pod_limit(struct network *n, const char *uid, const struct bandwidth *b) {
-        _cleanup_free_ char *path = network_pod_path(uid);
-        _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
-                            ns = path ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
-        _cleanup_(nl_socket_freep) struct nl_sock *inside = NULL;
-        char veth[16];
-        int r;
-
-        if (b->ingress == 0 && b->egress == 0)
-                return 0;
-        if (!path)
-                return -ENOMEM;
-        if (home < 0 || ns < 0)
-                return -errno;
-        veth_name(uid, veth);
-        r = limit_link(n->socket, veth, b->ingress);
-        if (r < 0)
-                return r;
-        r = socket_in(ns, home, &inside);
-        if (r < 0)
-                return r;
-        return limit_link(inside, "eth0", b->egress);
+        return route_add(n->socket, &route);
 }
 
 int network_pod_sysctl(const char *uid, const char *name, const char *value) {
@@ -487,13 +610,6 @@ int network_pod_allow_loopback(const char *uid) {
         veth_name(uid, veth);
         path = strformat("/proc/sys/net/ipv4/conf/%s/route_localnet", veth);
         return path ? write_sysctl(path, "1") : -ENOMEM;
-}
-
-bool network_pod_has_link(const char *uid, const char *link) {
-        char veth[16];
-
-        veth_name(uid, veth);
-        return streq(veth, link);
 }
 
 int network_pod_down(struct network *n, const char *uid) {
@@ -548,33 +664,24 @@ static void remember_routes(struct network *n, const struct map *routes) {
         }
 }
 
-const struct map *network_routes(const struct network *n) {
-        return n->routes;
-}
-
-unsigned network_pod_mtu(const struct network *n) {
-        return overlay_pod_mtu(n->overlay);
-}
-
-/* Routes to the pods of nodes on this machine's networks. */
-static int set_near_routes(struct network *n, const struct map *routes) {
+int network_set_routes(struct network *n, const struct map *routes) {
         struct nl_cache *cache;
         int r, result = 0;
 
+        remember_routes(n, routes);
         r = rtnl_route_alloc_cache(n->socket, AF_INET, 0, &cache);
         if (r < 0)
-                return netlink_errno(r);
+                return nl_errno(r);
         for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
                 struct rtnl_route *route = (struct rtnl_route *)o;
                 char destination[64], gateway[64];
                 const char *want;
 
-                if (rtnl_route_get_protocol(route) != NETWORK_ROUTE_PROTOCOL ||
+                if (rtnl_route_get_protocol(route) != ROUTE_PROTOCOL ||
                                 rtnl_route_get_table(route) != RT_TABLE_MAIN)
                         continue;
                 route_gateway(route, gateway, sizeof(gateway));
-                if (!*gateway || rtnl_route_nh_get_ifindex(first_hop(route)) ==
-                                                 overlay_index(n->overlay))
+                if (!*gateway)
                         continue;
                 nl_addr2str(rtnl_route_get_dst(route), destination, sizeof(destination));
                 want = map_get(routes, destination);
@@ -583,31 +690,17 @@ static int set_near_routes(struct network *n, const struct map *routes) {
         }
         nl_cache_free(cache);
         map_foreach (routes, e) {
-                struct netlink_route route = {
+                struct route_spec route = {
                                 .destination = map_entry_key(e), .gateway = map_entry_value(e)};
 
-                r = netlink_route_add(n->socket, &route);
+                r = route_add(n->socket, &route);
                 if (r < 0)
                         result = log_warning_errno(r,
-                                        "Cannot add the route to the pods %s through %s",
+                                        "Cannot add the route to the pods %s through %s; is that "
+                                        "node on another network?",
                                         route.destination, route.gateway);
         }
         return result;
-}
-
-int network_set_routes(struct network *n, const struct map *routes) {
-        _cleanup_(map_freep) struct map *near = map_new(NULL), *far = map_new(NULL);
-        int r, result;
-
-        if (!near || !far)
-                return -ENOMEM;
-        remember_routes(n, routes);
-        r = overlay_divide(n->overlay, routes, near, far);
-        if (r < 0)
-                return r;
-        result = set_near_routes(n, near);
-        r = overlay_set_routes(n->overlay, far, *n->gateway ? n->gateway : NULL);
-        return result < 0 ? result : r;
 }
 
 static void clean_pod(const char *uid, void *userdata) {
@@ -617,13 +710,13 @@ static void clean_pod(const char *uid, void *userdata) {
 int network_clean(void) {
         struct network n = {0};
         _cleanup_(map_freep) struct map *none = map_new(NULL);
-        int r = none ? netlink_open(&n.socket) : -ENOMEM;
+        int r = none ? open_socket(&n.socket) : -ENOMEM;
 
         if (r < 0)
                 return r;
         network_each_pod(clean_pod, &n);
-        (void)link_delete(n.socket, OVERLAY_DEVICE);
-        r = set_near_routes(&n, none);
+        r = network_set_routes(&n, none);
+        map_free(n.routes);
         (void)link_delete(n.socket, GATEWAY_DEVICE);
         (void)link_delete(n.socket, SERVICE_DEVICE);
         nl_socket_free(n.socket);
@@ -659,8 +752,8 @@ static bool any_address(struct nl_cache *links, struct nl_cache *addresses, char
                 struct rtnl_link *link = (struct rtnl_link *)o;
                 const char *name = strempty(rtnl_link_get_name(link));
 
-                if (!startswith(name, NETWORK_LINK_PREFIX) &&
-                                !startswith(name, NETWORK_POD_LINK_PREFIX) && !streq(name, "lo") &&
+                if (!startswith(name, NETWORK_LINK_PREFIX) && !startswith(name, VETH_PREFIX) &&
+                                !streq(name, "lo") &&
                                 link_address(addresses, rtnl_link_get_ifindex(link), ret))
                         return true;
         }
@@ -670,19 +763,19 @@ static bool any_address(struct nl_cache *links, struct nl_cache *addresses, char
 int network_guess_node_ip(char ret[static 16]) {
         _cleanup_(nl_socket_freep) struct nl_sock *s = NULL;
         _cleanup_(nl_cache_freep) struct nl_cache *routes = NULL, *addresses = NULL, *links = NULL;
-        int r = netlink_open(&s);
+        int r = open_socket(&s);
 
         if (r < 0)
                 return r;
         r = rtnl_route_alloc_cache(s, AF_INET, 0, &routes);
         if (r < 0)
-                return netlink_errno(r);
+                return nl_errno(r);
         r = rtnl_addr_alloc_cache(s, &addresses);
         if (r < 0)
-                return netlink_errno(r);
+                return nl_errno(r);
         r = rtnl_link_alloc_cache(s, AF_UNSPEC, &links);
         if (r < 0)
-                return netlink_errno(r);
+                return nl_errno(r);
         return default_address(routes, addresses, ret) || any_address(links, addresses, ret)
                                ? 0
                                : -ENODEV;

@@ -9,7 +9,6 @@
 #include "lib/client/kinds.h"
 #include "lib/json.h"
 #include "lib/map.h"
-#include "nodeagent/network/service-table.h"
 
 struct nft;
 
@@ -18,8 +17,6 @@ struct nft_options {
         const char *node_ip;
         const char *cluster_cidr;
         const char *service_cidr;
-        /* The address of the node's own name server, which no rule leads elsewhere; NULL: none. */
-        const char *dns_address;
         /* The table no longer lists (or lists again) some pod. */
         void (*on_changed)(void *userdata);
         void *userdata;
@@ -43,13 +40,7 @@ void nft_local_pod(struct nft *n, const char *uid, const char *pod_ip, const jso
 bool nft_serves_pod(struct nft *n, const char *uid);
 /* {name: service} of a namespace; NULL: none. Borrowed until the next event. */
 const json_t *nft_services_in(const struct nft *n, const char *ns);
-/* The services and slices themselves, to look up and to observe. Borrowed; nothing but the
- * functions here may change them. */
-struct service_table *nft_table(struct nft *n);
-/* The zone of this node, of its label topology.kubernetes.io/zone; "": none. */
-void nft_set_zone(struct nft *n, const char *zone);
-/* Compares the whole table with the kernel's and writes what differs (at start, and after manual
- * changes). */
+/* Loads the whole table (at start, and after manual changes). */
 void nft_reload(struct nft *n);
 /* Whether the kernel has our table already: an earlier agent's, newer than anything on disk. Only
  * before the first nft_reload(). */

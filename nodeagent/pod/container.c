@@ -1,10 +1,8 @@
 /* One container of a pod: its name in the runtime, its record, its memory, its starts. */
-#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
-#include "nodeagent/pod/roots.h"
 #include "nodeagent/pod/stage.h"
 #include "nodeagent/pod/users.h"
 #include "nodeagent/pod/volumes.h"
@@ -39,11 +37,9 @@ static int add(struct pod *p, const json_t *spec, bool init, const char *reason)
         c->pod = p;
         c->record = r;
         r->init = init;
-        r->sidecar = init && streq(json_str_or(spec, "restartPolicy", ""), "Always");
         r->name = strdup(json_str_or(spec, "name", ""));
         if (!r->name)
                 return -ENOMEM;
-        container_record_allocate(r, json_object_get(spec, "resources"));
         r->notify = pod_readiness_is_notify(p->object, r->name);
         c->unit = pod_unit_name(p->object, r->name);
         if (!c->unit)
@@ -85,8 +81,6 @@ void pod_free_containers(struct pod *p) {
 
                 container_probes_stop(c);
                 container_hooks_stop(c);
-                container_image_done(c);
-                container_resize_done(c);
                 free(c->unit);
                 container_record_done(&p->records[i]);
         }
@@ -97,9 +91,6 @@ void pod_free_containers(struct pod *p) {
 
 void container_load(struct container *c, const json_t *saved) {
         container_record_load(c->record, saved);
-        /* An agent before this one kept no record of them: it made the unit from the spec. */
-        if (!c->record->resources)
-                container_record_resized(c->record, c->record->allocated);
         memcpy(c->memory.announced, c->record->invocation, sizeof(c->memory.announced));
         c->memory.adopted = json_bool_or(saved, "ready", false);
 }
@@ -130,10 +121,6 @@ static int start(struct container *c, struct problem *problem) {
         r = volumes_write_commands(unit);
         if (r < 0)
                 return r;
-        r = root_make(unit, p->pods->agent->trash, problem);
-        if (r < 0)
-                return r;
-        container_image_mark_used(c);
         r = stage_container(unit, json_at(plan, "volumes"), problem);
         if (r < 0)
                 return r;
@@ -143,15 +130,6 @@ static int start(struct container *c, struct problem *problem) {
         return runtime_start(p->pods->agent->runtime, plan, unit);
 }
 
-void container_renew_root(struct container *c) {
-        _cleanup_problem_ struct problem problem = {0};
-        const json_t *unit = container_plan(c);
-
-        /* The next start has what is left, or fails and says why. */
-        if (unit && root_make(unit, c->pod->pods->agent->trash, &problem) < 0)
-                log_warning("%s", strempty(problem.message));
-}
-
 void container_start(struct container *c) {
         _cleanup_problem_ struct problem problem = {0};
         _cleanup_free_ char *text = NULL;
@@ -159,7 +137,6 @@ void container_start(struct container *c) {
 
         if (r >= 0) {
                 c->starting = true;
-                container_record_resized(c->record, c->record->allocated);
                 return;
         }
         if (problem.message)
@@ -199,8 +176,6 @@ void container_observe_run(struct container *c, const struct run_state *state) {
                 container_read_report(c);
                 free(r->last_words);
                 r->last_words = container_last_words(c, state);
-                if (state && state->start_failure)
-                        sandbox_doubt(p);
         }
         (void)container_observe(r, state, now_wall_us());
 }

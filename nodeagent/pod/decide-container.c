@@ -10,12 +10,11 @@ enum {
         BACKOFF_MAX_US = 300 * 1000000,
         QUICK_US = 1000000, /* the first pause, where the runtime does not restart by itself */
         REFUSED_MIN_US = 1000000,
-        HEALTHY_US = 600 * 1000000,  /* a run as long as this resets the pause */
-        AFTER_HOOK_US = 2 * 1000000, /* for a stop after a hook that took all the time */
-        FAILED_US = 500000,          /* failed for this long: the runtime does not restart it */
-        REPORT_US = 10 * 1000000,    /* kpod-exec reports a start within this time, also on a busy
-                                        machine ... */
-        REPORT_LOOK_US = 20000,      /* ... and this is how often its report is looked for */
+        HEALTHY_US = 600 * 1000000, /* a run as long as this resets the pause */
+        FAILED_US = 500000,         /* failed for this long: the runtime does not restart it */
+        REPORT_US = 10 * 1000000,   /* kpod-exec reports a start within this time, also on a busy
+                                       machine ... */
+        REPORT_LOOK_US = 20000,     /* ... and this is how often its report is looked for */
 };
 
 void container_memory_not_started(struct container_memory *m, uint64_t now_us) {
@@ -43,8 +42,8 @@ static const char *restart_policy(const struct decide *d) {
         return json_str_or(d->v->object, "spec.restartPolicy", "Always");
 }
 
-static bool restarts_never(const struct decide *d, const struct container_view *c) {
-        return !c->record->sidecar && streq(restart_policy(d), "Never");
+static bool restarts_never(const struct decide *d) {
+        return streq(restart_policy(d), "Never");
 }
 
 void decide_stop_probes(struct decide *d, size_t i) {
@@ -57,18 +56,7 @@ void decide_stop_probes(struct decide *d, size_t i) {
                 }
 }
 
-/* A root with a writable layer is made new before each start: the runtime does not start the
- * container again by itself then. */
-static void send_end(struct decide *d, size_t i, bool restart) {
-        const struct container_view *c = view_of(d, i);
-
-        action_container(&d->out->actions,
-                        restart && !c->image.layered ? CONTAINER_RESTART : CONTAINER_STOP,
-                        c->record->name);
-}
-
-/* Stops the container, or restarts it, after its preStop hook; SIGKILL when all of it takes longer
- * than grace_s seconds. */
+/* Stops the container, or restarts it; SIGKILL when it takes longer than grace_s seconds. */
 static void end(struct decide *d, size_t i, bool restart, int64_t grace_s) {
         const struct container_view *c = view_of(d, i);
         struct container_memory *m = memory_of(d, i);
@@ -79,40 +67,12 @@ static void end(struct decide *d, size_t i, bool restart, int64_t grace_s) {
         m->kill_us = d->v->now_us + seconds_us(MAX(grace_s, INT64_C(1)));
         memcpy(m->kill_of, c->run.id, sizeof(m->kill_of));
         decide_wake(d, m->kill_us);
-        if (!c->run.alive || decide_pre_stop_done(d, i, d->v->now_us)) {
-                send_end(d, i, restart);
-                return;
-        }
-        m->ending = restart ? ENDING_RESTART : ENDING_STOP;
-        m->hook_us = d->v->now_us;
-}
-
-bool decide_is_asked(const struct decide *d, size_t i) {
-        const struct container_memory *m = &d->out->containers[i];
-
-        return m->restarting && streq(m->kill_of, view_of(d, i)->run.id);
+        action_container(&d->out->actions, restart ? CONTAINER_RESTART : CONTAINER_STOP,
+                        c->record->name);
 }
 
 void decide_stop(struct decide *d, size_t i) {
-        end(d, i, /* restart= */ false,
-                        d->v->stop_grace_s >= 0 ? d->v->stop_grace_s : pod_grace_s(d->v->object));
-}
-
-/* The hook has ended or its time is over. A run that ended meanwhile is not restarted from here. */
-static void end_after_hook(struct decide *d, size_t i) {
-        const struct container_view *c = view_of(d, i);
-        struct container_memory *m = memory_of(d, i);
-        bool same = c->run.alive && streq(c->run.id, m->kill_of);
-
-        if (m->ending == ENDING_NONE)
-                return;
-        if (same && d->v->now_us < m->kill_us && !decide_pre_stop_done(d, i, m->hook_us))
-                return;
-        if (same && d->v->now_us >= m->kill_us)
-                m->kill_us = d->v->now_us + AFTER_HOOK_US;
-        if (same || m->ending == ENDING_STOP)
-                send_end(d, i, m->ending == ENDING_RESTART);
-        m->ending = ENDING_NONE;
+        end(d, i, /* restart= */ false, pod_grace_s(d->v->object));
 }
 
 /* The runtime's own time-out is the longest that any reason for a stop has. */
@@ -132,11 +92,6 @@ static void bound_stop(struct decide *d, size_t i) {
         }
         m->kill_us = 0;
         action_container(&d->out->actions, CONTAINER_KILL, c->record->name);
-}
-
-void decide_continue_end(struct decide *d, size_t i) {
-        end_after_hook(d, i);
-        bound_stop(d, i);
 }
 
 /* ---- announcing runs ---- */
@@ -197,8 +152,8 @@ static void restart_for(struct decide *d, size_t i, enum probe_kind kind) {
         action_pod_event(&d->out->actions, "Normal", "Killing",
                         "Container %s failed %s probe, will be %s", c->record->name,
                         startup ? "startup" : "liveness",
-                        restarts_never(d, c) ? "stopped" : "restarted");
-        end(d, i, !restarts_never(d, c),
+                        restarts_never(d) ? "stopped" : "restarted");
+        end(d, i, !restarts_never(d),
                         json_int_or(probe, "terminationGracePeriodSeconds",
                                         pod_grace_s(d->v->object)));
 }
@@ -222,7 +177,7 @@ void decide_verdicts(struct decide *d, size_t i) {
         else if (c->probes[PROBE_LIVENESS] == PROBE_FAILED)
                 restart_for(d, i, PROBE_LIVENESS);
         else if (c->post_start_failed)
-                end(d, i, !restarts_never(d, c), pod_grace_s(d->v->object));
+                end(d, i, !restarts_never(d), pod_grace_s(d->v->object));
 }
 
 /* Starts the probes that are due. fresh: the run is new, and none of the probes is about it. */
@@ -234,7 +189,7 @@ static void ensure_probes(struct decide *d, size_t i, bool fresh) {
 
         for (size_t k = 0; k < PROBE_KINDS; k++)
                 off[k] = fresh || c->probes[k] == PROBE_OFF;
-        if (m->restarting || (c->record->init && !c->record->sidecar))
+        if (m->restarting || c->record->init)
                 return;
         if (!json_at(c->spec, "startupProbe"))
                 m->started = true;
@@ -266,7 +221,7 @@ static bool post_start_pending(struct decide *d, size_t i) {
 static bool has_post_start(const struct container_view *c) {
         const json_t *hook = json_at(c->spec, "lifecycle.postStart");
 
-        return json_at(hook, "sleep") || json_at(hook, "httpGet") || json_at(hook, "tcpSocket");
+        return json_at(hook, "sleep") || json_at(hook, "httpGet");
 }
 
 /* A run that is seen for the first time. Returns 1 when it is the program's. */
@@ -300,8 +255,6 @@ static int decide_running(struct decide *d, size_t i) {
         decide_verdicts(d, i);
         if (!post_start_pending(d, i))
                 ensure_probes(d, i, /* fresh= */ false);
-        if (decide_container_resize(d, i))
-                end(d, i, /* restart= */ true, pod_grace_s(d->v->object));
         return 1;
 }
 
@@ -311,12 +264,12 @@ static int decide_running(struct decide *d, size_t i) {
 static bool wants_restart(const struct decide *d, const struct container_view *c) {
         const struct container_record *r = c->record;
 
-        if (r->phase != CONTAINER_TERMINATED || r->sidecar)
+        if (r->phase != CONTAINER_TERMINATED)
                 return true;
         /* Lost to a reboot or stopped manually, not its own exit. */
         if (streq_ptr(r->reason, "ContainerStatusUnknown"))
-                return !restarts_never(d, c);
-        if (restarts_never(d, c))
+                return !restarts_never(d);
+        if (restarts_never(d))
                 return false;
         if (streq(restart_policy(d), "OnFailure") || r->init)
                 return r->exit_code != 0;
@@ -403,24 +356,11 @@ static int decide_absent(struct decide *d, size_t i) {
         return 0;
 }
 
-/* The runtime is about to start the container again, by itself and after a pause: what the last run
- * has written to its root goes, as with a new container. */
-static void renew_root(struct decide *d, size_t i) {
-        const struct container_view *c = view_of(d, i);
-        struct container_memory *m = memory_of(d, i);
-
-        if (!c->image.layered || c->run.phase != RUN_RESTARTING || streq(m->renewed, c->run.id))
-                return;
-        memcpy(m->renewed, c->run.id, sizeof(m->renewed));
-        action_container(&d->out->actions, CONTAINER_RENEW_ROOT, c->record->name);
-}
-
 static int decide_ended(struct decide *d, size_t i) {
         const struct container_view *c = view_of(d, i);
         struct container_memory *m = memory_of(d, i);
         bool over = c->record->phase == CONTAINER_TERMINATED;
 
-        renew_root(d, i);
         if (c->record->phase != CONTAINER_RUNNING && run_state_has_ended(&c->run))
                 decide_note_end(d, i);
         decide_stop_probes(d, i);
@@ -456,7 +396,7 @@ int decide_container(struct decide *d, size_t i) {
                 decide_stop(d, i);
                 return 0;
         }
-        decide_continue_end(d, i);
+        bound_stop(d, i);
         if (run_state_is_running(&c->run, c->record->notify))
                 return decide_running(d, i);
         return decide_ended(d, i);

@@ -20,11 +20,6 @@ struct pod *pod_free(struct pod *p) {
         free(p->sandbox_name);
         free(p->failed_reason);
         free(p->failed_message);
-        free(p->ending.reason);
-        free(p->ending.message);
-        free(p->resizing.reason);
-        free(p->resizing.message);
-        free(p->resizing.error);
         free(p->disk_dir);
         free(p->run_dir);
         free(p->secret_dir);
@@ -117,14 +112,6 @@ void pod_fail(struct pod *p, const char *reason, const char *message) {
         p->failed_reason = strdup(reason);
         p->failed_message = strdup(message);
         assert(p->failed_reason && p->failed_message);
-}
-
-void pod_end(struct pod *p, const char *reason, const char *message, int64_t grace_s) {
-        if (p->ending.reason || p->failed_reason)
-                return;
-        p->ending = (struct pod_ending){strdup(reason), strdup(message), true, grace_s};
-        assert(p->ending.reason && p->ending.message);
-        pod_wake(p);
 }
 
 void pod_commit(struct pod *p, const struct pod_decision *d) {

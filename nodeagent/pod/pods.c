@@ -7,7 +7,6 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
-#include "nodeagent/eviction-plan.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/shares.h"
@@ -25,7 +24,6 @@ int pods_new(struct pods **ret, struct agent *agent) {
         if (!p)
                 return -ENOMEM;
         p->agent = agent;
-        TAILQ_INIT(&p->dirty);
         p->by_uid = map_new(free_pod);
         p->by_unit = map_new(NULL);
         p->by_sandbox = map_new(NULL);
@@ -122,17 +120,6 @@ int pods_add(struct pods *all, struct pod *p) {
         return r;
 }
 
-/* A pod may be waiting for the unit names, a volume or an address that the forgotten one held.
- * Those that run already wait for nothing. */
-static void wake_waiting(struct pods *all) {
-        map_foreach (all->by_uid, e) {
-                struct pod *p = map_entry_value(e);
-
-                if (!pod_has_started(p))
-                        pod_wake(p);
-        }
-}
-
 void pods_forget(struct pod *p) {
         struct pods *all = p->pods;
         int r = statedir_remove_pod(all->agent->statedir, p->uid);
@@ -142,7 +129,8 @@ void pods_forget(struct pod *p) {
         unindex(all, p);
         (void)map_remove(all->by_uid, p->uid);
         shares_sweep(all->agent->shares);
-        wake_waiting(all);
+        /* A pod of the same name may be waiting for the unit names. */
+        pods_wake_all(all);
 }
 
 bool pods_has_sandbox(const struct pods *all, const char *sandbox) {
@@ -178,7 +166,6 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 pod_free(p);
                 return -ENOMEM;
         }
-        pod_recover(p);
         pod_update(p, object, /* first= */ true);
         return 0;
 }
@@ -193,13 +180,6 @@ void pods_gone(struct pods *all, const char *uid) {
 void pods_wake_all(struct pods *all) {
         map_foreach (all->by_uid, e)
                 pod_wake(map_entry_value(e));
-}
-
-void pods_wake_pod(struct pods *all, const char *uid) {
-        struct pod *p = map_get(all->by_uid, uid);
-
-        if (p)
-                pod_wake(p);
 }
 
 void pods_set_taints(struct pods *all, const json_t *taints) {
@@ -242,136 +222,6 @@ void pods_each_container(struct pods *all,
                                 func(p->object, p->records[i].name, p->containers[i].unit,
                                                 userdata);
         }
-}
-
-/* ---- images ---- */
-
-/* Adds the key to a set; "" is left out. */
-static int set_add(json_t *set, const char *key) {
-        return *key && json_object_set_new(set, key, json_true()) < 0 ? -ENOMEM : 0;
-}
-
-json_t *pods_images(const struct pods *all) {
-        _cleanup_json_ json_t *out = json_object();
-
-        map_foreach (all->by_uid, e) {
-                const struct pod *p = map_entry_value(e);
-
-                for (size_t i = 0; out && i < p->count; i++) {
-                        const json_t *image = p->records[i].image;
-
-                        if (!image)
-                                continue;
-                        if (set_add(out, json_str_or(image, "id", "")) < 0 ||
-                                        set_add(out, json_str_or(image, "name", "")) < 0)
-                                return NULL;
-                }
-        }
-        return TAKE_PTR(out);
-}
-
-void pods_mark_images(const struct pods *all) {
-        map_foreach (all->by_uid, e) {
-                const struct pod *p = map_entry_value(e);
-
-                for (size_t i = 0; i < p->count; i++)
-                        container_image_mark_used(&p->containers[i]);
-        }
-}
-
-static bool is_living(const struct pod *p) {
-        return p->memory.stage == POD_ALIVE && !p->failed_reason && !p->ending.reason &&
-               pod_has_started(p) && !pod_is_terminal(p);
-}
-
-void pods_each_living(struct pods *all,
-                void (*func)(const json_t *object, const char *dir, void *userdata),
-                void *userdata) {
-        map_foreach (all->by_uid, e) {
-                const struct pod *p = map_entry_value(e);
-
-                if (!(p->flags & POD_STATIC) && is_living(p))
-                        func(p->object, p->disk_dir, userdata);
-        }
-}
-
-void pods_end(struct pods *all, const char *uid, const char *reason, const char *message,
-                int64_t grace_s) {
-        struct pod *p = map_get(all->by_uid, uid);
-
-        if (p && is_living(p))
-                pod_end(p, reason, message, grace_s);
-}
-
-bool pods_has_processes(const struct pods *all, const char *uid) {
-        const struct pod *p = map_get(all->by_uid, uid);
-
-        for (size_t i = 0; p && i < p->count; i++)
-                if (p->records[i].phase == CONTAINER_RUNNING)
-                        return true;
-        return false;
-}
-
-bool pods_has_data(const struct pods *all, const char *uid) {
-        const struct pod *p = map_get(all->by_uid, uid);
-
-        return p && !p->usage.swept && p->memory.stage < POD_CLEANING;
-}
-
-void pods_set_halting(struct pods *all, bool halting) {
-        all->halting = halting;
-        map_foreach (all->by_uid, e) {
-                struct pod *p = map_entry_value(e);
-
-                if (!halting && !p->ending.reason)
-                        p->ending.bounded = false;
-                pod_wake(p);
-        }
-}
-
-bool pods_are_reported(const struct pods *all) {
-        map_foreach (all->by_uid, e) {
-                const struct pod *p = map_entry_value(e);
-
-                if (!(p->flags & POD_STATIC) && !p->api_gone && !reporting_is_done(p))
-                        return false;
-        }
-        return true;
-}
-
-/* With the time that this machine's shutdown leaves. */
-static void halt(struct pod *p, bool fail, int64_t grace_s) {
-        p->ending.bounded = true;
-        p->ending.grace_s = MIN(grace_s, pod_grace_s(p->object));
-        if (fail)
-                pod_end(p, "Terminated",
-                                "Pod was terminated in response to imminent node shutdown.",
-                                p->ending.grace_s);
-        pod_wake(p);
-}
-
-void pods_halt(struct pods *all, bool critical, bool fail, int64_t grace_s) {
-        map_foreach (all->by_uid, e) {
-                struct pod *p = map_entry_value(e);
-
-                if (critical || !eviction_pod_is_critical(p->object))
-                        halt(p, fail && !(p->flags & POD_STATIC), grace_s);
-        }
-}
-
-bool pods_any_runs(const struct pods *all, bool critical) {
-        map_foreach (all->by_uid, e) {
-                const struct pod *p = map_entry_value(e);
-
-                if ((critical || !eviction_pod_is_critical(p->object)) &&
-                                pods_has_processes(all, p->uid))
-                        return true;
-        }
-        return false;
-}
-
-void pods_set_pressures(struct pods *all, unsigned pressures) {
-        all->pressures = pressures;
 }
 
 /* ---- from the disk ---- */
@@ -447,7 +297,7 @@ void pods_units_listed(struct pods *all) {
         struct run_state state;
 
         all->units_listed = true;
-        sweep(all);
+        stop_orphans(all);
         map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
 
@@ -458,24 +308,13 @@ void pods_units_listed(struct pods *all) {
         }
 }
 
-/* Of the pods with exactly these flags, those that are not known any longer end. */
-static void end_unknown(struct pods *all, unsigned flags,
-                bool (*is_known)(const char *uid, void *userdata), void *userdata) {
-        map_foreach (all->by_uid, e) {
-                struct pod *p = map_entry_value(e);
-                if ((p->flags & POD_STATIC) == flags && !is_known(p->uid, userdata))
-                        pod_gone(p);
-        }
-}
-
-void pods_static_listed(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
-                void *userdata) {
-        end_unknown(all, POD_STATIC, is_known, userdata);
-}
-
 void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
                 void *userdata) {
-        end_unknown(all, /* flags= */ 0, is_known, userdata);
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+                if (!(p->flags & POD_STATIC) && !is_known(p->uid, userdata))
+                        pod_gone(p);
+        }
         all->synced = true;
         sweep(all);
 }
@@ -485,17 +324,6 @@ void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userd
 void pods_mend_network(struct pods *all) {
         map_foreach (all->by_uid, e)
                 sandbox_mend_network(map_entry_value(e));
-}
-
-void pods_mend_link(struct pods *all, const char *link) {
-        map_foreach (all->by_uid, e)
-                if (network_pod_has_link(map_entry_key(e), link))
-                        sandbox_mend_network(map_entry_value(e));
-}
-
-void pods_reserve_addresses(struct pods *all) {
-        map_foreach (all->by_uid, e)
-                sandbox_reserve(map_entry_value(e));
 }
 
 static void on_drift(const char *name, const char *property, void *userdata) {

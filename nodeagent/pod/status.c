@@ -21,9 +21,6 @@ void container_record_done(struct container_record *c) {
         free(c->message);
         free(c->last_words);
         json_decref(c->last);
-        json_decref(c->image);
-        json_decref(c->allocated);
-        json_decref(c->resources);
         *c = (struct container_record){0};
 }
 
@@ -135,42 +132,6 @@ void container_back_off(struct container_record *c, const char *message) {
         (void)container_set_waiting(c, "CrashLoopBackOff", message);
 }
 
-static void set_json(json_t **to, const json_t *v) {
-        json_t *old = *to;
-
-        *to = v ? json_ref(v) : json_object();
-        json_decref(old);
-}
-
-void container_record_allocate(struct container_record *c, const json_t *resources) {
-        set_json(&c->allocated, resources);
-}
-
-void container_record_resized(struct container_record *c, const json_t *resources) {
-        set_json(&c->resources, resources);
-}
-
-void container_record_words(struct container_record *c, const char *id, const char *text) {
-        const char *last = startswith(json_str_or(c->last, "containerID", ""), "systemd://");
-        json_t *with;
-
-        if (c->phase == CONTAINER_TERMINATED && streq(c->invocation, id)) {
-                if (!c->message)
-                        set_text(&c->message, text);
-                return;
-        }
-        if (!last || !streq(last, id) || json_str(c->last, "message"))
-                return;
-        /* A status that was sent holds the object, too. */
-        with = json_copy(c->last);
-        if (!with || json_object_set_new(with, "message", json_string(text)) < 0) {
-                json_decref(with);
-                return;
-        }
-        json_decref(c->last);
-        c->last = with;
-}
-
 static bool observe_running(struct container_record *c, const struct run_state *s) {
         bool changed = c->phase != CONTAINER_RUNNING || c->started_us != s->start_us;
 
@@ -266,18 +227,12 @@ json_t *container_record_save(const struct container_record *c) {
                 json_object_set_new(v, "ready", json_boolean(c->ready && c->started));
         if (v && c->last)
                 json_object_set(v, "last", c->last);
-        if (v && c->image)
-                json_object_set(v, "image", c->image);
-        if (v && c->allocated)
-                json_object_set(v, "allocated", c->allocated);
-        if (v && c->resources)
-                json_object_set(v, "resources", c->resources);
         return v;
 }
 
 void container_record_load(struct container_record *c, const json_t *v) {
         int64_t phase = json_int_or(v, "phase", 0);
-        json_t *last = json_object_get(v, "last"), *image = json_object_get(v, "image");
+        json_t *last = json_object_get(v, "last");
 
         c->phase = phase == CONTAINER_RUNNING || phase == CONTAINER_TERMINATED
                                    ? (enum container_phase)phase
@@ -293,22 +248,16 @@ void container_record_load(struct container_record *c, const json_t *v) {
         snprintf(c->invocation, sizeof(c->invocation), "%s", json_str_or(v, "invocation", ""));
         json_decref(c->last);
         c->last = json_is_object(last) ? json_incref(last) : NULL;
-        json_decref(c->image);
-        c->image = json_is_object(image) ? json_incref(image) : NULL;
-        if (json_object_get(v, "allocated"))
-                set_json(&c->allocated, json_object_get(v, "allocated"));
-        if (json_object_get(v, "resources"))
-                set_json(&c->resources, json_object_get(v, "resources"));
 }
 
-/* The phase that the ordinary containers give. */
-static const char *phase_of_main(const json_t *pod, const struct container_record *c, size_t n) {
+const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f) {
         const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
         size_t waiting = 0, running = 0, stopped = 0, succeeded = 0;
 
+        if (f->failed_reason)
+                return "Failed";
         for (size_t i = 0; i < n; i++) {
-                if (c[i].sidecar)
-                        continue;
                 if (c[i].init) {
                         if (c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0)
                                 continue;
@@ -340,27 +289,6 @@ static const char *phase_of_main(const json_t *pod, const struct container_recor
         return streq(policy, "Never") ? "Failed" : "Running";
 }
 
-static bool is_end(const char *phase) {
-        return streq(phase, "Succeeded") || streq(phase, "Failed");
-}
-
-bool status_is_over(const json_t *pod, const struct container_record *c, size_t n,
-                const struct status_facts *f) {
-        return f->failed_reason || is_end(phase_of_main(pod, c, n));
-}
-
-const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
-                const struct status_facts *f) {
-        const char *phase = f->failed_reason ? "Failed" : phase_of_main(pod, c, n);
-
-        if (f->failed_reason || !is_end(phase))
-                return phase;
-        for (size_t i = 0; i < n; i++)
-                if (c[i].sidecar && c[i].phase == CONTAINER_RUNNING)
-                        return "Running";
-        return phase;
-}
-
 static const json_t *spec_of(const json_t *pod, const struct container_record *c) {
         const json_t *list = json_at(pod, c->init ? "spec.initContainers" : "spec.containers"), *v;
         size_t i;
@@ -371,31 +299,13 @@ static const json_t *spec_of(const json_t *pod, const struct container_record *c
         return NULL;
 }
 
-static bool has_succeeded(const struct container_record *c) {
-        return c->phase == CONTAINER_TERMINATED && c->exit_code == 0;
-}
-
-static bool is_ready(const struct container_record *c) {
-        return c->phase == CONTAINER_RUNNING && c->ready && c->started;
-}
-
-static void add_resources(json_t *status, const struct container_record *c) {
-        json_t *requests = json_object_get(c->allocated, "requests");
-
-        if (json_object_size(requests) > 0)
-                json_object_set(status, "allocatedResources", requests);
-        if (c->phase == CONTAINER_RUNNING && json_object_size(c->resources) > 0)
-                json_object_set(status, "resources", c->resources);
-}
-
 static json_t *container_status(const json_t *pod, const struct container_record *c) {
         const char *image = json_str_or(spec_of(pod, c), "image", "");
-        /* Until the pod names another one. */
-        const json_t *has = streq(json_str_or(c->image, "of", ""), image) ? c->image : NULL;
         _cleanup_json_ json_t *state = json_object(), *last = json_object();
         char when[TIMEFMT_SIZE];
         bool running = c->phase == CONTAINER_RUNNING;
-        bool ready = c->init && !c->sidecar ? has_succeeded(c) : is_ready(c);
+        bool ready = c->init ? c->phase == CONTAINER_TERMINATED && c->exit_code == 0
+                             : running && c->ready && c->started;
         json_t *v;
 
         if (running)
@@ -412,14 +322,11 @@ static json_t *container_status(const json_t *pod, const struct container_record
         if (c->last)
                 json_object_set(last, "terminated", c->last);
         v = json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:O, s:O}", "name", c->name, "image",
-                        json_str_or(has, "name", *image ? image : "host"), "imageID",
-                        json_str_or(has, "shown", ""), "ready", ready, "started",
+                        *image ? image : "host", "imageID", "", "ready", ready, "started",
                         running && c->started, "restartCount", (json_int_t)c->restart_count,
                         "state", state, "lastState", last);
         if (v && c->invocation[0])
                 json_object_set_new(v, "containerID", json_sprintf("systemd://%s", c->invocation));
-        if (v)
-                add_resources(v, c);
         return v;
 }
 
@@ -469,47 +376,16 @@ static char *unready_text(const struct container_record *c, size_t n) {
 
         buf_append_str(&b, "containers with unready status: [");
         for (size_t i = 0, shown = 0; i < n; i++)
-                if ((!c[i].init || c[i].sidecar) && !is_ready(&c[i]))
+                if (!c[i].init && !(c[i].phase == CONTAINER_RUNNING && c[i].ready && c[i].started))
                         buf_printf(&b, "%s%s", shown++ > 0 ? " " : "", c[i].name);
         buf_append_char(&b, ']');
         return buf_take(&b);
 }
 
-/* Whether an ordinary container has been started. */
-static bool has_begun(const struct container_record *c, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                if (!c[i].init && (c[i].phase != CONTAINER_WAITING || c[i].last))
-                        return true;
-        return false;
-}
-
-/* The node ended the pod for its own sake: not the pod's failure, for a Job's failure policy. */
-static bool is_disruption(const struct status_facts *f) {
-        return streq_ptr(f->failed_reason, "Terminated") ||
-               (streq_ptr(f->failed_reason, "Evicted") &&
-                               startswith(strempty(f->failed_message), "The node was low on "));
-}
-
-static void resize_conditions(json_t *list, const json_t *pod, const struct container_record *c,
-                size_t n, const struct status_facts *f) {
-        bool in_progress = false;
-
-        for (size_t i = 0; i < n; i++)
-                in_progress |= c[i].phase == CONTAINER_RUNNING && c[i].allocated &&
-                               c[i].resources &&
-                               !resources_are_same(c[i].allocated, c[i].resources);
-        if (f->resize_reason)
-                condition(list, pod, "PodResizePending", true, f->resize_reason, f->resize_message,
-                                f);
-        if (in_progress)
-                condition(list, pod, "PodResizeInProgress", true, f->resize_error ? "Error" : NULL,
-                                f->resize_error, f);
-}
-
 static json_t *conditions(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *f, const char *phase) {
-        static const char *const ours[] = {"Initialized", "Ready", "ContainersReady",
-                        "PodReadyToStartContainers", "PodResizePending", "PodResizeInProgress"};
+        static const char *const ours[] = {
+                        "Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"};
         json_t *list = json_array();
         const json_t *v;
         size_t i;
@@ -518,22 +394,17 @@ static json_t *conditions(const json_t *pod, const struct container_record *c, s
         const char *reason = NULL;
 
         json_array_foreach (json_at(pod, "status.conditions"), i, v) {
-                bool mine = is_disruption(f) &&
-                            streq(json_str_or(v, "type", ""), "DisruptionTarget");
-
+                bool mine = false;
                 for (size_t k = 0; k < ELEMENTS(ours); k++)
                         mine |= streq(json_str_or(v, "type", ""), ours[k]);
                 if (!mine)
                         json_array_append(list, (json_t *)v);
         }
         for (i = 0; i < n; i++) {
-                if (c[i].init && !c[i].sidecar)
-                        initialized &= has_succeeded(&c[i]);
+                if (c[i].init)
+                        initialized &= c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0;
                 else
-                        ready &= is_ready(&c[i]);
-                if (c[i].sidecar)
-                        initialized &= has_begun(c, n) ||
-                                       (c[i].phase == CONTAINER_RUNNING && c[i].started);
+                        ready &= c[i].phase == CONTAINER_RUNNING && c[i].ready && c[i].started;
         }
         ready &= streq(phase, "Running");
         json_array_foreach (json_at(pod, "spec.readinessGates"), i, v)
@@ -553,10 +424,6 @@ static json_t *conditions(const json_t *pod, const struct container_record *c, s
                         ready && !gates ? "ReadinessGatesNotReady" : reason, unready, f);
         if (!object_condition(pod, "PodScheduled"))
                 condition(list, pod, "PodScheduled", true, NULL, NULL, f);
-        if (is_disruption(f))
-                condition(list, pod, "DisruptionTarget", true, "TerminationByKubelet",
-                                f->failed_message, f);
-        resize_conditions(list, pod, c, n, f);
         return list;
 }
 

@@ -21,8 +21,7 @@ void start_report_parse(const char *text, size_t n, struct start_report *ret);
 struct container_record {
         char *name;
         bool init;
-        bool sidecar; /* an init container that runs beside the others (KEP-753) */
-        bool notify;  /* reports its readiness itself: it runs while the runtime still starts it */
+        bool notify; /* reports its readiness itself: it runs while the runtime still starts it */
         enum container_phase phase;
         char *reason; /* of waiting or of the end */
         char *message;
@@ -36,13 +35,8 @@ struct container_record {
         char invocation[RUN_ID_SIZE]; /* id of that run */
         struct start_report report;   /* read by the owner before an end is observed ... */
         char *last_words;             /* ... and the termination message; NULL: none */
-        json_t *allocated; /* resources that the node grants; NULL: not known (an older record) */
-        json_t *resources; /* those that the run has; NULL: there was none */
-        bool ready;        /* by probes; true without any */
-        bool started;      /* startup probe passed or none */
-        /* The OCI image that it has, or NULL: {"of": the spec's image, "name": full reference,
-         * "id": in the store, "shown": imageID of the status}. */
-        json_t *image;
+        bool ready;                   /* by probes; true without any */
+        bool started;                 /* startup probe passed or none */
 };
 
 void container_record_done(struct container_record *c);
@@ -55,12 +49,6 @@ bool container_observe(struct container_record *c, const struct run_state *state
 bool container_set_waiting(struct container_record *c, const char *reason, const char *message);
 /* The end becomes lastState, and the container waits as CrashLoopBackOff. */
 void container_back_off(struct container_record *c, const char *message);
-/* The node grants these resources (NULL: none are named); the run has these. */
-void container_record_allocate(struct container_record *c, const json_t *resources);
-void container_record_resized(struct container_record *c, const json_t *resources);
-/* The termination message of a run that has ended, when it comes late: of the present end or the
- * last one. A message that is there stays. */
-void container_record_words(struct container_record *c, const char *id, const char *text);
 /* For the running record on disk. */
 json_t *container_record_save(const struct container_record *c) _warn_unused_;
 void container_record_load(struct container_record *c, const json_t *v);
@@ -74,20 +62,11 @@ struct status_facts {
         const char *failed_reason; /* the pod as a whole has failed: "DeadlineExceeded", "Evicted";
                                       or NULL */
         const char *failed_message;
-        const char *resize_reason; /* a resize has to wait: "Deferred", "Infeasible"; or NULL */
-        const char *resize_message;
-        const char *resize_error; /* a resize that is being made fails with it; or NULL */
-        const json_t *previous;   /* the status written last, newer than the pod's; or NULL */
+        const json_t *previous; /* the status written last, newer than the pod's; or NULL */
 };
-/* The phase of a pod with these containers: "Pending", "Running", "Succeeded", "Failed". A pod of
- * which a sidecar still runs is "Running". */
+/* The phase of a pod with these containers: "Pending", "Running", "Succeeded", "Failed". */
 const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *facts);
-/* Whether the pod's work is over: only its sidecars may still run. */
-bool status_is_over(const json_t *pod, const struct container_record *c, size_t n,
-                const struct status_facts *facts);
-/* Whether two container.resources are the same; NULL and {} are. (decide-resize.c) */
-bool resources_are_same(const json_t *a, const json_t *b);
 /* Whether the object shows all of this status already. */
 bool status_is_shown(const json_t *pod, const json_t *status);
 /* The whole status; conditions of other writers in pod.status are kept. Returns a new reference. */

@@ -424,9 +424,11 @@ void volumes_remove_commands(const json_t *unit) {
 
 int volumes_remove(struct trash *trash, const char *disk_dir, const char *run_dir,
                 const char *secret_dir) {
-        static const char *const large[] = {"volumes", "roots"};
+        _cleanup_free_ char *disk = strformat("%s/volumes", disk_dir);
         int r, result = 0;
 
+        if (!disk)
+                return -ENOMEM;
         stage_unmount_below(run_dir);
         r = remove_tree(run_dir);
         if (r < 0)
@@ -434,14 +436,8 @@ int volumes_remove(struct trash *trash, const char *disk_dir, const char *run_di
         r = remove_tree(secret_dir);
         if (r < 0)
                 result = r;
-        for (size_t i = 0; i < ELEMENTS(large); i++) {
-                _cleanup_free_ char *path = strformat("%s/%s", disk_dir, large[i]);
-
-                r = path ? trash_put(trash, path) : -ENOMEM;
-                if (r < 0)
-                        result = r;
-        }
-        return result;
+        r = trash_put(trash, disk);
+        return r < 0 ? r : result;
 }
 
 void volumes_sweep(const char *dir, bool (*is_known)(const char *uid, void *userdata),

@@ -10,7 +10,6 @@
 
 struct runtime;
 struct runtime_exec;
-struct runtime_limit;
 
 enum run_phase {
         RUN_STARTING,   /* the program is not executed yet, or has not reported that it is ready */
@@ -69,22 +68,9 @@ struct runtime_callbacks {
 enum exec_outcome { EXEC_DONE, EXEC_FAILED, EXEC_TIMEOUT, EXEC_REFUSED };
 /* message: why it was refused, else "". */
 typedef void (*runtime_exec_func)(enum exec_outcome outcome, const char *message, void *userdata);
-/* A command with files: outcome EXEC_DONE with its exit code (128 + signal), EXEC_FAILED: it could
- * not be started, EXEC_REFUSED; message: why, else "". */
-typedef void (*runtime_stream_func)(
-                enum exec_outcome outcome, int exit_code, const char *message, void *userdata);
-struct runtime_stream;
-/* What a container uses. */
-struct runtime_usage {
-        uint64_t cpu_ns; /* since the present run began */
-        uint64_t memory_bytes;
-        uint64_t tasks; /* processes and threads */
-};
-/* used NULL: not known, or the container is gone. */
+/* cpu_ns: CPU time since the present run began. ok false: not known, or the container is gone. */
 typedef void (*runtime_usage_func)(
-                const char *name, const struct runtime_usage *used, void *userdata);
-/* error: why the limits could not be set; NULL: they are. */
-typedef void (*runtime_limit_func)(const char *error, void *userdata);
+                const char *name, bool ok, uint64_t cpu_ns, uint64_t memory_bytes, void *userdata);
 typedef void (*runtime_list_func)(const char *name, bool sandbox, void *userdata);
 typedef void (*runtime_drift_func)(const char *name, const char *property, void *userdata);
 
@@ -111,25 +97,10 @@ struct runtime_ops {
         int (*exec)(struct runtime *r, const json_t *unit, runtime_exec_func done, void *userdata,
                         struct runtime_exec **ret);
         struct runtime_exec *(*exec_cancel)(struct runtime *r, struct runtime_exec *x);
-        /* New limits of a container or sandbox that runs: properties of its plan. done may be NULL,
-         * and *ret is set where it is not; it is called once, never from inside. */
-        int (*limit)(struct runtime *r, const char *name, const json_t *properties,
-                        runtime_limit_func done, void *userdata, struct runtime_limit **ret);
-        struct runtime_limit *(*limit_cancel)(struct runtime *r, struct runtime_limit *l);
-        /* Runs a command beside a container with these files as its standard input, output and
-         * error (negative: none; a terminal becomes its controlling one). They are borrowed for the
-         * call. done is called when it has ended, never from inside. A cancelled one is killed. */
-        int (*stream)(struct runtime *r, const json_t *unit, const int fds[3],
-                        runtime_stream_func done, void *userdata, struct runtime_stream **ret);
-        struct runtime_stream *(*stream_cancel)(struct runtime *r, struct runtime_stream *x);
-        /* Kills those that an earlier agent has left. */
-        int (*stream_sweep)(struct runtime *r);
         /* The end of what a run wrote to its log, at most lines_max lines and size_max bytes; NULL:
          * nothing. Caller frees. */
         char *(*logs)(struct runtime *r, const char *uid, const char *container, const char *id,
                         size_t lines_max, size_t size_max);
-        /* Whether all that the run wrote is in its log. */
-        bool (*logs_are_complete)(struct runtime *r, const char *id);
         /* Calls for every container and every sandbox that is there. */
         void (*list)(struct runtime *r, runtime_list_func func, void *userdata);
         /* Compares the live limits of a container with its plan, and makes sure that its output is
@@ -162,18 +133,8 @@ int runtime_exec(struct runtime *r, const json_t *unit, runtime_exec_func done, 
                 struct runtime_exec **ret);
 /* The callback is not called after it. NULL is fine; returns NULL. */
 struct runtime_exec *runtime_exec_cancel(struct runtime *r, struct runtime_exec *x);
-int runtime_limit(struct runtime *r, const char *name, const json_t *properties,
-                runtime_limit_func done, void *userdata, struct runtime_limit **ret);
-/* done is not called after it. NULL is fine; returns NULL. */
-struct runtime_limit *runtime_limit_cancel(struct runtime *r, struct runtime_limit *l);
-int runtime_stream(struct runtime *r, const json_t *unit, const int fds[3],
-                runtime_stream_func done, void *userdata, struct runtime_stream **ret);
-/* The callback is not called after it. NULL is fine; returns NULL. */
-struct runtime_stream *runtime_stream_cancel(struct runtime *r, struct runtime_stream *x);
-int runtime_stream_sweep(struct runtime *r);
 char *runtime_logs(struct runtime *r, const char *uid, const char *container, const char *id,
                 size_t lines_max, size_t size_max) _warn_unused_;
-bool runtime_logs_are_complete(struct runtime *r, const char *id);
 void runtime_list(struct runtime *r, runtime_list_func func, void *userdata);
 int runtime_check(struct runtime *r, const json_t *unit, runtime_drift_func func, void *userdata);
 void runtime_remove(struct runtime *r, const char *uid, const char *sandbox,

@@ -6,7 +6,6 @@
 
 #include "lib/buf.h"
 #include "lib/log.h"
-#include "nodeagent/logs/log-collect.h"
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/logs/logs.h"
 #include "nodeagent/plan/plan.h"
@@ -141,68 +140,6 @@ static struct runtime_exec *systemd_exec_cancel(struct runtime *r, struct runtim
         return NULL;
 }
 
-/* The driver's own handle is the manager's call. */
-static int systemd_limit(struct runtime *r, const char *name, const json_t *properties,
-                runtime_limit_func done, void *userdata, struct runtime_limit **ret) {
-        struct units_limit *l = NULL;
-        int k = units_limit(of(r)->units, name, properties, done, userdata, &l);
-
-        if (k >= 0 && ret)
-                *ret = (struct runtime_limit *)l;
-        return k;
-}
-
-static struct runtime_limit *systemd_limit_cancel(struct runtime *r, struct runtime_limit *l) {
-        units_limit_cancel((struct units_limit *)l);
-        return NULL;
-}
-
-struct runtime_stream {
-        struct units_stream *run;
-        runtime_stream_func done;
-        void *userdata;
-};
-
-static void on_stream_done(
-                enum units_stream_end end, int exit_code, const char *message, void *userdata) {
-        static const enum exec_outcome outcomes[] = {[UNITS_STREAM_EXITED] = EXEC_DONE,
-                        [UNITS_STREAM_NOT_STARTED] = EXEC_FAILED,
-                        [UNITS_STREAM_REFUSED] = EXEC_REFUSED};
-        struct runtime_stream *x = userdata;
-        runtime_stream_func done = x->done;
-        void *about = x->userdata;
-
-        free(x);
-        done(outcomes[end], exit_code, message, about);
-}
-
-static int systemd_stream(struct runtime *r, const json_t *unit, const int fds[3],
-                runtime_stream_func done, void *userdata, struct runtime_stream **ret) {
-        struct runtime_stream *x = calloc(1, sizeof(*x));
-        int k;
-
-        if (!x)
-                return -ENOMEM;
-        *x = (struct runtime_stream){.done = done, .userdata = userdata};
-        k = units_stream_start(of(r)->units, unit, fds, on_stream_done, x, &x->run);
-        if (k < 0) {
-                free(x);
-                return k;
-        }
-        *ret = x;
-        return 0;
-}
-
-static struct runtime_stream *systemd_stream_cancel(struct runtime *r, struct runtime_stream *x) {
-        units_stream_cancel(x->run);
-        free(x);
-        return NULL;
-}
-
-static int systemd_stream_sweep(struct runtime *r) {
-        return units_stream_sweep(of(r)->units);
-}
-
 static void prepend_line(struct buf *b, const void *data, size_t n) {
         _cleanup_buf_ struct buf joined = {0};
         const char *message = memchr(data, '=', n);
@@ -235,30 +172,6 @@ static char *systemd_logs(struct runtime *r, const char *uid, const char *contai
         if (b.failed || b.size == 0)
                 return NULL;
         return strndup(b.data + (b.size > size_max ? b.size - size_max : 0), MIN(b.size, size_max));
-}
-
-static int find_end(sd_journal *j, const char *id) {
-        _cleanup_free_ char *ended = strformat(LOG_COLLECT_END "=%s", id);
-        int r = ended ? sd_journal_add_match(j, ended, 0) : -ENOMEM;
-
-        if (r < 0)
-                return r;
-        r = sd_journal_add_match(j, "_SYSTEMD_UNIT=" LOG_COLLECT_UNIT, 0);
-        if (r < 0)
-                return r;
-        r = sd_journal_seek_tail(j);
-        return r < 0 ? r : sd_journal_previous(j);
-}
-
-static bool systemd_logs_are_complete(struct runtime *r, const char *id) {
-        sd_journal *j = NULL;
-        bool found;
-
-        if (sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY) < 0)
-                return false;
-        found = find_end(j, id) > 0;
-        sd_journal_close(j);
-        return found;
 }
 
 struct listing {
@@ -307,13 +220,7 @@ static const struct runtime_ops systemd_ops = {.name = "systemd",
                 .usage = systemd_usage,
                 .exec = systemd_exec,
                 .exec_cancel = systemd_exec_cancel,
-                .limit = systemd_limit,
-                .limit_cancel = systemd_limit_cancel,
-                .stream = systemd_stream,
-                .stream_cancel = systemd_stream_cancel,
-                .stream_sweep = systemd_stream_sweep,
                 .logs = systemd_logs,
-                .logs_are_complete = systemd_logs_are_complete,
                 .list = systemd_list,
                 .check = systemd_check,
                 .remove = systemd_remove};

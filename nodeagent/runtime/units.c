@@ -8,7 +8,6 @@
 
 #include "lib/log.h"
 #include "lib/map.h"
-#include "nodeagent/dns/unbound-config.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/plan/unit-props.h"
@@ -51,9 +50,6 @@ struct units {
         unsigned listing;          /* GetAll calls of the first listing under way */
         units_mount_func on_mount; /* NULL: nobody wants it */
         void *on_mount_userdata;
-        const char *followed; /* the unit of units_follow(), or NULL */
-        units_mount_func on_followed;
-        void *on_followed_userdata;
         bool listed;
         bool reloading; /* systemd forgets its units for a moment and emits UnitRemoved for each */
 };
@@ -61,7 +57,7 @@ struct units {
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
                startswith(name, "keelson-pod_") || startswith(name, SHARE_UNIT_PREFIX) ||
-               streq(name, LOG_COLLECT_UNIT) || streq(name, DNS_UNIT);
+               streq(name, LOG_COLLECT_UNIT);
 }
 
 static struct unit_state *state_make(struct units *u, const char *name) {
@@ -80,14 +76,6 @@ static void changed(struct units *u, const char *name, const struct unit_state *
                 u->callbacks.on_change(name, s, u->callbacks.userdata);
         else if (startswith(name, SHARE_UNIT_PREFIX) && u->on_mount)
                 u->on_mount(name, s, /* error= */ NULL, u->on_mount_userdata);
-        else if (u->followed && streq(name, u->followed))
-                u->on_followed(name, s, /* error= */ NULL, u->on_followed_userdata);
-}
-
-void units_follow(struct units *u, const char *name, units_mount_func func, void *userdata) {
-        u->followed = name;
-        u->on_followed = func;
-        u->on_followed_userdata = userdata;
 }
 
 void units_on_mount(struct units *u, units_mount_func func, void *userdata) {
@@ -104,7 +92,6 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
         /* Cheap refusal first: every unit of the machine signals here. */
         if (!path || (!startswith(path, UNIT_PATH "/kpod_2d") &&
                                      !startswith(path, UNIT_PATH "/keelson_2dpod") &&
-                                     !startswith(path, UNIT_PATH "/keelson_2ddns") &&
                                      !startswith(path, UNIT_PATH "/run_2dkeelson_2dnodeagent")))
                 return 0;
         if (sd_bus_path_decode(path, UNIT_PATH, &name) <= 0 || !name_is_ours(name))
@@ -283,8 +270,8 @@ static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 static int list_units(struct units *u) {
         return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
-                        "ListUnitsByPatterns", on_list, u, "asas", 0, 4, "kpod-*.service",
-                        "keelson-pod_*.slice", SHARE_UNIT_PREFIX "*.mount", DNS_UNIT);
+                        "ListUnitsByPatterns", on_list, u, "asas", 0, 3, "kpod-*.service",
+                        "keelson-pod_*.slice", SHARE_UNIT_PREFIX "*.mount");
 }
 
 static int on_version(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -420,8 +407,7 @@ void units_each(struct units *u,
                 void (*func)(const char *name, const struct unit_state *state, void *userdata),
                 void *userdata) {
         map_foreach (u->states, e)
-                if (!streq(map_entry_key(e), DNS_UNIT)) /* no pod's, and not left over */
-                        func(map_entry_key(e), map_entry_value(e), userdata);
+                func(map_entry_key(e), map_entry_value(e), userdata);
 }
 
 static void queue_run(struct units *u);
@@ -431,8 +417,6 @@ static void start_refused(struct units *u, const char *name, const char *message
 
         if (x)
                 exec_finish(x, message);
-        else if (u->followed && streq(name, u->followed))
-                u->on_followed(name, /* state= */ NULL, message, u->on_followed_userdata);
         else if (!startswith(name, SHARE_UNIT_PREFIX))
                 u->callbacks.on_start_error(name, message, u->callbacks.userdata);
         else if (u->on_mount)

@@ -8,7 +8,6 @@
 #include "reconcilers/pods.h"
 #include "reconcilers/network/slices.h"
 
-#define ZONE_LABEL "topology.kubernetes.io/zone"
 enum { ENDPOINTS_PER_SLICE_MAX = 100, GROUPS_MAX = 32 };
 
 static bool selects(const json_t *service, const json_t *pod) {
@@ -24,28 +23,13 @@ static bool selects(const json_t *service, const json_t *pod) {
         return true;
 }
 
-/* Only services whose selector begins with one of the pod's labels are looked at. */
 static void wake_services_of(const struct world *w, const struct wake *out, const json_t *pod) {
-        char value[WORLD_LABEL_VALUE_MAX];
-        const char *key;
-        json_t *v;
+        _cleanup_objects_ struct objects services = {0};
 
-        json_object_each (json_at(pod, "metadata.labels"), key, v) {
-                _cleanup_objects_ struct objects services = {0};
-
-                world_list(w, WORLD_SERVICES_BY_SELECTOR,
-                                world_label_value(object_namespace(pod), key,
-                                                strempty(json_string_value(v)), value,
-                                                sizeof(value)),
-                                &services);
-                for (size_t i = 0; i < services.count; i++)
-                        if (selects(services.items[i], pod))
-                                wake_object(out, services.items[i]);
-        }
-}
-
-static bool zone_changed(const json_t *old, const json_t *node) {
-        return old && !streq_ptr(object_label(old, ZONE_LABEL), object_label(node, ZONE_LABEL));
+        world_list(w, WORLD_SERVICES_BY_NS, object_namespace(pod), &services);
+        for (size_t i = 0; i < services.count; i++)
+                if (selects(services.items[i], pod))
+                        wake_object(out, services.items[i]);
 }
 
 static void endpointslice_wake(const struct world *w, const struct wake *out, enum world_kind kind,
@@ -67,7 +51,7 @@ static void endpointslice_wake(const struct world *w, const struct wake *out, en
                         slices_wake_service(out, object);
                 break;
         case WORLD_NODES:
-                if (!gone && !node_readiness_changed(old, object) && !zone_changed(old, object))
+                if (!gone && !node_readiness_changed(old, object))
                         break;
                 world_list(w, WORLD_PODS_BY_NODE, object_name(object), &pods);
                 for (size_t i = 0; i < pods.count; i++)
@@ -117,43 +101,19 @@ static json_t *ports_of(const json_t *service, const json_t *pod) {
         return ports;
 }
 
-/* For whom a ready endpoint is, by spec.trafficDistribution (KEP-3015). NULL: for all. */
-static json_t *hints_of(const json_t *service, const char *node, const char *zone) {
-        const char *wish = json_str_or(service, "spec.trafficDistribution", "");
-        bool same_node = streq(wish, "PreferSameNode");
-        json_t *hints;
-
-        if (!same_node && !streq(wish, "PreferClose") && !streq(wish, "PreferSameZone"))
-                return NULL;
-        hints = json_object();
-        if (same_node)
-                json_object_set_new(hints, "forNodes", json_pack("[{s:s}]", "name", node));
-        if (zone)
-                json_object_set_new(hints, "forZones", json_pack("[{s:s}]", "name", zone));
-        if (json_object_size(hints) > 0)
-                return hints;
-        json_decref(hints);
-        return NULL;
-}
-
 static json_t *endpoint_of(const struct world *w, const json_t *service, const json_t *pod) {
-        const char *node = json_str(pod, "spec.nodeName"),
-                   *hostname = json_str(pod, "spec.hostname"),
-                   *zone = object_label(world_get(w, WORLD_NODES, NULL, node), ZONE_LABEL);
-        bool terminating = object_is_deleting(pod), serving = pod_is_ready(w, pod),
-             ready = json_bool_or(service, "spec.publishNotReadyAddresses", false) ||
-                     (serving && !terminating);
-        json_t *hints = ready ? hints_of(service, node, zone) : NULL;
+        bool terminating = object_is_deleting(pod), serving = pod_is_ready(w, pod);
+        bool unready_too = json_bool_or(service, "spec.publishNotReadyAddresses", false);
+        const char *hostname = json_str(pod, "spec.hostname");
 
         if (!streq_ptr(json_str(pod, "spec.subdomain"), object_name(service)))
                 hostname = NULL;
-        return json_pack("{s:[s], s:{s:b, s:b, s:b}, s:s*, s:s*, s:s*, s:o*, s:{s:s, s:s, s:s, "
-                         "s:s}}",
-                        "addresses", json_str(pod, "status.podIP"), "conditions", "ready", ready,
-                        "serving", serving, "terminating", terminating, "hostname", hostname,
-                        "nodeName", node, "zone", zone, "hints", hints, "targetRef", "kind", "Pod",
-                        "namespace", object_namespace(pod), "name", object_name(pod), "uid",
-                        object_uid(pod));
+        return json_pack("{s:[s], s:{s:b, s:b, s:b}, s:s*, s:s*, s:{s:s, s:s, s:s, s:s}}",
+                        "addresses", json_str(pod, "status.podIP"), "conditions", "ready",
+                        unready_too || (serving && !terminating), "serving", serving, "terminating",
+                        terminating, "hostname", hostname, "nodeName",
+                        json_str(pod, "spec.nodeName"), "targetRef", "kind", "Pod", "namespace",
+                        object_namespace(pod), "name", object_name(pod), "uid", object_uid(pod));
 }
 
 /* Endpoints with the same ports, and the slices that carry them. */
@@ -191,11 +151,9 @@ static struct port_group *group_for(struct groups *g, json_t *ports) {
 }
 
 static void collect_endpoints(const struct world *w, const json_t *service, struct groups *g) {
-        const struct world_index_row *by_selector = &world_indexes[WORLD_SERVICES_BY_SELECTOR];
         _cleanup_objects_ struct objects pods = {0};
-        char value[WORLD_LABEL_VALUE_MAX];
 
-        world_list(w, WORLD_PODS_BY_LABEL, by_selector->func(service, value, sizeof(value)), &pods);
+        world_list(w, WORLD_PODS_BY_NS, object_namespace(service), &pods);
         for (size_t i = 0; i < pods.count; i++) {
                 const json_t *pod = pods.items[i];
                 struct port_group *group;

@@ -613,26 +613,6 @@ def _():
 
 @case
 def _():
-    """network policies: all of them, and the peers in namespaces of its pods; nobody writes peers"""
-    peers = "/apis/keelson.dev/v1/{}peerslices"
-    slice_ = {"metadata": {"name": "x"}, "podSelector": {}, "peers": [{"addresses": ["203.0.113.7"]}]}
-    root.post(peers.format("namespaces/evil/"), slice_).must(201)
-    node.get(peers.format("namespaces/evil/")).must(200)
-    node.get(peers.format("namespaces/evil/") + "/x").must(200)
-    for where in ("", "namespaces/other/", "namespaces/kube-system/"):
-        node.get(peers.format(where)).must(403)
-    for who in (node, mallory):
-        who.post(peers.format("namespaces/evil/"), {**slice_, "metadata": {"name": "y"}}).must(403)
-        who.merge(peers.format("namespaces/evil/") + "/x", {"peers": []}).must(403)
-        who.delete(peers.format("namespaces/evil/") + "/x").must(403)
-    policies = "/apis/networking.k8s.io/v1/networkpolicies"
-    node.get(policies).must(200)
-    node.post(policies.replace("v1/", "v1/namespaces/evil/"), {"metadata": {"name": "x"}, "spec": {"podSelector": {}}}).must(403)
-    root.delete(peers.format("namespaces/evil/") + "/x")
-
-
-@case
-def _():
     """volumes: those of its disk, and those of its pods' claims"""
     volumes = "/api/v1/persistentvolumes"
     protected = "kubernetes.io/pv-protection"

@@ -102,56 +102,12 @@ static void test_alloc_changes(void **state) {
         forget();
 }
 
-#define BALANCED(policy, rest) \
-        "{'spec':{'clusterIP':'10.96.0.5','type':'LoadBalancer'," \
-        "'allocateLoadBalancerNodePorts':false,'externalTrafficPolicy':'" policy \
-        "','ports':[{'port':80}]" rest "}}"
-
-/* Given with the policy Local, kept, released with it; never a port of another service. */
-static void test_health_port(void **state) {
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *fresh = parse(BALANCED("Local", "")),
-                              *plain = parse(BALANCED("Cluster", "")),
-                              *own = parse(BALANCED("Local", ",'healthCheckNodePort':30005")),
-                              *same = json_deep_copy(own),
-                              *taken = parse(BALANCED("Local", ",'healthCheckNodePort':30001")),
-                              *outside = parse(BALANCED("Local", ",'healthCheckNodePort':80")),
-                              *twice = parse("{'spec':{'clusterIP':'10.96.0.5','type':"
-                                             "'LoadBalancer','externalTrafficPolicy':'Local',"
-                                             "'healthCheckNodePort':30007,'ports':[{'port':80,"
-                                             "'nodePort':30007}]}}");
-
-        assert_int_equal(allocate(plain, fresh, &p), 0);
-        assert_int_equal(key_count, 1);
-        assert_in_range(json_int_or(fresh, "spec.healthCheckNodePort", 0), 30000, 32767);
-        forget();
-        alloc_observe(api.alloc, "/registry/ranges/nodeports/30001", "x/y", 3);
-        assert_int_equal(allocate(plain, own, &p), 0);
-        assert_int_equal(key_count, 1);
-        assert_string_equal(keys[0].key, "/registry/ranges/nodeports/30005");
-        forget();
-        assert_true(allocate(plain, taken, &p) < 0);
-        assert_true(allocate(plain, outside, &p) < 0);
-        assert_true(allocate(plain, twice, &p) < 0);
-        forget();
-        alloc_observe(api.alloc, "/registry/ranges/nodeports/30005", "a/web", 5);
-        assert_int_equal(allocate(own, same, &p), 0);
-        assert_int_equal(key_count, 0);
-        assert_int_equal(allocate(own, plain, &p), 0);
-        assert_int_equal(key_count, 1);
-        assert_null(keys[0].owner);
-        assert_string_equal(keys[0].key, "/registry/ranges/nodeports/30005");
-        alloc_reset(api.alloc);
-        forget();
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_alloc_gives),
                         cmocka_unit_test(test_alloc_refuses),
                         cmocka_unit_test(test_alloc_ranges),
                         cmocka_unit_test(test_alloc_changes),
-                        cmocka_unit_test(test_health_port),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -4,7 +4,6 @@
 
 #include "kctl/cluster.h"
 #include "kctl/kctl.h"
-#include "kctl/remote.h"
 #include "lib/client/kubeconfig.h"
 #include "lib/fileio.h"
 #include "lib/pki.h"
@@ -169,99 +168,8 @@ static void test_manifests(void **state) {
         assert_int_equal(remove_tree(folder), 0);
 }
 
-static void test_copy_places(void **state) {
-        static const struct {
-                const char *word, *ns, *pod, *path;
-        } cases[] = {
-                        {"web-1:/tmp/x", NULL, "web-1", "/tmp/x"},
-                        {"shop/web-1:x:y", "shop", "web-1", "x:y"},
-                        {"web-1:", NULL, "web-1", ""},
-                        {"file", NULL, NULL, "file"},
-                        {"./a:b", NULL, NULL, "./a:b"},
-                        {"/a:b", NULL, NULL, "/a:b"},
-                        {":b", NULL, NULL, ":b"},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                struct copy_place c = {0};
-
-                assert_int_equal(copy_place_parse(cases[i].word, &c), 0);
-                assert_true(streq_ptr(c.ns, cases[i].ns));
-                assert_true(streq_ptr(c.pod, cases[i].pod));
-                assert_string_equal(c.path, cases[i].path);
-                copy_place_done(&c);
-        }
-}
-
-static void test_tar_rename(void **state) {
-        static const struct {
-                const char *base, *name, *want;
-        } cases[] = {
-                        {"a", "b", "s,^a,b,S"},
-                        {"x[1].*", "n", "s,^x[[]1[]][.][*],n,S"},
-                        {"a,b^\\", "c,&\\", "s,^a\\,b\\^\\\\,c\\,\\&\\\\,S"},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *got = tar_rename(cases[i].base, cases[i].name);
-
-                assert_string_equal(got, cases[i].want);
-        }
-}
-
-static void test_port_pairs(void **state) {
-        static const struct {
-                const char *word;
-                int local, remote; /* -1: refused */
-        } cases[] = {{"80", 80, 80}, {"8080:80", 8080, 80}, {":80", 0, 80}, {"80:", -1, 0},
-                        {"a:80", -1, 0}, {"80:65536", -1, 0}, {"0", -1, 0}, {"", -1, 0}};
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_problem_ struct problem p = {0};
-                uint16_t local = 1, remote = 1;
-                int r = port_pair_parse(cases[i].word, &local, &remote, &p);
-
-                if (cases[i].local < 0) {
-                        assert_true(r < 0 && p.message);
-                        continue;
-                }
-                assert_int_equal(r, 0);
-                assert_int_equal(local, cases[i].local);
-                assert_int_equal(remote, cases[i].remote);
-        }
-}
-
-static void test_remote_status(void **state) {
-        static const struct {
-                const char *text;
-                int code; /* -1: an error with this message */
-                const char *message;
-        } cases[] = {
-                        {"{\"metadata\":{},\"status\":\"Success\"}", 0, NULL},
-                        {"{\"status\":\"Failure\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
-                         "\"message\":\"3\"}]}}",
-                                        3, NULL},
-                        {"{\"status\":\"Failure\",\"message\":\"why\"}", -1, "why"},
-                        {"{\"status\":\"Failure\",\"message\":\"why\",\"details\":{\"causes\":[{"
-                         "\"reason\":\"ExitCode\",\"message\":\"999\"}]}}",
-                                        -1, "why"},
-                        {"", -1, "the connection ended before the command's result came"},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_problem_ struct problem p = {0};
-                int code = -1, r = remote_status(cases[i].text, strlen(cases[i].text), &code, &p);
-
-                assert_int_equal(r < 0 ? -1 : code, cases[i].code);
-                if (cases[i].message)
-                        assert_string_equal(p.message, cases[i].message);
-        }
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
-                        cmocka_unit_test(test_copy_places), cmocka_unit_test(test_tar_rename),
-                        cmocka_unit_test(test_port_pairs), cmocka_unit_test(test_remote_status),
                         cmocka_unit_test(test_kubeconfig),
                         cmocka_unit_test(test_cluster_files),
                         cmocka_unit_test(test_kinds),
