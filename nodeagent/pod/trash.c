@@ -89,7 +89,3 @@ int trash_put(struct trash *t, const char *path) {
         submit(t);
         return 0;
 }
-
-bool trash_is_busy(const struct trash *t) {
-        return t->busy;
-}
