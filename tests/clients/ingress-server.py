@@ -4,7 +4,7 @@
 #                                            ends on SIGTERM, after the requests in progress
 #   load URL HOST N THREADS [PAUSE [FILE]]   N requests; prints how many failed, and the names of those that answered;
 #                                            PAUSE: seconds between the requests of a thread; FILE: requests continue
-#                                            until it exists, for at most LOAD_SECONDS; the first answer makes FILE.begun
+#                                            until it exists, for at most LOAD_SECONDS; the first answer makes FILE.http (or .https)
 #   socket ADDRESS:PORT HOST PATH            asks for a WebSocket and prints what comes back for "ping"
 import collections
 import http.client
@@ -104,7 +104,7 @@ def load(url, host, count, threads, pause=0, until=None):
                     raise RuntimeError(f"status {answer.status}")
                 with lock:
                     if until and not names:
-                        open(until + ".begun", "w").close()
+                        open(f"{until}.{where.scheme}", "w").close()
                     names[json.loads(body)["name"]] += 1
             except Exception as e:
                 with lock:
