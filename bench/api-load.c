@@ -1,7 +1,8 @@
 /* The load of bench/api: makes objects through the API as fast as a bounded number of requests in
  * flight allows, with the client library that the daemons use.
  *
- *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT]     WHAT: configmaps, nodes, pods, mixed
+ *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT]     WHAT: configmaps, nodes, pods, mixed,
+ *                                                    services (each of the pods of one app)
  *
  * Prints how many were made in a second. */
 #include <stdio.h>
@@ -91,11 +92,21 @@ static json_t *make_mixed(unsigned long i) {
         return pod;
 }
 
+static json_t *make_service(unsigned long i) {
+        _cleanup_free_ char *name = strformat("service-%lu", i),
+                            *app = strformat("app-%lu", i % DEPLOYMENTS);
+
+        return checked(json_pack("{s:s, s:s, s:{s:s}, s:{s:{s:s}, s:[{s:i}]}}", "apiVersion", "v1",
+                        "kind", "Service", "metadata", "name", name, "spec", "selector", "app", app,
+                        "ports", "port", 80));
+}
+
 static const struct kind kinds[] = {
                 {"configmaps", "/api/v1/namespaces/bench/configmaps", make_config_map},
                 {"nodes", "/api/v1/nodes", make_node},
                 {"pods", "/api/v1/namespaces/bench/pods", make_plain},
                 {"mixed", "/api/v1/namespaces/bench/pods", make_mixed},
+                {"services", "/api/v1/namespaces/bench/services", make_service},
 };
 
 static void fill(struct load *l);

@@ -22,3 +22,16 @@ bench_api_load_LDADD = libclient.a libkeelson.a $(KEELSON_LIBS)
 .PHONY: bench-api
 bench-api: all
 	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/bench/api $(API)
+
+# `make bench-services`: the service rules of a node. SERVICES='N...' for other numbers; as root.
+noinst_PROGRAMS += bench/services
+bench_services_SOURCES = bench/services.c \
+	nodeagent/network/conntrack.c nodeagent/network/conntrack.h \
+	nodeagent/network/nft-apply.c nodeagent/network/nft-apply.h \
+	nodeagent/network/nft-kernel.c nodeagent/network/nft-kernel.h \
+	nodeagent/network/nft-monitor.c nodeagent/network/nft-monitor.h \
+	nodeagent/network/nft.c nodeagent/network/nft.h
+bench_services_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
+.PHONY: bench-services
+bench-services: bench/services
+	bench/services $(SERVICES)

@@ -12,6 +12,7 @@
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
+#include "kapid/streams/session.h"
 #include "kapid/trim.h"
 #include "kapid/usage.h"
 #include "lib/crypto.h"
@@ -185,6 +186,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
 struct api *api_free(struct api *a) {
         if (!a)
                 return NULL;
+        stream_sessions_end(a);
         trim_free(a->trim);
         compact_free(a->compact);
         bootstrap_free(a->bootstrap);

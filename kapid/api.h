@@ -22,6 +22,7 @@ struct quotas;
 struct rbac;
 struct request;
 struct sign_key;
+struct stream_session;
 struct trim;
 struct turns;
 struct usages;
@@ -34,7 +35,7 @@ enum {
 struct api_options {
         const char *advertise_address; /* NULL: not published */
         uint16_t port;
-        const char *service_range; /* "10.96.0.0/16" */
+        const char *service_range; /* "10.96.0.0/16", or one of each family (alloc.h) */
         const char *ssh_key_file;  /* NULL: no logs */
         const char *sa_key_pem;    /* NULL: no tokens */
         const char *issuer;
@@ -42,6 +43,7 @@ struct api_options {
         enum security_level pod_security_default; /* of namespaces without the label */
         char *const *external_ip_ranges;          /* NULL: none */
         struct admission_options admission;
+        uint64_t stream_idle_us; /* of exec, attach and port-forward; 0: unlimited */
 };
 
 struct api {
@@ -65,7 +67,8 @@ struct api {
         struct usages *usages; /* what agents measured */
         bool bootstrapped;     /* the bootstrap objects exist */
         struct leases *leases; /* of objects that end by themselves */
-        unsigned reads, writes, streams, log_streams;
+        unsigned reads, writes, streams, log_streams, node_streams;
+        struct stream_session *sessions; /* of exec, attach and port-forward */
         struct metric *in_flight[3], *stream_gauge, *watch_events;
 };
 

@@ -13,6 +13,8 @@
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
 
+#define DNS_SERVICE "kube-dns"
+
 enum { RETRY_US = 1000 * 1000 };
 
 struct bootstrap {
@@ -25,7 +27,7 @@ struct bootstrap {
                 struct store_guard guards[2];
                 struct store_op ops[2];
                 char *text;
-                char *range_key;
+                char *range_key, *owner;
         } txn;
         bool pending;
 };
@@ -49,6 +51,7 @@ static void retry_later(struct bootstrap *b) {
 static void clear_txn(struct bootstrap *b) {
         b->txn.text = mfree(b->txn.text);
         b->txn.range_key = mfree(b->txn.range_key);
+        b->txn.owner = mfree(b->txn.owner);
         b->key = mfree(b->key);
 }
 
@@ -121,13 +124,28 @@ static int add_claim(struct bootstrap *b, const json_t *object, struct store_txn
         if (!streq(object_kind(object), "Service"))
                 return 0;
         b->txn.range_key = alloc_address_key(json_str_or(object, "spec.clusterIP", ""));
-        if (!b->txn.range_key)
+        b->txn.owner = object_key(object);
+        if (!b->txn.range_key || !b->txn.owner)
                 return -ENOMEM;
         b->txn.ops[1] = (struct store_op){.key = b->txn.range_key,
-                        .value = "default/kubernetes",
-                        .size = strlen("default/kubernetes")};
+                        .value = b->txn.owner,
+                        .size = strlen(b->txn.owner)};
         t->op_count = 2;
         return 0;
+}
+
+/* A cluster of an earlier version may have given the name server's address to another service. */
+static bool is_in_the_way(struct bootstrap *b, const json_t *object) {
+        const char *address = json_str_or(object, "spec.clusterIP", "");
+
+        if (!streq(object_name(object), DNS_SERVICE) ||
+                        !alloc_address_is_taken(b->api->alloc, address))
+                return false;
+        log_warning("Service kube-system/" DNS_SERVICE " is not made: another service has its "
+                    "address %s; delete that service and restart kapid, or give the agents "
+                    "another --cluster-dns",
+                        address);
+        return true;
 }
 
 /* 1: a txn is under way. 0: nothing to do for this one. */
@@ -157,6 +175,8 @@ static int make(struct bootstrap *b, json_t *object) {
         it = cache_find(c, b->key + strlen(k->storage_prefix));
         live = it ? item_object(it) : NULL;
         if (live && is_good(live, object))
+                return 0;
+        if (!live && is_in_the_way(b, object))
                 return 0;
         r = complete(b, k, live, object);
         if (r < 0)
@@ -256,17 +276,20 @@ static int add_yaml(struct bootstrap *b) {
 /* Service default/kubernetes, and the slice that says where this kapid is. */
 static int add_service(struct bootstrap *b) {
         const struct api_options *o = &b->api->options;
-        char ip[16];
+        const char *family = family_name(alloc_primary_family(b->api->alloc));
+        char ip[ADDRESS_TEXT_SIZE];
         const char *first = alloc_first_address(b->api->alloc, ip);
         _cleanup_free_ char *name = NULL;
         json_t *service, *slice;
 
-        service = json_pack("{ss, ss, s{ss, ss, s{ss, ss}}, s{ss, ss, s[s], s[{ss, si, si, ss}]}}",
+        service = json_pack("{ss, ss, s{ss, ss, s{ss, ss}}, s{ss, ss, s[s], ss, s[s], "
+                            "s[{ss, si, si, ss}]}}",
                         "apiVersion", "v1", "kind", "Service", "metadata", "name", "kubernetes",
                         "namespace", "default", "labels", "component", "apiserver", "provider",
                         "kubernetes", "spec", "type", "ClusterIP", "clusterIP", first, "clusterIPs",
-                        first, "ports", "name", "https", "port", 443, "targetPort", (int)o->port,
-                        "protocol", "TCP");
+                        first, "ipFamilyPolicy", "SingleStack", "ipFamilies", family, "ports",
+                        "name", "https", "port", 443, "targetPort", (int)o->port, "protocol",
+                        "TCP");
         if (!service || json_array_append_new(b->objects, service) < 0)
                 return -ENOMEM;
         if (!o->advertise_address)
@@ -288,6 +311,29 @@ static int add_service(struct bootstrap *b) {
         return slice && json_array_append_new(b->objects, slice) >= 0 ? 0 : -ENOMEM;
 }
 
+/* Charts look the name server up under this name. unbound answers on the address on each node
+ * itself, so the service has no selector and no endpoints. */
+static int add_dns_service(struct bootstrap *b) {
+        const char *family = family_name(alloc_primary_family(b->api->alloc));
+        char ip[ADDRESS_TEXT_SIZE];
+        const char *address = alloc_dns_address(b->api->alloc, ip);
+        json_t *service;
+
+        if (!address)
+                return 0;
+        service = json_pack("{ss, ss, s{ss, ss, s{ss, ss, ss}}, s{ss, ss, s[s], ss, s[s], "
+                            "s[{ss, si, si, ss}, "
+                            "{ss, si, si, ss}]}}",
+                        "apiVersion", "v1", "kind", "Service", "metadata", "name", DNS_SERVICE,
+                        "namespace", "kube-system", "labels", "k8s-app", DNS_SERVICE,
+                        "kubernetes.io/cluster-service", "true", "kubernetes.io/name", "CoreDNS",
+                        "spec", "type", "ClusterIP", "clusterIP", address, "clusterIPs", address,
+                        "ipFamilyPolicy", "SingleStack", "ipFamilies", family, "ports", "name",
+                        "dns", "port", 53, "targetPort", 53, "protocol", "UDP", "name", "dns-tcp",
+                        "port", 53, "targetPort", 53, "protocol", "TCP");
+        return service && json_array_append_new(b->objects, service) >= 0 ? 0 : -ENOMEM;
+}
+
 int bootstrap_start(struct bootstrap **ret, struct api *a) {
         _cleanup_(bootstrap_freep) struct bootstrap *b = calloc(1, sizeof(*b));
         int r;
@@ -302,6 +348,9 @@ int bootstrap_start(struct bootstrap **ret, struct api *a) {
         if (r < 0)
                 return r;
         r = add_service(b);
+        if (r < 0)
+                return r;
+        r = add_dns_service(b);
         if (r < 0)
                 return r;
         *ret = b;

@@ -51,11 +51,12 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/keelson.c \
 	kapid/strategy/networking.c \
 	kapid/strategy/other.c \
-	kapid/strategy/pod.c \
+	kapid/strategy/pod-ephemeral.c kapid/strategy/pod-ephemeral.h \
+	kapid/strategy/pod-resources.c kapid/strategy/pod-resources.h kapid/strategy/pod.c \
 	kapid/strategy/policy.c \
 	kapid/strategy/quota.c \
 	kapid/strategy/rbac.c \
-	kapid/strategy/service.c \
+	kapid/strategy/service.c kapid/strategy/service-families.c kapid/strategy/service-families.h \
 	kapid/strategy/storage.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
@@ -172,7 +173,7 @@ libkapid_api_a_SOURCES += \
 	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
-	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
+	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
 	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/internal.h kapid/verbs/delete.h \
@@ -183,6 +184,20 @@ libkapid_api_a_SOURCES += \
 	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
+# Streams into pods; their framing is pure
+libkapid_api_a_SOURCES += \
+	kapid/streams/channels.c \
+	kapid/streams/client.c kapid/streams/client.h kapid/streams/client-internal.h \
+	kapid/streams/exit-status.c kapid/streams/exit-status.h \
+	kapid/streams/negotiate.c kapid/streams/negotiate.h \
+	kapid/streams/node-stream.c kapid/streams/node-stream.h \
+	kapid/streams/node-target.c kapid/streams/node-target.h \
+	kapid/streams/session.c kapid/streams/session.h \
+	kapid/streams/spdy.c kapid/streams/spdy.h \
+	kapid/streams/spdy-client.c
+check_PROGRAMS += tests/unit/test-kapid-streams
+tests_unit_test_kapid_streams_SOURCES = tests/unit/test-kapid-streams.c tests/unit/unit.h
+tests_unit_test_kapid_streams_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 nodist_libkapid_api_a_SOURCES = kapid/bootstrap-objects.c
 kapid/bootstrap-objects.c: lib/text-to-c$(EXEEXT) kapid/bootstrap.yaml
 	$(AM_V_GEN)$(MKDIR_P) kapid && lib/text-to-c$(EXEEXT) kapid/bootstrap-objects.h \
@@ -203,6 +218,10 @@ check_PROGRAMS += tests/unit/test-kapid-account-tokens
 tests_unit_test_kapid_account_tokens_SOURCES = tests/unit/test-kapid-account-tokens.c \
 	tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_account_tokens_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-pods
+tests_unit_test_kapid_pods_SOURCES = tests/unit/test-kapid-pods.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-create.h tests/unit/unit.h
+tests_unit_test_kapid_pods_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-autoscaling
 tests_unit_test_kapid_autoscaling_SOURCES = tests/unit/test-kapid-autoscaling.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-create.h tests/unit/unit.h

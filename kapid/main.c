@@ -33,6 +33,7 @@ struct flags {
         char **runtime_config;
         char **admission_disable, **admission_enable, **admission_order;
         char *log_level;
+        uint64_t stream_idle_us;
 };
 
 static const struct option_row rows[] = {
@@ -60,7 +61,9 @@ static const struct option_row rows[] = {
                                 "CA certificates that verify clients", NULL},
                 {"service-cluster-ip-range", 0, OPTION_STRING,
                                 offsetof(struct flags, service_range), "CIDR",
-                                "Addresses of Services", "10.96.0.0/16"},
+                                "Addresses of Services; one network, or one of IPv4 and one of "
+                                "IPv6 with a comma between them",
+                                "10.96.0.0/16"},
                 {"service-account-key-file", 0, OPTION_STRING, offsetof(struct flags, sa_key_file),
                                 "FILE", "Key that signs and checks service-account tokens", NULL},
                 {"service-account-issuer", 0, OPTION_STRING, offsetof(struct flags, issuer), "URL",
@@ -101,6 +104,11 @@ static const struct option_row rows[] = {
                                 "Admission plugins that run first, in this order; the others "
                                 "follow in their default order",
                                 NULL},
+                {"streaming-connection-idle-timeout", 0, OPTION_DURATION,
+                                offsetof(struct flags, stream_idle_us), "TIME",
+                                "An exec, attach or port-forward without a byte for this long is "
+                                "ended; 0: never",
+                                "4h"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
 };
@@ -269,7 +277,8 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         struct api_options o = {.port = f->port,
                         .service_range = f->service_range,
                         .ssh_key_file = isempty(f->ssh_key_file) ? NULL : f->ssh_key_file,
-                        .issuer = f->issuer};
+                        .issuer = f->issuer,
+                        .stream_idle_us = f->stream_idle_us};
         int r;
 
         if (f->port == 0 && isempty(f->unix_socket))

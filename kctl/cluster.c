@@ -1,8 +1,6 @@
 /* Keys and certificates of a new cluster. */
 #include "kctl/cluster.h"
 
-#include <arpa/inet.h>
-
 #include "lib/json.h"
 #include "lib/pki.h"
 #include "lib/ssh.h"
@@ -115,20 +113,13 @@ static int add_kubeconfig(struct cluster_files *f, const char *file, const char 
                         SECRET);
 }
 
-/* The first address of the service range is the API's own. */
-static int first_service_address(const char *range, char ret[static INET_ADDRSTRLEN]) {
-        char network[INET_ADDRSTRLEN];
-        const char *slash = strchr(range, '/');
-        struct in_addr a;
+/* The first address of the first range of services is the API's own. */
+static const char *first_service_address(
+                const struct cluster_spec *spec, char ret[static ADDRESS_TEXT_SIZE]) {
+        struct address a = spec->ranges->services.items[0].range.first;
 
-        if (!slash || (size_t)(slash - range) >= sizeof(network))
-                return -EINVAL;
-        memcpy(network, range, (size_t)(slash - range));
-        network[slash - range] = 0;
-        if (inet_pton(AF_INET, network, &a) != 1)
-                return -EINVAL;
-        a.s_addr = htonl(ntohl(a.s_addr) + 1);
-        return inet_ntop(AF_INET, &a, ret, INET_ADDRSTRLEN) ? 0 : -EINVAL;
+        address_next(&a);
+        return address_text(&a, ret);
 }
 
 static int add_server(struct cluster_files *f, const struct cluster_spec *spec) {
@@ -141,20 +132,18 @@ static int add_server(struct cluster_files *f, const struct cluster_spec *spec) 
                                        sizeof(char *)),
                        **addresses = calloc(strv_length((char *const *)spec->addresses) + 4,
                                        sizeof(char *));
-        char service[INET_ADDRSTRLEN];
+        char service[ADDRESS_TEXT_SIZE];
         size_t n = 0, m = 0;
 
         if (!names || !addresses)
                 return -ENOMEM;
-        if (first_service_address(spec->service_range, service) < 0)
-                return -EINVAL;
         for (size_t i = 0; i < ELEMENTS(own_names); i++)
                 names[n++] = own_names[i];
         for (const char *const *x = spec->names; x && *x; x++)
                 names[n++] = *x;
         addresses[m++] = "127.0.0.1";
         addresses[m++] = "::1";
-        addresses[m++] = service;
+        addresses[m++] = first_service_address(spec, service);
         for (const char *const *x = spec->addresses; x && *x; x++)
                 addresses[m++] = *x;
         return add_pair(f, "ca", "kapid",

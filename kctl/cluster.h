@@ -2,6 +2,7 @@
  * configuration, as texts. */
 #pragma once
 
+#include "kctl/ranges.h"
 #include "lib/base.h"
 #include "lib/problem.h"
 
@@ -10,7 +11,7 @@ struct cluster_spec {
         const char *const *addresses; /* and its addresses, text */
         const char *server;           /* URL for administrators: "https://10.0.0.1:6443" */
         uint16_t port;
-        const char *service_range, *cluster_range;
+        const struct cluster_ranges *ranges; /* cluster_files_make_store() needs none */
         const char *advertise_address;
         const char *pki_dir; /* where the files are installed: "/etc/keelson/pki" */
         const char *context; /* name of cluster, user and context in the administrator's kubeconfig

@@ -3,16 +3,21 @@
 #pragma once
 
 #include "kctl/machine.h"
+#include "kctl/ranges.h"
 
 struct config_spec {
         const char *hostname; /* names the store's member */
         const char *address;  /* under which nodes reach the API */
         uint16_t port;
-        const char *service_range, *cluster_range;
+        const struct cluster_ranges *ranges;
 };
 
 /* Writes /etc/keelson/{kstored,kapid,kreconciled,kschedd,kgitd}.yaml. */
 int configs_write(struct machine *m, const struct config_spec *spec, struct problem *p);
+/* The ranges in these files, which stay as long as the cluster: those that were given to a later
+ * `up` (NULL, 0: not given) must be the same. -EINVAL with p otherwise. */
+int configs_ranges(struct machine *m, const char *pods, const char *services,
+                const uint32_t bits[FAMILIES], struct cluster_ranges *ret, struct problem *p);
 /* Adds to the files of an earlier version: Unix sockets for health and metrics where there
  * were loopback ports, and the store's socket for its group. Lines that an administrator changed
  * are kept. */

@@ -14,13 +14,11 @@
 
 #include "kctl/cluster.h"
 #include "kctl/kctl.h"
+#include "kctl/ranges.h"
 #include "kctl/store.h"
 #include "lib/fileio.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
-
-#define SERVICE_RANGE "10.96.0.0/16"
-#define CLUSTER_RANGE "10.244.0.0/16"
 
 enum {
         READY_TIMEOUT_US = 30000000,
@@ -41,6 +39,7 @@ struct dev {
         struct kctl *k;
         sd_event *event;
         char *dir, *sockets; /* sockets: a short path to dir, sockaddr_un being small */
+        struct cluster_ranges ranges;
         uint16_t port;
         int lock_fd;
         struct daemon_child children[5];
@@ -123,8 +122,7 @@ static int make_files(struct dev *d, struct problem *p) {
                 return r;
         const struct cluster_spec spec = {.server = server,
                         .port = d->port,
-                        .service_range = SERVICE_RANGE,
-                        .cluster_range = CLUSTER_RANGE,
+                        .ranges = &d->ranges,
                         .pki_dir = pki,
                         .context = "keelson-dev"};
         r = cluster_files_make(&spec, &f, p);
@@ -164,7 +162,7 @@ static int short_path(struct dev *d, struct problem *p) {
 }
 
 /* An argument of a daemon: a flag and its value, which begins with the folder of dev, with the
- * short path to it for sockets, with the API's port, or is complete. */
+ * short path to it for sockets, with the API's port, is one of the ranges, or is complete. */
 struct dev_argument {
         const char *daemon; /* NULL: all but kstored and kapid */
         const char *flag;
@@ -174,7 +172,11 @@ struct dev_argument {
                 VALUE_SOCKETS,
                 VALUE_PORT,
                 VALUE_TOKEN,
-                VALUE_KUBECONFIG
+                VALUE_KUBECONFIG,
+                VALUE_SERVICES,
+                VALUE_PODS,
+                VALUE_BITS,
+                VALUE_BITS6
         } value;
         const char *text;
 };
@@ -192,7 +194,7 @@ static const struct dev_argument dev_arguments[] = {
                 {"kapid", "--bind-address=", VALUE_TEXT, "127.0.0.1"},
                 {"kapid", "--advertise-address=", VALUE_TEXT, "127.0.0.1"},
                 {"kapid", "--secure-port=", VALUE_PORT, ""},
-                {"kapid", "--service-cluster-ip-range=", VALUE_TEXT, SERVICE_RANGE},
+                {"kapid", "--service-cluster-ip-range=", VALUE_SERVICES, ""},
                 {"kapid", "--tls-cert-file=", VALUE_DIR, "/pki/kapid.crt"},
                 {"kapid", "--tls-private-key-file=", VALUE_DIR, "/pki/kapid.key"},
                 {"kapid", "--client-ca-file=", VALUE_DIR, "/pki/ca.crt"},
@@ -200,7 +202,9 @@ static const struct dev_argument dev_arguments[] = {
                 {"kapid", "--ssh-key-file=", VALUE_DIR, "/pki/ssh_kapid"},
                 {NULL, "--kubeconfig=", VALUE_KUBECONFIG, ""},
                 {NULL, "--health-address=", VALUE_TEXT, ""},
-                {"kreconciled", "--cluster-cidr=", VALUE_TEXT, CLUSTER_RANGE},
+                {"kreconciled", "--cluster-cidr=", VALUE_PODS, ""},
+                {"kreconciled", "--node-cidr-mask-size-ipv4=", VALUE_BITS, ""},
+                {"kreconciled", "--node-cidr-mask-size-ipv6=", VALUE_BITS6, ""},
                 {"kreconciled", "--cluster-signing-cert-file=", VALUE_DIR, "/pki/ca.crt"},
                 {"kreconciled", "--cluster-signing-key-file=", VALUE_DIR, "/pki/ca.key"},
                 {"kreconciled", "--horizontal-pod-autoscaler-sync-period=", VALUE_TEXT, "2s"},
@@ -229,6 +233,14 @@ static char *argument_text(
                 return strformat("%s%s", a->flag, random_uuid(token));
         case VALUE_KUBECONFIG:
                 return strformat("%s%s/pki/%s.kubeconfig", a->flag, d->dir, c->name);
+        case VALUE_SERVICES:
+                return strformat("%s%s", a->flag, d->ranges.services_text);
+        case VALUE_PODS:
+                return strformat("%s%s", a->flag, d->ranges.pods_text);
+        case VALUE_BITS:
+                return strformat("%s%u", a->flag, d->ranges.bits[FAMILY_IPV4]);
+        case VALUE_BITS6:
+                return strformat("%s%u", a->flag, d->ranges.bits[FAMILY_IPV6]);
         }
         assert_not_reached();
 }
@@ -472,9 +484,16 @@ static int watch_signals(struct dev *d, struct problem *p) {
         return r < 0 ? r : 0;
 }
 
+static int choose_ranges(struct dev *d, struct problem *p) {
+        const uint32_t bits[FAMILIES] = {d->k->flags.mask_size, d->k->flags.mask_size6};
+
+        return ranges_read(
+                        d->k->flags.cluster_range, d->k->flags.service_range, bits, &d->ranges, p);
+}
+
 static int set_up(struct dev *d, struct problem *p) {
-        static int (*const steps[])(struct dev * d, struct problem * p) = {
-                        lock_dir, check_port, make_files, short_path, watch_signals, bring_up};
+        static int (*const steps[])(struct dev * d, struct problem * p) = {choose_ranges, lock_dir,
+                        check_port, make_files, short_path, watch_signals, bring_up};
 
         for (size_t i = 0; i < ELEMENTS(steps); i++) {
                 int r = steps[i](d, p);

@@ -313,6 +313,25 @@ static int start_agent(struct join *j) {
                         /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL, j->problem);
 }
 
+/* Only a machine of a bundle that was built without it can lack it. */
+static int check_name_server(struct join *j) {
+        _cleanup_buf_ struct buf out = {0};
+        int r = machine_run(j->machine,
+                        "PATH=$PATH:/usr/sbin:/usr/local/sbin; test -x /opt/keelson/lib/unbound || "
+                        "command -v unbound || echo missing",
+                        /* input= */ NULL, 0, 30, &out, j->problem);
+
+        if (r < 0)
+                return r;
+        if (streq(strempty(out.data), "missing\n"))
+                say(j,
+                                "unbound is missing, pods will not see the cluster's names: "
+                                "install the package unbound, disable its own unbound.service "
+                                "and restart keelson-nodeagent there",
+                                "");
+        return 0;
+}
+
 static int node_is_ready(const json_t *node, void *userdata, struct problem *p) {
         return node && object_condition_true(node, "Ready") && json_str(node, "spec.podCIDR");
 }
@@ -395,6 +414,9 @@ static int join_machine(struct join *j, const char *where) {
         if (r < 0)
                 return r;
         say(j, r > 0 ? "the agent was copied" : "the agent is installed already", "");
+        r = check_name_server(j);
+        if (r < 0)
+                return r;
         r = make_credentials(j);
         if (r < 0)
                 return r;
@@ -489,30 +511,11 @@ int kctl_node_join(struct kctl *k) {
         return failed > 0 ? EXIT_ERROR : EXIT_OK;
 }
 
-/* How to reach the node: as kapid does, by its address and annotations. */
-static char *ssh_where(const json_t *node) {
-        const json_t *addresses = json_at(node, "status.addresses"), *a;
-        const char *address = object_name(node);
-        size_t i;
-
-        json_array_foreach (addresses, i, a)
-                if (streq(json_str_or(a, "type", ""), "InternalIP"))
-                        address = json_str_or(a, "address", address);
-        const char *user = object_annotation(node, "keelson.dev/ssh-user"),
-                   *port = object_annotation(node, "keelson.dev/ssh-port");
-        return strformat(strchr(address, ':') ? "%s@[%s]:%s" : "%s@%s:%s", user ? user : "root",
-                        address, port ? port : "22");
-}
-
 /* Removes the agent and its pods from the node's machine. */
 static int clean_machine(struct kctl *k, const json_t *node, struct problem *p) {
         _cleanup_(machine_freep) struct machine *m = NULL;
-        _cleanup_free_ char *where = ssh_where(node);
-        int r;
+        int r = machine_open_node(&m, k, node, p);
 
-        if (!where)
-                return -ENOMEM;
-        r = machine_open(&m, k, where, object_annotation(node, "keelson.dev/ssh-host-key"), p);
         if (r < 0)
                 return r;
         return machine_run(m, text_clean_node_sh, /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL,

@@ -10,6 +10,8 @@ libkctl_a_SOURCES = \
 	kctl/completion.c \
 	kctl/configs.c \
 	kctl/configs.h \
+	kctl/cp.c \
+	kctl/debug.c \
 	kctl/delete.c \
 	kctl/describe.c \
 	kctl/describe-forms.c \
@@ -17,6 +19,7 @@ libkctl_a_SOURCES = \
 	kctl/dev.c \
 	kctl/discover.c \
 	kctl/drain.c \
+	kctl/exec.c \
 	kctl/explain-placement.c \
 	kctl/flags.c \
 	kctl/get.c \
@@ -26,15 +29,34 @@ libkctl_a_SOURCES = \
 	kctl/create.c \
 	kctl/describe-quota.c \
 	kctl/describe-quota.h \
-	kctl/ingress.c kctl/ingress.h kctl/kubeconfig-write.c kctl/logs.c kctl/machine.c kctl/machine.h kctl/manifests.c kctl/metadata.c kctl/output.c kctl/print.c \
+	kctl/image.c \
+	kctl/image-import.c \
+	kctl/image.h \
+	kctl/ingress.c \
+	kctl/ingress.h \
+	kctl/kubeconfig-write.c \
+	kctl/logs.c \
+	kctl/machine.c \
+	kctl/machine.h \
+	kctl/manifests.c \
+	kctl/metadata.c \
+	kctl/output.c \
+	kctl/print.c \
+	kctl/pods.c \
+	kctl/port-forward.c \
+	kctl/ranges.c \
+	kctl/ranges.h \
+	kctl/remote.c \
+	kctl/remote-status.c \
+	kctl/remote.h \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
-	kctl/top.c \
+	kctl/top.c kctl/units.c kctl/units.h \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h
 nodist_libkctl_a_SOURCES = kctl/texts.c
 
 # Configurations, scripts for machines and completion scripts, compiled in: text_NAME[], with _ for . and -.
 KCTL_TEXTS = \
-	allow-kapid.sh clean-node.sh completion.bash completion.fish completion.zsh down.sh inspect.sh \
+	allow-kapid.sh clean-node.sh completion.bash completion.fish completion.zsh down.sh inspect.sh installed-ranges.sh \
 	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
 	refresh.sh start-units.sh store-authority.sh store-state.sh units-trouble.sh unpack.sh
 KCTL_TEXT_FILES = $(KCTL_TEXTS:%=kctl/config/%)

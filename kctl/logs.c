@@ -1,7 +1,7 @@
 /* kctl logs: of a pod, of the first pod of a workload, or of all pods a selector finds. */
-#include "kctl/kctl.h"
+#include "kctl/remote.h"
+#include "lib/buf.h"
 #include "lib/object.h"
-#include "lib/selector.h"
 #include "lib/timefmt.h"
 
 struct log_output {
@@ -106,46 +106,6 @@ static int read_log(struct kctl *k, const char *ns, const char *pod, const char 
         return r;
 }
 
-/* The pods that a workload's selector finds. */
-static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
-                            *labels = NULL, *query = NULL, *pods_path = NULL;
-        _cleanup_json_ json_t *o = NULL;
-        _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
-        int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;
-
-        if (r < 0)
-                return r;
-        const json_t *s = json_at(o, "spec.selector");
-        if (!s)
-                return problem_set(p, EINVAL, 0, NULL, "a %s has no pods to read logs of",
-                                t->kind.singular);
-        r = streq(t->kind.resource.kind, "Service") ? label_selector_from_map(s, &selector)
-                                                    : label_selector_from_json(s, &selector, p);
-        if (r < 0)
-                return r;
-        _cleanup_free_ char *text = label_selector_text(selector);
-        labels = text ? url_escape(text) : NULL;
-        query = labels ? strformat("labelSelector=%s", labels) : NULL;
-        pods_path = query ? api_path(api_resource(KIND_PODS), t->ns, /* name= */ NULL,
-                                            /* subresource= */ NULL, query)
-                          : NULL;
-        return pods_path ? api_get(k->client, pods_path, ret, p) : -ENOMEM;
-}
-
-static const json_t *best_pod(const json_t *list) {
-        const json_t *best = NULL, *pod;
-        size_t i;
-
-        json_array_foreach (json_object_get(list, "items"), i, pod) {
-                bool ready = object_condition_true(pod, "Ready");
-
-                if (!best || (ready && !object_condition_true(best, "Ready")))
-                        best = pod;
-        }
-        return best;
-}
-
 static int logs_of_list(struct kctl *k, const char *query, struct problem *p) {
         _cleanup_free_ char *labels = selector_query(k, NULL),
                             *path = labels ? api_path(api_resource(KIND_PODS), kctl_namespace(k),
@@ -173,32 +133,14 @@ static int logs_of_list(struct kctl *k, const char *query, struct problem *p) {
 }
 
 static int logs_of_word(struct kctl *k, const char *query, struct problem *p) {
-        _cleanup_targets_ struct targets t = {0};
-        _cleanup_json_ json_t *list = NULL;
-        const json_t *pod;
+        _cleanup_free_ char *ns = NULL, *pod = NULL;
         int r;
 
-        if (!strchr(k->words[0], '/')) {
-                if (k->words[1] && !k->flags.container)
-                        return problem_set(p, EINVAL, 0, NULL, "\"%s\": give the container with -c",
-                                        k->words[1]);
-                return read_log(k, kctl_namespace(k), k->words[0], query, k->flags.prefix, p);
-        }
-        r = targets_parse(k, 0, &t, p);
-        if (r < 0)
-                return r;
-        if (t.items[0].kind.facts == &kind_facts[KIND_PODS])
-                return read_log(k, t.items[0].ns, t.items[0].name, query, k->flags.prefix, p);
-        r = pods_of(k, &t.items[0], &list, p);
-        if (r < 0)
-                return r;
-        pod = best_pod(list);
-        if (!pod)
-                return problem_set(p, ENOENT, 0, NULL, "%s has no pods at the moment", k->words[0]);
-        if (json_array_size(json_object_get(list, "items")) > 1)
-                fprintf(stderr, "Found %zu pods, using pod/%s\n",
-                                json_array_size(json_object_get(list, "items")), object_name(pod));
-        return read_log(k, object_namespace(pod), object_name(pod), query, k->flags.prefix, p);
+        if (!strchr(k->words[0], '/') && k->words[1] && !k->flags.container)
+                return problem_set(p, EINVAL, 0, NULL, "\"%s\": give the container with -c",
+                                k->words[1]);
+        r = pod_of_word(k, k->words[0], &ns, &pod, p);
+        return r < 0 ? r : read_log(k, ns, pod, query, k->flags.prefix, p);
 }
 
 int kctl_logs(struct kctl *k) {

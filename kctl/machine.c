@@ -11,6 +11,7 @@
 
 #include "kctl/texts.h"
 #include "lib/fileio.h"
+#include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/ssh.h"
 #include "lib/timefmt.h"
@@ -113,6 +114,29 @@ int machine_open(struct machine **ret, struct kctl *k, const char *where, const 
         }
         *ret = TAKE_PTR(m);
         return 0;
+}
+
+/* Where the node's sshd is. Caller frees. */
+static char *ssh_where(const json_t *node) {
+        const json_t *addresses = json_at(node, "status.addresses"), *a;
+        const char *address = object_name(node);
+        size_t i;
+
+        json_array_foreach (addresses, i, a)
+                if (streq(json_str_or(a, "type", ""), "InternalIP"))
+                        address = json_str_or(a, "address", address);
+        const char *user = object_annotation(node, "keelson.dev/ssh-user"),
+                   *port = object_annotation(node, "keelson.dev/ssh-port");
+        return strformat(strchr(address, ':') ? "%s@[%s]:%s" : "%s@%s:%s", user ? user : "root",
+                        address, port ? port : "22");
+}
+
+int machine_open_node(struct machine **ret, struct kctl *k, const json_t *node, struct problem *p) {
+        _cleanup_free_ char *where = ssh_where(node);
+
+        if (!where)
+                return -ENOMEM;
+        return machine_open(ret, k, where, object_annotation(node, "keelson.dev/ssh-host-key"), p);
 }
 
 /* A local command: pipes and one poll loop, with a deadline. */
@@ -253,6 +277,15 @@ int machine_stream(struct machine *m, const char *command,
         int r = far_command(m, command, &full);
 
         return r < 0 ? r : ssh_conn_stream(m->ssh, full, on_output, userdata, ret_status, p);
+}
+
+int machine_pipe(struct machine *m, const char *command, int fd,
+                int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
+                void *userdata, int *ret_status, struct problem *p) {
+        _cleanup_free_ char *full = NULL;
+        int r = far_command(m, command, &full);
+
+        return r < 0 ? r : ssh_conn_pipe(m->ssh, full, fd, on_output, userdata, ret_status, p);
 }
 
 int machine_feed(struct machine *m, const char *command, int fd, unsigned timeout_s,

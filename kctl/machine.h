@@ -33,6 +33,11 @@ int machine_stream(struct machine *m, const char *command,
                 void *userdata, int *ret_status, struct problem *p);
 int machine_feed(struct machine *m, const char *command, int fd, unsigned timeout_s,
                 struct buf *ret_stderr, int *ret_status, struct problem *p);
+int machine_pipe(struct machine *m, const char *command, int fd,
+                int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
+                void *userdata, int *ret_status, struct problem *p);
+/* The machine of a Node, reached as kapid does: by its address and annotations. */
+int machine_open_node(struct machine **ret, struct kctl *k, const json_t *node, struct problem *p);
 /* A command of this machine's shell; needs no machine. */
 int local_run(const char *command, const void *input, size_t input_size, unsigned timeout_s,
                 struct buf *out, struct buf *err, int *ret_status, struct problem *p);

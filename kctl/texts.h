@@ -9,6 +9,7 @@ extern const char text_completion_fish[];
 extern const char text_completion_zsh[];
 extern const char text_down_sh[];
 extern const char text_inspect_sh[];
+extern const char text_installed_ranges_sh[];
 extern const char text_kapid_yaml[];
 extern const char text_kgitd_yaml[];
 extern const char text_kingressd_yaml[];

@@ -123,8 +123,8 @@ int machine_wait_ready(
 }
 
 /* Stores the data that a join needs where every administrator can read it. */
-static int publish_info(struct kctl *k, const char *ca, const char *ssh_key, const char *server,
-                struct problem *p) {
+static int publish_info(struct kctl *k, const struct cluster_ranges *ranges, const char *ca,
+                const char *ssh_key, const char *server, struct problem *p) {
         const struct api_resource *configmaps = api_resource(KIND_CONFIGMAPS);
         _cleanup_free_ char *path = api_path(configmaps, "kube-system", "keelson-info", NULL,
                         "fieldManager=kctl&force=true");
@@ -132,8 +132,8 @@ static int publish_info(struct kctl *k, const char *ca, const char *ssh_key, con
                         "{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}}", "apiVersion", "v1",
                         "kind", "ConfigMap", "metadata", "name", "keelson-info", "namespace",
                         "kube-system", "data", "ca.crt", ca, "ssh-key", ssh_key, "server", server,
-                        "service-cluster-ip-range", k->flags.service_range, "cluster-cidr",
-                        k->flags.cluster_range);
+                        "service-cluster-ip-range", ranges->services_text, "cluster-cidr",
+                        ranges->pods_text);
         int r = -ENOMEM;
 
         /* kapid makes the namespace at its first start, a moment after it is ready to answer. */
@@ -157,22 +157,21 @@ static char *read_remote(struct machine *m, const char *path, struct problem *p)
 
 /* A first installation: keys, certificates and configuration. */
 static int install_files(struct kctl *k, struct machine *m, const struct facts *f,
-                const char *address, const char *server, struct problem *p) {
+                const struct cluster_ranges *ranges, const char *address, const char *server,
+                struct problem *p) {
         const char *names[] = {f->hostname, NULL}, *addresses[] = {address, NULL};
         const struct cluster_spec spec = {.names = names,
                         .addresses = addresses,
                         .server = server,
                         .port = k->flags.port,
-                        .service_range = k->flags.service_range,
-                        .cluster_range = k->flags.cluster_range,
+                        .ranges = ranges,
                         .advertise_address = address,
                         .pki_dir = "/etc/keelson/pki",
                         .context = "keelson"};
         const struct config_spec config = {.hostname = f->hostname,
                         .address = address,
                         .port = k->flags.port,
-                        .service_range = k->flags.service_range,
-                        .cluster_range = k->flags.cluster_range};
+                        .ranges = ranges};
         _cleanup_cluster_ struct cluster_files files = {0};
         int r;
 
@@ -204,8 +203,8 @@ static int upgrade_files(
 
 /* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,
  * waits for the API and publishes the data for joins. */
-static int connect_cluster(struct kctl *k, struct machine *m, const char *server,
-                const char *config_path, struct problem *p) {
+static int connect_cluster(struct kctl *k, struct machine *m, const struct cluster_ranges *ranges,
+                const char *server, const char *config_path, struct problem *p) {
         _cleanup_free_ char *admin = read_remote(m, "/etc/keelson/admin.kubeconfig", p), *ca = NULL,
                             *ssh_key = NULL;
         int r;
@@ -225,20 +224,35 @@ static int connect_cluster(struct kctl *k, struct machine *m, const char *server
         r = machine_wait_ready(k, m, config_path, p);
         if (r < 0)
                 return r;
-        r = publish_info(k, ca, ssh_key, server, p);
+        r = publish_info(k, ranges, ca, ssh_key, server, p);
         if (r < 0)
                 return r;
         return kctl_install_ingress(k, m, server, ca, p);
+}
+
+/* Those of an installation that is there stay. */
+static int find_ranges(struct kctl *k, struct machine *m, const struct facts *f,
+                struct cluster_ranges *ret, struct problem *p) {
+        const uint32_t bits[FAMILIES] = {k->flags.mask_size, k->flags.mask_size6};
+
+        return f->has_control ? configs_ranges(m, k->flags.cluster_range, k->flags.service_range,
+                                                bits, ret, p)
+                              : ranges_read(k->flags.cluster_range, k->flags.service_range, bits,
+                                                ret, p);
 }
 
 static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         _cleanup_free_ char *server = NULL,
                             *config_path = kubeconfig_default_path(k->flags.kubeconfig);
         _cleanup_facts_ struct facts f = {0};
+        struct cluster_ranges ranges = {0};
         const char *address;
         int r;
 
         r = machine_inspect(m, false, &f, p);
+        if (r < 0)
+                return r;
+        r = find_ranges(k, m, &f, &ranges, p);
         if (r < 0)
                 return r;
         address = !isempty(k->flags.advertise_address) ? k->flags.advertise_address : f.address;
@@ -257,7 +271,7 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         if (r < 0)
                 return r;
         r = f.has_control ? upgrade_files(k, m, address, p)
-                          : install_files(k, m, &f, address, server, p);
+                          : install_files(k, m, &f, &ranges, address, server, p);
         if (r < 0)
                 return r;
         step(k, "Starting the units");
@@ -265,7 +279,7 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
                         p);
         if (r < 0)
                 return r;
-        r = connect_cluster(k, m, server, config_path, p);
+        r = connect_cluster(k, m, &ranges, server, config_path, p);
         if (r < 0)
                 return r;
         printf("The control plane is up: %s (kubeconfig: %s, context keelson)\n"

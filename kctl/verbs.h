@@ -23,6 +23,21 @@ VERB(kctl_delete, "delete", "KIND NAME... | KIND/NAME... | -f FILE...",
 VERB(kctl_logs, "logs", "POD | KIND/NAME",
      "Show the output of containers", "pods",
      "container", "follow", "previous", "tail", "since", "since-time", "timestamps", "limit-bytes", "selector", "prefix")
+VERB(kctl_exec, "exec", "POD | KIND/NAME -- COMMAND [WORD...]",
+     "Run a command in a container", "pods",
+     "container", "stdin", "tty")
+VERB(kctl_attach, "attach", "POD | KIND/NAME",
+     "Connect to the program that runs in a container", "pods",
+     "container", "stdin", "tty")
+VERB(kctl_debug, "debug", "POD | KIND/NAME [-- COMMAND [WORD...]]",
+     "Add a container to a running pod to look into it", "pods",
+     "image", "target", "container", "stdin", "tty", "timeout")
+VERB(kctl_port_forward, "port-forward", "POD | KIND/NAME [LOCAL:]PORT...",
+     "Forward local ports to a pod", "pods",
+     "address")
+VERB(kctl_cp, "cp", "FILE POD:PATH | POD:PATH FILE",
+     "Copy files and folders to a pod or from one", "pods",
+     "container")
 VERB(kctl_scale, "scale", "KIND NAME... --replicas N",
      "Set the number of replicas", "objects",
      "replicas", "current-replicas", "dry-run")
@@ -96,16 +111,31 @@ VERB(kctl_auth_can_i, "auth can-i", "VERB KIND [NAME]",
      "all-namespaces")
 VERB(kctl_dev, "dev", "--dir DIR [--port N]",
      "Run a control plane in the foreground, without root, systemd or nodes", NULL,
-     "dir", "port")
+     "dir", "port", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6")
 VERB(kctl_up, "up", "[--control USER@HOST]",
      "Make a machine a control plane", NULL,
-     "control", "identity", "port", "advertise-address", "service-cluster-ip-range", "cluster-cidr", "accept-new-host-key", "timeout")
+     "control", "identity", "port", "advertise-address", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6", "accept-new-host-key", "timeout")
 VERB(kctl_node_join, "node join", "USER@HOST...",
      "Join machines as nodes, over SSH", NULL,
      "identity", "name", "accept-new-host-key", "control-plane-taint", "timeout")
 VERB(kctl_node_remove, "node remove", "NODE...",
      "Undo a join: remove the agent and the node", "nodes",
      "identity", "force", "yes", "timeout")
+VERB(kctl_node_units, "node units", "NODE",
+     "List a machine's own units, and the pods that have adopted them", "nodes",
+     "identity", "output", "no-headers")
+VERB(kctl_image_pull, "image pull", "IMAGE NODE...",
+     "Pull an image on nodes, before a pod needs it", "nodes",
+     "selector", "all", "identity")
+VERB(kctl_image_list, "image list", "[NODE...]",
+     "List the images of nodes (without names: of all)", "nodes",
+     "selector", "identity", "output", "no-headers")
+VERB(kctl_image_remove, "image remove", "IMAGE NODE...",
+     "Remove an image from nodes", "nodes",
+     "selector", "all", "identity")
+VERB(kctl_image_import, "image import", "FILE NODE...",
+     "Copy images from an archive or a folder to nodes, over SSH", "files",
+     "name", "selector", "all", "identity")
 VERB(kctl_down, "down", "[--control USER@HOST]",
      "Undo `kctl up`: stop the control plane and remove its state", NULL,
      "control", "identity", "yes")

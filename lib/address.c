@@ -3,6 +3,15 @@
 
 #include <arpa/inet.h>
 
+const char *family_name(enum ip_family family) {
+        return family == FAMILY_IPV4 ? "IPv4" : "IPv6";
+}
+
+enum ip_family address_family(const struct address *a) {
+        assert(a->size > 0);
+        return a->size == 4 ? FAMILY_IPV4 : FAMILY_IPV6;
+}
+
 struct address address_parse(const char *text) {
         static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
         struct address a = {0};
@@ -27,8 +36,18 @@ int address_compare(const struct address *a, const struct address *b) {
 }
 
 void address_next(struct address *a) {
-        for (unsigned i = a->size; i-- > 0 && ++a->octets[i] == 0;)
-                ;
+        address_add(a, 1);
+}
+
+void address_add(struct address *a, uint64_t n) {
+        unsigned carry = 0;
+
+        for (unsigned i = a->size; i-- > 0 && (n > 0 || carry > 0); n >>= 8) {
+                unsigned sum = a->octets[i] + (unsigned)(n & 0xff) + carry;
+
+                a->octets[i] = (unsigned char)sum;
+                carry = sum >> 8;
+        }
 }
 
 const char *address_text(const struct address *a, char buffer[static ADDRESS_TEXT_SIZE]) {

@@ -4,6 +4,8 @@
 
 #include "lib/base.h"
 
+enum ip_family { FAMILY_IPV4, FAMILY_IPV6, FAMILIES };
+
 struct address {
         unsigned char octets[16]; /* network order */
         unsigned size;            /* 4 or 16; 0: none */
@@ -13,12 +15,18 @@ struct address_range {
         struct address first, last;
 };
 
+/* "IPv4", "IPv6": the names of the API. */
+const char *family_name(enum ip_family family);
 /* The address of a text; size 0 when it is none. */
 struct address address_parse(const char *text);
+/* Of an address that is one. */
+enum ip_family address_family(const struct address *a);
 /* Below, equal to or above 0, as memcmp(); IPv4 comes before IPv6. */
 int address_compare(const struct address *a, const struct address *b);
 /* The next one. The one after the highest of its family is the lowest. */
 void address_next(struct address *a);
+/* The n-th after it; wraps as address_next(). */
+void address_add(struct address *a, uint64_t n);
 /* The usual form of an address (not of size 0). Returns buffer. */
 enum { ADDRESS_TEXT_SIZE = 46 };
 const char *address_text(const struct address *a, char buffer[static ADDRESS_TEXT_SIZE]);

@@ -130,7 +130,7 @@ int confine_self(const struct confine_options *options) {
                                        ? -errno
                                        : -EOPNOTSUPP;
         attr.fs = known_fs(version);
-        if (version >= VERSION_NET)
+        if (version >= VERSION_NET && !options->any_port)
                 attr.net = NET_BIND_TCP | NET_CONNECT_TCP;
         if (version >= VERSION_SCOPES)
                 attr.scoped = SCOPE_ABSTRACT_SOCKETS | SCOPE_SIGNALS;
@@ -143,7 +143,7 @@ int confine_self(const struct confine_options *options) {
                 return -errno;
         for (size_t i = 0; r == 0 && i < options->path_count; i++)
                 r = allow_path(ruleset, &options->paths[i], attr.fs);
-        for (size_t i = 0; r == 0 && version >= VERSION_NET && i < options->port_count; i++)
+        for (size_t i = 0; r == 0 && attr.net && i < options->port_count; i++)
                 r = allow_port(ruleset, options->ports[i]);
         if (r < 0)
                 return r;

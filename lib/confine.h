@@ -23,6 +23,7 @@ struct confine_options {
         const uint16_t *ports; /* TCP ports that it may connect to (Linux 6.7); it listens on none
                                 */
         size_t port_count;
+        bool any_port; /* it may connect to all ports, and listen */
 };
 
 /* Confined afterwards: 0 files, ports, signals; CONFINE_PARTLY where the kernel knows fewer of

@@ -78,6 +78,12 @@ void sha256_hex(const void *data, size_t n, char ret[static SHA256_HEX_SIZE]) {
         to_hex(digest, sizeof(digest), ret);
 }
 
+void sha1_bytes(const void *data, size_t n, uint8_t ret[static SHA1_SIZE]) {
+        int r = gnutls_hash_fast(GNUTLS_DIG_SHA1, data, n, ret);
+
+        assert(r >= 0);
+}
+
 int sha256_file(int fd, uint64_t size, uint8_t ret[static SHA256_SIZE]) {
         enum { PIECE = 1 << 18 };
         _cleanup_(sha256_freep) struct sha256 *h = sha256_new();
@@ -97,6 +103,41 @@ int sha256_file(int fd, uint64_t size, uint8_t ret[static SHA256_SIZE]) {
         }
         sha256_take(h, ret);
         return 0;
+}
+
+struct hash {
+        gnutls_hash_hd_t handle;
+        size_t size;
+};
+
+struct hash *hash_new(enum hash_kind kind) {
+        gnutls_digest_algorithm_t algorithm =
+                        kind == HASH_SHA512 ? GNUTLS_DIG_SHA512 : GNUTLS_DIG_SHA256;
+        struct hash *h = malloc(sizeof(*h));
+
+        if (!h || gnutls_hash_init(&h->handle, algorithm) < 0)
+                return mfree(h);
+        h->size = gnutls_hash_get_len(algorithm);
+        return h;
+}
+
+struct hash *hash_free(struct hash *h) {
+        if (h)
+                gnutls_hash_deinit(h->handle, NULL);
+        return mfree(h);
+}
+
+void hash_add(struct hash *h, const void *data, size_t n) {
+        int r = gnutls_hash(h->handle, data, n);
+
+        assert(r >= 0);
+}
+
+void hash_take(struct hash *h, char ret[static HASH_HEX_SIZE_MAX]) {
+        uint8_t digest[HASH_HEX_SIZE_MAX / 2];
+
+        gnutls_hash_output(h->handle, digest);
+        to_hex(digest, h->size, ret);
 }
 
 bool secret_equal(const void *a, const void *b, size_t n) {

@@ -4,7 +4,10 @@
 
 #include "lib/base.h"
 
-enum { SHA256_SIZE = 32, SHA256_HEX_SIZE = 65 };
+enum { SHA256_SIZE = 32, SHA256_HEX_SIZE = 65, SHA1_SIZE = 20 };
+
+/* SHA-1 (FIPS 180-4), only where a protocol wants it and nothing is secret (RFC 6455). */
+void sha1_bytes(const void *data, size_t n, uint8_t ret[static SHA1_SIZE]);
 
 /* SHA-256 (FIPS 180-4) over data as lower-case hex with a NUL. */
 void sha256_hex(const void *data, size_t n, char ret[static SHA256_HEX_SIZE]);
@@ -21,6 +24,17 @@ DEFINE_CLEANUP(struct sha256 *, sha256_free);
 void sha256_add(struct sha256 *h, const void *data, size_t n);
 /* The hash of everything added; the next piece starts a new one. */
 void sha256_take(struct sha256 *h, uint8_t ret[static SHA256_SIZE]);
+
+/* The same for a hash that is chosen when it begins; the results are lower-case hex with a NUL. */
+enum hash_kind { HASH_SHA256, HASH_SHA512 };
+enum { HASH_HEX_SIZE_MAX = 129 };
+struct hash;
+/* NULL when out of memory. */
+struct hash *hash_new(enum hash_kind kind) _warn_unused_;
+struct hash *hash_free(struct hash *h);
+DEFINE_CLEANUP(struct hash *, hash_free);
+void hash_add(struct hash *h, const void *data, size_t n);
+void hash_take(struct hash *h, char ret[static HASH_HEX_SIZE_MAX]);
 
 /* Whether two secrets of n bytes are equal, in a time that does not depend on where they differ. */
 bool secret_equal(const void *a, const void *b, size_t n);

@@ -7,10 +7,13 @@
 
 #include "lib/http-server.h"
 #include "lib/log.h"
+#include "lib/timefmt.h"
 
 struct daemon {
         sd_event *event;
         struct metrics *metrics;
+        struct metric *turns, *longest_turn;
+        double longest_s;
         struct http_server *health;
         sd_event_source *sources[2];
         daemon_stop_func on_stop;
@@ -33,6 +36,18 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
         else
                 sd_event_exit(d->event, 0);
         return 0;
+}
+
+/* Whatever one turn of the loop does, everything else waits for it. */
+static int count_turns(struct daemon *d) {
+        static const double bounds[] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5};
+
+        d->turns = metrics_histogram_bounds(d->metrics, "keelson_loop_turn_seconds", "",
+                        "Turns of the event loop, without the time it waits", bounds,
+                        ELEMENTS(bounds));
+        d->longest_turn = metrics_gauge(d->metrics, "keelson_loop_longest_turn_seconds", "",
+                        "The longest turn of the event loop since the start");
+        return d->turns && d->longest_turn ? 0 : -ENOMEM;
 }
 
 int daemon_new(struct daemon **ret, const char *program) {
@@ -68,6 +83,9 @@ int daemon_new(struct daemon **ret, const char *program) {
         d->metrics = metrics_new();
         if (!d->metrics)
                 return -ENOMEM;
+        r = count_turns(d);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(d);
         return 0;
 }
@@ -170,8 +188,44 @@ void daemon_notify_ready(struct daemon *d, const char *status) {
         (void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 }
 
+static int dispatch(struct daemon *d) {
+        uint64_t begin = now_mono_us();
+        int r = sd_event_dispatch(d->event);
+        double took_s = (double)(now_mono_us() - begin) / 1e6;
+
+        metric_observe(d->turns, took_s);
+        if (took_s > d->longest_s) {
+                d->longest_s = took_s;
+                metric_set(d->longest_turn, took_s);
+        }
+        return r;
+}
+
+/* More than 0: something is there to dispatch. */
+static int wait_for_event(struct daemon *d) {
+        int r = sd_event_prepare(d->event);
+
+        return r != 0 ? r : sd_event_wait(d->event, UINT64_MAX);
+}
+
+/* As sd_event_loop(), with each turn measured. */
+static int loop(struct daemon *d) {
+        int r, code;
+
+        while (sd_event_get_state(d->event) != SD_EVENT_FINISHED) {
+                r = wait_for_event(d);
+                if (r < 0)
+                        return r;
+                r = r > 0 ? dispatch(d) : 0;
+                if (r < 0)
+                        return r;
+        }
+        r = sd_event_get_exit_code(d->event, &code);
+        return r < 0 ? r : code;
+}
+
 int daemon_run(struct daemon *d) {
-        int r = sd_event_loop(d->event);
+        int r = loop(d);
 
         if (r < 0)
                 log_error_errno(r, "The event loop failed");

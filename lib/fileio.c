@@ -237,17 +237,32 @@ static int remove_children(struct removal *x, int fd, unsigned depth) {
         return first;
 }
 
-int remove_tree(const char *path) {
+int symlink_atomic(const char *target, const char *path) {
+        _cleanup_free_ char *fresh = strformat("%s.%016llx", path, (unsigned long long)random_u64());
+        int r;
+
+        if (!fresh)
+                return -ENOMEM;
+        if (symlink(target, fresh) < 0)
+                return -errno;
+        if (rename(fresh, path) == 0)
+                return 0;
+        r = -errno;
+        (void)unlink(fresh);
+        return r;
+}
+
+int remove_tree_at(int parent, const char *name) {
         _cleanup_close_ int top = -EBADF;
         struct removal x = {0};
         struct stat st;
         int r;
 
-        if (lstat(path, &st) < 0)
+        if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (!S_ISDIR(st.st_mode))
-                return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-        top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                return unlinkat(parent, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+        top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (top < 0)
                 return -errno;
         x.top = top;
@@ -261,7 +276,11 @@ int remove_tree(const char *path) {
         } while (x.moved > 0);
         if (r < 0)
                 return r;
-        return rmdir(path) < 0 && errno != ENOENT ? -errno : 0;
+        return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int remove_tree(const char *path) {
+        return remove_tree_at(AT_FDCWD, path);
 }
 
 char *file_error_text(const char *path, const char *what, int error) {

@@ -20,9 +20,13 @@ int file_sync_folder_of(const char *path);
 int mkdir_parents(const char *path, mode_t mode);
 /* The names in a folder but "." and "..", in no order. */
 int file_list(const char *path, char ***ret);
+/* Makes a link, in place of what had the name. */
+int symlink_atomic(const char *target, const char *path);
 /* Removes a tree, however deep, without following links or crossing mounts. 0 when it is not there;
  * on an error it removes what it can and returns the first. */
 int remove_tree(const char *path);
+/* The same for a name in an open folder. */
+int remove_tree_at(int parent, const char *name);
 /* Full disk, read-only, no permission: a sentence with path, cause and remedy for a user. Caller
  * frees. */
 char *file_error_text(const char *path, const char *what, int error) _warn_unused_;

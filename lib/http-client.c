@@ -23,6 +23,7 @@ struct http_client {
         struct curl_slist *connect_to;
         int ca_fd, cert_fd, key_fd; /* memory files; -EBADF where there is none */
         uint64_t connect_timeout_us;
+        unsigned flags;
         unsigned depth;          /* > 0: curl or collect() is on the stack */
         bool dying;              /* freed by a callback: the outermost frame does it */
         struct http_call *calls; /* every call in flight */
@@ -341,6 +342,7 @@ int http_client_new(
         if (!c->multi)
                 return -ENOMEM;
         c->connect_timeout_us = o->connect_timeout_us ? o->connect_timeout_us : 10000000;
+        c->flags = o->flags;
         if (o->tls_server_name)
                 r = use_server_name(c, o->base_url, o->tls_server_name);
         else
@@ -498,6 +500,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         *value++ = 0;
         value += strspn(value, " \t");
         value[strcspn(value, "\r\n")] = 0;
+        if (c->options.on_header && !c->cancelled)
+                c->options.on_header(line, value, c->options.userdata);
         if (strcaseeq(line, "Content-Type")) {
                 free(c->content_type);
                 c->content_type = strdup(value);
@@ -561,11 +565,18 @@ static void set_identity(struct http_call *c) {
         struct http_client *client = c->client;
 
         curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-        curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
+        if (!(client->flags & HTTP_CLIENT_USE_PROXIES))
+                curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
         if (client->unix_path)
                 curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
         /* With 1.2 libcurl's own list would offer CBC; API servers speak 1.3. */
-        curl_easy_setopt(c->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
+        curl_easy_setopt(c->easy, CURLOPT_SSLVERSION,
+                        client->flags & HTTP_CLIENT_TLS_1_2 ? (long)CURL_SSLVERSION_TLSv1_2
+                                                            : (long)CURL_SSLVERSION_TLSv1_3);
+        if (client->flags & HTTP_CLIENT_ANY_SERVER) {
+                curl_easy_setopt(c->easy, CURLOPT_SSL_VERIFYPEER, 0L);
+                curl_easy_setopt(c->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        }
         if (client->ca_fd >= 0) /* the given CA alone, not this machine's too */
                 curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
         set_file(c->easy, CURLOPT_CAINFO, client->ca_fd);
@@ -624,6 +635,12 @@ static int call_setup(struct http_call *c, const struct http_call_options *o) {
                                 (long)MIN(timeout / 1000 + 1, (uint64_t)LONG_MAX));
         if (client->connect_to)
                 curl_easy_setopt(c->easy, CURLOPT_CONNECT_TO, client->connect_to);
+        if (o->idle_timeout_us && !client->event) {
+                curl_easy_setopt(c->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+                curl_easy_setopt(c->easy, CURLOPT_LOW_SPEED_TIME,
+                                (long)((MIN(o->idle_timeout_us, UINT64_C(1) << 40) + 999999) /
+                                                1000000));
+        }
         set_identity(c);
         r = set_headers(c, o);
         if (r < 0)

@@ -10,6 +10,13 @@
 struct http_client;
 struct http_call;
 
+/* For servers that are not our own API. */
+enum http_client_flags {
+        HTTP_CLIENT_TLS_1_2 = 1 << 0,     /* also the version before 1.3 */
+        HTTP_CLIENT_ANY_SERVER = 1 << 1,  /* the certificate is not checked */
+        HTTP_CLIENT_USE_PROXIES = 1 << 2, /* of the environment: HTTPS_PROXY, NO_PROXY, ... */
+};
+
 struct http_client_options {
         const char *base_url;  /* "https://host:6443"; for a Unix socket "http://localhost" */
         const char *unix_path; /* NULL: TCP */
@@ -21,6 +28,7 @@ struct http_client_options {
         const char *tls_server_name; /* verify the server certificate for this name instead; NULL:
                                         host of the URL */
         uint64_t connect_timeout_us; /* 0: 10 s */
+        unsigned flags;              /* enum http_client_flags */
 };
 
 /* event may be NULL for programs that only use http_client_do(). */
@@ -58,8 +66,10 @@ struct http_call_options {
         const char *accept;       /* NULL: application/json */
         uint64_t timeout_us;      /* whole call; 0: 60 s; UINT64_MAX: none (streams) */
         uint64_t idle_timeout_us; /* streams: no byte for this long ends the call with -ETIMEDOUT;
-                                     0: never */
+                                     0: never. Without a loop it is rounded up to seconds */
         size_t body_size_max;     /* 0: 256 MiB */
+        /* Called with each header of an answer; may be NULL. */
+        void (*on_header)(const char *name, const char *value, void *userdata);
         /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call
          * with that error. */
         int (*on_headers)(struct http_call *call, int code, void *userdata);

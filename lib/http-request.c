@@ -295,6 +295,7 @@ void http_request_end(struct http_request *r) {
                 r->carrier->request = NULL;
         sd_event_source_disable_unref(r->hangup);
         http_stream_detach(r->stream);
+        http_upgrade_detach(r->upgrade);
         if (r->response)
                 MHD_destroy_response(r->response);
         if (r->free_func)

@@ -78,6 +78,19 @@ struct http_request {
         struct MHD_Response *response;
         unsigned code;
         struct http_stream *stream;
+        struct http_upgrade *upgrade;
+};
+
+struct http_upgrade {
+        struct http_server *server;
+        struct http_request *request;
+        TAILQ_ENTRY(http_upgrade) entry; /* of the server's opened ones, while `waiting` */
+        bool waiting, released;          /* released: the program no longer has a handle */
+        const struct http_upgrade_handler *handler;
+        void *userdata;
+        struct MHD_UpgradeResponseHandle *urh; /* NULL: not open yet, or given back */
+        struct buf extra;
+        int fd;
 };
 
 struct http_header_pair {
@@ -121,6 +134,7 @@ struct http_server {
         bool ticking;
         struct http_request *requests;
         struct http_stream *drained;
+        TAILQ_HEAD(upgrade_list, http_upgrade) opened; /* on_open is due */
 };
 
 /* MHD_run() in the next turn of the loop: many resumed connections, one run. */
@@ -148,3 +162,9 @@ void http_limits_release(struct http_request *r);
 void http_streams_tell_drained(struct http_server *s);
 /* The request has ended: notifies the program if it still holds the stream. NULL is fine. */
 void http_stream_detach(struct http_stream *s);
+/* Calls on_open of those that were opened in the last run of libmicrohttpd. */
+void http_upgrades_tell_open(struct http_server *server);
+/* Notifies the program, if it has the handle, and closes the connection. NULL is fine. */
+void http_upgrade_stop(struct http_upgrade *u);
+/* The request has ended. NULL is fine. */
+void http_upgrade_detach(struct http_upgrade *u);

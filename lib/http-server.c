@@ -37,6 +37,7 @@ static void server_run(struct http_server *s) {
         (void)MHD_run(s->mhd);
         s->running = false;
         http_streams_tell_drained(s);
+        http_upgrades_tell_open(s);
         if (MHD_get_timeout(s->mhd, &timeout_ms) != MHD_YES) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
                 return;
@@ -390,7 +391,8 @@ static void on_mhd_log(void *userdata, const char *format, va_list ap) {
 }
 
 static int start_mhd(struct http_server *s, const char *cert, const char *key) {
-        const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+        const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
+                               MHD_USE_ERROR_LOG |
                                (s->tls ? MHD_USE_TLS : 0) |
                                (s->options.guests_only ? MHD_USE_NO_LISTEN_SOCKET : 0);
         struct MHD_OptionItem more[] = {
@@ -495,6 +497,7 @@ int http_server_new(struct http_server **ret, sd_event *event,
 
         if (!s)
                 return -ENOMEM;
+        TAILQ_INIT(&s->opened);
         s->event = sd_event_ref(event);
         s->listen_fd = -EBADF;
         s->options = *options;
@@ -527,6 +530,7 @@ struct http_server *http_server_free(struct http_server *s) {
                 struct http_request *next;
                 for (struct http_request *r = s->requests; r; r = next) {
                         next = r->next;
+                        http_upgrade_stop(r->upgrade);
                         request_gone(r);
                 }
                 s->running = true;

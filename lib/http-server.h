@@ -141,3 +141,26 @@ void http_stream_end(struct http_stream *s);
 /* Breaks the connection without a final chunk, so that the reader sees a broken stream. The handle
  * is gone. */
 void http_stream_abort(struct http_stream *s);
+
+/* Leaves HTTP: answers 101 (Upgrade and other headers by http_response_header() before), and gives
+ * the connection to the program. After it the request is gone. */
+struct http_upgrade;
+struct http_upgrade_handler {
+        /* Once: fd is for waiting only, and borrowed until http_upgrade_end() or on_gone. data:
+         * bytes that came with the request. */
+        void (*on_open)(struct http_upgrade *u, int fd, const void *data, size_t n,
+                        void *userdata);
+        /* Instead, or later: the client left before on_open, or the server stops. The handle is
+         * gone. */
+        void (*on_gone)(struct http_upgrade *u, void *userdata);
+};
+/* NULL when out of memory (the request is answered 500). handler is borrowed. */
+struct http_upgrade *http_upgrade_begin(
+                struct http_request *r, const struct http_upgrade_handler *handler, void *userdata);
+/* The connection's bytes, plain also where there is TLS; from on_open on. -EAGAIN; 0 at the end.
+ * TLS may hold more than fd shows: read until there is no more. A write that was not done is
+ * repeated with the same bytes. */
+ssize_t http_upgrade_read(struct http_upgrade *u, void *p, size_t n);
+ssize_t http_upgrade_write(struct http_upgrade *u, const void *p, size_t n);
+/* Closes the connection; what was written is still sent. The handle is gone. */
+void http_upgrade_end(struct http_upgrade *u);

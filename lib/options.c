@@ -238,6 +238,28 @@ static void print_help(const struct option_program *program) {
                         "Show this and exit", "    --version", "Show the version and exit");
 }
 
+/* "-it": letters of flags without values in one word. 1 when it was one, 0 when not. */
+static int letters_parse(struct parse *p, const char *letters) {
+        const struct option_row *row;
+        size_t index;
+
+        for (const char *s = letters; *s; s++) {
+                row = row_find(p, s, 1, &index);
+                if (!row || row->type != OPTION_BOOL)
+                        return 0;
+        }
+        for (const char *s = letters; *s; s++) {
+                int r;
+
+                row = row_find(p, s, 1, &index);
+                r = value_set_checked(p, row, "true", p->set[index], "command line");
+                if (r < 0)
+                        return r;
+                p->set[index] = true;
+        }
+        return 1;
+}
+
 /* One flag at argv[*i]; *i moves over its value. 1: help or version was asked for. */
 static int flag_parse(struct parse *p, int argc, char **argv, int *i) {
         const char *word = argv[*i], *name = word + (word[1] == '-' ? 2 : 1),
@@ -257,6 +279,12 @@ static int flag_parse(struct parse *p, int argc, char **argv, int *i) {
         }
         bool config = n == 6 && strncmp(name, "config", 6) == 0;
         row = config ? NULL : row_find(p, name, n, &index);
+        if (!row && word[1] != '-' && n > 1 && !value) {
+                int r = letters_parse(p, name);
+
+                if (r != 0)
+                        return MIN(r, 0);
+        }
         if (!row && !config && word[1] != '-' && n > 1) {
                 /* -nNAME: a letter and its value in one word */
                 row = row_find(p, name, 1, &index);

@@ -58,10 +58,8 @@ bool pod_amount(const json_t *spec, const char *side, const char *resource, stru
         struct quantity whole, extra;
         bool named = containers_amount(spec, side, resource, ret);
 
-        /* No node holds a pod to its spec.resources: its containers use what they ask for. */
         if (container_amount(spec, side, resource, &whole)) {
-                if (!named || whole.milli > ret->milli)
-                        *ret = whole;
+                *ret = whole;
                 named = true;
         }
         if (!overhead || quantity_read(overhead, &extra) < 0 || extra.milli < 0)
@@ -96,4 +94,32 @@ bool pod_is_best_effort(const json_t *spec) {
                         if (asks_for_any(container))
                                 return false;
         return !asks_for_any(spec);
+}
+
+/* Counts one container, or the pod's own resources. */
+static void judge_class(const json_t *of, bool *any, bool *all) {
+        static const char *const counted[] = {"cpu", "memory"};
+
+        for (size_t i = 0; i < ELEMENTS(counted); i++) {
+                struct quantity limit, request;
+                bool limited = container_amount(of, "limits", counted[i], &limit),
+                     requested = container_amount(of, "requests", counted[i], &request);
+
+                *any |= limit.milli > 0 || request.milli > 0;
+                *all &= limited && requested && limit.milli > 0 && limit.milli == request.milli;
+        }
+}
+
+const char *pod_qos_class(const json_t *spec) {
+        static const char *const lists[] = {"containers", "initContainers"};
+        bool any = false, all = true, whole = asks_for_any(spec);
+        const json_t *container;
+        size_t i;
+
+        if (whole)
+                judge_class(spec, &any, &all);
+        for (size_t l = 0; l < ELEMENTS(lists) && !whole; l++)
+                json_array_foreach (json_object_get(spec, lists[l]), i, container)
+                        judge_class(container, &any, &all);
+        return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
 }

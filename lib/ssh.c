@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <libssh/libssh.h>
 #include <limits.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "lib/fileio.h"
 #include "lib/timefmt.h"
@@ -51,8 +53,10 @@ const char *ssh_conn_fingerprint(const struct ssh_conn *c) {
 static int set_options(struct ssh_conn *c, const struct ssh_target *t) {
         long timeout = t->timeout_s ? (long)t->timeout_s : CONNECT_TIMEOUT_S;
         unsigned port = t->port;
-        int off = 0;
+        int off = 0, on = 1;
 
+        /* Keys that are typed into a remote terminal do not wait for each other. */
+        (void)ssh_options_set(c->session, SSH_OPTIONS_NODELAY, &on);
         if (ssh_options_set(c->session, SSH_OPTIONS_HOST, t->host) < 0 ||
                         ssh_options_set(c->session, SSH_OPTIONS_TIMEOUT, &timeout) < 0 ||
                         ssh_options_set(c->session, SSH_OPTIONS_USER, t->user ? t->user : "root") <
@@ -441,17 +445,190 @@ int ssh_conn_feed(struct ssh_conn *c, const char *command, int fd, unsigned time
         return run(&r, command, ret_status);
 }
 
-int ssh_conn_stream(struct ssh_conn *c, const char *command,
+int ssh_conn_pipe(struct ssh_conn *c, const char *command, int fd,
                 int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
                 void *userdata, int *ret_status, struct problem *p) {
         struct run r = {.conn = c,
                         .problem = p,
                         .deadline_us = UINT64_MAX,
-                        .input_fd = -EBADF,
+                        .input_fd = fd,
                         .on_output = on_output,
                         .userdata = userdata};
 
         return run(&r, command, ret_status);
+}
+
+int ssh_conn_stream(struct ssh_conn *c, const char *command,
+                int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
+                void *userdata, int *ret_status, struct problem *p) {
+        return ssh_conn_pipe(c, command, /* fd= */ -EBADF, on_output, userdata, ret_status, p);
+}
+
+/* ---- bytes both ways ---- */
+
+enum { RELAY_PIECE = 32 << 10, RELAY_STDERR_MAX = 4096 };
+
+struct relay {
+        struct run run;
+        int fd;
+        struct buf *errors;
+        char in[RELAY_PIECE], out[RELAY_PIECE]; /* to the command, from it */
+        size_t in_at, in_size, out_at, out_size;
+        bool in_ended, out_ended;
+        uint64_t last_us; /* when the command must have ended; 0: not yet known */
+};
+
+/* The relay's steps return 1 when bytes moved, 0 when none could. */
+static int relay_read_socket(struct relay *y) {
+        ssize_t n;
+
+        if (y->in_ended || y->in_size > 0)
+                return 0;
+        n = read(y->fd, y->in, sizeof(y->in));
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        if (n > 0) {
+                y->in_at = 0;
+                y->in_size = (size_t)n;
+                return 1;
+        }
+        y->in_ended = true;
+        y->last_us = now_mono_us() + SSH_RELAY_LAST_MS * 1000;
+        if (!ssh_channel_is_closed(y->run.channel) &&
+                        ssh_channel_send_eof(y->run.channel) != SSH_OK)
+                return broken(&y->run);
+        return 1;
+}
+
+static int relay_write_channel(struct relay *y) {
+        uint32_t window = ssh_channel_window_size(y->run.channel);
+        int n;
+
+        if (y->in_size == 0 || window == 0)
+                return 0;
+        /* The command has ended and wants no more; what it has written is still read. */
+        if (ssh_channel_is_closed(y->run.channel)) {
+                y->in_size = 0;
+                return 0;
+        }
+        n = ssh_channel_write(y->run.channel, y->in + y->in_at,
+                        (uint32_t)MIN(y->in_size, (size_t)window));
+        if (n == SSH_ERROR && ssh_channel_is_closed(y->run.channel)) {
+                y->in_size = 0;
+                return 0;
+        }
+        if (n == SSH_ERROR)
+                return broken(&y->run);
+        y->in_at += (size_t)n;
+        y->in_size -= (size_t)n;
+        return n > 0;
+}
+
+static int relay_read_channel(struct relay *y) {
+        char text[1024];
+        int n;
+
+        n = ssh_channel_read_nonblocking(y->run.channel, text, sizeof(text), /* is_stderr= */ 1);
+        if (n > 0 && y->errors->size < RELAY_STDERR_MAX)
+                (void)buf_append(y->errors, text,
+                                MIN((size_t)n, RELAY_STDERR_MAX - y->errors->size));
+        if (y->out_size > 0 || y->out_ended)
+                return n > 0;
+        n = ssh_channel_read_nonblocking(
+                        y->run.channel, y->out, sizeof(y->out), /* is_stderr= */ 0);
+        if (n == SSH_ERROR)
+                return broken(&y->run);
+        if (n > 0) {
+                y->out_at = 0;
+                y->out_size = (size_t)n;
+                return 1;
+        }
+        if (ssh_channel_is_eof(y->run.channel) || ssh_channel_is_closed(y->run.channel))
+                y->out_ended = true;
+        return 0;
+}
+
+static int relay_write_socket(struct relay *y) {
+        ssize_t n;
+
+        if (y->out_size == 0)
+                return 0;
+        n = send(y->fd, y->out + y->out_at, y->out_size, MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        if (n < 0)
+                return -errno;
+        y->out_at += (size_t)n;
+        y->out_size -= (size_t)n;
+        return 1;
+}
+
+static void relay_wait(struct relay *y) {
+        struct pollfd p[] = {{.fd = ssh_get_fd(y->run.conn->session), .events = POLLIN},
+                        {.fd = y->in_ended && y->out_size == 0 ? -1 : y->fd}};
+
+        if (!y->in_ended && y->in_size == 0)
+                p[1].events |= POLLIN;
+        if (y->out_size > 0)
+                p[1].events |= POLLOUT;
+        (void)poll(p, ELEMENTS(p), TICK_MS);
+}
+
+static int relay_loop(struct relay *y) {
+        int (*const steps[])(struct relay * relay) = {relay_read_channel, relay_write_socket,
+                        relay_read_socket, relay_write_channel};
+
+        for (;;) {
+                bool moved = false;
+
+                for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                        int r = steps[i](y);
+
+                        if (r < 0)
+                                return r;
+                        moved = moved || r > 0;
+                }
+                if (y->out_ended && y->out_size == 0)
+                        return 0;
+                if (y->last_us && now_mono_us() > y->last_us)
+                        return -ETIMEDOUT;
+                if (!moved)
+                        relay_wait(y);
+        }
+}
+
+static int relay_to_end(struct relay *y, const char *command, int *ret_status) {
+        int r = open_channel(&y->run, command);
+
+        if (r < 0)
+                return r;
+        r = relay_loop(y);
+        if (r < 0)
+                return r;
+        /* The status may follow the end of the output. */
+        for (unsigned i = 0; i < 10 && !ssh_channel_is_closed(y->run.channel); i++)
+                (void)ssh_channel_poll_timeout(y->run.channel, TICK_MS, 0);
+        *ret_status = exit_status(y->run.channel);
+        return 0;
+}
+
+int ssh_conn_relay(struct ssh_conn *c, const char *command, int fd, struct buf *ret_stderr,
+                int *ret_status, struct problem *p) {
+        _cleanup_free_ struct relay *y = calloc(1, sizeof(*y));
+        int r;
+
+        if (!y)
+                return -ENOMEM;
+        y->run.conn = c;
+        y->run.problem = p;
+        y->fd = fd;
+        y->errors = ret_stderr;
+        r = relay_to_end(y, command, ret_status);
+        if (y->run.channel) {
+                ssh_channel_close(y->run.channel);
+                ssh_channel_free(y->run.channel);
+        }
+        return r;
 }
 
 /* libssh 0.10 writes private keys to files only: through a memory file. */

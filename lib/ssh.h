@@ -1,6 +1,5 @@
 /* SSH through libssh: connect with a pinned or a known host key, run commands, copy bytes. Blocking
- * calls; daemons use them from a thread of their own (kapid's log streams) or through ssh_stream's
- * file descriptors. */
+ * calls; daemons use them from a thread of their own (kapid's streams). */
 #pragma once
 
 #include "lib/buf.h"
@@ -44,6 +43,18 @@ int ssh_conn_feed(struct ssh_conn *c, const char *command, int fd, unsigned time
 int ssh_conn_stream(struct ssh_conn *c, const char *command,
                 int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
                 void *userdata, int *ret_status, struct problem *p);
+/* Both: the descriptor is fed to its end, also a pipe, and the output is handed over as it comes.
+ */
+int ssh_conn_pipe(struct ssh_conn *c, const char *command, int fd,
+                int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
+                void *userdata, int *ret_status, struct problem *p);
+/* Runs a command and carries bytes between it and a connected, non-blocking socket, until the
+ * command ends. When the other side of the socket ends, so does the command's input, and the
+ * command has SSH_RELAY_LAST_MS to end too. At most a window of its output (about 2 MiB) waits in
+ * libssh. At most 4 KiB of standard error are collected. */
+enum { SSH_RELAY_LAST_MS = 5000 };
+int ssh_conn_relay(struct ssh_conn *c, const char *command, int fd, struct buf *ret_stderr,
+                int *ret_status, struct problem *p);
 /* Makes an ed25519 key pair: the private key as an OpenSSH file's text, the public one as
  * "ssh-ed25519 AAAA... comment". Caller frees both. */
 int ssh_key_pair_new(const char *comment, char **ret_private, char **ret_public);

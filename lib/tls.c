@@ -185,8 +185,13 @@ struct tls_context *tls_context_free(struct tls_context *c) {
 
 static ssize_t transport_pull(gnutls_transport_ptr_t userdata, void *p, size_t n) {
         struct tls_transport *t = userdata;
-        ssize_t r = recv(t->fd, p, n, 0);
+        ssize_t r;
 
+        if (t->taken && !t->reading) {
+                gnutls_transport_set_errno(t->session, EAGAIN);
+                return -1;
+        }
+        r = recv(t->fd, p, n, 0);
         if (r < 0)
                 gnutls_transport_set_errno(t->session, errno);
         else
@@ -219,6 +224,30 @@ int tls_context_attach(struct tls_context *c, void *gnutls_session, struct tls_t
         gnutls_transport_set_pull_function(session, transport_pull);
         gnutls_transport_set_vec_push_function(session, transport_push);
         return gnutls_alpn_set_protocols(session, &http, 1, 0) < 0 ? -ENOMEM : 0;
+}
+
+static ssize_t transport_result(ssize_t r) {
+        if (r >= 0)
+                return r;
+        if (!gnutls_error_is_fatal((int)r)) /* try again; a warning; another handshake */
+                return -EAGAIN;
+        return r == GNUTLS_E_PREMATURE_TERMINATION ? 0 : -ECONNRESET;
+}
+
+ssize_t tls_transport_read(struct tls_transport *t, void *p, size_t n) {
+        ssize_t r;
+
+        assert(t->taken);
+        t->reading = true;
+        r = gnutls_record_recv(t->session, p, n);
+        t->reading = false;
+        return transport_result(r);
+}
+
+ssize_t tls_transport_write(struct tls_transport *t, const void *p, size_t n) {
+        ssize_t r = transport_result(gnutls_record_send(t->session, p, n));
+
+        return r == 0 && n > 0 ? -ECONNRESET : r;
 }
 
 /* ---- streams ---- */

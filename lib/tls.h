@@ -45,6 +45,8 @@ struct tls_transport {
         void *session; /* filled by tls_context_attach() */
         int fd;
         uint64_t *bytes_moved; /* counts both directions */
+        bool taken;   /* only tls_transport_read() gets what comes from now on */
+        bool reading; /* it is at work */
 };
 
 /* For a server session that another library made (a gnutls_session_t), before its handshake: serves
@@ -52,6 +54,11 @@ struct tls_transport {
  * a CA. The session borrows the context and the transport for its life. */
 int tls_context_attach(
                 struct tls_context *c, void *gnutls_session, struct tls_transport *transport);
+
+/* The plain bytes of an attached session that was taken. -EAGAIN; 0 at the end. A write that
+ * was not done is repeated with the same bytes. */
+ssize_t tls_transport_read(struct tls_transport *t, void *p, size_t n);
+ssize_t tls_transport_write(struct tls_transport *t, const void *p, size_t n);
 
 /* The identity in a peer's certificate. */
 struct tls_peer {

@@ -41,6 +41,9 @@ static const struct unit_property table[] = {
                 /* The agent's own: logs and what outlives a start. */
                 {"FileDescriptorStoreMax", .level = LEVEL_PRIVILEGED},
                 {"StandardOutputFile", .level = LEVEL_PRIVILEGED},
+                {"StandardInputFile", .level = LEVEL_PRIVILEGED},
+                {"TTYPath", .level = LEVEL_PRIVILEGED},
+                {"Listen", .level = LEVEL_PRIVILEGED},
                 {"SyslogLevelPrefix", .level = LEVEL_PRIVILEGED},
                 /* Resources: what it takes is bounded by its own slice. */
                 {"CPUAccounting", .level = LEVEL_RESTRICTED},

@@ -20,25 +20,45 @@ struct renew;
 struct unit_watch;
 struct log_sockets;
 struct local_volumes;
+struct service_health;
+struct services_keeper;
 struct load_balancer;
 struct shares;
+struct portables;
+struct host_drift;
 struct trash;
 struct measure;
+struct policies;
+struct policy_watch;
+struct dns;
+struct image_store;
+struct image_pulls;
+struct image_care;
+struct eviction;
+struct shutdown;
+struct object_watches;
+struct stream_server;
 
 struct agent_config {
         char *node_name;
         char *node_ip;
         char *kubeconfig;
         char *data_dir;
-        char *service_cidr;
-        char *cluster_cidr;
+        char *service_cidr, *cluster_cidr; /* one of each family at most (lib/cidr.h) */
         char *cluster_dns;
+        char **dns_upstreams;
+        char **dns_stubs;
         char *cluster_domain;
         char *pod_cidr;
+        uint32_t pods_max;
         char *manifest_dir;
         char *health_address;
+        char *drift;
         char *log_level;
         uint64_t status_frequency_us;
+        char *eviction_hard, *eviction_soft, *eviction_soft_grace, *eviction_reclaim;
+        uint64_t eviction_transition_us, eviction_pod_grace_us;
+        uint64_t shutdown_us, shutdown_critical_us;
 };
 
 struct agent {
@@ -55,7 +75,17 @@ struct agent {
         struct statedir *statedir;
         struct trash *trash; /* of pods that have ended */
         struct nft *nft;
-        struct shares *shares; /* NFS */
+        struct policies *policies;
+        struct policy_watch *policy_watch;
+        struct dns *dns; /* the node's name server */
+        struct service_health *service_health;
+        struct services_keeper *services; /* the disk's copy of nft's table of services */
+        struct shares *shares;            /* NFS */
+        struct host_drift *drift;
+        struct portables *portables; /* images of portable services */
+        struct image_store *images;
+        struct image_pulls *pulls;
+        struct image_care *image_care;
         struct pods *pods;
         struct watches *watches;
         struct local_volumes *local_volumes;
@@ -63,13 +93,20 @@ struct agent {
         struct node *node;
         struct renew *renew;
         struct measure *measure;
+        struct object_watches *object_watches; /* NULL without an API */
+        struct eviction *eviction;
+        struct shutdown *shutdown;
+        struct stream_server *stream_server;
         struct unit_watch *unit_watch;
         struct machine_facts machine;
+        struct cidrs cluster_ranges, service_ranges; /* of the configuration */
         char node_ip[16];
+        char node_ip6[ADDRESS_TEXT_SIZE]; /* "": none, or the cluster has only IPv4 */
 };
 
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"
 #define AGENT_SECRET_DIR "/run/keelson/nodeagent/secrets"
+#define AGENT_TERMINAL_DIR "/run/keelson/nodeagent/terminals"
 
 /* Makes all parts from a->config; a is zero otherwise. The caller ends it with agent_done(), also
  * after an error. -errno, with p where the user must change something. */
@@ -79,6 +116,10 @@ void agent_done(struct agent *a);
 /* An error that the agent cannot recover from: logs `what` and exits the loop with code 1, so that
  * systemd restarts the agent. */
 void agent_fail(struct agent *a, int error, const char *what);
-/* The node's pod range ("10.244.3.0/24") has become known or is confirmed. The first one is kept
- * until the agent ends; errors are logged. */
+/* The node's pod range ("10.244.3.0/24", or with one of IPv6 after a comma) has become known or is
+ * confirmed. The first one is kept until the agent ends, but a range of IPv6 may be added; errors
+ * are logged. */
 void agent_set_pod_cidr(struct agent *a, const char *cidr);
+/* Looks for the machine's address of IPv6 where the cluster has such pods and none is known yet:
+ * the link may get it later. */
+void agent_find_second_ip(struct agent *a);

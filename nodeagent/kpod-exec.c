@@ -10,8 +10,9 @@
  * command is searched in the resulting PATH.
  *
  * REPORT gets one line before the command runs, "ran INVOCATION", or "error INVOCATION text": so
- * every exit code is the program's own. Without it errors go to standard error. The exit code after
- * an error is 128, as with container runtimes.
+ * every exit code is the program's own. The exit code after an error is 128, as with container
+ * runtimes. Without REPORT errors go to standard error, and the exit code of a command that cannot
+ * be executed is a shell's: 127 when it is not there, else 126.
  *
  * It runs inside the pod's root, as its user, below its system call filter: linked statically, with
  * libc only, it makes no system call that starting the program would not need. */
@@ -30,6 +31,8 @@
 
 enum {
         EXIT_NOT_STARTED = 128,
+        EXIT_NOT_FOUND = 127,
+        EXIT_NOT_EXECUTABLE = 126,
         FILE_SIZE_MAX = 16 * 1024 * 1024,
         MESSAGE_MAX = 1024,
         LOCK_TRIES = 1 << 17, /* some tenths of a second; the agent locks it for one read */
@@ -266,7 +269,7 @@ int main(int argc, char **argv) {
                 return fail(report, "the working directory cannot be entered:", c.directory, errno);
         report_run(report);
         r = run(&c);
-        return fail(report,
-                        "the command cannot be executed (is it there, and executable?):", c.argv[0],
-                        r);
+        (void)fail(report, "the command cannot be executed (is it there, and executable?):",
+                        c.argv[0], r);
+        return report ? EXIT_NOT_STARTED : r == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

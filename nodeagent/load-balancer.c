@@ -30,6 +30,7 @@ struct item {
         int link;
         unsigned announcements; /* still to send */
         bool warned;
+        bool mute; /* the last announcement could not be sent */
 };
 
 struct load_balancer {
@@ -125,6 +126,24 @@ static bool wants(const json_t *want, const char *text) {
         return json_object_get(want, text) != NULL;
 }
 
+/* An announcement that cannot be sent is sent at the next tick: the address stays. */
+static void announce(struct load_balancer *l, struct item *item) {
+        char text[ADDRESS_TEXT_SIZE];
+        int r;
+
+        if (item->announcements == 0)
+                return;
+        r = announce_send(l->announce, &item->address, item->link);
+        if (r >= 0)
+                item->announcements--;
+        else if (!item->mute)
+                log_warning_errno(r,
+                                "Cannot announce the load balancer address %s to its network; "
+                                "this is tried every second",
+                                address_text(&item->address, text));
+        item->mute = r < 0;
+}
+
 /* Puts it there or renews it, and announces it. */
 static int hold(struct load_balancer *l, struct item *item) {
         int r;
@@ -134,10 +153,8 @@ static int hold(struct load_balancer *l, struct item *item) {
         r = carried_put(l->carried, &item->address, item->link, CARRIED_VALID_S);
         if (r < 0)
                 return r;
-        if (item->announcements == 0)
-                return 0;
-        item->announcements--;
-        return announce_send(l->announce, &item->address, item->link);
+        announce(l, item);
+        return 0;
 }
 
 /* Once, until it succeeds: it is tried every second. */

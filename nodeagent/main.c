@@ -8,11 +8,14 @@
 #include "nodeagent/agent.h"
 #include "nodeagent/clean.h"
 #include "nodeagent/csr.h"
+#include "nodeagent/image-command.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/logs/logs.h"
 #include "nodeagent/manifest.h"
+#include "nodeagent/pod/actions.h"
 #include "nodeagent/pod/share-folder.h"
 #include "nodeagent/pod/pods.h"
+#include "nodeagent/streams/session.h"
 
 #define OFFSET(f) offsetof(struct agent_config, f)
 static const struct option_row rows[] = {
@@ -20,7 +23,8 @@ static const struct option_row rows[] = {
                                 "name of the Node object (default: the host's name)", NULL},
                 {"node-ip", 0, OPTION_STRING, OFFSET(node_ip), "ADDRESS",
                                 "address other nodes reach this one by (default: of the default "
-                                "route)",
+                                "route); one of IPv6 may follow after a comma (default: of the "
+                                "same link, where the cluster has pods of IPv6)",
                                 NULL},
                 {"kubeconfig", 0, OPTION_STRING, OFFSET(kubeconfig), "FILE",
                                 "credentials and address of the API; without it only static and "
@@ -29,18 +33,29 @@ static const struct option_row rows[] = {
                 {"data-dir", 0, OPTION_STRING, OFFSET(data_dir), "DIR",
                                 "state that survives a reboot", "/var/lib/keelson/nodeagent"},
                 {"service-cluster-ip-range", 0, OPTION_STRING, OFFSET(service_cidr), "CIDR",
-                                "addresses of services", "10.96.0.0/16"},
+                                "addresses of services; one of IPv6 may follow after a comma",
+                                "10.96.0.0/16"},
                 {"cluster-cidr", 0, OPTION_STRING, OFFSET(cluster_cidr), "CIDR",
-                                "addresses of all pods", "10.244.0.0/16"},
+                                "addresses of all pods; likewise", "10.244.0.0/16"},
                 {"cluster-dns", 0, OPTION_STRING, OFFSET(cluster_dns), "ADDRESS",
-                                "name server of the cluster's names (default: pods use the "
-                                "machine's own name servers)",
+                                "address of the cluster's names on this node (default: the tenth "
+                                "of the service range; none: pods use the machine's name servers)",
                                 NULL},
+                {"dns-upstream", 0, OPTION_STRINGS, OFFSET(dns_upstreams), "ADDRESS[:PORT]",
+                                "name server of all other names, may repeat (default: those of "
+                                "the machine's /etc/resolv.conf)",
+                                NULL},
+                {"dns-stub", 0, OPTION_STRINGS, OFFSET(dns_stubs), "DOMAIN=ADDRESS[:PORT]",
+                                "name server of one domain's names, may repeat", NULL},
                 {"cluster-domain", 0, OPTION_STRING, OFFSET(cluster_domain), "DOMAIN",
                                 "domain of the cluster's names", "cluster.local"},
                 {"pod-cidr", 0, OPTION_STRING, OFFSET(pod_cidr), "CIDR",
-                                "addresses of this node's pods (default: spec.podCIDR of the Node)",
+                                "addresses of this node's pods; one of IPv6 may follow after a comma "
+                                "(default: spec.podCIDRs of the Node)",
                                 NULL},
+                {"max-pods", 0, OPTION_U32, OFFSET(pods_max), "N",
+                                "how many pods the node takes; 0: 250 for each /24 of its range",
+                                "0"},
                 {"pod-manifest-path", 0, OPTION_STRING, OFFSET(manifest_dir), "DIR",
                                 "folder of static pods, read at start", NULL},
                 {"health-address", 0, OPTION_STRING, OFFSET(health_address), "ADDRESS",
@@ -48,6 +63,32 @@ static const struct option_row rows[] = {
                                 NULL},
                 {"node-status-update-frequency", 0, OPTION_DURATION, OFFSET(status_frequency_us),
                                 "TIME", "how often the node's lease is renewed", "10s"},
+                {"eviction-hard", 0, OPTION_STRING, OFFSET(eviction_hard), "LIST",
+                                "a pod ends at once when less than this is available; empty: none",
+                                "memory.available<100Mi,nodefs.available<10%,"
+                                "nodefs.inodesFree<5%,pid.available<10%"},
+                {"eviction-soft", 0, OPTION_STRING, OFFSET(eviction_soft), "LIST",
+                                "... when that lasts for eviction-soft-grace-period", NULL},
+                {"eviction-soft-grace-period", 0, OPTION_STRING, OFFSET(eviction_soft_grace),
+                                "LIST", "SIGNAL=TIME for each soft threshold", NULL},
+                {"eviction-minimum-reclaim", 0, OPTION_STRING, OFFSET(eviction_reclaim), "LIST",
+                                "SIGNAL=AMOUNT that must be free beyond a threshold once it was met",
+                                NULL},
+                {"eviction-pressure-transition-period", 0, OPTION_DURATION,
+                                OFFSET(eviction_transition_us), "TIME",
+                                "how long a pressure condition stays after its threshold", "5m"},
+                {"eviction-max-pod-grace-period", 0, OPTION_DURATION, OFFSET(eviction_pod_grace_us),
+                                "TIME", "grace period of pods that a soft threshold ends", "30s"},
+                {"shutdown-grace-period", 0, OPTION_DURATION, OFFSET(shutdown_us), "TIME",
+                                "how long a shutdown of the machine waits for its pods; 0: not",
+                                "30s"},
+                {"shutdown-grace-period-critical-pods", 0, OPTION_DURATION,
+                                OFFSET(shutdown_critical_us), "TIME",
+                                "the part of it that is for critical pods", "10s"},
+                {"drift", 0, OPTION_STRING, OFFSET(drift), "WHAT",
+                                "what becomes of changes that other programs make to units, "
+                                "rules, links, routes and files of pods: repair or report",
+                                "repair"},
                 {"log-level", 0, OPTION_STRING, OFFSET(log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
 };
@@ -68,7 +109,9 @@ struct subcommand {
 enum { ANY_ARGUMENTS = -1 };
 
 static int run_ssh(const struct agent_config *config, char **arguments) {
-        return logs_ssh_main(getenv("SSH_ORIGINAL_COMMAND"));
+        const char *command = getenv("SSH_ORIGINAL_COMMAND");
+
+        return streq_ptr(command, STREAM_COMMAND) ? streams_ssh_main() : logs_ssh_main(command);
 }
 
 static int run_logs_collect(const struct agent_config *config, char **arguments) {
@@ -87,6 +130,16 @@ static int run_share_remove(const struct agent_config *config, char **arguments)
         return share_remove_main(arguments);
 }
 
+static int run_actions(const struct agent_config *config, char **arguments) {
+        for (size_t i = 0; i < POD_ACTIONS_MAX; i++)
+                puts(pod_action_name((enum pod_action)i));
+        return 0;
+}
+
+static int run_image(const struct agent_config *config, char **arguments) {
+        return image_command_main(config->data_dir, arguments);
+}
+
 static int run_units(const struct agent_config *config, char **arguments) {
         return manifest_print_units(arguments[0], config->node_name ? config->node_name : "node");
 }
@@ -97,7 +150,9 @@ static const struct subcommand subcommands[] = {
                 {"logs-collect", 0, .run = run_logs_collect}, /* keelson-logs.service */
                 {"share-bind", 5, .run = run_share_bind},     /* folders of NFS shares */
                 {"share-remove", 4, .run = run_share_remove},
-                {"clean", 0, .run = run_clean}, /* of a node that leaves */
+                {"image", ANY_ARGUMENTS, .run = run_image}, /* kctl image */
+                {"clean", 0, .run = run_clean},             /* of a node that leaves */
+                {"actions", 0, .run = run_actions}, /* every step of a pod's life, for tests */
                 {"csr", ANY_ARGUMENTS, .run_with_own_options = csr_main},
 };
 

@@ -70,6 +70,7 @@ static int parse_file(const char *path, struct yaml_docs *docs, struct problem *
 int manifest_each(const char *dir, const char *node_name,
                 void (*func)(const json_t *pod, void *userdata), void *userdata) {
         DIR *d = opendir(dir);
+        int skipped = 0;
 
         if (!d)
                 return -errno;
@@ -84,6 +85,7 @@ int manifest_each(const char *dir, const char *node_name,
                         continue;
                 if (parse_file(path, &docs, &p) < 0) {
                         log_warning("Skipping a file of static pods: %s", strempty(p.message));
+                        skipped++;
                         continue;
                 }
                 for (size_t i = 0; i < docs.count; i++) {
@@ -94,7 +96,7 @@ int manifest_each(const char *dir, const char *node_name,
                 }
         }
         closedir(d);
-        return 0;
+        return skipped;
 }
 
 static json_t *resources_of(const struct yaml_docs *docs) {
@@ -139,6 +141,7 @@ static int plan_pod(const json_t *pod, const json_t *resources, const char *node
                         .node_ip = "192.0.2.1",
                         .pod_ip = "10.244.0.2",
                         .exec_program = "/opt/keelson/bin/kpod-exec",
+                        .terminal_dir = AGENT_TERMINAL_DIR,
                         .cpu_milli = 1000,
                         .memory_bytes = INT64_C(1) << 30,
                         .disk_dir = disk,

@@ -4,7 +4,8 @@
 #include "nodeagent/agent.h"
 
 /* Calls func for every Pod in the *.yaml, *.yml and *.json files of a folder, completed with a uid
- * and the node's name. Invalid files are logged and skipped. */
+ * and the node's name. Invalid files are logged and skipped: returns their number, or a negative
+ * errno. */
 int manifest_each(const char *dir, const char *node_name,
                 void (*func)(const json_t *pod, void *userdata), void *userdata);
 /* Prints the units of the pods in a file ("-": standard input); ConfigMaps and Secrets of the same

@@ -166,12 +166,11 @@ static void answered(struct measure *m) {
                 round_end(m);
 }
 
-static void on_usage(
-                const char *unit, bool ok, uint64_t cpu_ns, uint64_t memory_bytes, void *userdata) {
+static void on_usage(const char *unit, const struct runtime_usage *used, void *userdata) {
         struct measure *m = userdata;
 
-        if (ok)
-                take_sample(m, unit, cpu_ns, memory_bytes);
+        if (used)
+                take_sample(m, unit, used->cpu_ns, used->memory_bytes);
         answered(m);
 }
 

@@ -4,8 +4,8 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-enum { PODS_MAX = 250 };
-#define MEMORY_LOW_BYTES (INT64_C(100) * 1024 * 1024)
+/* A part of the addresses stays free, so that one that was released is not given again at once. */
+enum { PODS_PER_256 = 250, PODS_MAX = 4000 };
 #define RESERVE_MIN_BYTES (INT64_C(256) * 1024 * 1024)
 #define RESERVE_MAX_BYTES (INT64_C(2) * 1024 * 1024 * 1024)
 
@@ -24,12 +24,23 @@ static void condition(json_t *list, const json_t *old, const char *type, bool st
                                         since ? since : now, "reason", reason, "message", message));
 }
 
+static const struct {
+        const char *type, *low, *enough, *low_text, *enough_text;
+} pressures[NODE_PRESSURES] = {
+                [PRESSURE_MEMORY] = {"MemoryPressure", "KubeletHasInsufficientMemory",
+                                "KubeletHasSufficientMemory",
+                                "kubelet has insufficient memory available",
+                                "kubelet has sufficient memory available"},
+                [PRESSURE_DISK] = {"DiskPressure", "KubeletHasDiskPressure",
+                                "KubeletHasNoDiskPressure", "kubelet has disk pressure",
+                                "kubelet has no disk pressure"},
+                [PRESSURE_PIDS] = {"PIDPressure", "KubeletHasInsufficientPID",
+                                "KubeletHasSufficientPID", "kubelet has insufficient PID available",
+                                "kubelet has sufficient PID available"}};
+
 static json_t *conditions(const json_t *old, const struct node_facts *f) {
         static const char *const ours[] = {
                         "Ready", "MemoryPressure", "DiskPressure", "PIDPressure"};
-        bool memory = f->memory_available < MEMORY_LOW_BYTES,
-             disk = f->disk_available < f->disk_bytes / 20;
-        bool pids = f->pids_max > 0 && f->pids_used > f->pids_max / 10 * 9;
         json_t *list = json_array();
         const json_t *v;
         size_t i;
@@ -41,22 +52,15 @@ static json_t *conditions(const json_t *old, const struct node_facts *f) {
                 if (!mine)
                         json_array_append(list, (json_t *)v);
         }
-        condition(list, old, "MemoryPressure", memory,
-                        memory ? "NodeHasInsufficientMemory" : "NodeHasSufficientMemory",
-                        memory ? "less than 100 MiB of memory is available"
-                               : "enough memory is available",
+        for (i = 0; i < NODE_PRESSURES; i++)
+                condition(list, old, pressures[i].type, f->pressure[i],
+                                f->pressure[i] ? pressures[i].low : pressures[i].enough,
+                                f->pressure[i] ? pressures[i].low_text : pressures[i].enough_text,
+                                f->now_us);
+        condition(list, old, "Ready", !f->shutting_down,
+                        f->shutting_down ? "KubeletNotReady" : "KubeletReady",
+                        f->shutting_down ? "node is shutting down" : "the node agent is running",
                         f->now_us);
-        condition(list, old, "DiskPressure", disk,
-                        disk ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure",
-                        disk ? "less than 5 % of the state directory's disk is free"
-                             : "enough disk is free",
-                        f->now_us);
-        condition(list, old, "PIDPressure", pids,
-                        pids ? "NodeHasInsufficientPID" : "NodeHasSufficientPID",
-                        pids ? "more than 90 % of the process ids are in use"
-                             : "enough process ids are free",
-                        f->now_us);
-        condition(list, old, "Ready", true, "KubeletReady", "the node agent is running", f->now_us);
         return list;
 }
 
@@ -65,6 +69,13 @@ int64_t node_memory_reserve(int64_t memory_bytes) {
 
         reserve = MIN(reserve, RESERVE_MAX_BYTES);
         return MIN(reserve, memory_bytes / 4);
+}
+
+int64_t node_pods_max(uint32_t addresses) {
+        int64_t blocks = (int64_t)addresses / 256 + 1; /* of a /24 each */
+        int64_t most = MIN(blocks * PODS_PER_256, (int64_t)PODS_MAX);
+
+        return addresses == 0 ? PODS_PER_256 : MIN(most, (int64_t)addresses);
 }
 
 static json_t *amounts(const struct node_facts *f, int64_t memory_bytes) {
@@ -77,8 +88,19 @@ static json_t *amounts(const struct node_facts *f, int64_t memory_bytes) {
         json_object_set_new(v, "memory", json_sprintf("%lldKi", (long long)(memory_bytes / 1024)));
         json_object_set_new(v, "ephemeral-storage",
                         json_sprintf("%lldKi", (long long)(f->disk_bytes / 1024)));
-        json_object_set_new(v, "pods", json_sprintf("%d", PODS_MAX));
+        json_object_set_new(v, "pods", json_sprintf("%lld", (long long)f->pods_max));
         return v;
+}
+
+static json_t *addresses(const struct node_facts *f) {
+        json_t *list = json_pack("[{s:s, s:s}]", "type", "InternalIP", "address", f->address);
+
+        if (!isempty(f->address6))
+                json_array_append_new(list, json_pack("{s:s, s:s}", "type", "InternalIP", "address",
+                                                            f->address6));
+        json_array_append_new(
+                        list, json_pack("{s:s, s:s}", "type", "Hostname", "address", f->name));
+        return list;
 }
 
 json_t *node_status(const json_t *old, const struct node_facts *f) {
@@ -89,12 +111,11 @@ json_t *node_status(const json_t *old, const struct node_facts *f) {
                         "kubeProxyVersion", f->version, "operatingSystem", "linux", "architecture",
                         f->architecture);
 
-        return json_pack("{s:o, s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}]}", "capacity",
-                        amounts(f, f->memory_bytes), "allocatable",
+        return json_pack("{s:o, s:o, s:o, s:o, s:o, s:O*}", "capacity", amounts(f, f->memory_bytes),
+                        "allocatable",
                         amounts(f, f->memory_bytes - node_memory_reserve(f->memory_bytes)),
-                        "conditions", conditions(old, f), "nodeInfo", info, "addresses", "type",
-                        "InternalIP", "address", f->address, "type", "Hostname", "address",
-                        f->name);
+                        "conditions", conditions(old, f), "nodeInfo", info, "addresses",
+                        addresses(f), "images", f->images);
 }
 
 static json_t *without_heartbeats(const json_t *status) {

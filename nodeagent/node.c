@@ -14,6 +14,8 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/volumes.h"
+#include "nodeagent/image-care.h"
+#include "nodeagent/eviction.h"
 #include "nodeagent/pod/folder-size.h"
 #include "nodeagent/pod/pods.h"
 
@@ -35,7 +37,7 @@ struct node {
         json_t *reported;
         uint64_t reported_us;
         uint64_t renewed_us;
-        bool carrying;
+        bool carrying, shutting_down;
         sd_event_source *carrying_timer;
         uint64_t lease_call_us; /* when it began */
         struct api_call *lease_call, *status_call, *object_call;
@@ -60,11 +62,6 @@ static char *read_os_image(void) {
         return out;
 }
 
-static int64_t meminfo(const char *text, const char *name) {
-        const char *line = strstr(text, name);
-        return line ? strtoll(line + strlen(name), NULL, 10) * 1024 : 0;
-}
-
 static int64_t read_number(const char *path) {
         _cleanup_free_ char *text = NULL;
         size_t n;
@@ -76,15 +73,22 @@ static const char *architecture(const char *machine) {
         return streq(machine, "x86_64") ? "amd64" : streq(machine, "aarch64") ? "arm64" : machine;
 }
 
+/* The configured number, else by the size of the range of pods. */
+static int64_t pods_max(const struct agent *a) {
+        if (a->config.pods_max > 0)
+                return a->config.pods_max;
+        return node_pods_max(a->ipam ? ipam_size(a->ipam) : 0);
+}
+
 static void gather(struct node *n, struct node_facts *f) {
         struct agent *a = n->agent;
-        _cleanup_free_ char *text = NULL, *load = NULL;
         struct statvfs fs = {0};
-        size_t size;
 
         snprintf(n->runtime, sizeof(n->runtime), "systemd://%s", units_version(a->units));
         *f = (struct node_facts){.name = a->config.node_name,
                         .address = a->node_ip,
+                        .address6 = a->node_ip6,
+                        .pods_max = pods_max(a),
                         .cpu_milli = a->machine.cpu_milli,
                         .memory_bytes = a->machine.memory_bytes,
                         .machine_id = n->machine_id,
@@ -94,16 +98,13 @@ static void gather(struct node *n, struct node_facts *f) {
                         .architecture = architecture(n->uname.machine),
                         .runtime = n->runtime,
                         .version = "v" PACKAGE_VERSION "+keelson",
+                        .images = image_care_status(a->image_care),
+                        .shutting_down = n->shutting_down,
                         .now_us = now_wall_us()};
-        if (file_read("/proc/meminfo", 65536, &text, &size) >= 0)
-                f->memory_available = meminfo(text, "MemAvailable:");
-        if (statvfs(a->config.data_dir, &fs) == 0) {
+        if (statvfs(a->config.data_dir, &fs) == 0)
                 f->disk_bytes = (int64_t)(fs.f_blocks * fs.f_frsize);
-                f->disk_available = (int64_t)(fs.f_bavail * fs.f_frsize);
-        }
-        f->pids_max = read_number("/proc/sys/kernel/pid_max");
-        if (file_read("/proc/loadavg", 256, &load, &size) >= 0 && strchr(load, '/'))
-                f->pids_used = strtoll(strchr(load, '/') + 1, NULL, 10);
+        for (size_t i = 0; i < NODE_PRESSURES; i++)
+                f->pressure[i] = eviction_has_pressure(a->eviction, (enum node_pressure)i);
 }
 
 static void on_status(int error, const json_t *object, const struct problem *p, void *userdata) {
@@ -118,7 +119,7 @@ static void on_status(int error, const json_t *object, const struct problem *p, 
         }
 }
 
-static void report(struct node *n) {
+void node_report(struct node *n) {
         struct node_facts f;
         _cleanup_json_ json_t *status = NULL, *patch = NULL;
         _cleanup_free_ char *path = NULL;
@@ -129,7 +130,7 @@ static void report(struct node *n) {
         status = node_status(n->object, &f);
         if (n->reported && now_mono_us() < n->reported_us + STATUS_FULL_US &&
                         !node_status_differs(status, n->reported) &&
-                        object_condition_true(n->object, "Ready"))
+                        object_condition_true(n->object, "Ready") != n->shutting_down)
                 return;
         patch = json_pack("{s:O}", "status", status);
         path = api_path(api_resource(KIND_NODES), NULL, n->agent->config.node_name, "status", NULL);
@@ -262,6 +263,12 @@ void node_set_carrying(struct node *n, bool carrying) {
                                 on_carrying, n);
 }
 
+void node_set_shutdown(struct node *n, bool shutting_down) {
+        n->shutting_down = shutting_down;
+        node_report(n);
+        renew(n);
+}
+
 uint64_t node_renewed_us(const struct node *n) {
         return n->renewed_us;
 }
@@ -271,7 +278,8 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 
         ensure_object(n);
         renew(n);
-        report(n);
+        agent_find_second_ip(n->agent);
+        node_report(n);
         (void)sd_event_source_set_time_relative(s, n->agent->config.status_frequency_us);
         (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
         return 0;
@@ -284,8 +292,16 @@ int64_t node_tasks_max(void) {
         return pids <= 0 ? threads : threads <= 0 ? pids : MIN(pids, threads);
 }
 
+/* "10.244.3.0/24", with a second range after a comma; NULL: it has none yet. Caller frees. */
+static char *ranges_of(const json_t *object) {
+        const char *first = json_str(object, "spec.podCIDR"),
+                   *second = json_string_value(json_array_get(json_at(object, "spec.podCIDRs"), 1));
+
+        return first ? strformat("%s%s%s", first, second ? "," : "", strempty(second)) : NULL;
+}
+
 void node_observed(struct node *n, const json_t *object) {
-        const char *cidr = json_str(object, "spec.podCIDR");
+        _cleanup_free_ char *cidr = ranges_of(object);
 
         n->observed = true;
         json_decref(n->object);
@@ -295,7 +311,7 @@ void node_observed(struct node *n, const json_t *object) {
         if (object)
                 pods_set_taints(n->agent->pods, json_at(object, "spec.taints"));
         ensure_object(n);
-        report(n);
+        node_report(n);
 }
 
 const json_t *node_object(const struct node *n) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nodeagent/agent.h"
+#include "nodeagent/eviction-plan.h"
 
 /* Starts the timer of the lease; the Node is registered after node_observed(). Borrows agent.
  * -ENOMEM or an errno of sd-event. */
@@ -16,6 +17,11 @@ const json_t *node_object(const struct node *n);
 /* The node carries addresses of load balancers: its lease is renewed every second, and says so in
  * leaseDurationSeconds; or it no longer does. Renews at once when that changes. */
 void node_set_carrying(struct node *n, bool carrying);
+/* Writes the status at once when it has changed (a pressure came or went). */
+void node_report(struct node *n);
+/* The machine is being shut down: the node is not ready; or it is not after all. Renews the lease,
+ * too: node_renewed_us() tells whether the control plane has heard of it. */
+void node_set_shutdown(struct node *n, bool shutting_down);
 /* When the lease was last renewed, monotonic; 0: never. */
 uint64_t node_renewed_us(const struct node *n);
 /* Whether the last renewal of the lease is still valid. */
@@ -27,13 +33,20 @@ int64_t node_tasks_max(void);
  * but never more than a quarter. Pure. */
 int64_t node_memory_reserve(int64_t memory_bytes);
 
+/* How many pods a node takes whose range has this many addresses for them (0: not known): 250 for a
+ * /24, 500 for a /23 and so on, at most 4000, and never more than there are addresses. Pure. */
+int64_t node_pods_max(uint32_t addresses);
+
 /* The status of a node from facts; pure. Conditions in `old` that we do not own are kept. */
 struct node_facts {
         const char *name;
         const char *address;
-        int64_t cpu_milli, memory_bytes, disk_bytes;
-        int64_t memory_available, disk_available, pids_max, pids_used;
+        const char *address6; /* NULL or "": none */
+        int64_t cpu_milli, memory_bytes, disk_bytes, pods_max;
+        bool pressure[NODE_PRESSURES];
+        bool shutting_down;
         const char *machine_id, *boot_id, *kernel, *os_image, *architecture, *runtime, *version;
+        const json_t *images; /* Node.status.images; NULL: not known */
         uint64_t now_us;
 };
 json_t *node_status(const json_t *old, const struct node_facts *facts) _warn_unused_;

@@ -3,10 +3,13 @@
 #include "nodeagent/unit-watch.h"
 
 #include <sys/inotify.h>
+#include <unistd.h>
 
 #include "lib/log.h"
 
-#define TRANSIENT_DIR "/run/systemd/transient"
+#define SYSTEMD_DIR "/run/systemd"
+#define TRANSIENT_NAME "transient"
+#define TRANSIENT_DIR SYSTEMD_DIR "/" TRANSIENT_NAME
 enum {
         CHECK_US = 60 * 1000000,
         DRIFT_DELAY_US = 300000, /* one command writes several files */
@@ -16,6 +19,7 @@ struct unit_watch {
         sd_event *event;
         sd_event_source *check; /* the next comparison */
         sd_event_source *folder;
+        bool is_parent; /* what is watched is the folder's parent */
         void (*on_check)(void *userdata);
         void *userdata;
 };
@@ -49,6 +53,33 @@ static int on_drop_in(sd_event_source *s, const struct inotify_event *event, voi
         return 0;
 }
 
+static void watch_folder(struct unit_watch *w);
+
+/* systemd makes the folder with the first transient unit since the machine's start. */
+static int on_folder(sd_event_source *s, const struct inotify_event *event, void *userdata) {
+        if (event->len > 0 && streq(event->name, TRANSIENT_NAME))
+                watch_folder(userdata);
+        return 0;
+}
+
+static void watch_folder(struct unit_watch *w) {
+        int r;
+
+        sd_event_source_disable_unref(w->folder);
+        w->folder = NULL;
+        r = sd_event_add_inotify(
+                        w->event, &w->folder, TRANSIENT_DIR, IN_CREATE | IN_ONLYDIR, on_drop_in, w);
+        w->is_parent = r == -ENOENT;
+        if (w->is_parent)
+                r = sd_event_add_inotify(w->event, &w->folder, SYSTEMD_DIR, IN_CREATE | IN_ONLYDIR,
+                                on_folder, w);
+        if (r < 0)
+                log_warning_errno(r, "Changes of units are noticed once a minute only: cannot "
+                                     "watch " TRANSIENT_DIR);
+        else if (w->is_parent && access(TRANSIENT_DIR, F_OK) >= 0) /* made meanwhile */
+                watch_folder(w);
+}
+
 int unit_watch_new(struct unit_watch **ret, sd_event *event, void (*on_check)(void *userdata),
                 void *userdata) {
         _cleanup_(unit_watch_freep) struct unit_watch *w = calloc(1, sizeof(*w));
@@ -63,11 +94,7 @@ int unit_watch_new(struct unit_watch **ret, sd_event *event, void (*on_check)(vo
                         /* accuracy= */ 0, on_timer, w);
         if (r < 0)
                 return r;
-        r = sd_event_add_inotify(
-                        event, &w->folder, TRANSIENT_DIR, IN_CREATE | IN_ONLYDIR, on_drop_in, w);
-        if (r < 0)
-                log_debug_errno(r, "Changes of units are noticed once a minute only: cannot "
-                                   "watch " TRANSIENT_DIR);
+        watch_folder(w);
         *ret = TAKE_PTR(w);
         return 0;
 }

@@ -5,106 +5,23 @@
 #include "lib/client/informer.h"
 #include "lib/log.h"
 #include "lib/object.h"
-#include "lib/worker.h"
+#include "nodeagent/network/node-address.h"
+#include "nodeagent/network/policy.h"
+#include "nodeagent/network/services-keeper.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pod/pods.h"
-#include "nodeagent/network/services-disk.h"
 
-enum { SAVE_DELAY_US = 1000000, ROUTES_DELAY_US = 100000 };
-
-struct save;
+#define UID_INDEX "uid"
+#define ZONE_LABEL "topology.kubernetes.io/zone"
+enum { ROUTES_DELAY_US = 100000 };
 
 struct watches {
         struct agent *agent;
         struct informer *pods, *services, *slices, *nodes;
         char *pod_selector;
-        sd_event_source *save, *routes;
-        struct worker *worker; /* writes the services to disk */
-        char *services_path;
-        struct save *saving;
-        bool save_again;
+        sd_event_source *routes;
         bool table_synced;
 };
-
-/* The arguments of a save on the thread. */
-struct save {
-        struct watches *watches;
-        json_t *objects;
-};
-
-static void save_later(struct watches *s);
-
-static int save_run(void *userdata) {
-        const struct save *v = userdata;
-        return services_disk_save(v->watches->services_path, v->objects);
-}
-
-static struct save *save_free(struct save *v) {
-        if (v)
-                json_decref(v->objects);
-        free(v);
-        return NULL;
-}
-
-static void save_done(int result, void *userdata) {
-        struct save *v = userdata;
-        struct watches *s = v->watches;
-
-        s->saving = save_free(v);
-        if (result < 0)
-                log_warning_errno(result, "Cannot keep the services on disk");
-        if (s->save_again)
-                save_later(s);
-}
-
-static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct watches *s = userdata;
-        struct save *v = calloc(1, sizeof(*v));
-        int r = v ? 0 : -ENOMEM;
-
-        s->save = sd_event_source_disable_unref(s->save);
-        s->save_again = false;
-        if (v) {
-                v->watches = s;
-                v->objects = nft_objects(s->agent->nft);
-                r = worker_submit(s->worker, save_run, save_done, v);
-        }
-        if (r < 0) {
-                save_free(v);
-                log_warning_errno(r, "Cannot keep the services on disk");
-        } else
-                s->saving = v;
-        return 0;
-}
-
-static void save_later(struct watches *s) {
-        if (s->saving)
-                s->save_again = true;
-        else if (!s->save)
-                (void)sd_event_add_time_relative(s->agent->event, &s->save, CLOCK_MONOTONIC,
-                                SAVE_DELAY_US, 0, on_save, s);
-}
-
-static char *services_path(const struct agent *a) {
-        return strformat("%s/services.jsonl", a->config.data_dir);
-}
-
-static void on_stored(const json_t *object, void *userdata) {
-        struct agent *a = userdata;
-
-        if (json_at(object, "addressType"))
-                (void)nft_slice(a->nft, object, false);
-        else
-                (void)nft_service(a->nft, object, false);
-}
-
-void watches_load_services(struct agent *a) {
-        _cleanup_free_ char *path = services_path(a);
-        int r = path ? services_disk_load(path, on_stored, a) : -ENOMEM;
-
-        if (r < 0 && r != -ENOENT)
-                log_warning_errno(r, "Cannot read the services kept in %s", strempty(path));
-}
 
 static void on_pod(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
@@ -117,20 +34,30 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
                 pods_gone(s->agent->pods, object_uid(object));
         else {
                 int r = pods_apply(s->agent->pods, object, 0);
+
+                policies_pod_changed(s->agent->policies, object);
                 if (r < 0)
                         log_warning_errno(r, "Cannot start pod %s/%s", object_namespace(object),
                                         object_name(object));
         }
 }
 
-static bool pod_is_known(const char *uid, void *userdata) {
-        struct watches *s = userdata;
+static const char *uid_of(const json_t *pod, char *buffer, size_t n) {
+        return object_uid(pod);
+}
 
-        informer_foreach(s->pods, e) {
-                if (streq(object_uid(informer_object(e)), uid))
-                        return true;
-        }
-        return false;
+static void note_found(const json_t *pod, void *userdata) {
+        bool *found = userdata;
+
+        *found = true;
+}
+
+static bool pod_is_known(const char *uid, void *userdata) {
+        const struct watches *s = userdata;
+        bool found = false;
+
+        informer_by_index(s->pods, UID_INDEX, uid, note_found, &found);
+        return found;
 }
 
 static void on_pods_synced(struct informer *i, void *userdata) {
@@ -139,12 +66,19 @@ static void on_pods_synced(struct informer *i, void *userdata) {
         pods_synced(s->agent->pods, pod_is_known, s);
 }
 
+static void keep(struct watches *s, bool slice, const json_t *object) {
+        _cleanup_free_ char *key = object_key(object);
+
+        if (key)
+                services_keeper_note(s->agent->services, slice, key);
+}
+
 static void on_service(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
         struct watches *s = userdata;
 
         if (nft_service(s->agent->nft, object, event == INFORMER_DELETED) != 0)
-                save_later(s);
+                keep(s, /* slice= */ false, object);
 }
 
 static void on_slice(struct informer *i, enum informer_event event, const json_t *old,
@@ -152,7 +86,7 @@ static void on_slice(struct informer *i, enum informer_event event, const json_t
         struct watches *s = userdata;
 
         if (nft_slice(s->agent->nft, object, event == INFORMER_DELETED) != 0)
-                save_later(s);
+                keep(s, /* slice= */ true, object);
 }
 
 static bool table_is_known(enum kind_id kind, const char *key, void *userdata) {
@@ -167,20 +101,26 @@ static void on_table_synced(struct informer *i, void *userdata) {
         if (s->table_synced || !informer_is_synced(s->services) || !informer_is_synced(s->slices))
                 return;
         s->table_synced = true;
+        services_keeper_replace(s->agent->services);
         nft_keep_only(s->agent->nft, table_is_known, s);
         if (!nft_is_loaded(s->agent->nft))
                 nft_reload(s->agent->nft);
-        save_later(s);
 }
 
-static const char *internal_ip(const json_t *node) {
+/* Its InternalIPs as text (node-address.h); NULL: it has none. Caller frees. */
+static char *internal_ips(const json_t *node) {
+        struct node_addresses all = {0};
         const json_t *v;
         size_t i;
 
-        json_array_foreach (json_at(node, "status.addresses"), i, v)
-                if (streq(json_str_or(v, "type", ""), "InternalIP"))
-                        return json_str(v, "address");
-        return NULL;
+        json_array_foreach (json_at(node, "status.addresses"), i, v) {
+                struct address a = address_parse(json_str_or(v, "address", ""));
+
+                if (a.size > 0 && streq(json_str_or(v, "type", ""), "InternalIP") &&
+                                !*all.text[address_family(&a)])
+                        address_text(&a, all.text[address_family(&a)]);
+        }
+        return *all.text[FAMILY_IPV4] || *all.text[FAMILY_IPV6] ? node_addresses_text(&all) : NULL;
 }
 
 static void save_routes(struct watches *s, const struct map *routes) {
@@ -231,6 +171,8 @@ static void reserve_addresses(struct watches *s) {
         if (!addresses)
                 return;
         (void)map_set(addresses, s->agent->node_ip, s);
+        if (*s->agent->node_ip6)
+                (void)map_set(addresses, s->agent->node_ip6, s);
         informer_foreach(s->nodes, e) {
                 json_array_foreach (json_at(informer_object(e), "status.addresses"), i, v) {
                         const char *address = json_str_or(v, "address", "");
@@ -241,23 +183,47 @@ static void reserve_addresses(struct watches *s) {
         nft_reserve(s->agent->nft, addresses, api);
 }
 
+static void add_route(struct map *routes, const char *cidr, const char *addresses) {
+        char *copy = isempty(cidr) ? NULL : strdup(addresses);
+
+        if (copy && map_set(routes, cidr, copy) < 0)
+                free(copy);
+}
+
+/* The routes to a node's pods: one for each family. */
+static void add_routes(struct watches *s, const json_t *node, struct map *routes) {
+        _cleanup_free_ char *addresses = internal_ips(node);
+        const json_t *list = json_at(node, "spec.podCIDRs"), *v;
+        size_t i;
+
+        if (!addresses || streq(object_name(node), s->agent->config.node_name) ||
+                        streq(node_addresses_read(addresses).text[FAMILY_IPV4], s->agent->node_ip))
+                return;
+        if (json_array_size(list) == 0)
+                add_route(routes, json_str(node, "spec.podCIDR"), addresses);
+        json_array_foreach (list, i, v) {
+                const char *cidr = strempty(json_string_value(v));
+
+                if (!strchr(cidr, ':') || cidrs_of(&s->agent->cluster_ranges, FAMILY_IPV6))
+                        add_route(routes, cidr, addresses);
+        }
+}
+
 static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
         struct watches *s = userdata;
         _cleanup_(map_freep) struct map *routes = map_new(free);
+        unsigned mtu;
 
         s->routes = sd_event_source_disable_unref(s->routes);
         reserve_addresses(s);
         if (!routes || !s->agent->network)
                 return 0;
-        informer_foreach(s->nodes, e) {
-                const json_t *node = informer_object(e);
-                const char *cidr = json_str(node, "spec.podCIDR"), *ip = internal_ip(node);
-
-                if (cidr && ip && !streq(object_name(node), s->agent->config.node_name) &&
-                                !streq(ip, s->agent->node_ip))
-                        (void)map_set(routes, cidr, strdup(ip));
-        }
+        informer_foreach(s->nodes, e) add_routes(s, informer_object(e), routes);
+        mtu = network_pod_mtu(s->agent->network);
         (void)network_set_routes(s->agent->network, routes);
+        policies_nodes(s->agent->policies, routes);
+        if (network_pod_mtu(s->agent->network) != mtu)
+                pods_mend_network(s->agent->pods);
         save_routes(s, routes);
         return 0;
 }
@@ -265,9 +231,17 @@ static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
 static bool routes_differ(const json_t *old, const json_t *object) {
         return !old ||
                !streq_ptr(json_str(old, "spec.podCIDR"), json_str(object, "spec.podCIDR")) ||
+               !json_same(json_at(old, "spec.podCIDRs"), json_at(object, "spec.podCIDRs")) ||
                (json_at(object, "status.addresses") &&
                                !json_equal(json_at(old, "status.addresses"),
                                                json_at(object, "status.addresses")));
+}
+
+/* This node's own object; NULL: deleted. */
+static void own_node(struct watches *s, const json_t *node) {
+        node_observed(s->agent->node, node);
+        if (node)
+                nft_set_zone(s->agent->nft, strempty(object_label(node, ZONE_LABEL)));
 }
 
 static void on_node(struct informer *i, enum informer_event event, const json_t *old,
@@ -275,7 +249,7 @@ static void on_node(struct informer *i, enum informer_event event, const json_t 
         struct watches *s = userdata;
 
         if (streq(object_name(object), s->agent->config.node_name) && informer_is_synced(i))
-                node_observed(s->agent->node, event == INFORMER_DELETED ? NULL : object);
+                own_node(s, event == INFORMER_DELETED ? NULL : object);
         /* The heartbeats of a large fleet must not cost a dump of the routes each. */
         if (informer_is_synced(i) && !s->routes &&
                         (event == INFORMER_DELETED || routes_differ(old, object)))
@@ -286,7 +260,7 @@ static void on_node(struct informer *i, enum informer_event event, const json_t 
 static void on_nodes_synced(struct informer *i, void *userdata) {
         struct watches *s = userdata;
 
-        node_observed(s->agent->node, informer_get(i, s->agent->config.node_name));
+        own_node(s, informer_get(i, s->agent->config.node_name));
         if (!s->routes)
                 (void)sd_event_add_time_relative(
                                 s->agent->event, &s->routes, CLOCK_MONOTONIC, 0, 0, on_routes, s);
@@ -326,7 +300,7 @@ static int start_informers(struct watches *s) {
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return informer_add_index(s->pods, UID_INDEX, uid_of);
 }
 
 int watches_new(struct watches **ret, struct agent *a) {
@@ -337,12 +311,8 @@ int watches_new(struct watches **ret, struct agent *a) {
                 return -ENOMEM;
         s->agent = a;
         s->pod_selector = strformat("spec.nodeName=%s", a->config.node_name);
-        s->services_path = services_path(a);
-        if (!s->pod_selector || !s->services_path)
+        if (!s->pod_selector)
                 return -ENOMEM;
-        r = worker_new(&s->worker, a->event);
-        if (r < 0)
-                return r;
         r = start_informers(s);
         if (r < 0)
                 return r;
@@ -353,14 +323,10 @@ int watches_new(struct watches **ret, struct agent *a) {
 struct watches *watches_free(struct watches *s) {
         if (!s)
                 return NULL;
-        worker_free(s->worker);
-        save_free(s->saving);
-        free(s->services_path);
         informer_free(s->pods);
         informer_free(s->services);
         informer_free(s->slices);
         informer_free(s->nodes);
-        sd_event_source_disable_unref(s->save);
         sd_event_source_disable_unref(s->routes);
         free(s->pod_selector);
         free(s);

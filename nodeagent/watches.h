@@ -11,7 +11,5 @@ struct watches *watches_free(struct watches *s);
 DEFINE_CLEANUP(struct watches *, watches_free);
 /* Whether the first lists of all four are in. */
 bool watches_are_synced(const struct watches *s);
-/* Loads the services that the disk remembers into the table. */
-void watches_load_services(struct agent *agent);
 /* Sets the routes to the other nodes' pods that the disk remembers. */
 void watches_load_routes(struct agent *agent);

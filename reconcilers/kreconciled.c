@@ -13,7 +13,7 @@ enum { PEM_SIZE_MAX = 1024 * 1024 };
 struct kreconciled_flags {
         struct program_flags common;
         char *cluster_cidr;
-        uint32_t node_cidr_mask_size;
+        uint32_t node_cidr_mask_size, node_cidr_mask_size_ipv4, node_cidr_mask_size_ipv6;
         char *signing_cert_file, *signing_key_file;
         uint64_t node_monitor_grace_us;
         uint64_t hpa_period_us, hpa_initialization_us, hpa_readiness_us, hpa_downscale_us;
@@ -23,9 +23,15 @@ struct kreconciled_flags {
 #define AT(field) offsetof(struct kreconciled_flags, field)
 static const struct option_row rows[] = {
                 {"cluster-cidr", 0, OPTION_STRING, AT(cluster_cidr), "CIDR",
-                                "range of the pods' addresses", "10.244.0.0/16"},
+                                "range of the pods' addresses, or one of IPv4 and one of IPv6 with "
+                                "a comma between them",
+                                "10.244.0.0/16"},
                 {"node-cidr-mask-size", 0, OPTION_U32, AT(node_cidr_mask_size), "BITS",
-                                "prefix length of a node's part of it", "24"},
+                                "prefix length of a node's part of the range of IPv4", "24"},
+                {"node-cidr-mask-size-ipv4", 0, OPTION_U32, AT(node_cidr_mask_size_ipv4), "BITS",
+                                "the same, where it is not 0", "0"},
+                {"node-cidr-mask-size-ipv6", 0, OPTION_U32, AT(node_cidr_mask_size_ipv6), "BITS",
+                                "prefix length of a node's part of the range of IPv6", "64"},
                 {"cluster-signing-cert-file", 0, OPTION_STRING, AT(signing_cert_file), "FILE",
                                 "CA certificate for signing requests of nodes; absent: no signing",
                                 NULL},
@@ -125,7 +131,10 @@ static int make_config(const struct kreconciled_flags *flags, struct world_confi
                 return -EINVAL;
         }
         *ret = (struct world_config){.cluster_cidr = flags->cluster_cidr,
-                        .node_cidr_mask_size = flags->node_cidr_mask_size,
+                        .node_cidr_mask_size = flags->node_cidr_mask_size_ipv4
+                                                               ? flags->node_cidr_mask_size_ipv4
+                                                               : flags->node_cidr_mask_size,
+                        .node_cidr_mask_size_ipv6 = flags->node_cidr_mask_size_ipv6,
                         .node_monitor_grace_us = flags->node_monitor_grace_us,
                         .signing_cert_pem = *cert,
                         .signing_key_pem = *key};

@@ -76,6 +76,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/network/endpoints.c \
 	reconcilers/network/endpointslice.c \
 	reconcilers/network/endpointslicemirroring.c \
+	reconcilers/network/peerslice.c \
 	reconcilers/network/slices.c \
 	reconcilers/network/slices.h \
 	reconcilers/cluster/rootca.c \
@@ -135,6 +136,9 @@ tests_unit_test_replicas_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-endpoints
 tests_unit_test_endpoints_SOURCES = tests/unit/test-endpoints.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_endpoints_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-peerslice
+tests_unit_test_peerslice_SOURCES = tests/unit/test-peerslice.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_peerslice_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-resourcequota
 tests_unit_test_resourcequota_SOURCES = tests/unit/test-resourcequota.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_resourcequota_LDADD = libreconcile.a $(TEST_LIBS)

@@ -1,11 +1,15 @@
 /* Informers -> world -> runners. Controllers are woken only after every cache is full: then each
- * object is reported once as new, so that a wake function never sees a partly filled cache. */
+ * object is reported once as new, so that a wake function never sees a partly filled cache; a few
+ * in a turn of the loop, because a wake function may look at many others. */
 #include "reconcilers/manager.h"
 
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "lib/vector.h"
+
+enum { WAKE_TURN_US = 10000 };
 
 struct kind_watch {
         struct manager *manager;
@@ -18,6 +22,12 @@ struct sight {
         uint64_t at_us, unbroken_us;
 };
 
+/* One that the controllers have not heard of yet. */
+struct unreported {
+        enum world_kind kind;
+        json_t *object; /* as it was then */
+};
+
 struct manager {
         struct manager_options options;
         struct world world;
@@ -26,6 +36,9 @@ struct manager {
         struct map *lease_seen;       /* name -> struct sight */
         uint64_t leases_connected_us; /* monotonic; 0: the watch of leases is down */
         uint64_t wanted;
+        VECTOR(struct unreported) unreported;
+        size_t reported; /* of them */
+        sd_event_source *report;
         bool started, synced, leading;
 };
 
@@ -148,8 +161,63 @@ static void apply_leading(struct manager *m) {
                 runner_set_leading(m->runners[n], m->leading && m->synced);
 }
 
+static void stop_reporting(struct manager *m) {
+        m->report = sd_event_source_disable_unref(m->report);
+        for (size_t i = 0; i < m->unreported.count; i++)
+                json_decref(m->unreported.items[i].object);
+        vector_done(&m->unreported);
+        m->reported = 0;
+}
+
+/* As it is now; what became of one that is gone was reported. */
+static void report_one(struct manager *m, const struct unreported *x) {
+        const json_t *object = source_get(
+                        m, x->kind, object_namespace(x->object), object_name(x->object));
+
+        for (size_t n = 0; object && n < m->options.count; n++)
+                runner_on_event(m->runners[n], x->kind, NULL, object, /* gone= */ false);
+}
+
+static int on_report(sd_event_source *s, void *userdata) {
+        struct manager *m = userdata;
+        uint64_t end = now_mono_us() + WAKE_TURN_US;
+
+        while (m->reported < m->unreported.count) {
+                report_one(m, &m->unreported.items[m->reported++]);
+                if (now_mono_us() >= end)
+                        return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        }
+        stop_reporting(m);
+        apply_leading(m);
+        log_debug("The caches are filled");
+        if (m->options.on_synced)
+                m->options.on_synced(m->options.userdata);
+        return 0;
+}
+
+static int begin_reporting(struct manager *m) {
+        int r;
+
+        for (int k = 0; k < WORLD_KINDS_MAX; k++) {
+                if (!m->kinds[k].informer)
+                        continue;
+                informer_foreach(m->kinds[k].informer, e) {
+                        struct unreported x = {.kind = (enum world_kind)k,
+                                        .object = json_incref((json_t *)informer_object(e))};
+
+                        r = vector_append(&m->unreported, x);
+                        if (r < 0) {
+                                json_decref(x.object);
+                                return r;
+                        }
+                }
+        }
+        return sd_event_add_defer(m->options.event, &m->report, on_report, m);
+}
+
 static void on_synced(struct informer *i, void *userdata) {
         struct manager *m = ((struct kind_watch *)userdata)->manager;
+        int r;
 
         for (int k = 0; k < WORLD_KINDS_MAX; k++)
                 if (m->kinds[k].informer && !informer_is_synced(m->kinds[k].informer))
@@ -158,17 +226,9 @@ static void on_synced(struct informer *i, void *userdata) {
                 return;
         m->synced = true;
         m->world.started_us = now_mono_us();
-        for (int k = 0; k < WORLD_KINDS_MAX; k++) {
-                if (!m->kinds[k].informer)
-                        continue;
-                informer_foreach(m->kinds[k].informer, e) for (size_t n = 0; n < m->options.count;
-                                                               n++) runner_on_event(m->runners[n],
-                                (enum world_kind)k, NULL, informer_object(e), false);
-        }
-        apply_leading(m);
-        log_debug("The caches are filled");
-        if (m->options.on_synced)
-                m->options.on_synced(m->options.userdata);
+        r = begin_reporting(m);
+        if (r < 0)
+                (void)sd_event_exit(m->options.event, log_error_errno(r, "Cannot begin"));
 }
 
 static int start_informer(struct manager *m, enum world_kind kind) {
@@ -190,7 +250,10 @@ static int start_informer(struct manager *m, enum world_kind kind) {
         i = m->kinds[kind].informer;
         for (size_t n = 0; n < WORLD_INDEXES_MAX; n++)
                 if (world_indexes[n].kind == kind) {
-                        r = informer_add_index(i, world_indexes[n].name, world_indexes[n].func);
+                        const struct world_index_row *x = &world_indexes[n];
+
+                        r = x->nth ? informer_add_index_of_many(i, x->name, x->nth)
+                                   : informer_add_index(i, x->name, x->func);
                         if (r < 0)
                                 return r;
                 }
@@ -235,6 +298,7 @@ struct manager *manager_free(struct manager *m) {
                 runner_free(m->runners[n]);
         for (int k = 0; k < WORLD_KINDS_MAX; k++)
                 informer_free(m->kinds[k].informer);
+        stop_reporting(m);
         map_free(m->lease_seen);
         free(m->runners);
         free(m);
@@ -245,6 +309,7 @@ struct manager *manager_free(struct manager *m) {
  * another, as a pod that a Job has counted: nothing is planned before they are in all. */
 static void list_again(struct manager *m) {
         m->synced = false;
+        stop_reporting(m);
         for (int k = 0; k < WORLD_KINDS_MAX; k++)
                 if (m->kinds[k].informer)
                         informer_relist(m->kinds[k].informer);

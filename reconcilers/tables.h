@@ -26,6 +26,7 @@
         X(loadbalancer) \
         X(namespace) \
         X(node) \
+        X(peerslice) \
         X(podcidr) \
         X(podgc) \
         X(replicaset) \
@@ -50,6 +51,8 @@
         X(ENDPOINTS, KIND_ENDPOINTS, NULL, NULL) \
         X(ADDRESSPOOLS, KIND_ADDRESSPOOLS, NULL, NULL) \
         X(ENDPOINTSLICES, KIND_ENDPOINTSLICES, NULL, NULL) \
+        X(NETWORKPOLICIES, KIND_NETWORKPOLICIES, NULL, NULL) \
+        X(PEERSLICES, KIND_PEERSLICES, NULL, NULL) \
         X(SERVICEACCOUNTS, KIND_SERVICEACCOUNTS, NULL, NULL) \
         X(DEPLOYMENTS, KIND_DEPLOYMENTS, NULL, NULL) \
         X(REPLICASETS, KIND_REPLICASETS, NULL, NULL) \
@@ -80,16 +83,24 @@
  * them, whatever its uid; by_claim: "namespace/name" of a volume's claimRef;
  * by_free_class: the class of a volume without claimRef; by_volume_node: the node of a volume that
  * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim without one;
- * by_balanced: "1" for services of type LoadBalancer, and those that were; by_target: what an
- * autoscaler scales. */
+ * by_first_pair: "namespace/key=value" of the first pair of a service's selector, for those that have
+ * pods; by_balanced: "1" for services of type LoadBalancer, and those that were; by_target: what an
+ * autoscaler scales; by_peer_label: "key=value", which every namespace has whose pods a network
+ * policy selects as peers, "" when there is no such label, nothing when it selects only pods of its
+ * own; by_selector: namespace and hash of the selector of a PeerSlice; by_ready: "1" for nodes that
+ * are Ready. */
 #define WORLD_INDEXES(X) \
+        X(NODES_READY, NODES, by_ready) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
         X(PODS_BY_NS, PODS, by_ns) \
         X(PODS_BY_JOB, PODS, by_job) \
-        X(SERVICES_BY_NS, SERVICES, by_ns) \
+        X(SERVICES_BY_SELECTOR, SERVICES, by_first_pair) \
         X(SERVICES_BALANCED, SERVICES, by_balanced) \
         X(SLICES_BY_SERVICE, ENDPOINTSLICES, by_service) \
+        X(POLICIES_BY_NS, NETWORKPOLICIES, by_ns) \
+        X(POLICIES_BY_PEER_LABEL, NETWORKPOLICIES, by_peer_label) \
+        X(PEERSLICES_BY_SELECTOR, PEERSLICES, by_selector) \
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
         X(REPLICASETS_BY_OWNER, REPLICASETS, by_owner) \
         X(REPLICASETS_BY_NS, REPLICASETS, by_ns) \
@@ -107,3 +118,6 @@
         X(CLAIMS_WAITING_BY_CLASS, CLAIMS, by_waiting_class) \
         X(AUTOSCALERS_BY_TARGET, AUTOSCALERS, by_target) \
         X(RESOURCEQUOTAS_BY_NS, RESOURCEQUOTAS, by_ns)
+
+/* The same with an index of many values an object: by_label: "namespace/key=value" of each label. */
+#define WORLD_INDEXES_OF_MANY(X) X(PODS_BY_LABEL, PODS, by_label)

@@ -1,11 +1,15 @@
 /* The kinds and indexes that controllers share, and reading through a source. */
 #include "reconcilers/world.h"
 
+#include "lib/client/informer.h"
+#include "lib/client/network-policy.h"
+#include "lib/crypto.h"
 #include "lib/volumes.h"
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "lib/vector.h"
 #include "reconcilers/network/slices.h"
+#include "reconcilers/pods.h"
 
 #define KIND_ROW(name, id, ns, selector) [WORLD_##name] = {id, ns, selector},
 const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {WORLD_KINDS(KIND_ROW)};
@@ -35,6 +39,10 @@ static const char *by_ns(const json_t *o, char *buffer, size_t n) {
 
 static const char *by_node(const json_t *o, char *buffer, size_t n) {
         return json_str_or(o, "spec.nodeName", "");
+}
+
+static const char *by_ready(const json_t *o, char *buffer, size_t n) {
+        return node_is_ready(o) ? "1" : NULL;
 }
 
 static const char *by_service(const json_t *o, char *buffer, size_t n) {
@@ -102,8 +110,83 @@ static const char *by_target(const json_t *o, char *buffer, size_t n) {
         return buffer;
 }
 
-#define INDEX_ROW(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, by},
-const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {WORLD_INDEXES(INDEX_ROW)};
+/* The label that all of them require; "": they differ, or one requires none. NULL: none selects
+ * other namespaces. */
+static const char *by_peer_label(const json_t *o, char *buffer, size_t n) {
+        const json_t *rule, *peer;
+        bool found = false;
+        char value[INFORMER_INDEX_VALUE_MAX];
+        size_t i, k;
+
+        for (int d = 0; d < POLICY_DIRECTIONS; d++)
+                json_array_foreach (network_policy_rules(o, d), i, rule)
+                        json_array_foreach (network_policy_peers(rule, d), k, peer) {
+                                const json_t *selector = json_object_get(peer, "namespaceSelector"),
+                                             *labels = json_object_get(selector, "matchLabels");
+                                void *first = json_object_iter(json_unconst(labels));
+
+                                if (!json_is_object(selector))
+                                        continue;
+                                if (!first)
+                                        return "";
+                                snprintf(value, sizeof(value), "%s=%s", json_object_iter_key(first),
+                                                strempty(json_string_value(
+                                                                json_object_iter_value(first))));
+                                if (found && !streq(buffer, value))
+                                        return "";
+                                snprintf(buffer, n, "%s", value);
+                                found = true;
+                        }
+        return found ? buffer : NULL;
+}
+
+static const char *by_selector(const json_t *o, char *buffer, size_t n) {
+        _cleanup_json_ json_t *selector = peer_selector(o);
+        _cleanup_free_ char *text = selector ? peer_selector_text(selector) : NULL;
+        char hash[SHA256_HEX_SIZE];
+
+        if (!text)
+                return NULL;
+        sha256_hex(text, strlen(text), hash);
+        snprintf(buffer, n, "%s/%s", object_namespace(o), hash);
+        return buffer;
+}
+
+const char *world_label_value(
+                const char *ns, const char *key, const char *value, char *buffer, size_t n) {
+        snprintf(buffer, n, "%s/%s=%s", ns, key, value);
+        return buffer;
+}
+
+static const char *by_first_pair(const json_t *o, char *buffer, size_t n) {
+        const char *key;
+        json_t *v;
+
+        if (!service_has_selector(o))
+                return NULL;
+        json_object_each (json_at(o, "spec.selector"), key, v) {
+                return world_label_value(object_namespace(o), key, strempty(json_string_value(v)),
+                                buffer, n);
+        }
+        return NULL;
+}
+
+static const char *by_label(const json_t *o, size_t n, char *buffer, size_t size) {
+        const char *key;
+        json_t *v;
+
+        json_object_each (json_at(o, "metadata.labels"), key, v) {
+                if (n-- == 0)
+                        return world_label_value(object_namespace(o), key,
+                                        strempty(json_string_value(v)), buffer, size);
+        }
+        return NULL;
+}
+
+#define INDEX_ROW(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, by, NULL},
+#define INDEX_ROW_OF_MANY(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, NULL, by},
+const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {
+                WORLD_INDEXES(INDEX_ROW) WORLD_INDEXES_OF_MANY(INDEX_ROW_OF_MANY)};
 
 void objects_done(struct objects *o) {
         vector_done(o);
@@ -139,6 +222,22 @@ void world_list(const struct world *w, enum world_index index, const char *value
 
 void world_all(const struct world *w, enum world_kind kind, struct objects *ret) {
         w->source->all(w->data, kind, ret);
+}
+
+void world_pods_for(const struct world *w, const char *ns, const json_t *selector,
+                struct objects *ret) {
+        char value[WORLD_LABEL_VALUE_MAX];
+        const char *key;
+        json_t *v;
+
+        json_object_each (json_object_get(selector, "matchLabels"), key, v) {
+                world_list(w, WORLD_PODS_BY_LABEL,
+                                world_label_value(ns, key, strempty(json_string_value(v)), value,
+                                                sizeof(value)),
+                                ret);
+                return;
+        }
+        world_list(w, WORLD_PODS_BY_NS, ns, ret);
 }
 
 int world_zone(const struct world *w, const char *name, struct time_zone **ret) {

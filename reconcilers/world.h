@@ -31,14 +31,23 @@ static inline const struct api_resource *world_resource(enum world_kind kind) {
 }
 
 #define WORLD_INDEX_ID(name, kind, by) WORLD_##name,
-enum world_index { WORLD_INDEXES(WORLD_INDEX_ID) WORLD_INDEXES_MAX };
+enum world_index {
+        WORLD_INDEXES(WORLD_INDEX_ID) WORLD_INDEXES_OF_MANY(WORLD_INDEX_ID) WORLD_INDEXES_MAX
+};
 #undef WORLD_INDEX_ID
 struct world_index_row {
         const char *name;
         enum world_kind kind;
         const char *(*func)(const json_t *object, char *buffer, size_t n);
+        /* Instead of func: the n-th of several values; NULL: no more. */
+        const char *(*nth)(const json_t *object, size_t n, char *buffer, size_t size);
 };
 extern const struct world_index_row world_indexes[WORLD_INDEXES_MAX];
+
+/* The value of WORLD_PODS_BY_LABEL and WORLD_SERVICES_BY_SELECTOR for a pair. Returns buffer. */
+enum { WORLD_LABEL_VALUE_MAX = 512 };
+const char *world_label_value(
+                const char *ns, const char *key, const char *value, char *buffer, size_t n);
 
 struct objects {
         const json_t **items; /* owned array of borrowed objects */
@@ -64,8 +73,8 @@ struct world_source {
 };
 
 struct world_config {
-        const char *cluster_cidr;
-        uint32_t node_cidr_mask_size;
+        const char *cluster_cidr; /* one range of pods, or one of each family (lib/cidr.h) */
+        uint32_t node_cidr_mask_size, node_cidr_mask_size_ipv6;
         uint64_t node_monitor_grace_us;
         const char *signing_cert_pem, *signing_key_pem; /* NULL: certificates are not signed here */
 };
@@ -88,6 +97,10 @@ const json_t *world_get_key(const struct world *w, enum world_kind kind, const c
 void world_list(const struct world *w, enum world_index index, const char *value,
                 struct objects *ret);
 void world_all(const struct world *w, enum world_kind kind, struct objects *ret);
+/* The pods of a namespace that a LabelSelector (or NULL) may match: all that it matches, and often
+ * not many others, by the first of its matchLabels. */
+void world_pods_for(
+                const struct world *w, const char *ns, const json_t *selector, struct objects *ret);
 /* Objects controlled by the owner, then those of its namespace without a controller that the
  * selector (a LabelSelector) matches, in `orphans`. index is one of the ..._BY_OWNER. */
 void world_owned(const struct world *w, enum world_index index, const json_t *owner,

@@ -8,9 +8,15 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/tap.sh \
 	tests/lab/verbs \
 	tests/lab/fleet \
-	tests/lab/pods \
 	tests/lab/join \
-	tests/lab/node \
+	tests/node/run \
+	tests/node/case \
+	tests/node/functions.sh \
+	tests/node/needs.sh \
+	tests/node/README.md \
+	tests/node/clock.c \
+	tests/node/cases \
+	tests/node/network-policy.sh \
 	tests/lab/story \
 	tests/lab/stories/autoscaling \
 	tests/lab/stories/loadbalancer \
@@ -24,13 +30,17 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \
+	tests/clients/images \
+	tests/clients/images.py \
 	tests/clients/ingress \
+	tests/clients/network-policy \
 	tests/clients/ingress-server.py \
 	tests/clients/apps \
 	tests/clients/descheduling \
 	tests/clients/fake-nodes.py \
 	tests/clients/flows \
 	tests/clients/helm \
+	tests/clients/streams tests/clients/stream-agent.py tests/clients/stream-terminal.py \
 	tests/clients/charts \
 	tests/clients/node \
 	tests/clients/node-client/kinds.mjs \
@@ -53,8 +63,10 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/python.py \
 	tests/clients/etcdctl \
 	tests/clients/etcdctl-beside-etcd \
+	tests/clients/dual-stack \
 	tests/clients/loadbalancer \
 	tests/clients/storage \
+	tests/clients/pod-resources \
 	tests/clients/quota \
 	tests/clients/quota.py \
 	tests/clients/corpus \

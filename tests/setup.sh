@@ -7,10 +7,12 @@
 packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsqlite3-dev libjansson-dev libyaml-dev
         libgnutls28-dev libmicrohttpd-dev libcurl4-gnutls-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler
         'libssh-gcrypt-dev|libssh-dev' libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libnl-nf-3-dev libwslay-dev
-        libcmocka-dev uthash-dev libbsd-dev libxxhash-dev libpcre2-dev libseccomp-dev tzdata)
-packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps haproxy)
+        libcmocka-dev uthash-dev libbsd-dev libxxhash-dev libpcre2-dev libseccomp-dev tzdata libarchive-dev zlib1g-dev
+        libzstd-dev)
+packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps haproxy unbound
+        bind9-dnsutils)
 packages_check=(btrfs-progs python3-kubernetes python3-grpcio python3-protobuf python3-h2 openssl jq clang libclang-rt-dev mmdebstrap
-        xz-utils)
+        xz-utils docker-registry skopeo busybox-static zstd)
 
 step_number=0 steps=0 step_started=0
 # step TEXT: the next progress line; step_done TEXT ends it with what came out.
@@ -87,7 +89,7 @@ apt_install() {
 
 # install_packages PACKAGE...: installs those that are missing.
 install_packages() {
-        local missing=() chosen=() p log=$top/build/install.log had_sshd='' had_etcd='' had_haproxy=''
+        local missing=() chosen=() p log=$top/build/install.log unasked=()
         command -v apt-get >/dev/null ||
                 fail "this is not Debian or one of its relatives (no apt-get)" \
                         "install what configure asks for by hand, then ./autogen.sh && mkdir build && cd build && ../configure && make"
@@ -98,16 +100,16 @@ install_packages() {
         fi
         choose_packages "${missing[@]}"
         [[ $EUID -eq 0 ]] || fail "missing packages: ${chosen[*]}" "sudo apt-get install ${chosen[*]}"
-        package_missing openssh-server || had_sshd=1
-        package_missing etcd-server || had_etcd=1
-        package_missing haproxy || had_haproxy=1
+        for p in openssh-server:ssh etcd-server:etcd haproxy:haproxy unbound:unbound docker-registry:docker-registry; do
+                ! package_missing "${p%:*}" || unasked+=("${p#*:}.service")
+        done
         mkdir -p "$top/build"
         apt_install "$log" "${missing[@]}" ||
                 fail "apt-get could not install ${chosen[*]}" "make apt-get update and apt-get install work, then run this again" "$log"
         # The lab's machines and the tests use their programs; this machine did not ask for services.
-        if [[ ! $had_sshd && -d /run/systemd/system ]]; then systemctl -q disable ssh.service >/dev/null 2>&1 || true; fi
-        if [[ ! $had_etcd && -d /run/systemd/system ]]; then systemctl -q disable etcd.service >/dev/null 2>&1 || true; fi
-        if [[ ! $had_haproxy && -d /run/systemd/system ]]; then systemctl -q disable haproxy.service >/dev/null 2>&1 || true; fi
+        for p in "${unasked[@]}"; do
+                [[ ! -d /run/systemd/system ]] || systemctl -q disable "$p" >/dev/null 2>&1 || true
+        done
         step_done "${#missing[@]} packages"
 }
 

@@ -4,6 +4,7 @@
 # own dependencies): those come from the machine. The programs find lib/ by their DT_RPATH. UNITS is a folder whose
 # keelson-PROGRAM.service goes into units/ (the agent's program is knodeagent, its unit keelson-nodeagent), and the
 # files of users (*.conf) with them.
+# $UNBOUND, where it is set, is the name server of the nodes: a copy goes into lib/, with the libraries that it needs.
 # $STRIP and $READELF name the tools. The same input gives the same bytes.
 set -eu
 out=$1 version=$2 units=$3
@@ -43,11 +44,17 @@ for program in "$@"; do
         [ "$name" != knodeagent ] || unit=$units/keelson-nodeagent.service
         [ ! -e "$unit" ] || cp "$unit" "$stage/units/"
 done
+if [ -n "${UNBOUND:-}" ]; then
+        cp -L "$UNBOUND" "$stage/lib/unbound"
+        ldd "$UNBOUND" 2>&1 | awk '$2 == "=>" && $3 ~ "^/" { print $1, $3 }' >"$map"
+        copy_libraries "$UNBOUND"
+fi
 for accounts in "$units"/*.conf; do [ ! -e "$accounts" ] || cp "$accounts" "$stage/units/"; done
 rm -f "$map"
 find "$stage/bin" "$stage/lib" -type f -exec "${STRIP:-strip}" --strip-unneeded {} +
 find "$stage" -type f -exec chmod 644 {} +
 find "$stage/bin" -type f -exec chmod 755 {} +
+[ -z "${UNBOUND:-}" ] || chmod 755 "$stage/lib/unbound"
 echo "$version" >"$stage/VERSION"
 tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - VERSION bin lib units | gzip -6n >"$out.new"
 mv "$out.new" "$out"

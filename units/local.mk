@@ -35,6 +35,7 @@ am__v_BUNDLE_ = $(am__v_BUNDLE_@AM_DEFAULT_V@)
 am__v_BUNDLE_0 = @echo "  BUNDLE  " $@;
 MAKE_BUNDLE = $(AM_V_BUNDLE)STRIP='$(STRIP)' sh $(top_srcdir)/units/bundle.sh $@ $(PACKAGE_VERSION) bundle/units
 bundle/agent.tar.gz: $(BUNDLE_AGENT) $(BUNDLE_UNITS) $(top_srcdir)/units/bundle.sh
-	$(MAKE_BUNDLE) $(BUNDLE_AGENT)
+	$(AM_V_BUNDLE)STRIP='$(STRIP)' UNBOUND='$(UNBOUND)' sh $(top_srcdir)/units/bundle.sh $@ $(PACKAGE_VERSION) \
+		bundle/units $(BUNDLE_AGENT)
 bundle/control.tar.gz: $(BUNDLE_CONTROL) $(BUNDLE_UNITS) $(BUNDLE_ACCOUNTS) $(top_srcdir)/units/bundle.sh
 	$(MAKE_BUNDLE) $(BUNDLE_CONTROL)

@@ -4,6 +4,7 @@
 #include "kapid/admission/addresses.h"
 #include "kapid/admission/plugins.h"
 #include "kapid/api.h"
+#include "kapid/store/alloc.h"
 #include "lib/object.h"
 
 /* A field's value and what else has the range. */
@@ -60,18 +61,21 @@ static int check_pods(const struct checked *c, struct problem *p) {
         for (struct item *it = nodes ? cache_first(nodes, "") : NULL; it;
                         it = cache_next(nodes, it)) {
                 _cleanup_json_ json_t *node = item_object(it);
-                const char *cidr = json_str_or(node, "spec.podCIDR", "");
+                const json_t *v;
+                size_t i;
 
-                if (overlaps(c, cidr))
-                        return refuse(c, p,
-                                        "overlaps with %s, the range of the pods on node \"%s\"",
-                                        cidr, object_name(node));
+                json_array_foreach (json_at(node, "spec.podCIDRs"), i, v)
+                        if (overlaps(c, json_string_value(v)))
+                                return refuse(c, p,
+                                                "overlaps with %s, the range of the pods on node "
+                                                "\"%s\"",
+                                                json_string_value(v), object_name(node));
         }
         return 0;
 }
 
 static int check_pool(struct admission *a, struct problem *p) {
-        const char *services = a->api->options.service_range;
+        const struct cidrs *services = alloc_ranges(a->api->alloc);
         const json_t *v;
         size_t i;
 
@@ -84,9 +88,11 @@ static int check_pool(struct admission *a, struct problem *p) {
 
                 if (address_range_parse(c.text, &c.range) < 0)
                         continue; /* validation refuses it */
-                if (overlaps(&c, services))
-                        return refuse(&c, p, "overlaps with %s, the range of service addresses",
-                                        services);
+                for (size_t k = 0; k < services->count; k++)
+                        if (overlaps(&c, services->items[k].text))
+                                return refuse(&c, p,
+                                                "overlaps with %s, the range of service addresses",
+                                                services->items[k].text);
                 r = check_pools(&c, p);
                 if (r < 0)
                         return r;

@@ -36,6 +36,8 @@ static admission_hook rule_hook(const struct admission_rule *rule, enum admissio
                 return rule->may_delete;
         case ADMISSION_DELETED:
                 return rule->deleted;
+        case ADMISSION_MAY_CONNECT:
+                return rule->may_connect;
         }
         assert_not_reached();
 }

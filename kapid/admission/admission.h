@@ -8,6 +8,7 @@
  *      update:  (defaults) -> ADMISSION_MUTATE -> (schema) -> ADMISSION_VALIDATE
  *                      -> ADMISSION_CHARGE
  *      delete:  ADMISSION_MAY_DELETE -> ... -> ADMISSION_DELETED, with what removes the object
+ *      connect: ADMISSION_MAY_CONNECT (exec, attach, port-forward)
  *
  * A new plugin is a file beside this one and a row in plugins.h. */
 #pragma once
@@ -25,6 +26,7 @@ enum admission_operation {
         ADMIT_CREATE = 1 << 0,
         ADMIT_UPDATE = 1 << 1, /* also of a subresource */
         ADMIT_DELETE = 1 << 2,
+        ADMIT_CONNECT = 1 << 3, /* a stream into what the object runs; by its subresource */
         ADMIT_WRITE = ADMIT_CREATE | ADMIT_UPDATE,
 };
 
@@ -44,6 +46,8 @@ enum admission_stage {
         ADMISSION_MAY_DELETE,
         /* `live` is removed by this write: gives back what it held. */
         ADMISSION_DELETED,
+        /* Refuses a stream into `live`. */
+        ADMISSION_MAY_CONNECT,
 };
 
 /* The request as plugins see it. Everything is borrowed for one call of admission_run(). */
@@ -78,7 +82,7 @@ struct admission_rule {
         const char *group, *plural; /* plural NULL: every kind */
         const char *subresource;    /* NULL: the object itself; "*": it and all its subresources */
         unsigned operations;        /* of enum admission_operation */
-        admission_hook may_create, mutate, validate, charge, may_delete, deleted;
+        admission_hook may_create, mutate, validate, charge, may_delete, deleted, may_connect;
 };
 struct admission_plugin {
         bool safeguard; /* without it users get more rights: "*" does not switch it off */

@@ -10,7 +10,8 @@
 static const struct chained all[] = {ADMISSION_PLUGINS(ROW)};
 #undef ROW
 
-static const char *const operations[ADMISSION_OPERATIONS] = {"CREATE", "UPDATE", "DELETE"};
+static const char *const operations[ADMISSION_OPERATIONS] = {"CREATE", "UPDATE", "DELETE",
+                "CONNECT"};
 static const char *const types[ADMISSION_TYPES] = {"admit", "validate"};
 
 /* --- figures --- */
@@ -20,7 +21,16 @@ static size_t type_of(enum admission_stage stage) {
 }
 
 static size_t operation_index(enum admission_operation operation) {
-        return operation == ADMIT_CREATE ? 0 : operation == ADMIT_UPDATE ? 1 : 2;
+        switch (operation) {
+        case ADMIT_CREATE:
+                return 0;
+        case ADMIT_UPDATE:
+                return 1;
+        case ADMIT_DELETE:
+                return 2;
+        default:
+                return 3;
+        }
 }
 
 void chained_count(const struct chained *c, enum admission_operation operation,
@@ -34,13 +44,15 @@ void chained_count(const struct chained *c, enum admission_operation operation,
 /* Whether any rule can be asked in an operation and a type of stages. */
 static bool is_asked(const struct admission_plugin *plugin, size_t operation, size_t type) {
         for (const struct admission_rule *rule = plugin->rules; rule->operations; rule++) {
-                bool create = operation == 0, delete = operation == 2;
+                bool create = operation == 0, delete = operation == 2, connect = operation == 3;
 
                 if (!(rule->operations & (1U << operation)))
                         continue;
                 if (type == 0 ? rule->mutate || (delete &&rule->deleted)
-                              : rule->validate || rule->charge || (create && rule->may_create) ||
-                                                                (delete &&rule->may_delete))
+                              : ((rule->validate || rule->charge) && !connect) ||
+                                                (create && rule->may_create) ||
+                                                (delete &&rule->may_delete) ||
+                                                (connect && rule->may_connect))
                         return true;
         }
         return false;

@@ -3,7 +3,7 @@
 
 #include "kapid/admission/admission.h"
 
-enum { ADMISSION_OPERATIONS = 3, ADMISSION_TYPES = 2 };
+enum { ADMISSION_OPERATIONS = 4, ADMISSION_TYPES = 2 };
 
 struct chained {
         const char *name;

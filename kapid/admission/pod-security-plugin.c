@@ -1,13 +1,16 @@
 /* PodSecurity (KEP-2579): what the labels of a namespace say about pods (refused), pod
  * templates (a warning) and about the labels themselves, whose change needs the verb
- * set-pod-security on the namespace. An update that changes nothing of what the controls look at
- * passes, so that pods from before a label can still be cleaned up. */
+ * set-pod-security on the namespace. So does a stream into a pod that is above the level (it is
+ * from before the label, or an administrator's): the stream gives what the pod has. An update that
+ * changes nothing of what the controls look at passes, so that pods from before a label can still
+ * be cleaned up. */
 #include "kapid/admission/plugins.h"
 #include "kapid/admission/pod-security-namespace.h"
 #include "kapid/admission/pod-security.h"
 #include "kapid/api.h"
 #include "kapid/auth/user.h"
 #include "kapid/strategy/strategy.h"
+#include "lib/adoptable-units.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -67,6 +70,52 @@ static bool pod_is_unchanged(const json_t *live, const json_t *object) {
                json_equal(json_object_get(live, "spec"), json_object_get(object, "spec"));
 }
 
+/* What a pod adopts is decided once: its node has acted upon it. */
+static int check_same_adoption(const struct admission *a, struct problem *why) {
+        const json_t *before = json_object_get(a->live, "metadata"),
+                     *now = json_object_get(a->object, "metadata"),
+                     *spec = json_object_get(a->object, "spec"), *c;
+        size_t i;
+
+        json_array_foreach (json_object_get(spec, "containers"), i, c) {
+                const char *name = json_str_or(c, "name", "");
+
+                if (!streq_ptr(adoption_portable(before), adoption_portable(now)) ||
+                                !streq(adoption_profile(before), adoption_profile(now)) ||
+                                !streq_ptr(adoption_unit(before, spec, name),
+                                                adoption_unit(now, spec, name)) ||
+                                adoption_mode(before, name) != adoption_mode(now, name))
+                        return problem_set(why, EINVAL, 0, NULL,
+                                        "the unit that a pod adopts and its mode cannot be "
+                                        "changed: delete the pod and create another one");
+        }
+        return 0;
+}
+
+/* Units of the machine that no pod may have. */
+static int judge_adoption(const struct admission *a, struct problem *why) {
+        int r = adoption_check(json_object_get(a->object, "metadata"),
+                        json_object_get(a->object, "spec"), why);
+
+        if (r < 0 || !a->live)
+                return r;
+        return check_same_adoption(a, why);
+}
+
+/* Units of the machine that no pod may have. */
+static int check_adoption(struct admission *a, struct problem *p) {
+        _cleanup_problem_ struct problem why = {0};
+        const char *text;
+
+        if (judge_adoption(a, &why) >= 0)
+                return 0;
+        text = strempty(why.message);
+        problem_set(p, EINVAL, 422, "Invalid", "Pod \"%s\" is invalid: metadata.annotations: %s",
+                        a->name, text);
+        problem_cause(p, "FieldValueInvalid", "metadata.annotations", text);
+        return -EINVAL;
+}
+
 static int check_pod(struct admission *a, struct problem *p) {
         struct pod_security_modes modes;
         _cleanup_free_ char *why = NULL;
@@ -78,6 +127,9 @@ static int check_pod(struct admission *a, struct problem *p) {
                         json_object_get(a->object, "metadata"), "metadata.annotations", p);
         if (r < 0)
                 return problem_prefix(p, "Pod \"%s\" is invalid", a->name), r;
+        r = check_adoption(a, p);
+        if (r < 0)
+                return r;
         modes = modes_of_write(a);
         r = judge(a->object, &modes.enforce, "violates", &why);
         if (r < 0)
@@ -85,6 +137,27 @@ static int check_pod(struct admission *a, struct problem *p) {
         if (r > 0)
                 return admission_forbidden(a, p, "%s", why);
         return warn_and_audit(a, a->object, &modes);
+}
+
+static bool may_set_labels(const struct admission *a, const char *namespace) {
+        return admission_may(a, &(struct admission_right){.verb = "set-pod-security",
+                                                .resource = "namespaces",
+                                                .namespace = namespace,
+                                                .name = namespace});
+}
+
+/* exec, attach, port-forward. */
+static int check_stream(struct admission *a, struct problem *p) {
+        const struct pod_security_modes modes = modes_of_write(a);
+        _cleanup_free_ char *why = NULL;
+        int r = judge(a->live, &modes.enforce, "the pod violates", &why);
+
+        if (r <= 0 || may_set_labels(a, a->namespace))
+                return MIN(r, 0);
+        return admission_forbidden(a, p,
+                        "%s: a stream into it needs the verb \"set-pod-security\" on the "
+                        "namespace; ask an administrator of the cluster",
+                        why);
 }
 
 /* Templates only warn: the pods made of them are refused, by name and with the reason. */
@@ -190,13 +263,6 @@ static int warn_of_existing(struct admission *a, const struct pod_security_polic
         return warn_of_groups(a, groups);
 }
 
-static bool may_set_labels(const struct admission *a) {
-        return admission_may(a, &(struct admission_right){.verb = "set-pod-security",
-                                                .resource = "namespaces",
-                                                .namespace = a->name,
-                                                .name = a->name});
-}
-
 static int check_namespace(struct admission *a, struct problem *p) {
         const json_t *before = json_get(a->live, "metadata", "labels", NULL),
                      *after = json_get(a->object, "metadata", "labels", NULL);
@@ -209,7 +275,7 @@ static int check_namespace(struct admission *a, struct problem *p) {
         r = pod_security_labels_validate(after, p);
         if (r < 0)
                 return problem_prefix(p, "Namespace \"%s\" is invalid", a->name), r;
-        if (!may_set_labels(a))
+        if (!may_set_labels(a, a->name))
                 return admission_forbidden(a, p,
                                 "user \"%s\" may not change the label %s: it decides what pods may "
                                 "do to the machines, so it needs the verb \"set-pod-security\" on "
@@ -232,6 +298,21 @@ static const struct admission_rule rules[] = {
                                 .subresource = "*",
                                 .operations = ADMIT_WRITE,
                                 .validate = check_pod},
+                {.group = "",
+                                .plural = "pods",
+                                .subresource = "exec",
+                                .operations = ADMIT_CONNECT,
+                                .may_connect = check_stream},
+                {.group = "",
+                                .plural = "pods",
+                                .subresource = "attach",
+                                .operations = ADMIT_CONNECT,
+                                .may_connect = check_stream},
+                {.group = "",
+                                .plural = "pods",
+                                .subresource = "portforward",
+                                .operations = ADMIT_CONNECT,
+                                .may_connect = check_stream},
                 {.group = "",
                                 .plural = "namespaces",
                                 .subresource = "*",

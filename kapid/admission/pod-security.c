@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "kapid/admission/pod-security-internal.h"
+#include "lib/adoptable-units.h"
 
 /* --- words --- */
 
@@ -278,7 +279,7 @@ int pod_security_check_names(const json_t *metadata, const char *field, struct p
                 const char *name = unit_property_of_annotation(key);
                 char text[400];
 
-                if (!name || unit_property_find(name))
+                if (!name || unit_property_find(name) || adoption_is_word(name))
                         continue;
                 snprintf(text, sizeof(text),
                                 "Invalid value: \"%.128s\": no unit property of this name can be "

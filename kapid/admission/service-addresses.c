@@ -8,6 +8,7 @@
 #include "kapid/admission/plugins.h"
 #include "kapid/api.h"
 #include "kapid/auth/user.h"
+#include "kapid/store/alloc.h"
 #include "lib/object.h"
 
 static int invalid(struct admission *a, const char *field, const char *value, const char *why,
@@ -62,7 +63,7 @@ static const char *owner_of(const struct admission *a, const char *text) {
 
         if (!address)
                 return NULL;
-        if (o->service_range && address_in_range(address, o->service_range))
+        if (a->api->alloc && cidrs_with(alloc_ranges(a->api->alloc), address))
                 return "is in the range of service addresses";
         if (o->advertise_address && address_equal(address, o->advertise_address))
                 return "is an address of the API";

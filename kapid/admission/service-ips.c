@@ -1,7 +1,7 @@
-/* ServiceIPAllocation: gives a Service the cluster address and the node ports that it asks for or
- * lacks, and takes back those that it no longer has. The keys that claim them go into the Service's
- * own transaction (kapid/store/alloc.h). */
-#include <arpa/inet.h>
+/* ServiceIPAllocation: gives a Service the families, cluster addresses and node ports that it asks
+ * for or lacks, and takes back those that it no longer has. The keys that claim them go into the
+ * Service's own transaction (kapid/store/alloc.h). A list that validation will refuse is left as it
+ * is. */
 #include <inttypes.h>
 
 #include "kapid/admission/plugins.h"
@@ -22,65 +22,283 @@ static int release(struct admission *a, char *key_taken) {
         return key ? admission_release(a, key) : -ENOMEM;
 }
 
-/* --- addresses --- */
+/* --- families (KEP-563) --- */
 
-static bool wants_address(const json_t *service) {
-        return !streq(json_str_or(service, "spec.type", "ClusterIP"), "ExternalName") &&
-               !streq(json_str_or(service, "spec.clusterIP", ""), "None");
+static bool has_families(const json_t *service) {
+        return !streq(json_str_or(service, "spec.type", "ClusterIP"), "ExternalName");
 }
 
-static const char *address_of(const json_t *service) {
-        const char *ip = json_str_or(service, "spec.clusterIP", "");
+static bool is_headless(const json_t *service) {
+        return streq(json_str_or(service, "spec.clusterIP", ""), "None");
+}
 
+static const char *policy_of(const json_t *service) {
+        return json_str_or(service, "spec.ipFamilyPolicy", "");
+}
+
+/* The i-th text of spec.KEY; "": there is none. */
+static const char *text_at(const json_t *service, const char *key, size_t i) {
+        const json_t *list = json_object_get(json_object_get(service, "spec"), key);
+
+        return strempty(json_string_value(json_array_get(list, i)));
+}
+
+static size_t size_of(const json_t *service, const char *key) {
+        return json_array_size(json_object_get(json_object_get(service, "spec"), key));
+}
+
+/* The i-th cluster address; "": none, or "None". */
+static const char *address_of(const json_t *service, size_t i) {
+        const char *ip = text_at(service, "clusterIPs", i);
+
+        if (i == 0 && !*ip)
+                ip = json_str_or(service, "spec.clusterIP", "");
         return streq(ip, "None") ? "" : ip;
 }
 
-static int refuse_address(struct admission *a, const char *ip, const char *why, struct problem *p) {
-        _cleanup_free_ char *quoted = strformat("\"%.64s\"", ip);
-
-        return quoted ? admission_invalid(a, "spec.clusterIPs[0]", quoted, why, p) : -ENOMEM;
+static bool has_selector(const json_t *service) {
+        return json_object_size(json_at(service, "spec.selector")) > 0;
 }
 
-static int check_address(struct admission *a, const char *ip, struct problem *p) {
-        struct in_addr in;
+/* Whether validation will refuse the lists. */
+static bool is_misshapen(const json_t *service) {
+        const char *first = json_str_or(service, "spec.clusterIP", "");
 
-        if (inet_pton(AF_INET, ip, &in) != 1)
+        return size_of(service, "clusterIPs") > FAMILIES ||
+               size_of(service, "ipFamilies") > FAMILIES ||
+               (size_of(service, "clusterIPs") > 0 &&
+                               !streq(text_at(service, "clusterIPs", 0), first)) ||
+               (size_of(service, "clusterIPs") > 1 && is_headless(service)) ||
+               (size_of(service, "ipFamilies") > 1 &&
+                               streq(text_at(service, "ipFamilies", 0),
+                                               text_at(service, "ipFamilies", 1)));
+}
+
+static int add_family(json_t *service, const char *name) {
+        json_t *spec = json_object_get(service, "spec"),
+               *list = json_object_get(spec, "ipFamilies");
+
+        if (!json_is_array(list)) {
+                list = json_array();
+                if (json_object_set_new(spec, "ipFamilies", list) < 0)
+                        return -ENOMEM;
+        }
+        return json_array_append_new(list, json_string(name)) < 0 ? -ENOMEM : 0;
+}
+
+static const char *other_family(const char *name) {
+        return streq(name, "IPv4") ? "IPv6" : "IPv4";
+}
+
+/* Those of the addresses that the writer gave. */
+static int infer_families(json_t *draft) {
+        for (size_t i = size_of(draft, "ipFamilies"); i < size_of(draft, "clusterIPs"); i++) {
+                struct address a = address_parse(address_of(draft, i));
+                int r = a.size > 0 ? add_family(draft, family_name(address_family(&a))) : 0;
+
+                if (r < 0)
+                        return r;
+        }
+        if (size_of(draft, "clusterIPs") == 0 && size_of(draft, "ipFamilies") == 0) {
+                struct address a = address_parse(address_of(draft, 0));
+
+                return a.size > 0 ? add_family(draft, family_name(address_family(&a))) : 0;
+        }
+        return 0;
+}
+
+static int set_policy(json_t *draft, const char *policy) {
+        return *policy_of(draft) ? 0 : json_set_str(draft, "spec.ipFamilyPolicy", policy);
+}
+
+/* The first family where there is none, and the other one where the policy is not SingleStack. */
+static int fill_families(struct admission *a, bool both) {
+        int r;
+
+        if (size_of(a->draft, "ipFamilies") == 0) {
+                r = add_family(a->draft, family_name(alloc_primary_family(a->api->alloc)));
+                if (r < 0)
+                        return r;
+        }
+        if (!both || streq(policy_of(a->draft), "SingleStack") ||
+                        size_of(a->draft, "ipFamilies") > 1)
+                return 0;
+        return add_family(a->draft, other_family(text_at(a->draft, "ipFamilies", 0)));
+}
+
+static int refuse_policy(struct admission *a, const char *why, struct problem *p) {
+        _cleanup_free_ char *value = strformat("\"%s\"", policy_of(a->draft));
+
+        return value ? admission_invalid(a, "spec.ipFamilyPolicy", value, why, p) : -ENOMEM;
+}
+
+static int check_single(struct admission *a, struct problem *p) {
+        if (!streq(policy_of(a->draft), "SingleStack"))
+                return 0;
+        if (size_of(a->draft, "clusterIPs") > 1)
+                return refuse_policy(a,
+                                "must be RequireDualStack or PreferDualStack when multiple "
+                                "'clusterIPs' are specified",
+                                p);
+        if (size_of(a->draft, "ipFamilies") > 1)
+                return refuse_policy(a,
+                                "must be RequireDualStack or PreferDualStack when multiple "
+                                "'ipFamilies' are specified",
+                                p);
+        return 0;
+}
+
+/* Whether this cluster has what is asked for. */
+static int check_configured(struct admission *a, struct problem *p) {
+        const struct cidrs *ranges = alloc_ranges(a->api->alloc);
+
+        if (streq(policy_of(a->draft), "RequireDualStack") && ranges->count < FAMILIES)
+                return refuse_policy(
+                                a, "this cluster is not configured for dual-stack services", p);
+        for (size_t i = 0; i < size_of(a->draft, "ipFamilies"); i++) {
+                const char *name = text_at(a->draft, "ipFamilies", i);
+                _cleanup_free_ char *field = strformat("spec.ipFamilies[%zu]", i),
+                                    *value = strformat("\"%.16s\"", name);
+
+                if (!field || !value)
+                        return -ENOMEM;
+                if (!cidrs_of(ranges, streq(name, "IPv6") ? FAMILY_IPV6 : FAMILY_IPV4))
+                        return admission_invalid(
+                                        a, field, value, "not configured on this cluster", p);
+        }
+        return 0;
+}
+
+/* A service that prefers both families, and of which the write changes neither, stays as it is:
+ * also where the cluster has got a second range since. */
+static bool stays(const struct admission *a) {
+        static const char *const lists[] = {"clusterIPs", "ipFamilies"};
+
+        if (!a->live || !streq(policy_of(a->draft), "PreferDualStack") ||
+                        !streq(policy_of(a->live), "PreferDualStack"))
+                return false;
+        for (size_t i = 0; i < ELEMENTS(lists); i++)
+                if (!json_same(json_object_get(json_object_get(a->live, "spec"), lists[i]),
+                                    json_object_get(json_object_get(a->draft, "spec"), lists[i])))
+                        return false;
+        return true;
+}
+
+static int give_families(struct admission *a, struct problem *p) {
+        int r = check_single(a, p);
+
+        if (r < 0)
+                return r;
+        r = infer_families(a->draft);
+        if (r < 0)
+                return r;
+        /* Its endpoints are written by others, who may have both families anywhere. */
+        if (is_headless(a->draft) && !has_selector(a->draft)) {
+                r = set_policy(a->draft, "RequireDualStack");
+                return r < 0 ? r : fill_families(a, /* both= */ true);
+        }
+        r = set_policy(a->draft,
+                        size_of(a->draft, "ipFamilies") > 1 ? "RequireDualStack" : "SingleStack");
+        if (r < 0)
+                return r;
+        r = check_configured(a, p);
+        if (r < 0)
+                return r;
+        return fill_families(a, alloc_ranges(a->api->alloc)->count == FAMILIES);
+}
+
+/* --- addresses --- */
+
+/* Whether it is one of the service's first n. */
+static bool has_address(const json_t *service, const char *ip, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (streq(address_of(service, i), ip))
+                        return true;
+        return false;
+}
+
+static int refuse_address(
+                struct admission *a, size_t i, const char *ip, const char *why, struct problem *p) {
+        _cleanup_free_ char *quoted = strformat("\"%.64s\"", ip),
+                            *field = strformat("spec.clusterIPs[%zu]", i);
+
+        return quoted && field ? admission_invalid(a, field, quoted, why, p) : -ENOMEM;
+}
+
+static int check_address(struct admission *a, size_t i, const char *ip, struct problem *p) {
+        struct address address = address_parse(ip);
+        char usual[ADDRESS_TEXT_SIZE];
+
+        if (address.size == 0)
                 return refuse_address(
-                                a, ip, "must be a valid IPv4 address of the service range", p);
-        if (!alloc_address_in_range(a->api->alloc, ip))
-                return refuse_address(a, ip,
+                                a, i, ip, "must be a valid IP address of the service range", p);
+        if (!streq(address_text(&address, usual), ip))
+                return refuse_address(a, i, ip,
+                                "must be in its usual form, such as fd00:10:96::1, not "
+                                "fd00:10:96:0::1",
+                                p);
+        if (!cidrs_with(alloc_ranges(a->api->alloc), ip))
+                return refuse_address(a, i, ip,
                                 "failed to allocate IP: the provided IP is not in the valid range",
                                 p);
         if (alloc_address_is_taken(a->api->alloc, ip))
-                return refuse_address(a, ip,
+                return refuse_address(a, i, ip,
                                 "failed to allocate IP: provided IP is already allocated", p);
         return 0;
 }
 
-static int give_address(struct admission *a, struct problem *p) {
-        const char *ip = address_of(a->draft), *had = a->live ? address_of(a->live) : "";
-        char buffer[INET_ADDRSTRLEN];
+/* The address of the i-th family. */
+static int give_address(struct admission *a, size_t i, json_t *ips, struct problem *p) {
+        const char *ip = address_of(a->draft, i);
+        char chosen[ADDRESS_TEXT_SIZE];
         int r;
 
-        if (!wants_address(a->draft) || (!isempty(ip) && streq(ip, had)))
-                return 0;
-        if (!isempty(ip)) {
-                r = check_address(a, ip, p);
+        if (*ip && a->live && has_address(a->live, ip, FAMILIES))
+                return json_array_append_new(ips, json_string(ip)) < 0 ? -ENOMEM : 0;
+        if (*ip)
+                r = check_address(a, i, ip, p);
+        else {
+                r = alloc_choose_address(a->api->alloc,
+                                streq(text_at(a->draft, "ipFamilies", i), "IPv6") ? FAMILY_IPV6
+                                                                                  : FAMILY_IPV4,
+                                chosen);
+                ip = chosen;
                 if (r < 0)
-                        return r;
-        } else {
-                if (alloc_choose_address(a->api->alloc, buffer) < 0)
                         return admission_invalid(a, "spec.clusterIPs", "[]",
                                         "failed to allocate IP: the service range is full", p);
-                r = json_set_str(a->draft, "spec.clusterIP", buffer);
-                if (r < 0)
-                        return r;
         }
-        ip = address_of(a->draft);
+        if (r < 0)
+                return r;
         r = claim(a, alloc_address_key(ip));
         if (r < 0)
                 return r;
-        return json_set_at(a->draft, "spec.clusterIPs", json_pack("[s]", ip));
+        return json_array_append_new(ips, json_string(ip)) < 0 ? -ENOMEM : 0;
+}
+
+static int give_addresses(struct admission *a, struct problem *p) {
+        _cleanup_json_ json_t *ips = json_array();
+        int r;
+
+        if (!has_families(a->draft) || is_misshapen(a->draft) || stays(a))
+                return 0;
+        if (!json_is_object(json_object_get(a->draft, "spec")))
+                return 0;
+        r = give_families(a, p);
+        if (r < 0 || is_headless(a->draft))
+                return r;
+        for (size_t i = 0; i < size_of(a->draft, "ipFamilies"); i++) {
+                /* An address that the writer took out: validation says what must go with it. */
+                if (a->live && !*address_of(a->draft, i) && *address_of(a->live, i))
+                        break;
+                r = give_address(a, i, ips, p);
+                if (r < 0)
+                        return r;
+        }
+        r = json_set_str(a->draft, "spec.clusterIP",
+                        strempty(json_string_value(json_array_get(ips, 0))));
+        if (r < 0)
+                return r;
+        return json_set_at(a->draft, "spec.clusterIPs", TAKE_PTR(ips));
 }
 
 /* --- ports --- */
@@ -103,12 +321,16 @@ static bool has_port(const json_t *service, size_t n, int64_t port) {
         return false;
 }
 
-static bool is_listed(int64_t port, const void *service) {
-        return has_port(service, SIZE_MAX, port);
+static int64_t health_port_of(const json_t *service) {
+        return json_int_or(service, "spec.healthCheckNodePort", 0);
 }
 
-static int check_port(struct admission *a, size_t index, int64_t port, struct problem *p) {
-        char field[64], value[24];
+static bool is_listed(int64_t port, const void *service) {
+        return has_port(service, SIZE_MAX, port) || health_port_of(service) == port;
+}
+
+static int check_port(struct admission *a, const char *field, int64_t port, struct problem *p) {
+        char value[24];
         const char *why;
 
         if (port < NODE_PORT_FIRST || port > NODE_PORT_LAST)
@@ -118,13 +340,13 @@ static int check_port(struct admission *a, size_t index, int64_t port, struct pr
                 why = "provided port is already allocated";
         else
                 return 0;
-        snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", index);
         snprintf(value, sizeof(value), "%" PRIi64, port);
         return admission_invalid(a, field, value, why, p);
 }
 
 static int give_port(struct admission *a, size_t index, json_t *entry, struct problem *p) {
         int64_t port = json_int_or(entry, "nodePort", 0);
+        char field[64];
         int r;
 
         if (port && (has_port(a->draft, index, port) || (a->live && is_listed(port, a->live))))
@@ -134,7 +356,8 @@ static int give_port(struct admission *a, size_t index, json_t *entry, struct pr
                         return admission_invalid(a, "spec.ports", "[]", "no node port is left", p);
                 r = json_set_int(entry, "nodePort", port);
         } else {
-                r = check_port(a, index, port, p);
+                snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", index);
+                r = check_port(a, field, port, p);
         }
         if (r < 0)
                 return r;
@@ -156,16 +379,58 @@ static int give_ports(struct admission *a, struct problem *p) {
         return 0;
 }
 
+/* With the policy Local a balancer outside asks each node, on this port, whether it has endpoints.
+ */
+static bool wants_health_port(const json_t *service) {
+        return streq(json_str_or(service, "spec.type", ""), "LoadBalancer") &&
+               streq(json_str_or(service, "spec.externalTrafficPolicy", ""), "Local");
+}
+
+static int give_health_port(struct admission *a, struct problem *p) {
+        static const char field[] = "spec.healthCheckNodePort";
+        int64_t port = health_port_of(a->draft);
+        int r;
+
+        if (!wants_health_port(a->draft) || (port && a->live && is_listed(port, a->live)))
+                return 0;
+        if (port == 0) {
+                if (alloc_choose_port(a->api->alloc, is_listed, a->draft, &port) < 0)
+                        return admission_invalid(a, field, "0", "no node port is left", p);
+                r = json_set_int(a->draft, field, port);
+        } else if (has_port(a->draft, SIZE_MAX, port)) {
+                char value[24];
+
+                snprintf(value, sizeof(value), "%" PRIi64, port);
+                return admission_invalid(a, field, value, "is a nodePort of this service", p);
+        } else {
+                r = check_port(a, field, port, p);
+        }
+        if (r < 0)
+                return r;
+        return claim(a, alloc_port_key(port));
+}
+
 /* --- the rules --- */
+
+static int release_health_port(struct admission *a, const json_t *kept) {
+        int64_t port = health_port_of(a->live);
+
+        if (!port || has_port(a->live, SIZE_MAX, port) || (kept && is_listed(port, kept)))
+                return 0;
+        return release(a, alloc_port_key(port));
+}
 
 /* The addresses of the live object that `kept` (NULL: nothing) does not have. */
 static int release_all(struct admission *a, const json_t *kept) {
-        const char *ip = address_of(a->live);
         const json_t *entry;
         size_t i;
         int r;
 
-        if (!isempty(ip) && !(kept && streq(address_of(kept), ip))) {
+        for (i = 0; i < FAMILIES; i++) {
+                const char *ip = address_of(a->live, i);
+
+                if (!*ip || (kept && has_address(kept, ip, FAMILIES)))
+                        continue;
                 r = release(a, alloc_address_key(ip));
                 if (r < 0)
                         return r;
@@ -179,7 +444,7 @@ static int release_all(struct admission *a, const json_t *kept) {
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return release_health_port(a, kept);
 }
 
 static int give(struct admission *a, struct problem *p) {
@@ -187,10 +452,13 @@ static int give(struct admission *a, struct problem *p) {
 
         if (object_is_deleting(a->draft) && !a->live)
                 return 0;
-        r = give_address(a, p);
+        r = give_addresses(a, p);
         if (r < 0)
                 return r;
         r = give_ports(a, p);
+        if (r < 0)
+                return r;
+        r = give_health_port(a, p);
         if (r < 0)
                 return r;
         return a->live ? release_all(a, a->draft) : 0;

@@ -238,6 +238,16 @@ static bool allow_read(struct api *a, const struct access *access, const char *n
         return is_read(access);
 }
 
+static bool is_any(const json_t *pod, const char *name) {
+        return true;
+}
+
+/* The peers that policies select: of the namespaces of its pods. */
+static bool allow_peers(struct api *a, const struct access *access, const char *node) {
+        return is_read(access) && !isempty(access->namespace) && isempty(access->subresource) &&
+               any_pod(a, node, access->namespace, "", is_any);
+}
+
 static bool allow_new_events(struct api *a, const struct access *access, const char *node) {
         return streq(access->verb, "create") || streq(access->verb, "patch") ||
                streq(access->verb, "update");
@@ -291,6 +301,8 @@ bool authorize_node(struct api *a, const struct access *access, const char *node
                         {"coordination.k8s.io", "leases", allow_lease},
                         {"discovery.k8s.io", "endpointslices", allow_read},
                         {"keelson.dev", "addresspools", allow_read},
+                        {"keelson.dev", "peerslices", allow_peers},
+                        {"networking.k8s.io", "networkpolicies", allow_read},
                         {"certificates.k8s.io", "certificatesigningrequests", allow_requests},
                         {"events.k8s.io", "events", allow_new_events},
                         {"scheduling.k8s.io", NULL, allow_read},

@@ -191,8 +191,8 @@ static int step_accept(struct request *request, struct problem *p) {
         for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save))
                 if (accept_entry(request, s))
                         return 0;
-        /* Logs are plain text, whatever was asked for. */
-        if (request->sub && streq(request->sub->name, "log"))
+        /* Logs are plain text and streams are bytes, whatever was asked for. */
+        if (request->sub && !request->sub->schema)
                 return 0;
         return problem_set(p, EINVAL, 406, "NotAcceptable",
                         "only the following media types are accepted: application/json, "

@@ -321,6 +321,13 @@ struct http_stream *respond_stream(struct request *request, const char *content_
                     : NULL;
 }
 
+struct http_upgrade *respond_upgrade(struct request *request,
+                const struct http_upgrade_handler *handler, void *userdata) {
+        struct http_request *http = take_http(request, 101);
+
+        return http ? http_upgrade_begin(http, handler, userdata) : NULL;
+}
+
 int problem_not_found(struct problem *p, const struct kind *k, const char *name) {
         return problem_set(p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->resource, name);
 }

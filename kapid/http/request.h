@@ -95,6 +95,11 @@ void request_warn_all(struct request *request, char *const *texts);
 struct http_stream *respond_stream(struct request *request, const char *content_type,
                 size_t queued_max, http_stream_func on_gone, void *userdata);
 
+/* Leaves HTTP (101); the headers of the protocol were added before. NULL: no client, or no memory.
+ */
+struct http_upgrade *respond_upgrade(struct request *request,
+                const struct http_upgrade_handler *handler, void *userdata);
+
 /* `pods "x" not found` and similar; return -ENOENT etc. with p filled. */
 int problem_not_found(struct problem *p, const struct kind *k, const char *name);
 int problem_conflict(struct problem *p, const struct kind *k, const char *name, const char *why);

@@ -46,6 +46,13 @@ int request_may_create(struct request *request, struct problem *p) {
         return admission_run(request->api->admission, &a, ADMISSION_MAY_CREATE, p);
 }
 
+int request_may_connect(struct request *request, const json_t *live, struct problem *p) {
+        struct admission a = of_request(request, ADMIT_CONNECT);
+
+        a.live = live;
+        return admission_run(request->api->admission, &a, ADMISSION_MAY_CONNECT, p);
+}
+
 int write_admit(struct write *w, enum admission_stage stage, const json_t *live, json_t *object,
                 struct problem *p) {
         struct admission a = of_write(w, live ? ADMIT_UPDATE : ADMIT_CREATE);

@@ -115,7 +115,10 @@ static int keep_unwritten(const struct kind *k, const struct kind_subresource *s
                 return k->has_status ? keep(object, old, "status") : 0;
         if (streq(sub->name, "status") || streq(sub->name, "approval"))
                 return keep_all_but(object, old, "status");
-        return streq(sub->name, "finalize") ? keep_all_but(object, old, "spec") : 0;
+        if (streq(sub->name, "finalize") || streq(sub->name, "resize") ||
+                        streq(sub->name, "ephemeralcontainers"))
+                return keep_all_but(object, old, "spec");
+        return 0;
 }
 
 int pipeline_prepare_update(const struct kind *k, const struct kind_subresource *sub,
@@ -158,6 +161,13 @@ static void validate_rules(struct findings *f, const struct kind *k, const json_
                 k->strategy->validate(f, form);
 }
 
+static void validate_rules_create(struct findings *f, const struct kind *k, const json_t *object) {
+        _cleanup_json_ json_t *form = ruled_form(f, k, object);
+
+        if (form)
+                k->strategy->validate_create(f, form);
+}
+
 static void validate_rules_update(struct findings *f, const struct kind *k, const char *subresource,
                 const json_t *old, const json_t *object) {
         _cleanup_json_ json_t *was = ruled_form(f, k, old), *is = ruled_form(f, k, object);
@@ -187,6 +197,8 @@ int pipeline_validate_create(const struct kind *k, const json_t *object, struct 
         _cleanup_findings_ struct findings f = {0};
 
         validate_whole(&f, k, object);
+        if (k->strategy->validate_create && findings_count(&f) == 0)
+                validate_rules_create(&f, k, object);
         return findings_problem(&f, k, NULL, object_name(object), p);
 }
 

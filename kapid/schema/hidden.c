@@ -92,10 +92,14 @@ static void check_list(struct hidden *h, const struct schema *s, const json_t *l
         map_free(seen);
 }
 
+/* A status is written by programs, as a whole: a node has two addresses of one type. */
 static void on_list(
                 struct findings *at, const struct schema *s, const json_t *list, void *userdata) {
-        if (json_array_size(list) > 1 && !(s->flags & SCHEMA_UNIQUE_KEYS))
-                check_list(userdata, s, list);
+        struct hidden *h = userdata;
+
+        if (json_array_size(list) > 1 && !(s->flags & SCHEMA_UNIQUE_KEYS) &&
+                        !startswith(path_of(h), "status."))
+                check_list(h, s, list);
 }
 
 int schema_warn_hidden(const struct schema *s, const json_t *object, char ***warnings) {

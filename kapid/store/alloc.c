@@ -2,42 +2,51 @@
  * choose at the same time rarely meet; the guard of the transaction decides. */
 #include "kapid/store/alloc.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 
 #include "lib/map.h"
 #include "lib/random.h"
 
+enum { DNS_HOST = 10 };
+/* Of a larger range, addresses are chosen from this many: it is never searched in vain for long. */
+#define CHOICE_MAX (UINT64_C(1) << 20)
+
 struct alloc {
         struct map *ips; /* text -> owner */
         struct map *ports;
-        uint32_t first; /* network address, host order */
-        uint32_t size;
+        struct cidrs ranges;
 };
 
 static const char ip_prefix[] = "/registry/ranges/serviceips/";
 static const char port_prefix[] = "/registry/ranges/nodeports/";
 
-int alloc_new(struct alloc **ret, const char *range, struct problem *p) {
-        _cleanup_(alloc_freep) struct alloc *a = calloc(1, sizeof(*a));
-        _cleanup_free_ char *address = strdup(range);
-        char *slash = address ? strchr(address, '/') : NULL;
-        struct in_addr in;
-        uint32_t bits;
+static int check_size(const struct cidr *c, struct problem *p) {
+        bool six = address_family(&c->range.first) == FAMILY_IPV6;
+        unsigned from = six ? 64 : 12, to = six ? 124 : 28;
 
-        if (!a || !address)
+        return c->bits >= from && c->bits <= to
+                               ? 0
+                               : problem_set(p, EINVAL, 0, NULL,
+                                                 "--service-cluster-ip-range %s: a network of %s "
+                                                 "must be between /%u and /%u, such as %s",
+                                                 c->text, six ? "IPv6" : "IPv4", from, to,
+                                                 six ? "fd00:10:96::/112" : "10.96.0.0/16");
+}
+
+int alloc_new(struct alloc **ret, const char *ranges, struct problem *p) {
+        _cleanup_(alloc_freep) struct alloc *a = calloc(1, sizeof(*a));
+        int r;
+
+        if (!a)
                 return -ENOMEM;
-        if (slash)
-                *slash++ = 0;
-        if (!slash || parse_u32(slash, &bits) < 0 || bits < 12 || bits > 28 ||
-                        inet_pton(AF_INET, address, &in) != 1)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "--service-cluster-ip-range must be an IPv4 network between /12 "
-                                "and "
-                                "/28 such as 10.96.0.0/16, not \"%s\"",
-                                range);
-        a->size = 1U << (32 - bits);
-        a->first = ntohl(in.s_addr) & ~(a->size - 1);
+        r = cidrs_parse(ranges, "--service-cluster-ip-range", &a->ranges, p);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < a->ranges.count; i++) {
+                r = check_size(&a->ranges.items[i], p);
+                if (r < 0)
+                        return r;
+        }
         a->ips = map_new(free);
         a->ports = map_new(free);
         if (!a->ips || !a->ports)
@@ -76,32 +85,49 @@ void alloc_reset(struct alloc *a) {
         map_clear(a->ports);
 }
 
-static const char *address_text(const struct alloc *a, uint32_t offset, char buffer[static 16]) {
-        struct in_addr in = {.s_addr = htonl(a->first + offset)};
-
-        return inet_ntop(AF_INET, &in, buffer, 16);
+const struct cidrs *alloc_ranges(const struct alloc *a) {
+        return &a->ranges;
 }
 
-const char *alloc_first_address(const struct alloc *a, char buffer[static 16]) {
-        return address_text(a, 1, buffer);
+enum ip_family alloc_primary_family(const struct alloc *a) {
+        return address_family(&a->ranges.items[0].range.first);
 }
 
-bool alloc_address_in_range(const struct alloc *a, const char *ip) {
-        struct in_addr in;
+static const char *nth_address(
+                const struct cidr *c, uint64_t n, char buffer[static ADDRESS_TEXT_SIZE]) {
+        struct address a = c->range.first;
 
-        return inet_pton(AF_INET, ip, &in) == 1 && ntohl(in.s_addr) - a->first < a->size;
+        address_add(&a, n);
+        return address_text(&a, buffer);
+}
+
+const char *alloc_first_address(const struct alloc *a, char buffer[static ADDRESS_TEXT_SIZE]) {
+        return nth_address(&a->ranges.items[0], 1, buffer);
+}
+
+const char *alloc_dns_address(const struct alloc *a, char buffer[static ADDRESS_TEXT_SIZE]) {
+        const struct cidr *c = &a->ranges.items[0];
+
+        return address_range_count(&c->range) > DNS_HOST + 1 ? nth_address(c, DNS_HOST, buffer)
+                                                             : NULL;
 }
 
 bool alloc_address_is_taken(const struct alloc *a, const char *ip) {
         return map_get(a->ips, ip);
 }
 
-int alloc_choose_address(const struct alloc *a, char buffer[static 16]) {
-        uint32_t usable = a->size - 3; /* without the network, the API's own, the broadcast */
-        uint32_t at = (uint32_t)random_below(usable);
+int alloc_choose_address(const struct alloc *a, enum ip_family family,
+                char buffer[static ADDRESS_TEXT_SIZE]) {
+        const struct cidr *c = cidrs_of(&a->ranges, family);
+        uint64_t usable, at;
 
-        for (uint32_t i = 0; i < usable; i++) {
-                address_text(a, 2 + (at + i) % usable, buffer);
+        if (!c)
+                return -EAFNOSUPPORT;
+        /* Without the network, the API's own, the last one. */
+        usable = MIN(address_range_count(&c->range), CHOICE_MAX) - 3;
+        at = random_below(usable);
+        for (uint64_t i = 0; i < usable; i++) {
+                nth_address(c, 2 + (at + i) % usable, buffer);
                 if (!map_get(a->ips, buffer))
                         return 0;
         }

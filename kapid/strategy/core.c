@@ -1,6 +1,7 @@
 /* The core group but pods and services: namespaces, nodes, config maps, secrets, events. */
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
+#include "lib/cidr.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 
@@ -52,10 +53,64 @@ static int namespace_prepare_delete(json_t *object) {
 
 /* Nodes. */
 
+/* podCIDR is the first of podCIDRs, whichever of them a writer gives. */
+static int node_complete_ranges(json_t *object) {
+        const json_t *list = json_at(object, "spec.podCIDRs");
+        const char *only = json_str_or(object, "spec.podCIDR", ""),
+                   *first = strempty(json_string_value(json_array_get(list, 0)));
+
+        if (*only && json_array_size(list) == 0)
+                return json_set_at(object, "spec.podCIDRs", json_pack("[s]", only));
+        if (!*only && *first)
+                return json_set_str(object, "spec.podCIDR", first);
+        return 0;
+}
+
+static int node_prepare_create(json_t *object, const struct pipeline_context *c) {
+        return node_complete_ranges(object);
+}
+
+static int node_prepare_update(const char *subresource, const json_t *old, json_t *object,
+                const struct pipeline_context *c) {
+        return *subresource ? 0 : node_complete_ranges(object);
+}
+
+static void node_validate_ranges(struct findings *f, const json_t *object) {
+        const json_t *list = json_at(object, "spec.podCIDRs"), *v;
+        const char *first = strempty(json_string_value(json_array_get(list, 0)));
+        struct cidr ranges[FAMILIES];
+        size_t i;
+
+        if (json_array_size(list) > 0 && !streq(json_str_or(object, "spec.podCIDR", ""), first))
+                finding_add(f, FINDING_INVALID, "spec.podCIDRs", list,
+                                "first value must match `podCIDR`");
+        json_array_foreach (list, i, v) {
+                _cleanup_free_ char *path = strformat("spec.podCIDRs[%zu]", i);
+                struct cidr c;
+
+                if (i >= FAMILIES)
+                        break;
+                if (cidr_parse(strempty(json_string_value(v)), &c) < 0) {
+                        finding_add(f, FINDING_INVALID, path, v,
+                                        "must be a valid CIDR value, (e.g. 10.9.8.0/24 or "
+                                        "2001:db8::/64)");
+                        return;
+                }
+                ranges[i] = c;
+        }
+        if (json_array_size(list) > FAMILIES ||
+                        (json_array_size(list) == FAMILIES &&
+                                        address_family(&ranges[0].range.first) ==
+                                                        address_family(&ranges[1].range.first)))
+                finding_add(f, FINDING_INVALID, "spec.podCIDRs", list,
+                                "may specify no more than one CIDR for each IP family");
+}
+
 static void node_validate(struct findings *f, const json_t *object) {
         const json_t *taints = json_at(object, "spec.taints"), *t, *other;
         size_t i, j;
 
+        node_validate_ranges(f, object);
         json_array_foreach (taints, i, t)
                 json_array_foreach (taints, j, other)
                         if (j < i &&
@@ -71,13 +126,22 @@ static void node_validate(struct findings *f, const json_t *object) {
                         }
 }
 
+/* The ranges stay; one of the other family may be added to them. */
+static bool has_ranges_of(const json_t *object, const json_t *old) {
+        const json_t *before = json_at(old, "spec.podCIDRs"),
+                     *after = json_at(object, "spec.podCIDRs"), *v;
+        size_t i;
+
+        json_array_foreach (before, i, v)
+                if (!json_same(v, json_array_get(after, i)))
+                        return false;
+        return true;
+}
+
 static void node_validate_update(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
-        const char *before = json_str_or(old, "spec.podCIDR", ""),
-                   *after = json_str_or(object, "spec.podCIDR", "");
-
-        if (*before && !streq(before, after))
-                finding_add(f, FINDING_FORBIDDEN, "spec.podCIDR", NULL,
+        if (!has_ranges_of(object, old))
+                finding_add(f, FINDING_FORBIDDEN, "spec.podCIDRs", NULL,
                                 "node updates may not change podCIDR except from \"\" to valid");
         if (*json_str_or(old, "spec.providerID", "") &&
                         !streq(json_str_or(old, "spec.providerID", ""),
@@ -245,6 +309,8 @@ const struct kind_strategy strategies_core[] = {
                 {.group = "",
                                 .kind = "Node",
                                 .flags = STRATEGY_NO_GENERATION | STRATEGY_STATUS_ON_CREATE,
+                                .prepare_create = node_prepare_create,
+                                .prepare_update = node_prepare_update,
                                 .validate = node_validate,
                                 .validate_update = node_validate_update},
                 {.group = "",

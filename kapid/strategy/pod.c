@@ -1,11 +1,17 @@
 /* Pods: defaults that depend on other fields, cross-field validation, and what an update may
  * change. keelson's own rule: image may be absent (the host's root). */
 #include "kapid/schema/format.h"
+#include "kapid/strategy/pod-ephemeral.h"
+#include "kapid/strategy/pod-resources.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
+#include "lib/pod-amounts.h"
 #include "lib/quantity.h"
 
 static const char *const container_lists[] = {"initContainers", "containers"};
+/* Names are unique over all of these. */
+static const char *const all_lists[] = {"initContainers", "containers", "ephemeralContainers"};
+enum { LIST_INIT, LIST_MAIN, LIST_EPHEMERAL }; /* places in both */
 
 static int default_container(json_t *container, bool host_network) {
         json_t *resources = json_object_get(container, "resources");
@@ -47,40 +53,13 @@ int strategy_default_pod_spec(json_t *spec) {
                                 return r;
                 }
         }
-        return 0;
+        return pod_resources_default(spec);
 }
 
 static int pod_defaults(json_t *pod) {
         json_t *spec = json_object_get(pod, "spec");
 
         return spec ? strategy_default_pod_spec(spec) : 0;
-}
-
-/* requests == limits for cpu and memory everywhere: Guaranteed; none at all: BestEffort. */
-static const char *qos_class(const json_t *spec) {
-        static const char *const counted[] = {"cpu", "memory"};
-        bool any = false, all = true;
-        const json_t *container;
-
-        for (size_t l = 0; l < ELEMENTS(container_lists); l++) {
-                size_t i;
-
-                json_array_foreach (json_object_get(spec, container_lists[l]), i, container)
-                        for (size_t c = 0; c < ELEMENTS(counted); c++) {
-                                const json_t *limit = json_get(
-                                                container, "resources", "limits", counted[c], NULL);
-                                const json_t *request = json_get(container, "resources", "requests",
-                                                counted[c], NULL);
-                                int a = 0, b = 0, order = 1;
-
-                                (void)quantity_compare(limit, NULL, &a);
-                                (void)quantity_compare(request, NULL, &b);
-                                (void)quantity_compare(limit, request, &order);
-                                any |= a > 0 || b > 0;
-                                all &= a > 0 && order == 0;
-                        }
-        }
-        return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
 }
 
 /* Every pod stands a lost node for five minutes unless it says otherwise. */
@@ -122,7 +101,7 @@ static int pod_prepare_create(json_t *pod, const struct pipeline_context *c) {
                         (r = add_toleration(spec, "node.kubernetes.io/unreachable")) < 0 ||
                         (r = json_set_str(pod, "status.phase", "Pending")) < 0)
                 return r;
-        return json_set_str(pod, "status.qosClass", qos_class(spec));
+        return json_set_str(pod, "status.qosClass", pod_qos_class(spec));
 }
 
 /* The names of a list as the keys of an object: a pod of thousands of entries is looked through in
@@ -362,7 +341,7 @@ static void validate_host_ports(struct findings *f, const json_t *spec) {
 
 static bool name_taken(const json_t *spec, size_t list, size_t index, const char *name) {
         for (size_t l = 0; l <= list; l++) {
-                const json_t *all = json_object_get(spec, container_lists[l]);
+                const json_t *all = json_object_get(spec, all_lists[l]);
                 size_t n = l == list ? index : json_array_size(all);
 
                 for (size_t i = 0; i < n && list != l; i++)
@@ -372,14 +351,31 @@ static bool name_taken(const json_t *spec, size_t list, size_t index, const char
         return false;
 }
 
+/* Probes and hooks are for what runs beside others; only init containers can be sidecars. */
+static void validate_place(struct findings *f, const json_t *container, size_t list) {
+        static const char *const fields[] = {
+                        "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"};
+        const json_t *policy = json_object_get(container, "restartPolicy");
+        bool init = list == LIST_INIT;
+
+        if (!init && policy)
+                finding_add(f, FINDING_FORBIDDEN, "restartPolicy", NULL,
+                                "may not be set for non-init containers");
+        for (size_t i = 0; init && !policy && i < ELEMENTS(fields); i++)
+                if (json_object_get(container, fields[i]))
+                        finding_add(f, FINDING_FORBIDDEN, fields[i], NULL,
+                                        "may not be set for init containers without "
+                                        "restartPolicy=Always");
+}
+
 static void validate_containers(
                 struct findings *f, const json_t *spec, const json_t *volumes, size_t list) {
         bool host_network = json_bool_or(spec, "hostNetwork", false);
         const json_t *container;
         size_t i;
 
-        json_array_foreach (json_object_get(spec, container_lists[list]), i, container) {
-                size_t at = findings_push(f, container_lists[list]);
+        json_array_foreach (json_object_get(spec, all_lists[list]), i, container) {
+                size_t at = findings_push(f, all_lists[list]);
 
                 findings_push_index(f, i);
                 /* Inside one list the schema finds twins; here only across the lists. */
@@ -391,6 +387,10 @@ static void validate_containers(
                 validate_env(f, container);
                 validate_resources(f, container);
                 validate_probes(f, container);
+                if (list == LIST_EPHEMERAL)
+                        pod_ephemeral_validate(f, spec, container);
+                else
+                        validate_place(f, container, list);
                 findings_pop(f, at);
         }
 }
@@ -462,17 +462,90 @@ static void validate_tolerations(struct findings *f, const json_t *spec) {
         }
 }
 
+static void validate_searches(struct findings *f, const json_t *searches) {
+        enum { SEARCHES_MAX = 32, SEARCH_LENGTH_MAX = 2048 };
+        const json_t *v;
+        size_t i, total = 0;
+
+        json_array_foreach (searches, i, v) {
+                _cleanup_free_ char *path = strformat("searches[%zu]", i),
+                                    *name = strdup(strempty(json_string_value(v)));
+                size_t n = name ? strlen(name) : 0;
+                const char *error;
+
+                total += n + (i > 0);
+                if (n > 1 && name[n - 1] == '.')
+                        name[n - 1] = 0;
+                error = name ? format_check(FORMAT_DNS1123_SUBDOMAIN, name) : NULL;
+                if (error && path)
+                        finding_add(f, FINDING_INVALID, path, v, "%s", error);
+        }
+        if (json_array_size(searches) > SEARCHES_MAX)
+                finding_add(f, FINDING_INVALID, "searches", searches,
+                                "must not have more than %d search paths", SEARCHES_MAX);
+        if (total > SEARCH_LENGTH_MAX)
+                finding_add(f, FINDING_INVALID, "searches", searches,
+                                "must not have more than %d characters (including spaces) in the "
+                                "search list",
+                                SEARCH_LENGTH_MAX);
+}
+
+static void validate_dns_config(struct findings *f, const json_t *config) {
+        enum { NAMESERVERS_MAX = 3 };
+        const json_t *v, *servers = json_object_get(config, "nameservers");
+        size_t i;
+
+        if (json_array_size(servers) > NAMESERVERS_MAX)
+                finding_add(f, FINDING_INVALID, "nameservers", servers,
+                                "must not have more than %d nameservers", NAMESERVERS_MAX);
+        json_array_foreach (servers, i, v) {
+                _cleanup_free_ char *path = strformat("nameservers[%zu]", i);
+                const char *error = format_check(FORMAT_IP, strempty(json_string_value(v)));
+
+                if (error && path)
+                        finding_add(f, FINDING_INVALID, path, v, "%s", error);
+        }
+        validate_searches(f, json_object_get(config, "searches"));
+        json_array_foreach (json_object_get(config, "options"), i, v) {
+                _cleanup_free_ char *path = strformat("options[%zu]", i);
+
+                if (path && !*json_str_or(v, "name", ""))
+                        finding_add(f, FINDING_REQUIRED, path, NULL, "must not be empty");
+        }
+}
+
+static void validate_dns(struct findings *f, const json_t *spec) {
+        const json_t *config = json_object_get(spec, "dnsConfig");
+        bool none = streq(json_str_or(spec, "dnsPolicy", ""), "None");
+        size_t at;
+
+        if (none && !config)
+                finding_add(f, FINDING_REQUIRED, "dnsConfig", NULL,
+                                "must provide `dnsConfig` when `dnsPolicy` is None");
+        if (!config)
+                return;
+        at = findings_push(f, "dnsConfig");
+        if (none && json_array_size(json_object_get(config, "nameservers")) == 0)
+                finding_add(f, FINDING_REQUIRED, "nameservers", NULL,
+                                "must provide at least one DNS nameserver when `dnsPolicy` is "
+                                "None");
+        validate_dns_config(f, config);
+        findings_pop(f, at);
+}
+
 void strategy_validate_pod_spec(struct findings *f, const json_t *spec) {
         _cleanup_json_ json_t *volumes = names_of(json_object_get(spec, "volumes"));
 
         f->failed |= !volumes;
-        for (size_t l = 0; l < ELEMENTS(container_lists); l++)
+        for (size_t l = 0; l < ELEMENTS(all_lists); l++)
                 validate_containers(f, spec, volumes, l);
         validate_resources(f, spec);
+        pod_resources_validate(f, spec);
         validate_overhead(f, spec);
         validate_host_ports(f, spec);
         validate_volumes(f, spec);
         validate_tolerations(f, spec);
+        validate_dns(f, spec);
 }
 
 static void pod_validate(struct findings *f, const json_t *pod) {
@@ -486,6 +559,11 @@ static void pod_validate(struct findings *f, const json_t *pod) {
         at = findings_push(f, "spec");
         strategy_validate_pod_spec(f, spec);
         findings_pop(f, at);
+}
+
+static void pod_validate_create(struct findings *f, const json_t *pod) {
+        pod_ephemeral_validate_none(f, json_object_get(pod, "spec"), "spec.ephemeralContainers",
+                        "cannot be set on create");
 }
 
 /* The old and the new spec with what may change taken out must be equal. */
@@ -527,11 +605,22 @@ static bool keeps_tolerations(const json_t *old, const json_t *spec) {
         return true;
 }
 
+static int pod_prepare_update(const char *subresource, const json_t *old, json_t *object,
+                const struct pipeline_context *c) {
+        if (streq(subresource, "ephemeralcontainers"))
+                return pod_ephemeral_prepare(old, object);
+        return streq(subresource, "resize") ? pod_resize_prepare(old, object) : 0;
+}
+
 static void pod_validate_update(
                 struct findings *f, const char *subresource, const json_t *old, const json_t *pod) {
         const json_t *before = json_object_get(old, "spec"), *after = json_object_get(pod, "spec");
         _cleanup_json_ json_t *a = NULL, *b = NULL;
 
+        if (streq(subresource, "resize"))
+                pod_resize_validate(f, old, pod);
+        if (streq(subresource, "ephemeralcontainers"))
+                pod_ephemeral_validate_update(f, old, pod);
         if (*subresource)
                 return; /* binding sets the node, status keeps the spec */
         a = without_mutable(before);
@@ -580,7 +669,9 @@ const struct kind_strategy strategies_pod[] = {
                                 .grace_seconds = pod_grace_seconds,
                                 .defaults = pod_defaults,
                                 .prepare_create = pod_prepare_create,
+                                .prepare_update = pod_prepare_update,
                                 .validate = pod_validate,
+                                .validate_create = pod_validate_create,
                                 .validate_update = pod_validate_update},
                 {0},
 };

@@ -1,8 +1,7 @@
 /* Services: port defaults, what each type allows, and addresses that stay. Choosing free addresses
  * and ports is the store transaction's business, not ours. */
-#include <arpa/inet.h>
-
 #include "kapid/schema/format.h"
+#include "kapid/strategy/service-families.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/address.h"
 
@@ -78,6 +77,12 @@ static bool uses_node_ports(const json_t *spec) {
         return has_type(spec, "NodePort") || has_type(spec, "LoadBalancer");
 }
 
+/* A balancer outside asks on a port of its own whether a node has endpoints. */
+static bool uses_health_port(const json_t *spec) {
+        return has_type(spec, "LoadBalancer") &&
+               streq(json_str_or(spec, "externalTrafficPolicy", ""), "Local");
+}
+
 static void drop_if_same(json_t *spec, const json_t *old, const char *key) {
         const json_t *a = json_object_get(old, key), *b = json_object_get(spec, key);
 
@@ -115,13 +120,14 @@ static void drop_of_other_type(json_t *spec, const json_t *old) {
         if (has_type(old, "LoadBalancer") && !has_type(spec, "LoadBalancer"))
                 for (i = 0; i < ELEMENTS(of_load_balancers); i++)
                         drop_if_same(spec, old, of_load_balancers[i]);
+        if (uses_health_port(old) && !uses_health_port(spec))
+                drop_if_same(spec, old, "healthCheckNodePort");
         if (!uses_node_ports(old) || uses_node_ports(spec))
                 return;
         if (node_ports_are_old(spec, old))
                 json_array_foreach (json_object_get(spec, "ports"), i, port)
                         json_object_del(port, "nodePort");
         drop_if_same(spec, old, "externalTrafficPolicy");
-        drop_if_same(spec, old, "healthCheckNodePort");
 }
 
 /* Values that the server chose and a write leaves out are kept. */
@@ -143,6 +149,13 @@ static int service_prepare_update(const char *subresource, const json_t *old, js
                 json_object_del(spec, "clusterIP");
         for (i = 0; i < ELEMENTS(kept) && r == 0; i++)
                 r = keep_if_absent(spec, before, kept[i]);
+        if (r < 0)
+                return r;
+        r = service_families_trim(before, spec);
+        if (r >= 0 && uses_health_port(spec) && json_int_or(spec, "healthCheckNodePort", 0) == 0) {
+                json_object_del(spec, "healthCheckNodePort");
+                r = keep_if_absent(spec, before, "healthCheckNodePort");
+        }
         if (r < 0 || !uses_node_ports(spec))
                 return r;
         json_array_foreach (json_object_get(spec, "ports"), i, port)
@@ -193,25 +206,12 @@ static void validate_port(struct findings *f, const json_t *spec, const json_t *
 }
 
 static void validate_addresses(struct findings *f, const json_t *spec) {
-        const json_t *ip = json_object_get(spec, "clusterIP"),
-                     *ips = json_object_get(spec, "clusterIPs"), *item;
-        const char *text = strempty(json_string_value(ip));
+        const json_t *item;
         size_t i;
 
-        if (*text && !streq(text, "None") && format_check(FORMAT_IP, text))
-                finding_add(f, FINDING_INVALID, "clusterIPs[0]", ip, "%s",
-                                format_check(FORMAT_IP, text));
-        if (ips && !streq(json_array_size(ips) > 0 ? strempty(json_string_value(
-                                                                     json_array_get(ips, 0)))
-                                                   : "",
-                                   text))
-                finding_add(f, FINDING_INVALID, "clusterIPs", ips,
-                                "first value must match `clusterIP`");
-        if (has_type(spec, "ExternalName") && *text)
-                finding_add(f, FINDING_FORBIDDEN, "clusterIPs", NULL,
-                                "may not be set for ExternalName services");
+        service_families_validate(f, spec);
         if (is_headless(spec) && has_type(spec, "NodePort"))
-                finding_add(f, FINDING_INVALID, "clusterIPs[0]", ip,
+                finding_add(f, FINDING_INVALID, "clusterIPs[0]", json_object_get(spec, "clusterIP"),
                                 "may not be set to 'None' for NodePort services");
         json_array_foreach (json_object_get(spec, "externalIPs"), i, item)
                 if (json_is_string(item) && format_check(FORMAT_IP, json_string_value(item)))
@@ -233,6 +233,11 @@ static void validate_load_balancer(struct findings *f, const json_t *spec) {
         if (!has_type(spec, "LoadBalancer") && json_array_size(ranges) > 0)
                 finding_add(f, FINDING_FORBIDDEN, "loadBalancerSourceRanges", NULL,
                                 "may only be used when `type` is 'LoadBalancer'");
+        if (json_int_or(spec, "healthCheckNodePort", 0) != 0 && !uses_health_port(spec))
+                finding_add(f, FINDING_INVALID, "healthCheckNodePort",
+                                json_object_get(spec, "healthCheckNodePort"),
+                                "may only be set when `type` is 'LoadBalancer' and "
+                                "`externalTrafficPolicy` is 'Local'");
         if (class && format_check(FORMAT_QUALIFIED_NAME, strempty(json_string_value(class))))
                 finding_add(f, FINDING_INVALID, "loadBalancerClass", class, "%s",
                                 format_check(FORMAT_QUALIFIED_NAME,
@@ -281,8 +286,6 @@ static void service_validate_update(struct findings *f, const char *subresource,
                 const json_t *service) {
         const json_t *before = json_object_get(old, "spec"),
                      *after = json_object_get(service, "spec");
-        const char *a = json_str_or(before, "clusterIP", ""),
-                   *b = json_str_or(after, "clusterIP", "");
 
         if (has_type(before, "LoadBalancer") && has_type(after, "LoadBalancer") &&
                         !streq_ptr(json_str(before, "loadBalancerClass"),
@@ -290,11 +293,15 @@ static void service_validate_update(struct findings *f, const char *subresource,
                 finding_add(f, FINDING_INVALID, "spec.loadBalancerClass",
                                 json_object_get(after, "loadBalancerClass"),
                                 "may not change once set");
-        if (has_type(before, "ExternalName") || has_type(after, "ExternalName") || !*a ||
-                        streq(a, b))
-                return;
-        finding_add(f, FINDING_INVALID, "spec.clusterIPs[0]", json_object_get(after, "clusterIP"),
-                        "may not change once set");
+        if (uses_health_port(before) && uses_health_port(after) &&
+                        json_int_or(before, "healthCheckNodePort", 0) != 0 &&
+                        !json_same(json_object_get(before, "healthCheckNodePort"),
+                                        json_object_get(after, "healthCheckNodePort")))
+                finding_add(f, FINDING_INVALID, "spec.healthCheckNodePort",
+                                json_object_get(after, "healthCheckNodePort"),
+                                "field is immutable");
+        if (!has_type(before, "ExternalName") && !has_type(after, "ExternalName"))
+                service_families_validate_update(f, before, after);
 }
 
 const struct kind_strategy strategies_service[] = {

@@ -2,6 +2,7 @@
 #include "kapid/strategy/strategy.h"
 
 #include "kapid/schema/format.h"
+#include "kapid/strategy/pod-ephemeral.h"
 #include "lib/object.h"
 
 enum { ANNOTATIONS_SIZE_MAX = 256 * 1024 };
@@ -206,6 +207,8 @@ void strategy_validate_template(struct findings *f, const json_t *object,
         }
         at = findings_push(f, "spec.template.spec");
         strategy_validate_pod_spec(f, spec);
+        pod_ephemeral_validate_none(f, spec, "ephemeralContainers",
+                        "ephemeral containers not allowed in pod template");
         more(f, spec);
         findings_pop(f, at);
 }

@@ -41,6 +41,8 @@ struct kind_strategy {
         int (*prepare_update)(const char *subresource, const json_t *old, json_t *object,
                         const struct pipeline_context *c);
         void (*validate)(struct findings *f, const json_t *object);
+        /* After validate, of a new object. */
+        void (*validate_create)(struct findings *f, const json_t *object);
         void (*validate_update)(struct findings *f, const char *subresource, const json_t *old,
                         const json_t *object);
         /* Changes an object, which is in any version of the kind, in place to the form of another

@@ -9,10 +9,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "kapid/streams/node-target.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/log.h"
 #include "lib/object.h"
-#include "lib/ssh.h"
 #include "lib/timefmt.h"
 
 enum {
@@ -20,7 +20,6 @@ enum {
         QUEUE_MAX = 4 * 1024 * 1024,
         QUEUE_HIGH = 256 * 1024,
         QUIET_US = 2 * 1000 * 1000, /* a follower of a silent log gets its headers after it */
-        CONNECT_S = 10,
 };
 
 struct node_log {
@@ -34,8 +33,8 @@ struct node_log {
         /* the thread's */
         int write_fd;
         atomic_bool stop;
-        char *host, *user, *host_key, *key_file, *command;
-        uint16_t port;
+        struct node_target node;
+        char *command;
         struct problem problem;
         struct buf errors;
         int status;
@@ -49,10 +48,7 @@ static struct node_log *node_log_free(struct node_log *j) {
         sd_event_source_disable_unref(j->quiet);
         safe_close(j->read_fd);
         safe_close(j->write_fd);
-        free(j->host);
-        free(j->user);
-        free(j->host_key);
-        free(j->key_file);
+        node_target_done(&j->node);
         free(j->command);
         problem_done(&j->problem);
         buf_done(&j->errors);
@@ -90,14 +86,7 @@ static int stream_log(struct node_log *j) {
         _cleanup_(ssh_conn_freep) struct ssh_conn *c = NULL;
         int r;
 
-        r = ssh_conn_open(&c,
-                        &(struct ssh_target){.host = j->host,
-                                        .port = j->port,
-                                        .user = j->user,
-                                        .identity_file = j->key_file,
-                                        .host_key = j->host_key,
-                                        .timeout_s = CONNECT_S},
-                        &j->problem);
+        r = node_target_open(&j->node, &c, &j->problem);
         if (r < 0 || atomic_load(&j->stop))
                 return r;
         return ssh_conn_stream(c, j->command, on_output, j, &j->status, &j->problem);
@@ -169,7 +158,7 @@ static void job_end(struct node_log *j) {
         }
         if (j->stream) {
                 if (j->failure < 0) {
-                        log_debug_errno(j->failure, "A log stream from %s broke: %s", j->host,
+                        log_debug_errno(j->failure, "A log stream from %s broke: %s", j->node.host,
                                         strempty(j->problem.message));
                         http_stream_abort(j->stream);
                 } else {
@@ -246,45 +235,8 @@ static int node_log_start(struct node_log *j) {
 
 /* --- the request --- */
 
-static const json_t *find_named(const json_t *list, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (list, i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return v;
-        return NULL;
-}
-
-static int choose_container(
-                const json_t *pod, const char *wanted, const char **ret, struct problem *p) {
-        static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
-        const json_t *containers = json_at(pod, "spec.containers"), *v;
-        _cleanup_buf_ struct buf names = {0};
-        size_t i;
-
-        for (size_t l = 0; !isempty(wanted) && l < ELEMENTS(lists); l++)
-                if ((v = find_named(json_get(pod, "spec", lists[l], NULL), wanted))) {
-                        *ret = json_str_or(v, "name", "");
-                        return 0;
-                }
-        if (!isempty(wanted))
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "container %.128s is not valid for pod %s", wanted,
-                                object_name(pod));
-        if (json_array_size(containers) == 1) {
-                *ret = json_str_or(json_array_get(containers, 0), "name", "");
-                return 0;
-        }
-        json_array_foreach (containers, i, v)
-                buf_printf(&names, "%s%s", i ? " " : "", json_str_or(v, "name", ""));
-        return problem_set(p, EINVAL, 400, "BadRequest",
-                        "a container name must be specified for pod %s, choose one of: [%s]",
-                        object_name(pod), names.failed ? "" : names.data);
-}
-
 static int check_state(const json_t *pod, const char *container, bool previous, struct problem *p) {
-        const json_t *status = find_named(json_at(pod, "status.containerStatuses"), container);
+        const json_t *status = list_find_named(json_at(pod, "status.containerStatuses"), container);
         const char *waiting = json_str(status, "state.waiting.reason");
 
         if (isempty(json_str_or(pod, "spec.nodeName", "")))
@@ -362,58 +314,9 @@ static int make_command(struct request *request, const json_t *pod, const char *
         return *ret ? 0 : -ENOMEM;
 }
 
-static const char *node_address(const json_t *node) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_at(node, "status.addresses"), i, v)
-                if (streq(json_str_or(v, "type", ""), "InternalIP"))
-                        return json_str(v, "address");
-        json_array_foreach (json_at(node, "status.addresses"), i, v)
-                if (json_str(v, "address"))
-                        return json_str(v, "address");
-        return NULL;
-}
-
-static int find_node(struct api *api, const char *name, json_t **ret, struct problem *p) {
-        struct item *it = api_find(api, "", "nodes", "", name);
-
-        if (!it)
-                return problem_set(p, ENOENT, 500, "InternalError",
-                                "the pod's node \"%s\" does not exist any longer", name);
-        *ret = item_object(it);
-        return *ret ? 0 : -ENOMEM;
-}
-
-static int fill_target(struct node_log *j, const json_t *node, struct problem *p) {
-        const char *name = object_name(node);
-        const char *address = node_address(node),
-                   *key = object_annotation(node, "keelson.dev/ssh-host-key"),
-                   *port = object_annotation(node, "keelson.dev/ssh-port"),
-                   *user = object_annotation(node, "keelson.dev/ssh-user");
-
-        if (!j->api->options.ssh_key_file)
-                return problem_set(p, EOPNOTSUPP, 500, "InternalError",
-                                "this server has no SSH key for nodes (--ssh-key-file)");
-        if (!address || !key)
-                return problem_set(p, ENOENT, 500, "InternalError",
-                                "node \"%s\" has no %s: it did not join with `kctl node join`",
-                                name,
-                                address ? "pinned host key (annotation keelson.dev/ssh-host-key)"
-                                        : "address in its status");
-        if (port && parse_port(port, &j->port) < 0)
-                return problem_set(p, EINVAL, 500, "InternalError",
-                                "node \"%s\": annotation keelson.dev/ssh-port is not a port", name);
-        j->host = strdup(address);
-        j->host_key = strdup(key);
-        j->user = user ? strdup(user) : strdup("root");
-        j->key_file = strdup(j->api->options.ssh_key_file);
-        return j->host && j->host_key && j->user && j->key_file ? 0 : -ENOMEM;
-}
-
 /* The job's arguments. */
 static int prepare(struct request *request, struct node_log *j, struct problem *p) {
-        _cleanup_json_ json_t *pod = NULL, *node = NULL;
+        _cleanup_json_ json_t *pod = NULL;
         bool previous = query_true(request_query(request, "previous"));
         const char *container = NULL;
         int r;
@@ -421,7 +324,8 @@ static int prepare(struct request *request, struct node_log *j, struct problem *
         r = request_object(request, &pod, p);
         if (r < 0)
                 return r;
-        r = choose_container(pod, request_query(request, "container"), &container, p);
+        r = pod_choose_container(
+                        pod, request_query(request, "container"), CONTAINER_ONLY, &container, p);
         if (r < 0)
                 return r;
         r = check_state(pod, container, previous, p);
@@ -430,10 +334,7 @@ static int prepare(struct request *request, struct node_log *j, struct problem *
         r = make_command(request, pod, container, &j->command, p);
         if (r < 0)
                 return r;
-        r = find_node(j->api, json_str_or(pod, "spec.nodeName", ""), &node, p);
-        if (r < 0)
-                return r;
-        return fill_target(j, node, p);
+        return node_target_of_pod(j->api, pod, &j->node, p);
 }
 
 static int start(struct request *request, struct problem *p) {

@@ -27,6 +27,12 @@ static const struct {
                 {"eviction", "create", verb_eviction},
                 {"token", "create", verb_token},
                 {"log", "get", verb_log},
+                {"exec", "get", verb_stream},
+                {"exec", "create", verb_stream},
+                {"attach", "get", verb_stream},
+                {"attach", "create", verb_stream},
+                {"portforward", "get", verb_stream},
+                {"portforward", "create", verb_stream},
                 {"usage", "update", verb_usage},
 };
 

@@ -26,4 +26,6 @@ void verb_create_binding(struct request *request);
 void verb_eviction(struct request *request);
 void verb_token(struct request *request);
 void verb_log(struct request *request);
+/* exec, attach and portforward. */
+void verb_stream(struct request *request);
 void verb_usage(struct request *request);

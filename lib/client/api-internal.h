@@ -8,6 +8,8 @@ struct recorder;
 sd_event *api_client_event(const struct api_client *c);
 /* The part of the user agent before '/'. */
 const char *api_client_manager(const struct api_client *c);
+/* NULL: none was set. */
+const char *api_client_host(const struct api_client *c);
 /* Headers that every request carries (on behalf of whom it is), ended by a NULL name; NULL: none.
  */
 const struct http_header *api_client_headers(const struct api_client *c);

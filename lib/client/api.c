@@ -14,6 +14,7 @@ struct api_client {
         char *server;
         char *ns;
         char *manager;
+        char *host; /* or NULL */
         struct recorder *recorder;
         bool borrows_http;           /* another client's */
         bool lean;                   /* answers without managedFields */
@@ -148,12 +149,23 @@ struct api_client *api_client_free(struct api_client *c) {
         free(c->server);
         free(c->ns);
         free(c->manager);
+        free(c->host);
         free(c);
         return NULL;
 }
 
 void api_client_set_lean(struct api_client *c) {
         c->lean = true;
+}
+
+int api_client_set_host(struct api_client *c, const char *host) {
+        assert(!c->host);
+        c->host = strdup(host);
+        return c->host ? 0 : -ENOMEM;
+}
+
+const char *api_client_host(const struct api_client *c) {
+        return c->host;
 }
 
 const char *api_client_server(const struct api_client *c) {

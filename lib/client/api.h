@@ -29,6 +29,8 @@ int api_client_as(struct api_client **ret, struct api_client *base, const char *
                 char *const *groups);
 /* Answers come without metadata.managedFields from now on: often it is half of an object. */
 void api_client_set_lean(struct api_client *c);
+/* Events say that this machine reports them (source.host, reportingInstance). -ENOMEM. */
+int api_client_set_host(struct api_client *c, const char *host);
 const char *api_client_server(const struct api_client *c);
 const char *api_client_namespace(const struct api_client *c); /* of the context; "default" */
 struct http_client *api_client_http(struct api_client *c);

@@ -104,16 +104,17 @@ static json_t *event_body(struct api_client *c, const json_t *about, const char 
                 return NULL;
         return json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s*, s:s, s:s, s:s*}, s:s, s:s, "
                          "s:s,"
-                         " s:{s:s}, s:s, s:s, s:i, s:s, s:s}",
+                         " s:{s:s, s:s*}, s:s, s:s, s:i, s:s, s:s}",
                         "kind", "Event", "apiVersion", "v1", "metadata", "name", name, "namespace",
                         ns, "involvedObject", "kind", object_kind(about), "apiVersion",
                         object_api_version(about), "namespace",
                         json_str(about, "metadata.namespace"), "name", object_name(about), "uid",
                         object_uid(about), "resourceVersion",
                         json_str(about, "metadata.resourceVersion"), "type", type, "reason", reason,
-                        "message", message, "source", "component", api_client_manager(c),
-                        "firstTimestamp", now, "lastTimestamp", now, "count", 1,
-                        "reportingComponent", api_client_manager(c), "reportingInstance", "");
+                        "message", message, "source", "component", api_client_manager(c), "host",
+                        api_client_host(c), "firstTimestamp", now, "lastTimestamp", now, "count", 1,
+                        "reportingComponent", api_client_manager(c), "reportingInstance",
+                        strempty(api_client_host(c)));
 }
 
 static void entry_send(struct entry *e);

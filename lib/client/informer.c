@@ -21,9 +21,9 @@
 #include "lib/vector.h"
 
 enum {
-        PAGE_SIZE = 500,
+        PAGE_SIZE = 150, /* a page is read and indexed in one turn of the loop */
         LINE_MAX_BYTES = 64 * 1024 * 1024,
-        INDEXES_MAX = 4,
+        INDEXES_MAX = 6,
         KEY_MAX = 512,
         WATCH_TIMEOUT_S = 270, /* and up to a quarter more */
 };
@@ -34,14 +34,17 @@ enum {
 
 struct bucket;
 
+struct place {
+        struct bucket *bucket;
+        size_t at;
+};
+
 struct item {
         json_t *object;
         unsigned listing;
         /* Its place in each index; bucket NULL: it is in none. */
-        struct {
-                struct bucket *bucket;
-                size_t at;
-        } places[INDEXES_MAX];
+        struct place places[INDEXES_MAX];
+        VECTOR(struct place) many; /* in the index of many, in the order of its values */
 };
 
 struct bucket { /* a vector */
@@ -53,6 +56,7 @@ struct bucket { /* a vector */
 struct index {
         const char *name;
         informer_index_func func;
+        informer_index_nth_func nth; /* instead of func: the index of many */
         struct map *buckets;
 };
 
@@ -81,8 +85,10 @@ static void start(struct informer *i);
 static void item_free(void *p) {
         struct item *x = p;
 
-        if (x)
+        if (x) {
                 json_decref(x->object);
+                vector_done(&x->many);
+        }
         free(x);
 }
 
@@ -117,52 +123,105 @@ static struct bucket *bucket_get(struct index *x, const char *value) {
         return b;
 }
 
-static void index_remove(struct informer *i, size_t k, struct item *item) {
-        struct bucket *b = item->places[k].bucket;
-        size_t at = item->places[k].at;
+/* The place of an item in a bucket of the index; it has one. */
+static struct place *place_in(
+                const struct index *x, size_t k, struct item *item, const struct bucket *b) {
+        if (!x->nth)
+                return &item->places[k];
+        for (size_t n = 0; n < item->many.count; n++)
+                if (item->many.items[n].bucket == b)
+                        return &item->many.items[n];
+        assert_not_reached();
+}
 
-        if (!b)
-                return;
-        assert(b->items[at] == item);
-        item->places[k].bucket = NULL;
-        vector_remove_unordered(b, at);
-        if (at < b->count)
-                b->items[at]->places[k].at = at;
+static void bucket_remove(struct index *x, size_t k, struct item *item, struct place place) {
+        struct bucket *b = place.bucket;
+
+        assert(b->items[place.at] == item);
+        vector_remove_unordered(b, place.at);
+        if (place.at < b->count)
+                place_in(x, k, b->items[place.at], b)->at = place.at;
         if (b->count == 0)
-                map_remove(i->indexes[k].buckets, b->value);
+                map_remove(x->buckets, b->value);
+}
+
+/* An index with holes would make controllers do harm: there is memory. */
+static struct place bucket_add(struct index *x, const char *value, struct item *item) {
+        struct bucket *b = bucket_get(x, value);
+
+        assert(vector_append(b, item) >= 0);
+        return (struct place){b, b->count - 1};
+}
+
+static void index_remove(struct informer *i, size_t k, struct item *item) {
+        struct index *x = &i->indexes[k];
+        struct place place = item->places[k];
+
+        item->places[k].bucket = NULL;
+        if (place.bucket)
+                bucket_remove(x, k, item, place);
+        while (x->nth && item->many.count > 0)
+                bucket_remove(x, k, item, item->many.items[--item->many.count]);
+}
+
+static void index_put_many(struct informer *i, size_t k, struct item *item) {
+        struct index *x = &i->indexes[k];
+        char buffer[INFORMER_INDEX_VALUE_MAX];
+        const char *value;
+        size_t n = 0;
+
+        while ((value = x->nth(item->object, n, buffer, sizeof(buffer))) && n < item->many.count &&
+                        streq(value, item->many.items[n].bucket->value))
+                n++;
+        if (!value && n == item->many.count)
+                return;
+        index_remove(i, k, item);
+        for (n = 0; (value = x->nth(item->object, n, buffer, sizeof(buffer))); n++) {
+                struct place place = bucket_add(x, value, item);
+
+                assert(vector_append(&item->many, place) >= 0);
+        }
 }
 
 /* Puts the item where its object belongs; most changes leave it where it is. */
 static void index_put(struct informer *i, size_t k, struct item *item) {
         struct index *x = &i->indexes[k];
         char buffer[INFORMER_INDEX_VALUE_MAX];
-        const char *value = x->func(item->object, buffer, sizeof(buffer));
-        struct bucket *b = item->places[k].bucket;
+        const struct bucket *b = item->places[k].bucket;
+        const char *value;
 
+        if (x->nth) {
+                index_put_many(i, k, item);
+                return;
+        }
+        value = x->func(item->object, buffer, sizeof(buffer));
         if (b && value && streq(b->value, value))
                 return;
         index_remove(i, k, item);
-        if (!value)
-                return;
-        b = bucket_get(x, value);
-        /* An index with holes would make controllers do harm. */
-        assert(vector_append(b, item) >= 0);
-        item->places[k].bucket = b;
-        item->places[k].at = b->count - 1;
+        if (value)
+                item->places[k] = bucket_add(x, value, item);
+}
+
+static int add_index(struct informer *i, struct index index) {
+        if (i->index_count >= INDEXES_MAX)
+                return -E2BIG;
+        for (size_t k = 0; index.nth && k < i->index_count; k++)
+                if (i->indexes[k].nth)
+                        return -E2BIG;
+        assert(map_size(i->items) == 0);
+        index.buckets = map_new(bucket_free);
+        if (!index.buckets)
+                return -ENOMEM;
+        i->indexes[i->index_count++] = index;
+        return 0;
 }
 
 int informer_add_index(struct informer *i, const char *name, informer_index_func func) {
-        struct index *x;
+        return add_index(i, (struct index){.name = name, .func = func});
+}
 
-        if (i->index_count >= INDEXES_MAX)
-                return -E2BIG;
-        assert(map_size(i->items) == 0);
-        x = &i->indexes[i->index_count];
-        *x = (struct index){name, func, map_new(bucket_free)};
-        if (!x->buckets)
-                return -ENOMEM;
-        i->index_count++;
-        return 0;
+int informer_add_index_of_many(struct informer *i, const char *name, informer_index_nth_func func) {
+        return add_index(i, (struct index){.name = name, .nth = func});
 }
 
 void informer_by_index(const struct informer *i, const char *name, const char *value,

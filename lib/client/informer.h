@@ -53,6 +53,11 @@ const json_t *informer_object(const struct map_entry *e);
 enum { INFORMER_INDEX_VALUE_MAX = 512 };
 typedef const char *(*informer_index_func)(const json_t *object, char *buffer, size_t n);
 int informer_add_index(struct informer *i, const char *name, informer_index_func func);
-/* Calls func for every object whose index value is `value`. */
+/* The same with several values an object, all different: func says the n-th (NULL: no more). At
+ * most one such index an informer; else -E2BIG. */
+typedef const char *(*informer_index_nth_func)(
+                const json_t *object, size_t n, char *buffer, size_t size);
+int informer_add_index_of_many(struct informer *i, const char *name, informer_index_nth_func func);
+/* Calls func for every object that has this index value. */
 void informer_by_index(const struct informer *i, const char *name, const char *value,
                 void (*func)(const json_t *object, void *userdata), void *userdata);

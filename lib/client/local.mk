@@ -6,7 +6,9 @@ libclient_a_SOURCES = \
 	lib/client/api.c lib/client/api.h lib/client/api-internal.h lib/client/events.c \
 	lib/client/informer.c lib/client/informer.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
+	lib/client/stream.c lib/client/stream.h \
 	lib/client/leader.c lib/client/leader.h lib/client/kinds.c lib/client/kinds.h \
+	lib/client/network-policy.c lib/client/network-policy.h \
 	lib/client/workqueue.c \
 	lib/client/workqueue.h
 

@@ -11,7 +11,9 @@
 
 #include "nodeagent/logs/log-collect.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
@@ -23,8 +25,10 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/map.h"
+#include "nodeagent/logs/log-attach.h"
+#include "nodeagent/terminals.h"
 
-enum { READ_SIZE = 64 * 1024, FIELDS_MAX = 24, ACCEPT_PER_TURN = 16 };
+enum { READ_SIZE = 64 * 1024, FIELDS_MAX = 24, ACCEPT_PER_TURN = 16, DRAIN_READS_MAX = 16 };
 
 struct log_collector {
         sd_event *event;
@@ -41,6 +45,7 @@ struct log_source {
         unsigned refs;
         int fd;
         sd_event_source *io;
+        struct stream *newest; /* the run that attached clients get; NULL: none */
 };
 
 /* One run of the container (or a command beside it). */
@@ -49,9 +54,11 @@ struct stream {
         char *stored; /* its name in the file descriptor store */
         char *invocation;
         int fd;
+        int slave; /* of a terminal, which lives on between runs; else negative */
         sd_event_source *io, *timer;
         struct buf rest;
         struct log_budget budget;
+        struct log_attached attached;
 };
 
 static struct log_source *source_unref(struct log_source *s) {
@@ -76,9 +83,13 @@ static void source_release(void *value) {
 }
 
 static void stream_free(struct stream *s) {
+        log_attached_end(&s->attached);
+        if (s->source->newest == s)
+                s->source->newest = NULL;
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->io);
         safe_close(s->fd);
+        safe_close(s->slave);
         source_unref(s->source);
         buf_done(&s->rest);
         free(s->stored);
@@ -200,6 +211,26 @@ static void take_and_count(struct stream *s, size_t bytes) {
                 log_warning_errno(r, "Cannot limit the output of %s", s->source->unit);
 }
 
+/* Journald keeps the order of what one process sends. */
+static void send_end(const struct stream *s) {
+        int r = sd_journal_send(LOG_COLLECT_END "=%s", s->invocation, "PRIORITY=7", NULL);
+
+        if (r < 0)
+                log_warning_errno(r, "The end of the output of %s did not reach the journal",
+                                s->source->unit);
+}
+
+static void read_invocation(struct stream *s);
+static int open_slave(struct stream *s);
+
+/* A terminal was hung up by the end of its run; a slave that is open takes that back, and the next
+ * run continues on it. */
+static int on_hangup(struct stream *s) {
+        (void)take_lines(s, true);
+        log_attached_end(&s->attached);
+        return open_slave(s);
+}
+
 static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata) {
         struct stream *s = userdata;
         static char data[READ_SIZE];
@@ -208,10 +239,16 @@ static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata)
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return 0;
         if (n > 0 && buf_append(&s->rest, data, (size_t)n) >= 0) {
+                if (s->slave >= 0)
+                        read_invocation(s);
+                log_attached_output(&s->attached, data, (size_t)n);
                 take_and_count(s, (size_t)n);
                 return 0;
         }
+        if (n < 0 && errno == EIO && s->slave >= 0 && on_hangup(s) >= 0)
+                return 0;
         (void)take_lines(s, true);
+        send_end(s);
         fdstore_remove(s->stored);
         stream_free(s);
         return 0;
@@ -219,16 +256,42 @@ static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata)
 
 /* ---- streams ---- */
 
-/* The invocation that systemd is starting for this unit; a random one when it is gone already. */
-static char *invocation_of(const char *unit) {
+/* The invocation that systemd has or starts for this unit; false when it has ended. */
+static bool has_invocation(const char *unit, char ret[static 33]) {
         _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", unit);
-        char target[64];
-        ssize_t n = path ? readlink(path, target, sizeof(target)) : -1;
+        ssize_t n = path ? readlink(path, ret, 33) : -1;
+
+        ret[32] = 0;
+        return n == 32;
+}
+
+/* The same; a random one when it has ended. */
+static char *invocation_of(const char *unit) {
+        char target[33];
         sd_id128_t id;
 
-        if (n == 32)
-                return strndup(target, 32);
+        if (has_invocation(unit, target))
+                return strdup(target);
         return sd_id128_randomize(&id) < 0 ? NULL : strdup(SD_ID128_TO_STRING(id));
+}
+
+/* The runs of a terminal are told apart when they write. */
+static void read_invocation(struct stream *s) {
+        char *id = invocation_of(s->source->unit);
+
+        if (!id)
+                return;
+        /* Those that were attached were attached to the run before. */
+        if (!streq(id, s->invocation))
+                log_attached_end(&s->attached);
+        free(s->invocation);
+        s->invocation = id;
+}
+
+static int open_slave(struct stream *s) {
+        s->slave = safe_close(s->slave);
+        s->slave = ioctl(s->fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+        return s->slave < 0 ? -errno : 0;
 }
 
 static int stream_new(
@@ -241,7 +304,8 @@ static int stream_new(
                 return -ENOMEM;
         s->source = source;
         source->refs++;
-        s->fd = -EBADF;
+        s->fd = s->slave = -EBADF;
+        LIST_INIT(&s->attached.clients);
         s->invocation = invocation ? strdup(invocation) : invocation_of(source->unit);
         if (s->invocation)
                 s->stored = stored ? strdup(stored)
@@ -253,6 +317,9 @@ static int stream_new(
                 return r;
         }
         s->fd = fd;
+        source->newest = s;
+        if (json_bool_or(source->about, "tty", false) && open_slave(s) < 0)
+                log_warning_errno(errno, "Cannot keep the terminal of %s", source->unit);
         if (!stored)
                 fdstore_add(s->stored, fd);
         return 0;
@@ -279,7 +346,7 @@ static bool name_is_valid(const char *name) {
         return n > 0 && n <= 100 && !name[n] && name[0] != '.';
 }
 
-/* Takes fd, also after an error. */
+/* Takes fd, also after an error; negative: a terminal, whose one stream comes by stream_new(). */
 static int source_new(struct log_collector *c, const json_t *about, int fd) {
         const char *name = json_str_or(about, "name", "");
         struct log_source *s = calloc(1, sizeof(*s));
@@ -295,8 +362,9 @@ static int source_new(struct log_collector *c, const json_t *about, int fd) {
                         .about = json_ref(about),
                         .name = strdup(name),
                         .unit = strdup(json_str_or(about, "unit", ""))};
-        r = s->name && s->unit ? sd_event_add_io(c->event, &s->io, s->fd, EPOLLIN, on_connection, s)
-                               : -ENOMEM;
+        r = !s->name || !s->unit ? -ENOMEM
+            : fd < 0             ? 0
+                                 : sd_event_add_io(c->event, &s->io, fd, EPOLLIN, on_connection, s);
         if (r < 0) {
                 source_unref(s);
                 return r;
@@ -315,8 +383,17 @@ static char *about_path(const char *name) {
 
 static void source_remove(struct log_collector *c, const char *name) {
         _cleanup_free_ char *stored = strformat("l-%s", name), *path = about_path(name),
-                            *socket = strformat(LOG_COLLECT_DIR "/%s", name);
+                            *socket = strformat(LOG_COLLECT_DIR "/%s", name),
+                            *tty = strformat(LOG_COLLECT_DIR "/%s" LOG_TTY_SUFFIX, name);
+        struct log_source *s = map_get(c->sources, name);
 
+        /* A terminal does not end by itself. */
+        if (s && s->newest && s->newest->slave >= 0) {
+                fdstore_remove(s->newest->stored);
+                stream_free(s->newest);
+        }
+        if (tty)
+                (void)unlink(tty);
         if (stored)
                 fdstore_remove(stored);
         if (path)
@@ -327,6 +404,33 @@ static void source_remove(struct log_collector *c, const char *name) {
 }
 
 /* ---- the agent's messages ---- */
+
+/* The link that the unit opens, once more: it may have been removed when this process started. */
+static void link_terminal(const char *name, int master) {
+        _cleanup_free_ char *path = strformat(LOG_COLLECT_DIR "/%s" LOG_TTY_SUFFIX, name);
+        char slave[TERMINAL_PATH_SIZE];
+
+        if (path && terminal_path(master, slave) >= 0)
+                (void)symlink_atomic(slave, path);
+}
+
+/* Takes fd, also after an error. */
+static int add_terminal(struct log_collector *c, const json_t *about, int fd) {
+        const char *name = json_str_or(about, "name", "");
+        struct log_source *s;
+        int r;
+
+        if (map_get(c->sources, name))
+                source_remove(c, name);
+        link_terminal(name, fd);
+        (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+        r = source_new(c, about, -EBADF);
+        s = r < 0 ? NULL : map_get(c->sources, name);
+        r = s ? stream_new(s, fd, NULL, NULL) : r < 0 ? r : -ENOMEM;
+        if (r < 0)
+                safe_close(fd);
+        return r;
+}
 
 /* Takes fd, also after an error. */
 static int add_source(struct log_collector *c, const json_t *about, int fd) {
@@ -340,6 +444,11 @@ static int add_source(struct log_collector *c, const json_t *about, int fd) {
         if (r < 0) {
                 safe_close(fd);
                 return r;
+        }
+        if (json_bool_or(about, "tty", false)) {
+                r = add_terminal(c, about, fd);
+                /* Without the old source its file has gone too. */
+                return r < 0 ? r : file_write_atomic(path, text, strlen(text), 0600);
         }
         fdstore_remove(stored);
         r = source_new(c, about, fd);
@@ -355,6 +464,43 @@ static void new_source(struct log_collector *c, const json_t *about, int fd) {
         if (r < 0)
                 log_warning_errno(r, "Cannot collect the output of %s",
                                 json_str_or(about, "unit", ""));
+}
+
+/* Takes fd. Without a run the client sees its end. */
+static void attach(struct log_collector *c, const char *name, int fd) {
+        struct log_source *s = map_get(c->sources, name);
+        bool input = s && json_bool_or(s->about, "stdin", false);
+        /* A terminal's input does not end. */
+        bool once = input && s->newest && s->newest->slave < 0 &&
+                    json_bool_or(s->about, "stdinOnce", false);
+        int r;
+
+        if (!s || !s->newest) {
+                safe_close(fd);
+                return;
+        }
+        r = log_attached_add(&s->newest->attached, c->event, fd, s->newest->fd,
+                        (input ? LOG_ATTACH_INPUT : 0) | (once ? LOG_ATTACH_INPUT_ONCE : 0));
+        if (r < 0)
+                log_warning_errno(r, "Cannot attach to %s", s->unit);
+}
+
+/* A program's end does not hang up its terminal: the agent reports it. What was written before is
+ * passed on first. */
+static void run_ended(struct log_collector *c, const char *name, const char *invocation) {
+        const struct log_source *source = map_get(c->sources, name);
+        struct stream *s = source ? source->newest : NULL;
+        char now[33];
+        int waiting = 0;
+
+        if (!s || (has_invocation(source->unit, now) && !streq(now, invocation)))
+                return; /* another run has begun */
+        for (size_t i = 0; i < DRAIN_READS_MAX && source->newest == s &&
+                           ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting > 0;
+                        i++)
+                (void)on_data(/* io= */ NULL, s->fd, EPOLLIN, s);
+        if (source->newest == s)
+                log_attached_end(&s->attached);
 }
 
 static int on_message(sd_event_source *io, int fd, uint32_t events, void *userdata) {
@@ -385,7 +531,12 @@ static int on_message(sd_event_source *io, int fd, uint32_t events, void *userda
         }
         if ((name = json_str(about, "remove")) && name_is_valid(name))
                 source_remove(c, name);
-        else if (passed >= 0 && name_is_valid(json_str_or(about, "name", ""))) {
+        else if ((name = json_str(about, "ended")) && name_is_valid(name))
+                run_ended(c, name, json_str_or(about, "invocation", ""));
+        else if (passed >= 0 && (name = json_str(about, "attach")) && name_is_valid(name)) {
+                attach(c, name, passed);
+                passed = -EBADF;
+        } else if (passed >= 0 && name_is_valid(json_str_or(about, "name", ""))) {
                 new_source(c, about, passed);
                 passed = -EBADF;
         }
@@ -429,6 +580,19 @@ static void restore_source(struct log_collector *c, const char *name, int fd) {
         (void)source_new(c, about, fd);
 }
 
+/* The source of a terminal has no socket that could be stored. */
+static struct log_source *restore_terminal(struct log_collector *c, const char *name) {
+        _cleanup_free_ char *path = about_path(name), *text = NULL;
+        _cleanup_json_ json_t *about = NULL;
+        size_t n;
+
+        if (!path || file_read(path, LOG_COLLECT_MESSAGE_MAX, &text, &n) < 0 ||
+                        json_parse(text, n, 0, &about, NULL) < 0 ||
+                        !json_bool_or(about, "tty", false) || source_new(c, about, -EBADF) < 0)
+                return NULL;
+        return map_get(c->sources, name);
+}
+
 /* "s-<name>-<invocation>-<serial>" */
 static void restore_stream(struct log_collector *c, const char *stored, int fd) {
         const char *serial = strrchr(stored, '-');
@@ -445,6 +609,8 @@ static void restore_stream(struct log_collector *c, const char *stored, int fd) 
         name = strndup(stored + 2, n - 33 - 2);
         invocation = strndup(stored + n - 32, 32);
         source = name ? map_get(c->sources, name) : NULL;
+        if (name && !source)
+                source = restore_terminal(c, name);
         if (!source || !invocation || stream_new(source, fd, invocation, stored) < 0) {
                 safe_close(fd);
                 fdstore_remove(stored);
@@ -472,6 +638,25 @@ static int restore(struct log_collector *c) {
         return MIN(n, 0);
 }
 
+/* A link without a terminal could lead to another one of the same number. The agent makes it anew
+ * before the next start. */
+static void remove_stale_terminals(struct log_collector *c) {
+        DIR *dir = opendir(LOG_COLLECT_DIR);
+        const struct dirent *e;
+
+        while (dir && (e = readdir(dir))) {
+                const char *suffix = endswith(e->d_name, LOG_TTY_SUFFIX);
+                _cleanup_free_ char *name =
+                                suffix ? strndup(e->d_name, (size_t)(suffix - e->d_name)) : NULL;
+                const struct log_source *s = name ? map_get(c->sources, name) : NULL;
+
+                if (name && (!s || !s->newest))
+                        (void)unlinkat(dirfd(dir), e->d_name, 0);
+        }
+        if (dir)
+                (void)closedir(dir);
+}
+
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
         return sd_event_exit(sd_event_source_get_event(s), 0);
 }
@@ -494,6 +679,7 @@ static int run_loop(struct log_collector *c) {
         r = restore(c);
         if (r < 0)
                 return r;
+        remove_stale_terminals(c);
         r = open_control(c);
         if (r < 0)
                 return r;

@@ -9,12 +9,21 @@
 #define LOG_COLLECT_CONTROL LOG_COLLECT_DIR "/control"
 
 /* The agent sends, with a listening socket: {"name": file in LOG_COLLECT_DIR, "unit": the
- * container's unit, "fields": ["KEELSON_POD=..."], "version"}; without a socket: {"remove": name}.
- */
+ * container's unit, "fields": ["KEELSON_POD=..."], "stdin", "stdinOnce", "version"}; with the
+ * master of a terminal the same and "tty": true; with a connected socket: {"attach": name}; without
+ * a file:
+ * {"remove": name}. */
 enum { LOG_COLLECT_MESSAGE_MAX = 16384 };
+
+/* After the last line of a run, an entry without a message has its id in this field: whoever finds
+ * it has all of the run's output in the journal. */
+#define LOG_COLLECT_END "KEELSON_STREAM_ENDED"
 
 /* Runs until SIGTERM or an upgrade of the agent; returns the exit code. */
 int log_collect_main(void);
+
+/* The terminal of a container that wants one: a link beside its socket. */
+#define LOG_TTY_SUFFIX ".tty"
 
 /* The socket that is a container's standard output; caller frees. */
 char *log_socket_path(const char *pod_uid, const char *container) _warn_unused_;

@@ -5,6 +5,7 @@
 
 #include "nodeagent/logs/log-sockets.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/map.h"
 #include "nodeagent/logs/log-collect.h"
+#include "nodeagent/terminals.h"
 
 enum { RETRY_US = 200000, BACKLOG = 64 };
 
@@ -177,12 +179,78 @@ static bool is_listening(const struct sockaddr_un *address) {
                                           errno == EAGAIN);
 }
 
+/* The message that makes the collecting service read from fd; takes fd. */
+static int send_source(struct log_sockets *l, const char *name, const json_t *unit, int fd) {
+        const json_t *stream = json_at(unit, "stream");
+        json_t *message;
+        _cleanup_json_ json_t *fields = json_deep_copy(json_at(unit, "properties.LogExtraFields"));
+
+        if (fields)
+                json_array_append_new(fields, json_sprintf("SYSLOG_IDENTIFIER=%s",
+                                                              json_str_or(unit, "container", "")));
+        message = json_pack("{s:s, s:s, s:O?, s:s}", "name", name, "unit",
+                        json_str_or(unit, "name", ""), "fields", fields, "version",
+                        PACKAGE_VERSION);
+        if (message && stream)
+                (void)json_object_update(message, json_unconst(stream));
+        return send_later(l, name, message, fd);
+}
+
+/* Its slave's path is known from now on; the link is there before the unit starts. */
+static int make_terminal(const char *link, int *ret) {
+        char slave[TERMINAL_PATH_SIZE];
+        _cleanup_close_ int fd = terminal_open(slave);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = symlink_atomic(slave, link);
+        if (r < 0)
+                return r;
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int ensure_terminal(struct log_sockets *l, const json_t *unit, const char *link) {
+        const char *name = startswith(link, LOG_COLLECT_DIR "/"),
+                   *suffix = endswith(link, LOG_TTY_SUFFIX);
+        _cleanup_free_ char *source = NULL;
+        int fd = -EBADF, r;
+
+        if (!name || !suffix)
+                return 0;
+        source = strndup(name, (size_t)(suffix - name));
+        if (!source)
+                return -ENOMEM;
+        if (map_get(l->pending, source) || access(link, F_OK) == 0)
+                return 0;
+        r = make_terminal(link, &fd);
+        return r < 0 ? r : send_source(l, source, unit, fd);
+}
+
+int log_sockets_attach(struct log_sockets *l, const char *pod_uid, const char *container, int fd) {
+        _cleanup_free_ char *path = log_socket_path(pod_uid, container);
+        const char *name = path ? startswith(path, LOG_COLLECT_DIR "/") : NULL;
+        _cleanup_json_ json_t *v = name ? json_pack("{s:s}", "attach", name) : NULL;
+        struct message m = {.fd = fd};
+        int r;
+
+        m.text = v ? json_text(v) : NULL;
+        if (!m.text)
+                return -ENOMEM;
+        r = hand_over(l, &m);
+        free(m.text);
+        return r;
+}
+
 int log_sockets_ensure(struct log_sockets *l, const json_t *unit) {
-        const char *path = json_str_or(unit, "properties.StandardOutputFile", ""), *name;
-        _cleanup_json_ json_t *fields = NULL;
+        const char *path = json_str_or(unit, "properties.StandardOutputFile", ""),
+                   *tty = json_str(unit, "properties.TTYPath"), *name;
         struct sockaddr_un address;
         int fd, r;
 
+        if (tty)
+                return ensure_terminal(l, unit, tty);
         name = startswith(path, LOG_COLLECT_DIR "/");
         if (!name)
                 return 0;
@@ -198,21 +266,28 @@ int log_sockets_ensure(struct log_sockets *l, const json_t *unit) {
                 safe_close(fd);
                 return r;
         }
-        fields = json_deep_copy(json_at(unit, "properties.LogExtraFields"));
-        if (fields)
-                json_array_append_new(fields, json_sprintf("SYSLOG_IDENTIFIER=%s",
-                                                              json_str_or(unit, "container", "")));
-        return send_later(l, name,
-                        json_pack("{s:s, s:s, s:O?, s:s}", "name", name, "unit",
-                                        json_str_or(unit, "name", ""), "fields", fields, "version",
-                                        PACKAGE_VERSION),
-                        fd);
+        return send_source(l, name, unit, fd);
+}
+
+void log_sockets_run_ended(struct log_sockets *l, const char *pod_uid, const char *container,
+                const char *invocation) {
+        _cleanup_free_ char *path = log_socket_path(pod_uid, container);
+        const char *name = path ? startswith(path, LOG_COLLECT_DIR "/") : NULL;
+        /* Beside a message about the socket itself. */
+        _cleanup_free_ char *key = name ? strformat("ended %s", name) : NULL;
+
+        if (key)
+                (void)send_later(l, key,
+                                json_pack("{s:s, s:s}", "ended", name, "invocation", invocation),
+                                -EBADF);
 }
 
 void log_sockets_remove(struct log_sockets *l, const char *pod_uid, const char *container) {
         _cleanup_free_ char *path = log_socket_path(pod_uid, container);
         const char *name = path ? startswith(path, LOG_COLLECT_DIR "/") : NULL;
 
-        if (name && access(path, F_OK) == 0)
+        _cleanup_free_ char *tty = path ? strformat("%s" LOG_TTY_SUFFIX, path) : NULL;
+
+        if (name && (access(path, F_OK) == 0 || (tty && access(tty, F_OK) == 0)))
                 (void)send_later(l, name, json_pack("{s:s}", "remove", name), -EBADF);
 }

@@ -3,6 +3,10 @@
 
 #include "lib/timefmt.h"
 
+char *logs_adopted_path(const char *uid, const char *container) {
+        return strformat("/run/keelson/nodeagent/pods/%s/adopted.%s", uid, container);
+}
+
 void logs_request_done(struct logs_request *r) {
         free(r->ns);
         free(r->pod);

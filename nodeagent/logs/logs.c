@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "lib/buf.h"
+#include "lib/fileio.h"
 #include "lib/timefmt.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/plan/plan.h"
@@ -19,6 +20,7 @@ enum {
         QUIET_ROUNDS = 2, /* waits without a new line after the run has ended */
         OUTPUT_SIZE = 65536,
         INVOCATION_LENGTH = 32,
+        UNIT_NAME_SIZE_MAX = 512,
 };
 
 struct reader {
@@ -28,6 +30,7 @@ struct reader {
         sd_journal *journal;
         struct buf out;
         uint64_t written;
+        bool adopted; /* the unit is one of the machine */
         bool in_line; /* the last entry's line continues in the next one */
         bool ended;   /* limit reached, or the reader is gone */
 };
@@ -64,7 +67,18 @@ int logs_match(sd_journal *j, const char *uid, const char *container, const char
         return 0;
 }
 
+/* All that the unit and systemd say about it. */
+static int match_adopted(sd_journal *j, const char *unit, const char *invocation) {
+        int r = match(j, "_SYSTEMD_UNIT", unit);
+
+        if (r < 0 || !invocation)
+                return r;
+        return match(j, "_SYSTEMD_INVOCATION_ID", invocation);
+}
+
 static int add_matches(struct reader *reader, const char *invocation) {
+        if (reader->adopted)
+                return match_adopted(reader->journal, reader->unit, invocation);
         return logs_match(reader->journal, reader->request->uid, reader->request->container,
                         invocation);
 }
@@ -251,7 +265,14 @@ static int follow(struct reader *reader) {
 
 static int find_unit(struct reader *reader) {
         const struct logs_request *q = reader->request;
+        _cleanup_free_ char *path = logs_adopted_path(q->uid, q->container);
+        size_t n;
 
+        if (!path)
+                return -ENOMEM;
+        reader->adopted = file_read(path, UNIT_NAME_SIZE_MAX, &reader->unit, &n) >= 0;
+        if (reader->adopted)
+                return 0;
         reader->unit = pod_unit_name_of(q->ns, q->pod, q->container);
         return reader->unit ? 0 : -ENOMEM;
 }

@@ -22,8 +22,10 @@ struct seen {
 
 struct carried {
         struct nl_sock *socket;
+        struct nl_sock *changes; /* of the machine's addresses */
         VECTOR(struct seen) seen;
         bool failed;
+        bool stale; /* an address has changed since `seen` was read */
 };
 
 DEFINE_CLEANUP(struct nl_msg *, nlmsg_free);
@@ -46,31 +48,66 @@ static int error_of(int r) {
         }
 }
 
-static int on_address(struct nl_msg *message, void *userdata) {
-        struct nlmsghdr *header = nlmsg_hdr(message);
-        struct nlattr *attributes[IFA_MAX + 1] = {0};
-        struct carried *c = userdata;
-        struct seen s = {0};
+/* Whether it is a message about an address. */
+static bool read_address(struct nlmsghdr *header, struct seen *ret) {
+        struct nlattr *attributes[IFA_MAX + 1] = {0}, *local;
         struct ifaddrmsg *m;
-        struct nlattr *local;
 
-        if (header->nlmsg_type != RTM_NEWADDR ||
+        if ((header->nlmsg_type != RTM_NEWADDR && header->nlmsg_type != RTM_DELADDR) ||
                         nlmsg_parse(header, sizeof(*m), attributes, IFA_MAX, NULL) < 0)
-                return NL_OK;
+                return false;
         m = nlmsg_data(header);
         local = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
-        s = (struct seen){.prefix = m->ifa_prefixlen, .link = (int)m->ifa_index};
-        s.address.size = m->ifa_family == AF_INET ? 4 : 16;
-        if (!local || nla_len(local) != (int)s.address.size ||
+        *ret = (struct seen){.prefix = m->ifa_prefixlen, .link = (int)m->ifa_index};
+        ret->address.size = m->ifa_family == AF_INET ? 4 : 16;
+        if (!local || nla_len(local) != (int)ret->address.size ||
                         (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
-                return NL_OK;
-        memcpy(s.address.octets, nla_data(local), s.address.size);
-        s.ours = (attributes[IFA_PROTO] &&
-                                 nla_get_u8(attributes[IFA_PROTO]) == NETWORK_ROUTE_PROTOCOL) ||
-                 (attributes[IFA_LABEL] && nla_strcmp(attributes[IFA_LABEL], CARRIED_LABEL) == 0);
-        if (vector_append(&c->seen, s) < 0)
+                return false;
+        memcpy(ret->address.octets, nla_data(local), ret->address.size);
+        ret->ours = (attributes[IFA_PROTO] &&
+                                    nla_get_u8(attributes[IFA_PROTO]) == NETWORK_ROUTE_PROTOCOL) ||
+                    (attributes[IFA_LABEL] &&
+                                    nla_strcmp(attributes[IFA_LABEL], CARRIED_LABEL) == 0);
+        return true;
+}
+
+static int on_address(struct nl_msg *message, void *userdata) {
+        struct carried *c = userdata;
+        struct seen s;
+
+        if (read_address(nlmsg_hdr(message), &s) && vector_append(&c->seen, s) < 0)
                 c->failed = true;
         return NL_OK;
+}
+
+/* Each renewal of our own addresses is such a message, too: it changes nothing. */
+static int on_change(struct nl_msg *message, void *userdata) {
+        struct carried *c = userdata;
+        struct seen s;
+
+        c->stale |= read_address(nlmsg_hdr(message), &s) &&
+                    (!s.ours || nlmsg_hdr(message)->nlmsg_type == RTM_DELADDR);
+        return NL_OK;
+}
+
+static int open_changes(struct carried *c) {
+        int r;
+
+        c->stale = true;
+        c->changes = nl_socket_alloc();
+        if (!c->changes)
+                return -NLE_NOMEM;
+        nl_socket_disable_seq_check(c->changes);
+        r = nl_socket_modify_cb(c->changes, NL_CB_VALID, NL_CB_CUSTOM, on_change, c);
+        if (r < 0)
+                return r;
+        r = nl_connect(c->changes, NETLINK_ROUTE);
+        if (r < 0)
+                return r;
+        r = nl_socket_add_memberships(c->changes, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0);
+        if (r < 0)
+                return r;
+        return nl_socket_set_nonblocking(c->changes);
 }
 
 int carried_new(struct carried **ret) {
@@ -88,6 +125,9 @@ int carried_new(struct carried **ret) {
         r = nl_socket_modify_cb(c->socket, NL_CB_VALID, NL_CB_CUSTOM, on_address, c);
         if (r < 0)
                 return error_of(r);
+        r = open_changes(c);
+        if (r < 0)
+                return error_of(r);
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -96,6 +136,7 @@ struct carried *carried_free(struct carried *c) {
         if (!c)
                 return NULL;
         nl_socket_free(c->socket);
+        nl_socket_free(c->changes);
         vector_done(&c->seen);
         free(c);
         return NULL;
@@ -105,15 +146,26 @@ int carried_refresh(struct carried *c) {
         struct ifaddrmsg all = {.ifa_family = AF_UNSPEC};
         int r;
 
+        do
+                r = nl_recvmsgs_default(c->changes);
+        while (r >= 0);
+        /* Messages may have been lost otherwise. */
+        c->stale |= r != -NLE_AGAIN;
+        if (!c->stale)
+                return 0;
         c->seen.count = 0;
         c->failed = false;
+        c->stale = true;
         r = nl_send_simple(c->socket, RTM_GETADDR, NLM_F_DUMP, &all, sizeof(all));
         if (r < 0)
                 return error_of(r);
         r = nl_recvmsgs_default(c->socket);
         if (r < 0)
                 return error_of(r);
-        return c->failed ? -ENOMEM : 0;
+        if (c->failed)
+                return -ENOMEM;
+        c->stale = false;
+        return 0;
 }
 
 static bool has_network(const struct seen *s, const struct address *a) {

@@ -14,8 +14,8 @@ struct carried;
 int carried_new(struct carried **ret);
 struct carried *carried_free(struct carried *c);
 DEFINE_CLEANUP(struct carried *, carried_free);
-/* Looks at the machine's addresses; the functions below answer from what it saw. A negative errno.
- */
+/* Looks at the machine's addresses, if they have changed since the last time; the functions below
+ * answer from what it saw. A negative errno. */
 int carried_refresh(struct carried *c);
 /* The link whose network contains the address, the smallest of several; else that of the node's own
  * address. -ENODEV. */

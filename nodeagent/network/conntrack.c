@@ -14,14 +14,14 @@ enum { STALE_MAX = 65536 };
 
 struct sweep {
         const json_t *flows;
-        const char *service_cidr;
+        const char *const *service_cidr;
         VECTOR(struct nfnl_ct *) stale;
         bool failed;
 };
 
-/* "10.1.2.3" of an address of the tuple; false when it is not IPv4. */
-static bool address_text(struct nl_addr *a, char *text, size_t n) {
-        if (!a || nl_addr_get_family(a) != AF_INET)
+/* "10.1.2.3" or "fd00::1" of an address of the tuple; false when it is none. */
+static bool tuple_address(struct nl_addr *a, char *text, size_t n) {
+        if (!a || (nl_addr_get_family(a) != AF_INET && nl_addr_get_family(a) != AF_INET6))
                 return false;
         nl_addr2str(a, text, n);
         text[strcspn(text, "/")] = 0;
@@ -33,8 +33,8 @@ static bool is_stale(const struct sweep *s, struct nfnl_ct *ct) {
         struct udp_flow f = {.to = to, .from = from};
 
         if (nfnl_ct_get_proto(ct) != IPPROTO_UDP ||
-                        !address_text(nfnl_ct_get_dst(ct, 0), to, sizeof(to)) ||
-                        !address_text(nfnl_ct_get_src(ct, 1), from, sizeof(from)))
+                        !tuple_address(nfnl_ct_get_dst(ct, 0), to, sizeof(to)) ||
+                        !tuple_address(nfnl_ct_get_src(ct, 1), from, sizeof(from)))
                 return false;
         f.to_port = nfnl_ct_get_dst_port(ct, 0);
         f.from_port = nfnl_ct_get_src_port(ct, 1);
@@ -99,12 +99,12 @@ static int delete_stale(struct sweep *s) {
         return deleted;
 }
 
-int conntrack_sweep(const json_t *flows, const char *service_cidr) {
+int conntrack_sweep(const json_t *flows, const char *const service_cidr[FAMILIES]) {
         struct sweep s = {.flows = flows, .service_cidr = service_cidr};
         struct nl_sock *reader;
         int deleted, r;
 
-        if (json_object_size(flows) == 0 && isempty(service_cidr))
+        if (json_object_size(flows) == 0 && !service_cidr)
                 return 0;
         reader = open_socket();
         if (!reader)

@@ -1,67 +1,64 @@
 /* A bitmap over the node's pod range; addresses are assigned round robin. */
 #include "nodeagent/network/ipam.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
-
 struct ipam {
-        char cidr[24];
-        char gateway[16];
-        uint32_t base;
-        uint32_t count;     /* addresses in the range */
+        struct cidrs ranges;
+        char text[FAMILIES * CIDR_TEXT_SIZE];
+        char gateways[FAMILIES][ADDRESS_TEXT_SIZE];
+        uint32_t count;     /* addresses in the range of IPv4 */
         uint32_t last;      /* offset last assigned */
         uint8_t used[8192]; /* a bit per offset; /16 is the largest range */
 };
 
-static void address_text(uint32_t address, char ret[static 16]) {
-        struct in_addr a = {htonl(address)};
-        inet_ntop(AF_INET, &a, ret, 16);
+static const char *nth_address(
+                const struct cidr *c, uint32_t n, char buffer[static ADDRESS_TEXT_SIZE]) {
+        struct address a = c->range.first;
+
+        address_add(&a, n);
+        return address_text(&a, buffer);
 }
 
-int cidr_parse(const char *cidr, uint32_t *ret_base, unsigned *ret_prefix) {
-        char address[16];
-        const char *slash = strchr(cidr, '/');
-        struct in_addr a;
-        uint32_t prefix;
+static int read_ranges(const char *text, struct cidrs *ret) {
+        _cleanup_problem_ struct problem p = {0};
+        const struct cidr *six;
+        struct cidrs all;
 
-        if (!slash || (size_t)(slash - cidr) >= sizeof(address))
+        if (cidrs_parse(text, "", &all, &p) < 0 ||
+                        address_family(&all.items[0].range.first) != FAMILY_IPV4 ||
+                        all.items[0].bits < 16 || all.items[0].bits > 30)
                 return -EINVAL;
-        memcpy(address, cidr, (size_t)(slash - cidr));
-        address[slash - cidr] = 0;
-        if (inet_pton(AF_INET, address, &a) != 1 || parse_u32(slash + 1, &prefix) < 0 ||
-                        prefix > 32)
+        six = cidrs_of(&all, FAMILY_IPV6);
+        if (six && cidr_host_bits(six) < cidr_host_bits(&all.items[0]))
                 return -EINVAL;
-        *ret_base = ntohl(a.s_addr) & (prefix == 0 ? 0 : UINT32_MAX << (32 - prefix));
-        *ret_prefix = prefix;
+        *ret = all;
         return 0;
 }
 
-bool cidr_contains(const char *cidr, const char *address) {
-        uint32_t base;
-        unsigned prefix;
-        struct in_addr a;
+static void set_ranges(struct ipam *i, const struct cidrs *ranges) {
+        i->ranges = *ranges;
+        snprintf(i->text, sizeof(i->text), "%s%s%s", cidrs_text(ranges, FAMILY_IPV4),
+                        ranges->count > 1 ? "," : "", cidrs_text(ranges, FAMILY_IPV6));
+        for (int f = 0; f < FAMILIES; f++) {
+                const struct cidr *c = cidrs_of(ranges, (enum ip_family)f);
 
-        if (cidr_parse(cidr, &base, &prefix) < 0 || inet_pton(AF_INET, address, &a) != 1)
-                return false;
-        return (ntohl(a.s_addr) & (prefix == 0 ? 0 : UINT32_MAX << (32 - prefix))) == base;
+                if (c)
+                        nth_address(c, 1, i->gateways[f]);
+        }
 }
 
-int ipam_new(struct ipam **ret, const char *cidr) {
-        uint32_t base;
-        unsigned prefix;
+int ipam_new(struct ipam **ret, const char *ranges) {
+        struct cidrs all;
         struct ipam *i;
+        int r = read_ranges(ranges, &all);
 
-        if (cidr_parse(cidr, &base, &prefix) < 0 || prefix < 16 || prefix > 30 ||
-                        strlen(cidr) >= sizeof(i->cidr))
-                return -EINVAL;
+        if (r < 0)
+                return r;
         i = calloc(1, sizeof(*i));
         if (!i)
                 return -ENOMEM;
-        i->base = base;
-        i->count = UINT32_C(1) << (32 - prefix);
+        set_ranges(i, &all);
+        i->count = UINT32_C(1) << cidr_host_bits(&all.items[0]);
         i->last = 1;
-        memcpy(i->cidr, cidr, strlen(cidr) + 1);
-        address_text(base + 1, i->gateway);
         *ret = i;
         return 0;
 }
@@ -70,18 +67,42 @@ struct ipam *ipam_free(struct ipam *i) {
         return mfree(i);
 }
 
-const char *ipam_cidr(const struct ipam *i) {
-        return i->cidr;
+int ipam_extend(struct ipam *i, const char *ranges) {
+        struct cidrs all;
+        int r = read_ranges(ranges, &all);
+
+        if (r < 0)
+                return r;
+        if (!streq(all.items[0].text, i->ranges.items[0].text) ||
+                        (i->ranges.count > 1 && all.count > 1 &&
+                                        !streq(all.items[1].text, i->ranges.items[1].text)))
+                return -EINVAL;
+        if (i->ranges.count > 1 || all.count < 2)
+                return 0;
+        set_ranges(i, &all);
+        return 1;
 }
 
-const char *ipam_gateway(const struct ipam *i) {
-        return i->gateway;
+const char *ipam_ranges(const struct ipam *i) {
+        return i->text;
+}
+
+const char *ipam_cidr(const struct ipam *i, enum ip_family family) {
+        return cidrs_text(&i->ranges, family);
+}
+
+const char *ipam_gateway(const struct ipam *i, enum ip_family family) {
+        return i->gateways[family];
+}
+
+/* Offsets 2 to count - 2: the network, gateway and broadcast addresses are never assigned. */
+uint32_t ipam_size(const struct ipam *i) {
+        return i->count - 3;
 }
 
 int ipam_take(struct ipam *i, char ret[static 16]) {
-        /* Offsets 2 to count - 2: the network, gateway and broadcast addresses are never assigned.
-         */
-        uint32_t usable = i->count - 3;
+        uint32_t usable = ipam_size(i);
+        char text[ADDRESS_TEXT_SIZE];
 
         assert(i->count >= 4 && i->count <= sizeof(i->used) * 8);
         for (uint32_t n = 1; n <= usable; n++) {
@@ -92,23 +113,36 @@ int ipam_take(struct ipam *i, char ret[static 16]) {
                         continue;
                 i->used[offset / 8] |= (uint8_t)(1U << offset % 8);
                 i->last = offset;
-                address_text(i->base + offset, ret);
+                snprintf(ret, 16, "%.15s", nth_address(&i->ranges.items[0], offset, text));
                 return 0;
         }
         return -ENOSPC;
 }
 
 static int offset_of(const struct ipam *i, const char *address, uint32_t *ret) {
-        struct in_addr a;
-        uint32_t offset;
+        const struct address a = address_parse(address), *first = &i->ranges.items[0].range.first;
+        uint32_t offset = 0;
 
-        if (inet_pton(AF_INET, address, &a) != 1)
+        if (a.size != first->size)
                 return -EADDRNOTAVAIL;
-        offset = ntohl(a.s_addr) - i->base;
+        for (unsigned k = 0; k < a.size; k++)
+                offset = offset << 8 | a.octets[k];
+        for (unsigned k = 0; k < a.size; k++)
+                offset -= (uint32_t)first->octets[k] << (24 - 8 * k);
         if (offset < 2 || offset > i->count - 2)
                 return -EADDRNOTAVAIL;
         *ret = offset;
         return 0;
+}
+
+const char *ipam_second(
+                const struct ipam *i, const char *address, char buffer[static ADDRESS_TEXT_SIZE]) {
+        const struct cidr *six = cidrs_of(&i->ranges, FAMILY_IPV6);
+        uint32_t offset;
+
+        buffer[0] = 0;
+        return six && offset_of(i, address, &offset) >= 0 ? nth_address(six, offset, buffer)
+                                                          : buffer;
 }
 
 int ipam_reserve(struct ipam *i, const char *address) {

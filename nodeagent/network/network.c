@@ -1,71 +1,48 @@
 /* Routed veths: the host's end has a /32 route to the pod, the pod's default route leads to the
  * gateway address that lies on the dummy device keelson0 (the kernel answers ARP for it on every
- * link). There is no bridge, so neither bridge netfilter settings nor hairpin modes matter: all
- * traffic of a pod is routed through the host and sees its nftables rules. */
+ * link). For IPv6, where the kernel answers for a link's own addresses only, the way out is
+ * fe80::1, which each host's end has. There is no bridge, so neither bridge netfilter settings nor
+ * hairpin modes matter: all traffic of a pod is routed through the host and sees its nftables
+ * rules. */
 #include "nodeagent/network/network.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <netlink/netlink.h>
-#include <netlink/route/addr.h>
-#include <netlink/route/link.h>
 #include <netlink/route/link/veth.h>
-#include <netlink/route/route.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "lib/cidr.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "nodeagent/network/carried.h"
+#include "nodeagent/network/network-check.h"
+#include "nodeagent/network/overlay.h"
+#include "nodeagent/network/rtnetlink.h"
 
+#define CONF6 "/proc/sys/net/ipv6/conf"
 #define NETNS_DIR "/run/netns"
 #define NETNS_PREFIX "kpod-"
+#define POD_GATEWAY6 "fe80::1"
 #define GATEWAY_DEVICE "keelson0"
 #define SERVICE_DEVICE "keelson-svc"
-#define VETH_PREFIX "kp"
-
-enum {
-        ROUTE_PROTOCOL = NETWORK_ROUTE_PROTOCOL,
-        UNREACHABLE_METRIC = 0x7fffff00,
-};
 
 struct network {
         struct nl_sock *socket;
-        char node_ip[16];
-        char service_cidr[24];
-        char pod_cidr[24];
-        char gateway[16];
+        struct overlay *overlay;
+        char node_ip[FAMILIES][ADDRESS_TEXT_SIZE]; /* "": none; likewise: */
+        char service_cidr[FAMILIES][CIDR_TEXT_SIZE];
+        char dns_address[16];
+        char pod_cidr[FAMILIES][CIDR_TEXT_SIZE];
+        char gateway[FAMILIES][ADDRESS_TEXT_SIZE];
         struct map *routes; /* to the pods of other nodes, as last set */
 };
 
-DEFINE_CLEANUP(struct nl_sock *, nl_socket_free);
-DEFINE_CLEANUP(struct nl_cache *, nl_cache_free);
-DEFINE_CLEANUP(struct nl_addr *, nl_addr_put);
-DEFINE_CLEANUP(struct rtnl_addr *, rtnl_addr_put);
-DEFINE_CLEANUP(struct rtnl_link *, rtnl_link_put);
-DEFINE_CLEANUP(struct rtnl_route *, rtnl_route_put);
-
-static int nl_errno(int error) {
-        switch (error < 0 ? -error : error) {
-        case 0:
-                return 0;
-        case NLE_EXIST:
-                return -EEXIST;
-        case NLE_OBJ_NOTFOUND:
-        case NLE_NODEV:
-                return -ENODEV;
-        case NLE_PERM:
-                return -EPERM;
-        case NLE_NOMEM:
-                return -ENOMEM;
-        case NLE_INVAL:
-                return -EINVAL;
-        default:
-                return -EIO;
-        }
+static int af_of(enum ip_family family) {
+        return family == FAMILY_IPV6 ? AF_INET6 : AF_INET;
 }
 
 static int write_sysctl(const char *path, const char *value) {
@@ -94,170 +71,27 @@ static char *sysctl_path(const char *name) {
         return TAKE_PTR(path);
 }
 
-static int open_socket(struct nl_sock **ret) {
-        struct nl_sock *s = nl_socket_alloc();
-        int r;
-
-        if (!s)
-                return -ENOMEM;
-        r = nl_connect(s, NETLINK_ROUTE);
-        if (r < 0) {
-                nl_socket_free(s);
-                return nl_errno(r);
-        }
-        *ret = s;
-        return 0;
-}
-
-static int link_index(struct nl_sock *s, const char *name) {
-        struct rtnl_link *link = NULL;
-        int r = rtnl_link_get_kernel(s, 0, name, &link);
-
-        if (r < 0)
-                return nl_errno(r);
-        r = rtnl_link_get_ifindex(link);
-        rtnl_link_put(link);
-        return r;
-}
-
-static int link_up(struct nl_sock *s, int index) {
-        struct rtnl_link *link = rtnl_link_alloc(), *change = rtnl_link_alloc();
-        int r = -NLE_NOMEM;
-
-        if (link && change) {
-                rtnl_link_set_ifindex(link, index);
-                rtnl_link_set_flags(change, IFF_UP);
-                r = rtnl_link_change(s, link, change, 0);
-        }
-        rtnl_link_put(link);
-        rtnl_link_put(change);
-        return nl_errno(r);
-}
-
-static int address_add(struct nl_sock *s, int index, const char *text) {
-        _cleanup_(rtnl_addr_putp) struct rtnl_addr *address = rtnl_addr_alloc();
-        _cleanup_(nl_addr_putp) struct nl_addr *local = NULL;
-        int r;
-
-        if (!address)
-                return -ENOMEM;
-        r = nl_addr_parse(text, AF_INET, &local);
-        if (r < 0)
-                return nl_errno(r);
-        rtnl_addr_set_ifindex(address, index);
-        r = rtnl_addr_set_local(address, local);
-        if (r < 0)
-                return nl_errno(r);
-        return nl_errno(rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE));
-}
-
-/* Whether it is an IPv4 address of this link, and not of a load balancer; its text without the
- * prefix's length then. */
-static bool address_of_link(struct rtnl_addr *a, int index, char ret[static 16]) {
-        char text[64];
-
-        if (rtnl_addr_get_ifindex(a) != index || rtnl_addr_get_family(a) != AF_INET ||
-                        !rtnl_addr_get_local(a) ||
-                        streq(strempty(rtnl_addr_get_label(a)), CARRIED_LABEL))
-                return false;
-        nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
-        text[strcspn(text, "/")] = 0;
-        if (strlen(text) > 15)
-                return false;
-        memcpy(ret, text, strlen(text) + 1);
-        return true;
-}
-
-/* Other addresses on our own device are left over from another range. */
-static void address_flush(struct nl_sock *s, int index, const char *keep) {
+/* Other addresses of the family on our own device are left over from another range. */
+static void address_flush(struct nl_sock *s, int index, enum ip_family family, const char *keep) {
         struct nl_cache *cache;
 
         if (rtnl_addr_alloc_cache(s, &cache) < 0)
                 return;
         for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
                 struct rtnl_addr *a = (struct rtnl_addr *)o;
-                char text[16];
+                char text[64];
 
-                if (address_of_link(a, index, text) && !streq(text, keep))
+                if (rtnl_addr_get_ifindex(a) != index || !rtnl_addr_get_local(a) ||
+                                rtnl_addr_get_family(a) != af_of(family) ||
+                                rtnl_addr_get_scope(a) == RT_SCOPE_LINK ||
+                                streq(strempty(rtnl_addr_get_label(a)), CARRIED_LABEL))
+                        continue;
+                nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
+                text[strcspn(text, "/")] = 0;
+                if (!streq(text, keep))
                         (void)rtnl_addr_delete(s, a, 0);
         }
         nl_cache_free(cache);
-}
-
-struct route_spec {
-        const char *destination; /* NULL: default */
-        const char *gateway;     /* NULL: on the link */
-        const char *source;      /* preferred source; NULL: none */
-        int index;               /* of the link, or 0 */
-        bool unreachable;
-};
-
-/* *ret is NULL for NULL, else the parsed address; the caller puts it. */
-static int parse_nl_address(const char *text, struct nl_addr **ret) {
-        *ret = NULL;
-        return text ? nl_addr_parse(text, AF_INET, ret) : 0;
-}
-
-static int route_set_addresses(struct rtnl_route *o, const struct route_spec *route) {
-        _cleanup_(nl_addr_putp) struct nl_addr *destination = NULL, *source = NULL;
-        int r = parse_nl_address(
-                        route->destination ? route->destination : "0.0.0.0/0", &destination);
-
-        if (r < 0)
-                return r;
-        r = parse_nl_address(route->source, &source);
-        if (r < 0)
-                return r;
-        r = rtnl_route_set_dst(o, destination);
-        if (r < 0)
-                return r;
-        return source ? rtnl_route_set_pref_src(o, source) : 0;
-}
-
-static int route_set_hop(struct rtnl_route *o, const struct route_spec *route) {
-        struct rtnl_nexthop *hop;
-        struct nl_addr *gateway;
-        int r = parse_nl_address(route->gateway, &gateway);
-
-        if (r < 0)
-                return r;
-        hop = rtnl_route_nh_alloc();
-        if (hop) {
-                if (route->index > 0)
-                        rtnl_route_nh_set_ifindex(hop, route->index);
-                if (gateway)
-                        rtnl_route_nh_set_gateway(hop, gateway);
-                rtnl_route_add_nexthop(o, hop);
-        }
-        nl_addr_put(gateway);
-        return hop ? 0 : -NLE_NOMEM;
-}
-
-static int route_fill(struct rtnl_route *o, const struct route_spec *route) {
-        int r;
-
-        rtnl_route_set_family(o, AF_INET);
-        rtnl_route_set_table(o, RT_TABLE_MAIN);
-        rtnl_route_set_protocol(o, ROUTE_PROTOCOL);
-        rtnl_route_set_type(o, route->unreachable ? RTN_UNREACHABLE : RTN_UNICAST);
-        rtnl_route_set_scope(o,
-                        route->gateway || route->unreachable ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
-        r = route_set_addresses(o, route);
-        if (r < 0)
-                return r;
-        if (!route->unreachable)
-                return route_set_hop(o, route);
-        rtnl_route_set_priority(o, UNREACHABLE_METRIC);
-        return 0;
-}
-
-static int route_add(struct nl_sock *s, const struct route_spec *route) {
-        _cleanup_(rtnl_route_putp) struct rtnl_route *o = rtnl_route_alloc();
-        int r = o ? route_fill(o, route) : -NLE_NOMEM;
-
-        if (r < 0)
-                return nl_errno(r);
-        return nl_errno(rtnl_route_add(s, o, NLM_F_CREATE | NLM_F_REPLACE));
 }
 
 static int link_make(struct nl_sock *s, const char *name, const char *type) {
@@ -269,14 +103,14 @@ static int link_make(struct nl_sock *s, const char *name, const char *type) {
         rtnl_link_set_name(link, name);
         r = rtnl_link_set_type(link, type);
         if (r < 0)
-                return nl_errno(r);
+                return netlink_errno(r);
         r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
-        return r == -NLE_EXIST ? 0 : nl_errno(r);
+        return r == -NLE_EXIST ? 0 : netlink_errno(r);
 }
 
 /* An up dummy device, or a bridge without ports where the kernel lacks dummy. Returns its index. */
 static int dummy_make(struct nl_sock *s, const char *name) {
-        int index = link_index(s, name), r;
+        int index = netlink_link_index(s, name), r;
 
         if (index <= 0) {
                 r = link_make(s, name, "dummy");
@@ -284,30 +118,47 @@ static int dummy_make(struct nl_sock *s, const char *name) {
                         r = link_make(s, name, "bridge");
                 if (r < 0)
                         return r;
-                index = link_index(s, name);
+                index = netlink_link_index(s, name);
         }
         if (index <= 0)
                 return index < 0 ? index : -ENODEV;
-        r = link_up(s, index);
+        r = netlink_link_up(s, index, 0);
         return r < 0 ? r : index;
 }
 
-static int service_device(struct network *n) {
-        struct route_spec route = {.destination = n->service_cidr, .source = n->node_ip};
+static int service_route(struct network *n, int index, enum ip_family family) {
+        struct netlink_route route = {.destination = n->service_cidr[family],
+                        .source = *n->node_ip[family] ? n->node_ip[family] : NULL,
+                        .index = index};
         int r;
 
-        route.index = dummy_make(n->socket, SERVICE_DEVICE);
-        if (route.index < 0)
-                return log_warning_errno(
-                                route.index, "Cannot make the network device " SERVICE_DEVICE);
-        r = route_add(n->socket, &route);
-        if (r < 0) {
+        if (!*n->service_cidr[family])
+                return 0;
+        r = netlink_route_add(n->socket, &route);
+        if (r < 0 && route.source) {
                 route.source = NULL;
-                r = route_add(n->socket, &route);
+                r = netlink_route_add(n->socket, &route);
         }
-        if (r < 0)
+        return r < 0 ? log_warning_errno(r, "Cannot add the route of the service range %s",
+                                       n->service_cidr[family])
+                     : 0;
+}
+
+static int service_device(struct network *n) {
+        int index = dummy_make(n->socket, SERVICE_DEVICE), r;
+
+        if (index < 0)
+                return log_warning_errno(index, "Cannot make the network device " SERVICE_DEVICE);
+        for (int f = 0; f < FAMILIES; f++) {
+                r = service_route(n, index, (enum ip_family)f);
+                if (r < 0)
+                        return r;
+        }
+        address_flush(n->socket, index, FAMILY_IPV4, n->dns_address);
+        r = *n->dns_address ? netlink_address_add(n->socket, index, n->dns_address) : 0;
+        if (r < 0 && r != -EEXIST)
                 return log_warning_errno(
-                                r, "Cannot add the route of the service range %s", n->service_cidr);
+                                r, "Cannot add the name server's address %s", n->dns_address);
         return 0;
 }
 
@@ -317,9 +168,16 @@ int network_new(struct network **ret, const struct network_options *options) {
 
         if (!n)
                 return -ENOMEM;
-        snprintf(n->node_ip, sizeof(n->node_ip), "%s", options->node_ip);
-        snprintf(n->service_cidr, sizeof(n->service_cidr), "%s", options->service_cidr);
-        r = open_socket(&n->socket);
+        for (int f = 0; f < FAMILIES; f++) {
+                snprintf(n->node_ip[f], sizeof(n->node_ip[f]), "%s", strempty(options->node_ip[f]));
+                snprintf(n->service_cidr[f], sizeof(n->service_cidr[f]), "%s",
+                                strempty(options->service_cidr[f]));
+        }
+        snprintf(n->dns_address, sizeof(n->dns_address), "%s", strempty(options->dns_address));
+        r = netlink_open(&n->socket);
+        if (r < 0)
+                return r;
+        r = overlay_new(&n->overlay, n->node_ip[FAMILY_IPV4]);
         if (r < 0)
                 return r;
         r = write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
@@ -337,26 +195,68 @@ struct network *network_free(struct network *n) {
         if (!n)
                 return NULL;
         nl_socket_free(n->socket);
+        overlay_free(n->overlay);
         map_free(n->routes);
         free(n);
         return NULL;
 }
 
+/* A machine that forwards takes no routes from router advertisements, and would lose its default
+ * route, unless told that it may (accept_ra 2). Our own links, and what may come, are left alone.
+ */
+static void keep_advertised_routes(void) {
+        DIR *d = opendir(CONF6);
+
+        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+                _cleanup_free_ char *path = strformat(CONF6 "/%s/accept_ra", e->d_name),
+                                    *text = NULL;
+                size_t n;
+
+                if (e->d_name[0] == '.' || streq(e->d_name, "all") || streq(e->d_name, "default") ||
+                                startswith(e->d_name, NETWORK_LINK_PREFIX) ||
+                                startswith(e->d_name, NETWORK_POD_LINK_PREFIX))
+                        continue;
+                if (path && file_read(path, 16, &text, &n) >= 0 && text[0] == '1')
+                        (void)write_sysctl(path, "2");
+        }
+        if (d)
+                closedir(d);
+}
+
+static void forward_ipv6(void) {
+        int r;
+
+        keep_advertised_routes();
+        r = write_sysctl(CONF6 "/all/forwarding", "1");
+        if (r < 0)
+                log_warning_errno(r, "Cannot switch on IPv6 forwarding "
+                                     "(net.ipv6.conf.all.forwarding); pods will not reach other "
+                                     "nodes over IPv6");
+}
+
 int network_set_pod_range(struct network *n, const char *cidr, const char *gateway) {
-        struct route_spec route = {.destination = cidr, .unreachable = true};
+        struct netlink_route route = {.destination = cidr, .unreachable = true};
+        enum ip_family family = strchr(cidr, ':') ? FAMILY_IPV6 : FAMILY_IPV4;
         int index = dummy_make(n->socket, GATEWAY_DEVICE), r;
 
         if (index < 0)
                 return index;
-        address_flush(n->socket, index, gateway);
-        r = address_add(n->socket, index, gateway);
+        if (family == FAMILY_IPV6)
+                forward_ipv6();
+        address_flush(n->socket, index, family, gateway);
+        r = netlink_address_add(n->socket, index, gateway);
         if (r < 0 && r != -EEXIST)
                 return r;
-        if (gateway != n->gateway) { /* network_repair() passes our own */
-                snprintf(n->gateway, sizeof(n->gateway), "%s", gateway);
-                snprintf(n->pod_cidr, sizeof(n->pod_cidr), "%s", cidr);
+        if (gateway != n->gateway[family]) { /* network_repair() passes our own */
+                snprintf(n->gateway[family], sizeof(n->gateway[family]), "%s", gateway);
+                snprintf(n->pod_cidr[family], sizeof(n->pod_cidr[family]), "%s", cidr);
         }
-        return route_add(n->socket, &route);
+        return netlink_route_add(n->socket, &route);
+}
+
+void network_set_second_ip(struct network *n, const char *node_ip) {
+        snprintf(n->node_ip[FAMILY_IPV6], sizeof(n->node_ip[FAMILY_IPV6]), "%s", node_ip);
+        (void)service_device(n);
 }
 
 int network_repair(struct network *n) {
@@ -364,8 +264,8 @@ int network_repair(struct network *n) {
         int first_error = service_device(n), r;
 
         /* One failure must not keep the rest from being repaired. */
-        if (*n->gateway) {
-                r = network_set_pod_range(n, n->pod_cidr, n->gateway);
+        for (int f = 0; f < FAMILIES; f++) {
+                r = *n->gateway[f] ? network_set_pod_range(n, n->pod_cidr[f], n->gateway[f]) : 0;
                 if (r < 0 && first_error >= 0)
                         first_error = r;
         }
@@ -377,15 +277,51 @@ int network_repair(struct network *n) {
         return first_error;
 }
 
+/* Where our routes must lead: to other nodes' pods, to no pod of this range, to the services. */
+static struct map *destinations(const struct network *n) {
+        _cleanup_(map_freep) struct map *all = map_new(NULL);
+
+        if (!all)
+                return NULL;
+        for (int f = 0; f < FAMILIES; f++)
+                if ((*n->service_cidr[f] && map_set(all, n->service_cidr[f], all) < 0) ||
+                                (*n->gateway[f] && map_set(all, n->pod_cidr[f], all) < 0))
+                        return NULL;
+        if (n->routes)
+                map_foreach (n->routes, e)
+                        if (map_set(all, map_entry_key(e), all) < 0)
+                                return NULL;
+        return TAKE_PTR(all);
+}
+
+int network_missing(struct network *n, char **ret) {
+        _cleanup_(map_freep) struct map *routes = destinations(n);
+        int r;
+
+        if (!routes)
+                return -ENOMEM;
+        r = network_check_link(n->socket, SERVICE_DEVICE, n->dns_address, ret);
+        if (r != 0)
+                return r;
+        for (int f = 0; f < FAMILIES; f++) {
+                if (!*n->gateway[f])
+                        continue;
+                r = network_check_link(n->socket, GATEWAY_DEVICE, n->gateway[f], ret);
+                if (r != 0)
+                        return r;
+        }
+        return network_check_routes(n->socket, routes, ret);
+}
+
 char *network_pod_path(const char *uid) {
         return strformat(NETNS_DIR "/" NETNS_PREFIX "%s", uid);
 }
 
 /* The prefix and the uid's first twelve digits: at most 15 characters. */
 static void veth_name(const char *uid, char ret[static 16]) {
-        size_t n = strlen(VETH_PREFIX);
+        size_t n = strlen(NETWORK_POD_LINK_PREFIX);
 
-        memcpy(ret, VETH_PREFIX, n + 1);
+        memcpy(ret, NETWORK_POD_LINK_PREFIX, n + 1);
         for (; *uid && n < 14; uid++)
                 if (*uid != '-')
                         ret[n++] = *uid;
@@ -425,7 +361,7 @@ static int socket_in(int ns, int home, struct nl_sock **ret) {
 
         if (setns(ns, CLONE_NEWNET) < 0)
                 return -errno;
-        r = open_socket(ret);
+        r = netlink_open(ret);
         return_home(home);
         return r;
 }
@@ -466,7 +402,7 @@ static int veth_make(struct nl_sock *s, const char *name, int ns) {
         r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
         rtnl_link_put(peer);
         rtnl_link_put(link);
-        return nl_errno(r);
+        return netlink_errno(r);
 }
 
 static int link_delete(struct nl_sock *s, const char *name) {
@@ -478,33 +414,42 @@ static int link_delete(struct nl_sock *s, const char *name) {
         rtnl_link_set_name(link, name);
         r = rtnl_link_delete(s, link);
         rtnl_link_put(link);
-        return nl_errno(r);
+        return netlink_errno(r);
 }
 
-/* The pod's end: loopback, its address on eth0, and the routes through the gateway. */
-static int pod_side(struct nl_sock *s, const char *address, const char *gateway) {
-        struct route_spec link_route = {.destination = gateway, .source = address},
-                          default_route = {.gateway = gateway};
-        int lo = link_index(s, "lo"), eth = link_index(s, "eth0"), r;
+/* The address of one family on the pod's eth0, and the routes through the gateway. */
+static int pod_address(struct nl_sock *s, int eth, const char *address, const char *gateway) {
+        struct netlink_route link_route = {.destination = gateway, .source = address, .index = eth},
+                             default_route = {.gateway = gateway, .index = eth};
+        int r = netlink_address_add(s, eth, address);
+
+        if (r < 0 && r != -EEXIST)
+                return r;
+        /* A link has a route to its local addresses of IPv6 already. */
+        r = strchr(gateway, ':') ? 0 : netlink_route_add(s, &link_route);
+        if (r < 0)
+                return r;
+        return netlink_route_add(s, &default_route);
+}
+
+/* The pod's end: loopback, its addresses on eth0, and the routes through the gateways. */
+static int pod_side(struct network *n, struct nl_sock *s, const char *const addresses[FAMILIES]) {
+        int lo = netlink_link_index(s, "lo"), eth = netlink_link_index(s, "eth0"), r;
 
         if (eth <= 0)
                 return -ENODEV;
         if (lo > 0) {
-                r = link_up(s, lo);
+                r = netlink_link_up(s, lo, 0);
                 if (r < 0)
                         return r;
         }
-        r = address_add(s, eth, address);
-        if (r < 0 && r != -EEXIST)
-                return r;
-        r = link_up(s, eth);
+        r = netlink_link_up(s, eth, network_pod_mtu(n));
         if (r < 0)
                 return r;
-        link_route.index = default_route.index = eth;
-        r = route_add(s, &link_route);
-        if (r < 0)
+        r = pod_address(s, eth, addresses[FAMILY_IPV4], n->gateway[FAMILY_IPV4]);
+        if (r < 0 || !*addresses[FAMILY_IPV6])
                 return r;
-        return route_add(s, &default_route);
+        return pod_address(s, eth, addresses[FAMILY_IPV6], POD_GATEWAY6);
 }
 
 /* Opens the pod's namespace, made where it is missing. Returns its descriptor. */
@@ -529,7 +474,7 @@ static int open_pod_ns(const char *path, int home) {
 static int ensure_veth(struct nl_sock *outside, struct nl_sock *inside, const char *name, int ns) {
         int r;
 
-        if (link_index(inside, "eth0") > 0)
+        if (netlink_link_index(inside, "eth0") > 0)
                 return 0;
         r = veth_make(outside, name, ns);
         if (r != -EEXIST)
@@ -539,26 +484,56 @@ static int ensure_veth(struct nl_sock *outside, struct nl_sock *inside, const ch
         return veth_make(outside, name, ns);
 }
 
+/* The host's end: a pod must not advertise itself as the machine's router. */
+static int host_side6(struct network *n, const char *veth, int index) {
+        _cleanup_free_ char *path = strformat(CONF6 "/%s/accept_ra", veth);
+        int r = path ? write_sysctl(path, "0") : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        r = netlink_address_add(n->socket, index, POD_GATEWAY6 "/64");
+        return r == -EEXIST ? 0 : r;
+}
+
 static int connect_pod(struct network *n, struct nl_sock *inside, const char *veth, int ns,
-                const char *address, const char *gateway) {
+                const char *const addresses[FAMILIES]) {
         int r = ensure_veth(n->socket, inside, veth, ns), index;
 
         if (r < 0)
                 return r;
-        index = link_index(n->socket, veth);
+        index = netlink_link_index(n->socket, veth);
         if (index <= 0)
                 return -ENODEV;
-        r = link_up(n->socket, index);
+        r = netlink_link_up(n->socket, index, network_pod_mtu(n));
         if (r < 0)
                 return r;
-        return pod_side(inside, address, gateway);
+        r = *addresses[FAMILY_IPV6] ? host_side6(n, veth, index) : 0;
+        if (r < 0)
+                return r;
+        return pod_side(n, inside, addresses);
 }
 
-int network_pod_up(struct network *n, const char *uid, const char *address, const char *gateway) {
+static int route_pod(struct network *n, const char *veth, const char *const addresses[FAMILIES]) {
+        int index = netlink_link_index(n->socket, veth);
+
+        if (index <= 0)
+                return -ENODEV;
+        for (int f = 0; f < FAMILIES; f++) {
+                struct netlink_route route = {.destination = addresses[f],
+                                .source = n->gateway[f],
+                                .index = index};
+                int r = *addresses[f] ? netlink_route_add(n->socket, &route) : 0;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int network_pod_up(struct network *n, const char *uid, const char *const addresses[FAMILIES]) {
         _cleanup_free_ char *path = network_pod_path(uid);
         _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
                             ns = -EBADF;
-        struct route_spec route = {.destination = address, .source = gateway};
         struct nl_sock *inside = NULL;
         char veth[16];
         int r;
@@ -574,17 +549,47 @@ int network_pod_up(struct network *n, const char *uid, const char *address, cons
         if (r < 0)
                 return r;
         veth_name(uid, veth);
-        r = connect_pod(n, inside, veth, ns, address, gateway);
+        r = connect_pod(n, inside, veth, ns, addresses);
         nl_socket_free(inside);
         if (r < 0)
                 return r;
         r = open_ports(ns, home);
         if (r < 0)
                 return r;
-        route.index = link_index(n->socket, veth);
-        if (route.index <= 0)
-                return -ENODEV;
-        return route_add(n->socket, &route);
+        return route_pod(n, veth, addresses);
+}
+
+static int limit_link(struct nl_sock *s, const char *name, uint64_t bits_per_s) {
+        struct token_bucket bucket = bandwidth_bucket(bits_per_s);
+        int index = bucket.rate > 0 ? netlink_link_index(s, name) : 0;
+
+        return index > 0 ? netlink_limit_rate(s, index, &bucket) : index;
+}
+
+/* What the machine sends into its end of the pair the pod receives; the pod's end shapes what it
+ * sends, and only a pod with CAP_NET_ADMIN could change that. */
+int network_pod_limit(struct network *n, const char *uid, const struct bandwidth *b) {
+        _cleanup_free_ char *path = network_pod_path(uid);
+        _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
+                            ns = path ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
+        _cleanup_(nl_socket_freep) struct nl_sock *inside = NULL;
+        char veth[16];
+        int r;
+
+        if (b->ingress == 0 && b->egress == 0)
+                return 0;
+        if (!path)
+                return -ENOMEM;
+        if (home < 0 || ns < 0)
+                return -errno;
+        veth_name(uid, veth);
+        r = limit_link(n->socket, veth, b->ingress);
+        if (r < 0)
+                return r;
+        r = socket_in(ns, home, &inside);
+        if (r < 0)
+                return r;
+        return limit_link(inside, "eth0", b->egress);
 }
 
 int network_pod_sysctl(const char *uid, const char *name, const char *value) {
@@ -610,6 +615,20 @@ int network_pod_allow_loopback(const char *uid) {
         veth_name(uid, veth);
         path = strformat("/proc/sys/net/ipv4/conf/%s/route_localnet", veth);
         return path ? write_sysctl(path, "1") : -ENOMEM;
+}
+
+bool network_pod_lost_link(const char *uid) {
+        char link[16];
+
+        veth_name(uid, link);
+        return if_nametoindex(link) == 0;
+}
+
+bool network_pod_has_link(const char *uid, const char *link) {
+        char veth[16];
+
+        veth_name(uid, veth);
+        return streq(veth, link);
 }
 
 int network_pod_down(struct network *n, const char *uid) {
@@ -664,24 +683,32 @@ static void remember_routes(struct network *n, const struct map *routes) {
         }
 }
 
-int network_set_routes(struct network *n, const struct map *routes) {
-        struct nl_cache *cache;
-        int r, result = 0;
+const struct map *network_routes(const struct network *n) {
+        return n->routes;
+}
 
-        remember_routes(n, routes);
-        r = rtnl_route_alloc_cache(n->socket, AF_INET, 0, &cache);
+unsigned network_pod_mtu(const struct network *n) {
+        return overlay_pod_mtu(n->overlay);
+}
+
+/* Removes the routes of a family through a gateway that are not wanted. */
+static int remove_near_routes(struct network *n, int family, const struct map *routes) {
+        struct nl_cache *cache;
+        int r = rtnl_route_alloc_cache(n->socket, family, 0, &cache);
+
         if (r < 0)
-                return nl_errno(r);
+                return netlink_errno(r);
         for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
                 struct rtnl_route *route = (struct rtnl_route *)o;
                 char destination[64], gateway[64];
                 const char *want;
 
-                if (rtnl_route_get_protocol(route) != ROUTE_PROTOCOL ||
+                if (rtnl_route_get_protocol(route) != NETWORK_ROUTE_PROTOCOL ||
                                 rtnl_route_get_table(route) != RT_TABLE_MAIN)
                         continue;
                 route_gateway(route, gateway, sizeof(gateway));
-                if (!*gateway)
+                if (!*gateway || rtnl_route_nh_get_ifindex(first_hop(route)) ==
+                                                 overlay_index(n->overlay))
                         continue;
                 nl_addr2str(rtnl_route_get_dst(route), destination, sizeof(destination));
                 want = map_get(routes, destination);
@@ -689,18 +716,44 @@ int network_set_routes(struct network *n, const struct map *routes) {
                         (void)rtnl_route_delete(n->socket, route, 0);
         }
         nl_cache_free(cache);
+        return 0;
+}
+
+/* Routes to the pods of nodes on this machine's networks. */
+static int set_near_routes(struct network *n, const struct map *routes) {
+        int r = remove_near_routes(n, AF_INET, routes), result = 0;
+
+        if (r < 0)
+                return r;
+        /* A kernel without IPv6 has none of its routes. */
+        (void)remove_near_routes(n, AF_INET6, routes);
         map_foreach (routes, e) {
-                struct route_spec route = {
+                struct netlink_route route = {
                                 .destination = map_entry_key(e), .gateway = map_entry_value(e)};
 
-                r = route_add(n->socket, &route);
+                r = netlink_route_add(n->socket, &route);
                 if (r < 0)
                         result = log_warning_errno(r,
-                                        "Cannot add the route to the pods %s through %s; is that "
-                                        "node on another network?",
+                                        "Cannot add the route to the pods %s through %s",
                                         route.destination, route.gateway);
         }
         return result;
+}
+
+int network_set_routes(struct network *n, const struct map *routes) {
+        _cleanup_(map_freep) struct map *near = map_new(free), *far = map_new(free);
+        const char *const sources[FAMILIES] = {n->gateway[FAMILY_IPV4], n->gateway[FAMILY_IPV6]};
+        int r, result;
+
+        if (!near || !far)
+                return -ENOMEM;
+        remember_routes(n, routes);
+        r = overlay_divide(n->overlay, routes, near, far);
+        if (r < 0)
+                return r;
+        result = set_near_routes(n, near);
+        r = overlay_set_routes(n->overlay, far, sources);
+        return result < 0 ? result : r;
 }
 
 static void clean_pod(const char *uid, void *userdata) {
@@ -710,73 +763,15 @@ static void clean_pod(const char *uid, void *userdata) {
 int network_clean(void) {
         struct network n = {0};
         _cleanup_(map_freep) struct map *none = map_new(NULL);
-        int r = none ? open_socket(&n.socket) : -ENOMEM;
+        int r = none ? netlink_open(&n.socket) : -ENOMEM;
 
         if (r < 0)
                 return r;
         network_each_pod(clean_pod, &n);
-        r = network_set_routes(&n, none);
-        map_free(n.routes);
+        (void)link_delete(n.socket, OVERLAY_DEVICE);
+        r = set_near_routes(&n, none);
         (void)link_delete(n.socket, GATEWAY_DEVICE);
         (void)link_delete(n.socket, SERVICE_DEVICE);
         nl_socket_free(n.socket);
         return r;
-}
-
-/* The primary address of a link but loopback's; false when it has none. */
-static bool link_address(struct nl_cache *addresses, int index, char ret[static 16]) {
-        for (struct nl_object *o = nl_cache_get_first(addresses); o; o = nl_cache_get_next(o))
-                if (address_of_link((struct rtnl_addr *)o, index, ret) && !startswith(ret, "127."))
-                        return true;
-        return false;
-}
-
-/* The address of the link that a default route uses. */
-static bool default_address(
-                struct nl_cache *routes, struct nl_cache *addresses, char ret[static 16]) {
-        for (struct nl_object *o = nl_cache_get_first(routes); o; o = nl_cache_get_next(o)) {
-                struct rtnl_route *route = (struct rtnl_route *)o;
-                struct rtnl_nexthop *hop = first_hop(route);
-                struct nl_addr *destination = rtnl_route_get_dst(route);
-
-                if (hop && destination && nl_addr_get_prefixlen(destination) == 0 &&
-                                link_address(addresses, rtnl_route_nh_get_ifindex(hop), ret))
-                        return true;
-        }
-        return false;
-}
-
-/* The address of the first link that is not ours. */
-static bool any_address(struct nl_cache *links, struct nl_cache *addresses, char ret[static 16]) {
-        for (struct nl_object *o = nl_cache_get_first(links); o; o = nl_cache_get_next(o)) {
-                struct rtnl_link *link = (struct rtnl_link *)o;
-                const char *name = strempty(rtnl_link_get_name(link));
-
-                if (!startswith(name, NETWORK_LINK_PREFIX) && !startswith(name, VETH_PREFIX) &&
-                                !streq(name, "lo") &&
-                                link_address(addresses, rtnl_link_get_ifindex(link), ret))
-                        return true;
-        }
-        return false;
-}
-
-int network_guess_node_ip(char ret[static 16]) {
-        _cleanup_(nl_socket_freep) struct nl_sock *s = NULL;
-        _cleanup_(nl_cache_freep) struct nl_cache *routes = NULL, *addresses = NULL, *links = NULL;
-        int r = open_socket(&s);
-
-        if (r < 0)
-                return r;
-        r = rtnl_route_alloc_cache(s, AF_INET, 0, &routes);
-        if (r < 0)
-                return nl_errno(r);
-        r = rtnl_addr_alloc_cache(s, &addresses);
-        if (r < 0)
-                return nl_errno(r);
-        r = rtnl_link_alloc_cache(s, AF_UNSPEC, &links);
-        if (r < 0)
-                return nl_errno(r);
-        return default_address(routes, addresses, ret) || any_address(links, addresses, ret)
-                               ? 0
-                               : -ENODEV;
 }

@@ -18,11 +18,12 @@ struct nft_claims_callbacks {
         void (*on_free)(const char *key, void *userdata);
         void *userdata;
 };
-/* Claims for `key` the elements of its model, and releases those of its previous model. Elements
- * that another key holds are removed from the model (which must not be shared) and reported with
- * on_refused(element, holder). Keys that were refused an element that is now free are reported with
- * on_free(key). model NULL: releases everything. -ENOMEM. */
-int nft_claims_take(struct nft_claims *c, const char *key, json_t *model,
+/* Claims for `key` the elements of its model, and releases those of its previous model `old`, as
+ * this function left it (NULL: none). Elements that another key holds are removed from the model
+ * (which must not be shared) and reported with on_refused(element, holder). Keys that were refused
+ * an element that is now free are reported with on_free(key). model NULL: releases everything.
+ * -ENOMEM. */
+int nft_claims_take(struct nft_claims *c, const char *key, const json_t *old, json_t *model,
                 const struct nft_claims_callbacks *callbacks);
-/* Forgets all claims, without callbacks. */
-void nft_claims_clear(struct nft_claims *c);
+/* The key that holds an element ("<map> <key>"); NULL: none. Borrowed. */
+const char *nft_claims_holder(const struct nft_claims *c, const char *element);

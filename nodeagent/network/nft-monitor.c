@@ -9,6 +9,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "nodeagent/network/nft-elements.h"
+
 enum { RECEIVE_SIZE = 4 * 1024 * 1024, MESSAGES_PER_TURN = 16 };
 
 struct nft_monitor {
@@ -19,6 +21,7 @@ struct nft_monitor {
         sd_event_source *io;
         bool touched;         /* our table, in the commit being read */
         bool overflowed;      /* while one of our commits was running */
+        bool paused;          /* while they are running */
         unsigned own_running; /* our commits that are running */
         unsigned own_commits; /* not yet seen on the socket */
         uint32_t own_pid;     /* the kernel's id of the thread that commits; 0: not known yet */
@@ -26,38 +29,19 @@ struct nft_monitor {
         uint32_t own_last;    /* generation right after our last commit */
 };
 
-static const struct nlattr *attribute(const struct nlmsghdr *h, uint16_t type, size_t *ret_size) {
-        size_t offset = NLMSG_ALIGN(sizeof(*h)) + NLMSG_ALIGN(sizeof(struct nfgenmsg));
+static uint32_t attribute_u32(const struct nlmsghdr *h, unsigned type) {
+        size_t n, size = 0;
+        const void *attributes = nft_message_attributes(h, &n),
+                   *v = attributes ? nft_attribute(attributes, n, type, &size) : NULL;
+        uint32_t number = 0;
 
-        while (offset + sizeof(struct nlattr) <= h->nlmsg_len) {
-                const struct nlattr *a = (const struct nlattr *)((const char *)h + offset);
-
-                if (a->nla_len < NLA_HDRLEN || offset + a->nla_len > h->nlmsg_len)
-                        return NULL;
-                if ((a->nla_type & NLA_TYPE_MASK) == type) {
-                        *ret_size = a->nla_len - NLA_HDRLEN;
-                        return a;
-                }
-                offset += NLA_ALIGN(a->nla_len);
-        }
-        return NULL;
+        if (size >= sizeof(number))
+                memcpy(&number, v, sizeof(number));
+        return be32toh(number);
 }
 
-static uint32_t attribute_u32(const struct nlmsghdr *h, uint16_t type) {
-        size_t size;
-        const struct nlattr *a = attribute(h, type, &size);
-        uint32_t v = 0;
-
-        if (a && size >= sizeof(v))
-                memcpy(&v, (const char *)a + NLA_HDRLEN, sizeof(v));
-        return be32toh(v);
-}
-
-static bool attribute_is(const struct nlmsghdr *h, uint16_t type, const char *text) {
-        size_t size;
-        const struct nlattr *a = attribute(h, type, &size);
-
-        return a && size > strlen(text) && strncmp((const char *)a + NLA_HDRLEN, text, size) == 0;
+static bool attribute_is(const struct nlmsghdr *h, unsigned type, const char *text) {
+        return streq(strempty(nft_message_text(h, type)), text);
 }
 
 static void commit_seen(struct nft_monitor *m, const struct nlmsghdr *h) {
@@ -67,8 +51,9 @@ static void commit_seen(struct nft_monitor *m, const struct nlmsghdr *h) {
 
         (void)prctl(PR_GET_NAME, name);
         /* In a PID namespace the kernel's id for us differs from gettid(): it is taken from our
-         * first commit. */
-        if (m->own_pid == 0 && m->own_commits > 0 && attribute_is(h, NFTA_GEN_PROC_NAME, name))
+         * first commit of this table. */
+        if (m->own_pid == 0 && m->own_running + m->own_commits > 0 && m->touched &&
+                        attribute_is(h, NFTA_GEN_PROC_NAME, name))
                 m->own_pid = pid;
         ours = pid == m->own_pid;
         if (ours && m->own_commits > 0)
@@ -125,19 +110,37 @@ static int on_netlink(sd_event_source *s, int fd, uint32_t events, void *userdat
 
 void nft_monitor_begin(struct nft_monitor *m) {
         m->own_running++;
-        m->own_commits++;
 }
 
-void nft_monitor_end(struct nft_monitor *m, bool ok, uint32_t before, uint32_t after) {
+static int set_membership(const struct nft_monitor *m, int option) {
+        static const int group = NFNLGRP_NFTABLES;
+
+        return setsockopt(m->fd, SOL_NETLINK, option, &group, sizeof(group)) < 0 ? -errno : 0;
+}
+
+void nft_monitor_pause(struct nft_monitor *m) {
+        m->paused = set_membership(m, NETLINK_DROP_MEMBERSHIP) >= 0;
+}
+
+/* What others committed in the pause shows in the generation. */
+static void resume(struct nft_monitor *m, uint32_t *after) {
+        m->paused = false;
+        m->overflowed = true;
+        if (set_membership(m, NETLINK_ADD_MEMBERSHIP) < 0 || nft_generation() != *after)
+                *after = 0;
+}
+
+void nft_monitor_end(struct nft_monitor *m, unsigned commits, uint32_t before, uint32_t after) {
         m->own_running--;
+        m->own_commits += commits;
+        if (m->paused)
+                resume(m, &after);
         m->own_last = after;
-        if (!ok && m->own_commits > 0)
-                m->own_commits--;
         if (!m->overflowed)
                 return;
         m->overflowed = false;
         m->generation = after;
-        if (before == 0 || after != before + (ok ? 1 : 0))
+        if (before == 0 || after != before + commits)
                 m->on_foreign(m->userdata);
 }
 
@@ -165,31 +168,36 @@ uint32_t nft_generation(void) {
         return attribute_u32(h, NFTA_GEN_ID);
 }
 
+static int open_monitor(struct nft_monitor *m, sd_event *event) {
+        struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+        int size = RECEIVE_SIZE, r;
+
+        m->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+        if (m->fd < 0 || bind(m->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                return -errno;
+        r = set_membership(m, NETLINK_ADD_MEMBERSHIP);
+        if (r < 0)
+                return r;
+        (void)setsockopt(m->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+        return sd_event_add_io(event, &m->io, m->fd, EPOLLIN, on_netlink, m);
+}
+
 int nft_monitor_new(struct nft_monitor **ret, sd_event *event, const char *table,
                 nft_monitor_func on_foreign, void *userdata) {
-        struct sockaddr_nl address = {.nl_family = AF_NETLINK};
-        int group = NFNLGRP_NFTABLES, size = RECEIVE_SIZE, r;
         struct nft_monitor *m = calloc(1, sizeof(*m));
+        int r;
 
         if (!m)
                 return -ENOMEM;
+        m->fd = -EBADF;
         m->on_foreign = on_foreign;
         m->userdata = userdata;
         m->table = strdup(table);
-        m->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
-        if (!m->table)
-                r = -ENOMEM;
-        else if (m->fd < 0 || bind(m->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-                        setsockopt(m->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
-                                        sizeof(group)) < 0)
-                r = -errno;
-        else
-                r = sd_event_add_io(event, &m->io, m->fd, EPOLLIN, on_netlink, m);
+        r = m->table ? open_monitor(m, event) : -ENOMEM;
         if (r < 0) {
                 nft_monitor_free(m);
                 return r;
         }
-        (void)setsockopt(m->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
         m->generation = nft_generation();
         *ret = m;
         return 0;

@@ -8,32 +8,49 @@ struct pod_count {
         int mentions, ready;
 };
 
-struct service_table {
-        struct map *services;     /* "ns/name" -> object */
-        struct map *slices;       /* "ns/name" -> object */
-        struct map *by_service;   /* "ns/service" -> array of slices */
-        struct map *by_namespace; /* ns -> {name: service} */
-        struct map *pods;         /* uid -> struct pod_count */
-        uint64_t steps;
+struct observer {
         service_touched_func touched;
         void *userdata;
 };
 
-static void json_free(void *v) {
+struct service_table {
+        struct map *services;     /* "ns/name" -> struct service_view */
+        struct map *slices;       /* "ns/name" -> struct slice_view */
+        struct map *by_service;   /* "ns/service" -> struct slice_list */
+        struct map *by_namespace; /* ns -> {name: service} */
+        struct map *pods;         /* uid -> struct pod_count */
+        VECTOR(struct observer) observers;
+        uint64_t steps;
+};
+
+static void free_json(void *v) {
         json_decref(v);
 }
 
-struct service_table *service_table_new(service_touched_func touched, void *userdata) {
+static void free_service(void *v) {
+        service_view_free(v);
+}
+
+static void free_slice(void *v) {
+        slice_view_free(v);
+}
+
+static void free_list(void *v) {
+        struct slice_list *l = v;
+
+        vector_done(l);
+        free(l);
+}
+
+struct service_table *service_table_new(void) {
         struct service_table *t = calloc(1, sizeof(*t));
 
         if (!t)
                 return NULL;
-        t->touched = touched;
-        t->userdata = userdata;
-        t->services = map_new(json_free);
-        t->slices = map_new(json_free);
-        t->by_service = map_new(json_free);
-        t->by_namespace = map_new(json_free);
+        t->services = map_new(free_service);
+        t->slices = map_new(free_slice);
+        t->by_service = map_new(free_list);
+        t->by_namespace = map_new(free_json);
         t->pods = map_new(free);
         if (!t->services || !t->slices || !t->by_service || !t->by_namespace || !t->pods)
                 return service_table_free(t);
@@ -48,179 +65,210 @@ struct service_table *service_table_free(struct service_table *t) {
         map_free(t->by_service);
         map_free(t->by_namespace);
         map_free(t->pods);
+        vector_done(&t->observers);
         free(t);
         return NULL;
 }
 
+int service_table_observe(struct service_table *t, service_touched_func touched, void *userdata) {
+        return vector_append(&t->observers, ((struct observer){touched, userdata}));
+}
+
+void service_table_unobserve(
+                struct service_table *t, service_touched_func touched, void *userdata) {
+        for (size_t i = t->observers.count; i-- > 0;)
+                if (t->observers.items[i].touched == touched &&
+                                t->observers.items[i].userdata == userdata)
+                        vector_remove(&t->observers, i);
+}
+
 static void touch(struct service_table *t, const char *service) {
-        if (t->touched && service)
-                t->touched(service, t->userdata);
+        for (size_t i = 0; service && i < t->observers.count; i++)
+                t->observers.items[i].touched(service, t->observers.items[i].userdata);
 }
 
 static bool is_same_version(const json_t *old, const json_t *object) {
         uint64_t version = object_resource_version(object);
 
-        return old && version != 0 && version == object_resource_version(old) &&
+        return version != 0 && version == object_resource_version(old) &&
                streq(object_uid(old), object_uid(object));
 }
 
-/* Caller frees; NULL when the slice belongs to no service. */
-static char *service_of(const json_t *slice) {
-        const char *name = object_label(slice, "kubernetes.io/service-name");
+static int count_endpoint(struct service_table *t, const struct slice_endpoint *e, int sign) {
+        struct pod_count *v = map_get(t->pods, e->pod_uid);
 
-        return name && *name ? strformat("%s/%s", object_namespace(slice), name) : NULL;
+        if (!v) {
+                v = calloc(1, sizeof(*v));
+                if (!v || map_set(t->pods, e->pod_uid, v) < 0) {
+                        free(v);
+                        return -ENOMEM;
+                }
+        }
+        v->mentions += sign;
+        if (e->ready)
+                v->ready += sign;
+        if (v->mentions <= 0)
+                (void)map_remove(t->pods, e->pod_uid);
+        return 0;
 }
 
-static int count_endpoints(struct service_table *t, const json_t *slice, int sign) {
-        const json_t *e;
-        size_t i;
-
-        json_array_foreach (json_at(slice, "endpoints"), i, e) {
-                const char *uid = json_str(e, "targetRef.uid");
-                struct pod_count *v = uid ? map_get(t->pods, uid) : NULL;
+static int count_endpoints(struct service_table *t, const struct slice_view *slice, int sign) {
+        for (size_t i = 0; i < slice->endpoints.count; i++) {
+                int r;
 
                 t->steps++;
-                if (!uid)
+                if (!*slice->endpoints.items[i].pod_uid)
                         continue;
-                if (!v) {
-                        v = calloc(1, sizeof(*v));
-                        if (!v || map_set(t->pods, uid, v) < 0) {
-                                free(v);
-                                return -ENOMEM;
-                        }
-                }
-                v->mentions += sign;
-                if (json_bool_or(e, "conditions.ready", true))
-                        v->ready += sign;
-                if (v->mentions <= 0)
-                        (void)map_remove(t->pods, uid);
+                r = count_endpoint(t, &slice->endpoints.items[i], sign);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
 /* Removes a slice from its service's list. */
-static void unindex(struct service_table *t, const json_t *slice) {
-        _cleanup_free_ char *service = service_of(slice);
-        json_t *list = service ? map_get(t->by_service, service) : NULL;
+static void unindex(struct service_table *t, const struct slice_view *slice) {
+        struct slice_list *list = slice->service ? map_get(t->by_service, slice->service) : NULL;
 
         (void)count_endpoints(t, slice, -1);
-        for (size_t i = json_array_size(list); i-- > 0;) {
+        for (size_t i = list ? list->count : 0; i-- > 0;) {
                 t->steps++;
-                if (json_array_get(list, i) == slice) {
-                        (void)json_array_remove(list, i);
+                if (list->items[i] == slice) {
+                        vector_remove(list, i);
                         break;
                 }
         }
-        if (list && json_array_size(list) == 0)
-                (void)map_remove(t->by_service, service);
+        if (list && list->count == 0)
+                (void)map_remove(t->by_service, slice->service);
 }
 
-static int index_slice(struct service_table *t, const json_t *slice) {
-        _cleanup_free_ char *service = service_of(slice);
-        json_t *list;
+static struct slice_list *list_of(struct service_table *t, const char *service) {
+        struct slice_list *list = map_get(t->by_service, service);
+
+        if (list)
+                return list;
+        list = calloc(1, sizeof(*list));
+        if (!list || map_set(t->by_service, service, list) < 0) {
+                free(list);
+                return NULL;
+        }
+        return list;
+}
+
+static int index_slice(struct service_table *t, struct slice_view *slice) {
+        struct slice_list *list;
         int r = count_endpoints(t, slice, 1);
 
-        if (r < 0 || !service)
+        if (r < 0 || !slice->service)
                 return r;
-        list = map_get(t->by_service, service);
-        if (!list) {
-                list = json_array();
-                if (!list || map_set(t->by_service, service, list) < 0) {
-                        json_decref(list);
-                        return -ENOMEM;
-                }
-        }
-        t->steps++;
-        return json_array_append(list, (json_t *)slice) < 0 ? -ENOMEM : 0;
-}
-
-static int add_slice(struct service_table *t, const char *key, const json_t *slice) {
-        int r = map_set(t->slices, key, json_incref((json_t *)slice));
-
-        if (r < 0)
-                return r;
-        return index_slice(t, slice);
-}
-
-int service_table_set_slice(struct service_table *t, const json_t *slice) {
-        _cleanup_free_ char *key = object_key(slice), *service = service_of(slice), *before = NULL;
-        const json_t *old = key ? map_get(t->slices, key) : NULL;
-        int r;
-
-        if (!key)
+        list = list_of(t, slice->service);
+        if (!list)
                 return -ENOMEM;
-        if (is_same_version(old, slice))
-                return 0;
-        if (old) {
-                before = service_of(old);
+        t->steps++;
+        return vector_append(list, slice);
+}
+
+/* The previous view leaves the index before map_set() frees it. */
+static int put_slice(struct service_table *t, const char *key, const json_t *object) {
+        struct slice_view *slice = slice_view_new(object), *old = map_steal(t->slices, key);
+        _cleanup_free_ char *before = old && old->service ? strdup(old->service) : NULL;
+        int r = slice ? map_set(t->slices, key, slice) : -ENOMEM;
+
+        if (old)
                 unindex(t, old);
-        }
-        r = add_slice(t, key, slice);
-        if (before && !streq_ptr(before, service))
+        slice_view_free(old);
+        if (r < 0) {
+                slice_view_free(slice);
                 touch(t, before);
-        touch(t, service);
+                return r;
+        }
+        r = index_slice(t, slice);
+        if (before && !streq_ptr(before, slice->service))
+                touch(t, before);
+        touch(t, slice->service);
         return r < 0 ? r : 1;
 }
 
-int service_table_drop_slice(struct service_table *t, const char *key) {
-        _cleanup_json_ json_t *old = json_incref(map_get(t->slices, key));
-        _cleanup_free_ char *service = NULL;
-
-        if (!old)
-                return 0;
-        service = service_of(old);
-        unindex(t, old);
-        (void)map_remove(t->slices, key);
-        touch(t, service);
-        return 1;
-}
-
-int service_table_set_service(struct service_table *t, const json_t *service) {
-        _cleanup_free_ char *key = object_key(service);
-        json_t *of_namespace = map_get(t->by_namespace, object_namespace(service));
+int service_table_set_slice(struct service_table *t, const json_t *object) {
+        _cleanup_free_ char *key = object_key(object);
+        const struct slice_view *old = key ? map_get(t->slices, key) : NULL;
 
         if (!key)
                 return -ENOMEM;
-        if (is_same_version(map_get(t->services, key), service))
+        if (old && is_same_version(old->object, object))
                 return 0;
-        if (!of_namespace) {
-                of_namespace = json_object();
-                if (!of_namespace || map_set(t->by_namespace, object_namespace(service),
-                                                     of_namespace) < 0) {
-                        json_decref(of_namespace);
-                        return -ENOMEM;
-                }
+        return put_slice(t, key, object);
+}
+
+int service_table_drop_slice(struct service_table *t, const char *key) {
+        _cleanup_(slice_view_freep) struct slice_view *old = map_steal(t->slices, key);
+
+        if (!old)
+                return 0;
+        unindex(t, old);
+        touch(t, old->service);
+        return 1;
+}
+
+static json_t *namespace_of(struct service_table *t, const char *ns) {
+        json_t *services = map_get(t->by_namespace, ns);
+
+        if (services)
+                return services;
+        services = json_object();
+        if (!services || map_set(t->by_namespace, ns, services) < 0) {
+                json_decref(services);
+                return NULL;
         }
-        if (map_set(t->services, key, json_incref((json_t *)service)) < 0 ||
-                        json_object_set(of_namespace, object_name(service), (json_t *)service) < 0)
+        return services;
+}
+
+int service_table_set_service(struct service_table *t, const json_t *object) {
+        _cleanup_(service_view_freep) struct service_view *view = NULL;
+        _cleanup_free_ char *key = object_key(object);
+        const struct service_view *old = key ? map_get(t->services, key) : NULL;
+        json_t *of_namespace;
+
+        if (!key)
                 return -ENOMEM;
+        if (old && is_same_version(old->object, object))
+                return 0;
+        view = service_view_new(object);
+        of_namespace = namespace_of(t, object_namespace(object));
+        if (!view || !of_namespace || json_object_set(of_namespace, view->name, view->object) < 0 ||
+                        map_set(t->services, key, view) < 0)
+                return -ENOMEM;
+        TAKE_PTR(view);
         touch(t, key);
         return 1;
 }
 
 int service_table_drop_service(struct service_table *t, const char *key) {
-        _cleanup_json_ json_t *old = json_incref(map_get(t->services, key));
+        _cleanup_(service_view_freep) struct service_view *old = map_steal(t->services, key);
         json_t *of_namespace;
 
         if (!old)
                 return 0;
-        of_namespace = map_get(t->by_namespace, object_namespace(old));
-        (void)json_object_del(of_namespace, object_name(old));
+        of_namespace = map_get(t->by_namespace, old->ns);
+        (void)json_object_del(of_namespace, old->name);
         if (of_namespace && json_object_size(of_namespace) == 0)
-                (void)map_remove(t->by_namespace, object_namespace(old));
-        (void)map_remove(t->services, key);
+                (void)map_remove(t->by_namespace, old->ns);
         touch(t, key);
         return 1;
 }
 
-const json_t *service_table_service(const struct service_table *t, const char *key) {
+const struct service_view *service_table_service(const struct service_table *t, const char *key) {
         return map_get(t->services, key);
 }
 
-const json_t *service_table_slices(struct service_table *t, const char *key) {
-        const json_t *list = map_get(t->by_service, key);
+const struct slice_view *service_table_slice(const struct service_table *t, const char *key) {
+        return map_get(t->slices, key);
+}
 
-        t->steps += json_array_size(list) + 1;
+const struct slice_list *service_table_slices(struct service_table *t, const char *key) {
+        const struct slice_list *list = map_get(t->by_service, key);
+
+        t->steps += (list ? list->count : 0) + 1;
         return list;
 }
 

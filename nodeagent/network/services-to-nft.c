@@ -1,66 +1,49 @@
-/* The table. Packets to a service's address find their chain by one lookup in the verdict map
- * `services` (address . protocol . port), so the cost does not grow with the number of services.
- * The chain pick-N, which all services of N endpoints share, draws a number and finds the endpoint
- * in the map `endpoints`; services with affinity, many endpoints or external addresses have their
- * own chains, with one rule that picks an endpoint. Services without endpoints are elements of
- * `refused`, looked up only for new connections in the filter hooks, where reject is allowed.
- * Nothing here reads the kernel's state. */
+/* Packets to a service's address find their chain by one lookup in the verdict map `services`
+ * (address . protocol . port), so the cost does not grow with the number of services. The chain
+ * pick-N, which all services of N endpoints share, draws a number and finds the endpoint in the map
+ * `endpoints`; services with affinity, many endpoints or external addresses have their own chains.
+ * Services without endpoints are elements of `refused`. Each family has its own maps, whose names
+ * end with 6 for IPv6. A change of a chain's rules is a chain of another name, to which the
+ * elements then point: so chains, elements and old chains may change in three transactions, and
+ * each packet finds the old rules or the new ones. */
 #include "nodeagent/network/services-to-nft.h"
 
-#include <arpa/inet.h>
-
 #include "lib/address.h"
+#include "lib/buf.h"
+#include "lib/crypto.h"
 #include "lib/object.h"
+#include "nodeagent/network/nft-frame.h"
 
-#define TABLE "inet keelson"
-/* What has ports. */
-#define PORTS "meta l4proto { tcp, udp, sctp }"
+/* What the output leaves as it is, and postrouting masquerades. */
+#define MARK "meta mark set meta mark | 0x4000"
+enum { NAME_DIGEST_LENGTH = 12 };
 
-/* Services with more endpoints have their own chain. */
-enum { PICK_MAX = 32 };
+struct port_context {
+        json_t *model;
+        const struct service_view *service;
+        const struct service_facts *facts;
+        const struct service_port *port;
+        enum ip_family family;
+        const char *protocol, *ip;     /* "tcp"; "ip" or "ip6" */
+        json_t *endpoints;             /* their names when connections must be followed; borrowed */
+        char stem[176];                /* "default/web/tcp-80", "default/web/tcp-80/6" */
+        bool failed;                   /* out of memory */
+        struct endpoint_choice choice; /* of this port and family */
+        const struct endpoint_list *internal, *external;
+};
 
 /* Whether an address lies in a range ("10.96.0.0/16"). */
-static bool ipv4_in_range(const char *cidr, const char *address) {
-        struct in_addr a, net;
-        char text[INET_ADDRSTRLEN];
-        size_t n = strcspn(strempty(cidr), "/");
-        uint64_t bits;
+static bool is_in_range(const char *cidr, const char *address) {
+        struct address_range range;
+        struct address a = address_parse(strempty(address));
 
-        if (isempty(cidr) || n >= sizeof(text) || cidr[n] != '/' ||
-                        parse_u64(cidr + n + 1, &bits) < 0 || bits > 32)
-                return false;
-        memcpy(text, cidr, n);
-        text[n] = 0;
-        if (inet_pton(AF_INET, text, &net) != 1 || inet_pton(AF_INET, address, &a) != 1)
-                return false;
-        return bits == 0 || ((ntohl(a.s_addr) ^ ntohl(net.s_addr)) >> (32 - bits)) == 0;
+        return !isempty(cidr) && a.size > 0 && address_range_parse(cidr, &range) >= 0 &&
+               address_range_has(&range, &a);
 }
 
-struct endpoint {
-        const char *address;
-        int port;
-        bool local;
-};
-
-struct endpoints {
-        struct endpoint *items;
-        size_t count;
-};
-
-static const char *protocol_of(const json_t *port) {
-        const char *p = json_str_or(port, "protocol", "TCP");
-        return strcaseeq(p, "UDP") ? "udp" : strcaseeq(p, "SCTP") ? "sctp" : "tcp";
-}
-
-/* Text that nft's grammar could misread must not get into the ruleset. */
-static bool address_is_plain(const char *s) {
-        size_t n = strspn(s, "0123456789.");
-        return n >= 7 && n <= 15 && !s[n];
-}
-
-static bool address_is_reserved(const struct service_facts *f, const char *address) {
-        return (f->reserved && map_get(f->reserved, address)) ||
-               ipv4_in_range(f->service_cidr, address);
+static bool is_in_one(const char *const ranges[FAMILIES], const char *address) {
+        return is_in_range(ranges[FAMILY_IPV4], address) ||
+               is_in_range(ranges[FAMILY_IPV6], address);
 }
 
 static bool name_is_plain(const char *s) {
@@ -68,473 +51,541 @@ static bool name_is_plain(const char *s) {
         return n > 0 && n <= 253 && !s[n];
 }
 
-static int slice_port(const json_t *slice, const json_t *service_port) {
-        const char *name = json_str_or(service_port, "name", "");
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_at(slice, "ports"), i, v)
-                if (streq(json_str_or(v, "name", ""), name) &&
-                                streq(protocol_of(v), protocol_of(service_port)))
-                        return (int)json_int_or(v, "port", 0);
-        return 0;
+/* "10.244.1.2:80", "[fd00::2]:80". Caller frees. */
+static char *place(const char *address, unsigned port) {
+        return strformat(strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, port);
 }
 
-static int compare_endpoints(const void *a, const void *b) {
-        const struct endpoint *x = a, *y = b;
-        int r = strcmp(x->address, y->address);
-        return r != 0 ? r : x->port - y->port;
+/* The colons of an IPv6 address are not allowed in names. */
+static void without_colons(char *name) {
+        for (char *s = name; s && *s; s++)
+                if (*s == ':')
+                        *s = '_';
 }
 
-static bool endpoint_counts(const json_t *endpoint, bool terminating) {
-        const json_t *c = json_at(endpoint, "conditions");
+/* A part of the model, made when something comes into it; NULL when out of memory. */
+static json_t *part(json_t *model, const char *name) {
+        json_t *p = json_object_get(model, name);
 
-        if (terminating)
-                return json_bool_or(c, "serving", false) && json_bool_or(c, "terminating", false);
-        return json_bool_or(c, "ready", true);
+        if (p)
+                return p;
+        p = json_object();
+        return json_object_set_new(model, name, p) < 0 ? NULL : p;
 }
 
-/* Ready endpoints; without any, those that are serving while they terminate. Sorted, deduplicated.
- */
-static int collect(const json_t *slices, const json_t *port, const char *node_name,
-                struct endpoints *ret) {
-        size_t capacity = 0, i, j, n = 0;
-        const json_t *slice, *e;
+static int put_element(json_t *model, enum nft_collection_id id, enum ip_family family,
+                const char *key, const char *value) {
+        const char *name = nft_collection_name(id, family);
+        json_t *elements = part(model, "elements"), *map = json_object_get(elements, name);
 
-        json_array_foreach (slices, i, slice)
-                capacity += json_array_size(json_at(slice, "endpoints"));
-        ret->items = calloc(MAX(capacity, (size_t)1), sizeof(*ret->items));
-        if (!ret->items)
-                return -ENOMEM;
-        for (int terminating = 0; terminating < 2 && n == 0; terminating++)
-                json_array_foreach (slices, i, slice) {
-                        int number = slice_port(slice, port);
-
-                        if (number <= 0 || number > 65535 ||
-                                        !streq(json_str_or(slice, "addressType", "IPv4"), "IPv4"))
-                                continue;
-                        json_array_foreach (json_at(slice, "endpoints"), j, e) {
-                                const char *address = strempty(json_string_value(
-                                                json_array_get(json_at(e, "addresses"), 0)));
-                                if (!endpoint_counts(e, terminating) || !address_is_plain(address))
-                                        continue;
-                                ret->items[n++] = (struct endpoint){address, number,
-                                                streq(json_str_or(e, "nodeName", ""), node_name)};
-                        }
-                }
-        qsort(ret->items, n, sizeof(*ret->items), compare_endpoints);
-        for (i = 0; i < n; i++)
-                if (ret->count == 0 ||
-                                compare_endpoints(&ret->items[ret->count - 1], &ret->items[i]) != 0)
-                        ret->items[ret->count++] = ret->items[i];
-        return 0;
-}
-
-static void keep_local(struct endpoints *e) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < e->count; i++)
-                if (e->items[i].local)
-                        e->items[n++] = e->items[i];
-        e->count = n;
-}
-
-static void element(json_t *model, const char *map, json_t *key, const char *verdict) {
-        json_t *elements = json_object_get(model, "elements"), *o = json_object_get(elements, map);
-
-        if (!o) {
-                o = json_object();
-                json_object_set_new(elements, map, o);
+        if (!map) {
+                map = json_object();
+                if (json_object_set_new(elements, name, map) < 0)
+                        return -ENOMEM;
         }
-        json_object_set_new(o, json_string_value(key), json_string(verdict));
-        json_decref(key);
+        return key && json_object_set_new(map, key, json_string(value)) >= 0 ? 0 : -ENOMEM;
 }
 
-static void chain(json_t *model, const char *name, json_t *rules) {
-        json_object_set_new(json_object_get(model, "chains"), name, rules);
+/* Adds a chain; its name, or NULL when out of memory. Takes rules; the caller frees the name. */
+static char *put_chain(json_t *model, const char *stem, json_t *rules) {
+        _cleanup_json_ json_t *owned = rules;
+        _cleanup_free_ char *text = rules ? json_text(rules) : NULL, *name = NULL;
+        char digest[65];
+
+        if (!text || !stem)
+                return NULL;
+        sha256_hex(text, strlen(text), digest);
+        name = strformat("%s-%.*s", stem, NAME_DIGEST_LENGTH, digest);
+        if (!name || json_object_set(part(model, "chains"), name, owned) < 0)
+                return NULL;
+        return TAKE_PTR(name);
 }
 
-static json_t *balance_rule(const struct endpoints *e, const char *protocol) {
+static void element(
+                struct port_context *c, enum nft_collection_id id, char *key, const char *value) {
+        _cleanup_free_ char *owned = key;
+
+        if (!value || put_element(c->model, id, c->family, owned, value) < 0)
+                c->failed = true;
+}
+
+/* A chain of this port: "goto NAME". Takes rules; the caller frees. */
+static char *go_chain(struct port_context *c, const char *prefix, json_t *rules) {
+        _cleanup_free_ char *stem = strformat("%s-%s", prefix, c->stem),
+                            *name = put_chain(c->model, stem, rules),
+                            *go = name ? strformat("goto %s", name) : NULL;
+
+        if (!go)
+                c->failed = true;
+        return TAKE_PTR(go);
+}
+
+static json_t *balance_rules(const struct port_context *c, const struct endpoint_list *e) {
+        _cleanup_free_ char *one = place(e->items[0].address, e->items[0].port);
         _cleanup_buf_ struct buf b = {0};
 
         if (e->count == 1)
-                return json_sprintf("meta l4proto %s dnat ip to %s:%d", protocol,
-                                e->items[0].address, e->items[0].port);
-        buf_printf(&b, "meta l4proto %s dnat ip to numgen random mod %zu map { ", protocol,
-                        e->count);
+                return json_pack("[o]", json_sprintf("meta l4proto %s dnat %s to %s", c->protocol,
+                                                        c->ip, strempty(one)));
+        buf_printf(&b, "meta l4proto %s dnat %s to numgen random mod %zu map { ", c->protocol,
+                        c->ip, e->count);
         for (size_t i = 0; i < e->count; i++)
-                buf_printf(&b, "%s%zu : %s . %d", i > 0 ? ", " : "", i, e->items[i].address,
+                buf_printf(&b, "%s%zu : %s . %u", i > 0 ? ", " : "", i, e->items[i].address,
                                 e->items[i].port);
         buf_append_str(&b, " }");
-        return json_string(b.data);
+        return b.failed ? NULL : json_pack("[s]", b.data);
 }
 
-/* A client stays with its endpoint for `timeout` seconds after its last new connection. */
-static json_t *affinity_rules(json_t *model, const char *stem, const struct endpoints *e,
-                const char *protocol, int64_t timeout_s) {
-        json_t *rules = json_array();
+/* The chain of one endpoint: remembers the client in the set. "goto NAME"; the caller frees. */
+static char *affinity_endpoint(struct port_context *c, const struct endpoint *e, const char *set) {
+        _cleanup_free_ char *to = place(e->address, e->port),
+                            *prefix = strformat("ep-%s-%u", e->address, e->port);
+
+        without_colons(prefix);
+        return to && prefix ? go_chain(c, prefix,
+                                              json_pack("[o]",
+                                                              json_sprintf("update @%s { %s saddr } "
+                                                                           "meta l4proto %s dnat "
+                                                                           "%s to %s",
+                                                                              set, c->ip,
+                                                                              c->protocol, c->ip,
+                                                                              to)))
+                            : NULL;
+}
+
+/* A client stays with its endpoint for affinity_s seconds after its last new connection. */
+static json_t *affinity_rules(struct port_context *c, const struct endpoint_list *e) {
+        long long timeout_s = c->service->affinity_s;
+        _cleanup_json_ json_t *rules = json_array();
         _cleanup_buf_ struct buf pick = {0};
 
         buf_printf(&pick, "numgen random mod %zu vmap { ", e->count);
         for (size_t i = 0; i < e->count; i++) {
                 const struct endpoint *x = &e->items[i];
-                _cleanup_free_ char *name = strformat("%s/%s-%d", stem, x->address, x->port);
+                _cleanup_free_ char *set = strformat("aff-%llds-%s/%s-%u", timeout_s, c->stem,
+                                                    x->address, x->port),
+                                    *go = NULL;
 
-                if (!name)
-                        continue;
-                _cleanup_free_ char *set = strformat("aff-%s", name),
-                                    *end = strformat("ep-%s", name);
-                if (!set || !end)
-                        continue;
-                json_object_set_new(json_object_get(model, "sets"), set, json_integer(timeout_s));
-                json_array_append_new(rules, json_sprintf("ip saddr @%s goto %s", set, end));
-                buf_printf(&pick, "%s%zu : goto %s", i > 0 ? ", " : "", i, end);
-                chain(model, end,
-                                json_pack("[o]", json_sprintf("update @%s { ip saddr } meta "
-                                                              "l4proto %s dnat ip to %s:%d",
-                                                                 set, protocol, x->address,
-                                                                 x->port)));
+                without_colons(set);
+                go = set ? affinity_endpoint(c, x, set) : NULL;
+                if (!go || json_object_set_new(part(c->model, "sets"), set,
+                                           json_pack("[s, I]",
+                                                           c->family == FAMILY_IPV4 ? "ipv4_addr"
+                                                                                    : "ipv6_addr",
+                                                           (json_int_t)timeout_s)) < 0)
+                        return NULL;
+                json_array_append_new(rules, json_sprintf("%s saddr @%s %s", c->ip, set, go));
+                buf_printf(&pick, "%s%zu : %s", i > 0 ? ", " : "", i, go);
         }
         buf_append_str(&pick, " }");
-        json_array_append_new(rules, json_string(pick.data));
-        return rules;
+        if (pick.failed || json_array_append_new(rules, json_string(pick.data)) < 0)
+                return NULL;
+        return TAKE_PTR(rules);
 }
 
-static void fill(json_t *model, const char *name, const char *stem, const struct endpoints *e,
-                const char *protocol, int64_t affinity_s) {
-        chain(model, name,
-                        affinity_s > 0 ? affinity_rules(model, stem, e, protocol, affinity_s)
-                                       : json_pack("[o]", balance_rule(e, protocol)));
+/* The verdict that leads to one of the endpoints, in a chain PREFIX-STEM; the caller frees. */
+static char *go_endpoints(
+                struct port_context *c, const char *prefix, const struct endpoint_list *e) {
+        if (e->count == 0)
+                return strdup("drop");
+        return go_chain(c, prefix,
+                        c->service->affinity_s > 0 ? affinity_rules(c, e) : balance_rules(c, e));
 }
 
-struct port_context {
-        json_t *model;
-        const json_t *service;
-        const struct service_facts *facts;
-        json_t *endpoints; /* their names when connections must be followed; borrowed */
-        const char *protocol;
-        char stem[160]; /* "default/web/tcp-80" */
-        int64_t affinity_s;
-        int port, node_port;
-};
+/* ---- the addresses ---- */
 
 /* "address:port" of every endpoint that may be chosen. */
-static json_t *endpoint_names(const struct endpoints *lists[2]) {
+static json_t *endpoint_names(const struct endpoint_choice *choice) {
+        const struct endpoint_list *lists[] = {&choice->cluster, &choice->local};
         json_t *names = json_array();
 
-        for (size_t l = 0; l < 2; l++)
-                for (size_t i = 0; i < lists[l]->count; i++)
-                        json_array_append_new(
-                                        names, json_sprintf("%s:%d", lists[l]->items[i].address,
-                                                               lists[l]->items[i].port));
+        for (size_t l = 0; l < ELEMENTS(lists); l++)
+                for (size_t i = 0; i < lists[l]->count; i++) {
+                        _cleanup_free_ char *name =
+                                        place(lists[l]->items[i].address, lists[l]->items[i].port);
+
+                        if (!name || json_array_append_new(names, json_string(name)) < 0) {
+                                json_decref(names);
+                                return NULL;
+                        }
+                }
         return names;
 }
 
 /* Valid destinations of UDP flows, which have no end, to this address. */
-static void flow(struct port_context *c, const char *address, int port) {
-        _cleanup_free_ char *key = strformat("%s:%d", address, port);
+static void flow(struct port_context *c, const char *address, unsigned port) {
+        _cleanup_free_ char *key = c->endpoints ? place(address, port) : NULL;
 
-        if (c->endpoints && key)
-                json_object_set(json_object_get(c->model, "flows"), key, c->endpoints);
+        if (c->endpoints &&
+                        (!key || json_object_set(part(c->model, "flows"), key, c->endpoints) < 0))
+                c->failed = true;
 }
 
-static void one_address(
-                struct port_context *c, const char *map, const char *address, const char *verdict) {
-        element(c->model, map, json_sprintf("%s . %s . %d", address, c->protocol, c->port),
-                        verdict);
-        flow(c, address, c->port);
+static void one_address(struct port_context *c, enum nft_collection_id id, const char *address,
+                const char *verdict) {
+        element(c, id, strformat("%s . %s . %u", address, c->protocol, c->port->port), verdict);
+        flow(c, address, c->port->port);
+}
+
+static bool address_is_reserved(const struct service_facts *f, const char *address) {
+        return (f->reserved && map_get(f->reserved, address)) ||
+               is_in_one(f->service_cidr, address);
 }
 
 /* An external address must not divert traffic to a node, to the API or to another service
  * (CVE-2020-8554). */
-static void external_address(
-                struct port_context *c, const char *map, const char *address, const char *verdict) {
-        if (!address_is_plain(address))
-                return;
+static void external_address(struct port_context *c, enum nft_collection_id id, const char *address,
+                const char *verdict) {
         if (address_is_reserved(c->facts, address))
-                json_object_set_new(json_object_get(c->model, "leftOut"), address, json_true());
+                json_object_set_new(part(c->model, "leftOut"), address, json_true());
         else
-                one_address(c, map, address, verdict);
+                one_address(c, id, address, verdict);
 }
 
 /* The range as nft reads it: to nft, "10.0.0.0/010" is an octal number, and "/08" an error that
- * would keep the rules of all services from being loaded. NULL: it is none of IPv4. Caller frees.
- */
-static char *source_range(const char *text, struct address_range *ret) {
+ * would keep the rules of all services from being loaded. NULL: it is none of this family. Caller
+ * frees. */
+static char *source_range(const char *text, enum ip_family family, struct address_range *ret) {
         const char *slash = strchr(text, '/');
         char first[ADDRESS_TEXT_SIZE];
-        uint32_t bits = 32;
+        uint32_t bits = family == FAMILY_IPV4 ? 32 : 128;
 
-        if (strchr(text, '-') || address_range_parse(text, ret) < 0 || ret->first.size != 4 ||
+        if (strchr(text, '-') || address_range_parse(text, ret) < 0 ||
+                        ret->first.size != (family == FAMILY_IPV4 ? 4 : 16) ||
                         (slash && parse_u32(slash + 1, &bits) < 0))
                 return NULL;
         return strformat("%s/%u", address_text(&ret->first, first), bits);
 }
 
-/* Rules that let only spec.loadBalancerSourceRanges pass, in the chain lb-STEM. A range of the
- * other family lets nobody of this one pass. */
-static void source_rules(struct port_context *c, const char *verdict) {
+/* A chain that lets only spec.loadBalancerSourceRanges pass. A range of the other family lets
+ * nobody of this one pass. The caller frees. */
+static char *go_sources(struct port_context *c, const char *verdict) {
         json_t *rules = json_array();
-        _cleanup_free_ char *name = strformat("lb-%s", c->stem);
-        struct address node = address_parse(strempty(c->facts->node_ip));
+        struct address node = address_parse(strempty(c->facts->node_ip[c->family]));
         bool node_passes = false;
         const json_t *v;
         size_t i;
 
-        json_array_foreach (json_at(c->service, "spec.loadBalancerSourceRanges"), i, v) {
+        json_array_foreach (c->service->source_ranges, i, v) {
                 struct address_range r;
-                _cleanup_free_ char *text = source_range(strempty(json_string_value(v)), &r);
+                _cleanup_free_ char *text =
+                                source_range(strempty(json_string_value(v)), c->family, &r);
 
                 if (!text)
                         continue;
                 node_passes |= address_range_has(&r, &node);
-                json_array_append_new(rules, endswith(text, "/0") ? json_string(verdict)
-                                                                  : json_sprintf("ip saddr %s %s",
-                                                                                    text, verdict));
+                json_array_append_new(rules, endswith(text, "/0")
+                                                             ? json_string(verdict)
+                                                             : json_sprintf("%s saddr %s %s", c->ip,
+                                                                               text, verdict));
         }
         /* The machine that carries the address asks with the address itself as its own. */
         if (node_passes)
                 json_array_append_new(rules, json_sprintf("fib saddr type local %s", verdict));
         json_array_append_new(rules, json_string("drop"));
-        if (name)
-                chain(c->model, name, rules);
+        return go_chain(c, "lb", rules);
 }
 
 /* An address of a load balancer: one node carries it, the rules of all know it, and ports that no
  * service of it has are refused (the set `balanced`). Where a service that is answered only next to
  * its endpoints has none, the packet goes its way to the node that carries the address. */
-static void balanced_address(
-                struct port_context *c, const char *map, const char *address, const char *verdict) {
-        bool filtered = json_array_size(json_at(c->service, "spec.loadBalancerSourceRanges")) > 0;
-        _cleanup_free_ char *go = strformat("goto lb-%s", c->stem);
+static void balanced_address(struct port_context *c, enum nft_collection_id id, const char *address,
+                const char *verdict) {
+        _cleanup_free_ char *sources = NULL;
 
-        if (address_parse(address).size == 16 && !address[strspn(address, "0123456789abcdef:")])
-                element(c->model, "balanced6", json_string(address), "");
-        if (!address_is_plain(address) || !go)
-                return;
         if (!address_is_reserved(c->facts, address))
-                element(c->model, "balanced", json_string(address), "");
-        if (streq(verdict, "drop")) {
-                external_address(c, "refused", address, "return");
+                element(c, NFT_BALANCED, strdup(address), "");
+        if (id == NFT_SERVICES && c->external->count == 0) {
+                external_address(c, NFT_REFUSED, address, "return");
                 return;
         }
-        if (filtered && streq(map, "services")) {
-                source_rules(c, verdict);
-                verdict = go;
-        }
-        external_address(c, map, address, verdict);
+        if (id == NFT_SERVICES && json_array_size(c->service->source_ranges) > 0)
+                verdict = sources = go_sources(c, verdict);
+        external_address(c, id, address, verdict);
 }
 
-static bool cluster_ip_is_usable(const struct port_context *c, const char *address) {
-        return address_is_plain(address) &&
-               !(c->facts->reserved && map_get(c->facts->reserved, address));
+static const char *cluster_ip(const struct port_context *c) {
+        const char *address = c->service->cluster_ip[c->family];
+
+        return *address && !(c->facts->reserved && map_get(c->facts->reserved, address)) ? address
+                                                                                         : NULL;
 }
 
-static void port_addresses(struct port_context *c, const char *map, const char *internal,
+/* The service's addresses in a map; internal is the verdict for the cluster address. */
+static void port_addresses(struct port_context *c, enum nft_collection_id id, const char *internal,
                 const char *external) {
-        const char *cluster_ip = json_str_or(c->service, "spec.clusterIP", "");
-        const json_t *v;
-        size_t i;
+        const char *address = cluster_ip(c);
 
-        if (cluster_ip_is_usable(c, cluster_ip))
-                one_address(c, map, cluster_ip, internal);
-        json_array_foreach (json_at(c->service, "spec.externalIPs"), i, v)
-                external_address(c, map, strempty(json_string_value(v)), external);
-        json_array_foreach (json_at(c->service, "status.loadBalancer.ingress"), i, v)
-                if (!streq(json_str_or(v, "ipMode", "VIP"), "Proxy"))
-                        balanced_address(c, map, json_str_or(v, "ip", ""), external);
-        if (c->node_port > 0)
-                flow(c, "*", c->node_port);
+        if (address)
+                one_address(c, id, address, internal);
+        /* Outside of the service range, other ports of the address are refused by the address
+         * itself.
+         */
+        if (address && c->family == FAMILY_IPV6 && !is_in_one(c->facts->service_cidr, address))
+                element(c, NFT_BALANCED, strdup(address), "");
+        for (size_t i = 0; i < c->service->outside.count; i++) {
+                const struct service_outside *o = &c->service->outside.items[i];
+
+                if (o->family != c->family)
+                        continue;
+                if (!o->balanced)
+                        external_address(c, id, o->address, external);
+                else if (!o->proxied)
+                        balanced_address(c, id, o->address, external);
+        }
+        if (c->port->node_port == 0)
+                return;
+        element(c, id == NFT_REFUSED ? NFT_REFUSED_NODEPORTS : NFT_NODEPORTS,
+                        strformat("%s . %u", c->protocol, c->port->node_port), external);
+        flow(c, c->family == FAMILY_IPV4 ? "*" : "*:", c->port->node_port);
 }
 
 /* The endpoints of the cluster address, numbered: the chain pick-N draws one of N. */
-static void pick_elements(struct port_context *c, const struct endpoints *e) {
-        const char *cluster_ip = json_str_or(c->service, "spec.clusterIP", "");
+static void pick_elements(struct port_context *c) {
+        const struct endpoint_list *e = c->internal;
+        const char *address = cluster_ip(c);
 
-        if (!cluster_ip_is_usable(c, cluster_ip))
-                return;
-        for (size_t i = 0; i < e->count; i++) {
+        for (size_t i = 0; address && i < e->count; i++) {
                 _cleanup_free_ char *to =
-                                strformat("%s . %d", e->items[i].address, e->items[i].port);
-                if (to)
-                        element(c->model, "endpoints",
-                                        json_sprintf("%s . %s . %d . %zu", cluster_ip, c->protocol,
-                                                        c->port, i),
-                                        to);
+                                strformat("%s . %u", e->items[i].address, e->items[i].port);
+
+                element(c, NFT_ENDPOINTS,
+                                strformat("%s . %s . %u . %zu", address, c->protocol, c->port->port,
+                                                i),
+                                to);
         }
 }
 
-static bool has_external_addresses(const json_t *service) {
-        return json_array_size(json_at(service, "spec.externalIPs")) > 0 ||
-               json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
+static bool has_outside(const struct port_context *c) {
+        for (size_t i = 0; i < c->service->outside.count; i++)
+                if (c->service->outside.items[i].family == c->family)
+                        return true;
+        return c->port->node_port > 0;
 }
 
-static int port_to_model(struct port_context *c, const json_t *port, const json_t *slices) {
-        const char *node_name = c->facts->node_name;
+/* What comes from outside. With the policy Local the sender's address is kept, and only endpoints
+ * of this node answer; pods and the nodes themselves may use any (as in kube-proxy, they are not
+ * outside). The caller frees. */
+static char *go_external(struct port_context *c) {
+        _cleanup_free_ char *cluster = go_endpoints(c, "svc", &c->choice.cluster), *local = NULL;
+        json_t *rules;
+
+        if (!cluster)
+                return NULL;
+        if (!c->service->external_local)
+                return go_chain(c, "ext", json_pack("[s, s]", MARK, cluster));
+        local = go_endpoints(c, "loc", &c->choice.local);
+        rules = json_array();
+        if (!isempty(c->facts->cluster_cidr[c->family]))
+                json_array_append_new(
+                                rules, json_sprintf("%s saddr %s %s", c->ip,
+                                                       c->facts->cluster_cidr[c->family], cluster));
+        json_array_append_new(rules, json_sprintf("fib saddr type local " MARK " %s", cluster));
+        if (!local || json_array_append_new(rules, json_string(local)) < 0)
+                c->failed = true;
+        return go_chain(c, "ext", rules);
+}
+
+static void served_port(struct port_context *c) {
+        bool pick = c->service->affinity_s == 0 && c->internal->count > 0 &&
+                    c->internal->count <= NFT_PICK_MAX;
+        _cleanup_free_ char *internal = NULL, *external = NULL;
+
+        if (pick) {
+                pick_elements(c);
+                internal = strformat("goto %s-%zu", c->family == FAMILY_IPV4 ? "pick" : "pick6",
+                                c->internal->count);
+        } else
+                internal = go_endpoints(c, c->service->internal_local ? "loc" : "svc", c->internal);
+        if (has_outside(c)) {
+                external = go_external(c);
+                c->failed |= !external;
+        }
+        if (!c->failed)
+                port_addresses(c, NFT_SERVICES, internal, external);
+}
+
+static int port_to_model(struct port_context *c, const struct slice_list *slices) {
         _cleanup_json_ json_t *names = NULL;
-        struct endpoints all = {0}, local = {0};
-        bool external_local = streq(
-                        json_str_or(c->service, "spec.externalTrafficPolicy", "Cluster"), "Local");
-        _cleanup_free_ char *internal = strformat("svc-%s", c->stem),
-                            *external = strformat("ext-%s", c->stem);
-        _cleanup_free_ char *go_internal = strformat("goto svc-%s", c->stem),
-                            *go_external = strformat("goto ext-%s", c->stem);
+        int r = endpoints_choose(slices, c->port, c->family, &c->facts->node, &c->choice);
 
-        if (collect(slices, port, node_name, &all) < 0 ||
-                        collect(slices, port, node_name, &local) < 0 || !internal || !external ||
-                        !go_internal || !go_external) {
-                free(all.items);
-                free(local.items);
-                return -ENOMEM;
+        if (r < 0)
+                return r;
+        c->internal = c->service->internal_local ? &c->choice.local : &c->choice.cluster;
+        c->external = c->service->external_local ? &c->choice.local : &c->choice.cluster;
+        if (c->port->protocol == SERVICE_UDP) {
+                c->endpoints = names = endpoint_names(&c->choice);
+                c->failed |= !names;
         }
-        keep_local(&local);
-        if (streq(json_str_or(c->service, "spec.internalTrafficPolicy", "Cluster"), "Local"))
-                keep_local(&all);
-        if (streq(c->protocol, "udp"))
-                c->endpoints = names = endpoint_names((const struct endpoints *[]){
-                                &all, external_local ? &local : &(struct endpoints){0}});
-        if (all.count == 0) {
-                port_addresses(c, "refused", "goto refuse", "goto refuse");
-                if (c->node_port > 0)
-                        element(c->model, "refused-nodeports",
-                                        json_sprintf("%s . %d", c->protocol, c->node_port),
-                                        "goto refuse");
-        } else {
-                bool outside = c->node_port > 0 || has_external_addresses(c->service),
-                     pick = c->affinity_s == 0 && all.count <= PICK_MAX;
-                char go_pick[32];
-
-                snprintf(go_pick, sizeof(go_pick), "goto pick-%zu", all.count);
-                if (pick)
-                        pick_elements(c, &all);
-                if (!pick || (outside && !external_local))
-                        fill(c->model, internal, c->stem, &all, c->protocol, c->affinity_s);
-                if (external_local && local.count > 0)
-                        fill(c->model, external, c->stem, &local, c->protocol, c->affinity_s);
-                else if (!external_local && outside)
-                        chain(c->model, external,
-                                        json_pack("[s, s]", "meta mark set meta mark | 0x4000",
-                                                        go_internal));
-                port_addresses(c, "services", pick ? go_pick : go_internal,
-                                external_local && local.count == 0 ? "drop" : go_external);
-                if (c->node_port > 0)
-                        element(c->model, "nodeports",
-                                        json_sprintf("%s . %d", c->protocol, c->node_port),
-                                        external_local && local.count == 0 ? "drop" : go_external);
-        }
-        free(all.items);
-        free(local.items);
-        return 0;
+        if (c->choice.any)
+                served_port(c);
+        else
+                port_addresses(c, NFT_REFUSED, "goto refuse", "goto refuse");
+        endpoint_choice_done(&c->choice);
+        return c->failed ? -ENOMEM : 0;
 }
 
-static json_t *model_new(void) {
-        return json_pack("{s:{}, s:{}, s:{}, s:{}, s:{}}", "sets", "chains", "elements", "flows",
-                        "leftOut");
+static bool has_address(const struct service_view *v, const struct service_port *port) {
+        return *v->cluster_ip[FAMILY_IPV4] || *v->cluster_ip[FAMILY_IPV6] || port->node_port > 0;
 }
 
-json_t *service_to_model(
-                const json_t *service, const json_t *slices, const struct service_facts *facts) {
-        _cleanup_json_ json_t *model = model_new();
-        const char *ns = object_namespace(service), *name = object_name(service);
-        const json_t *port;
-        size_t i;
+/* Whether the service has anything to do with the family: node ports of a service without a known
+ * cluster address are IPv4's. */
+static bool uses_family(const struct service_view *v, enum ip_family family) {
+        if (*v->cluster_ip[family])
+                return true;
+        for (size_t i = 0; i < v->outside.count; i++)
+                if (v->outside.items[i].family == family)
+                        return true;
+        return family == FAMILY_IPV4 && !*v->cluster_ip[FAMILY_IPV6];
+}
 
-        if (!model || !name_is_plain(ns) || !name_is_plain(name) ||
-                        streq(json_str_or(service, "spec.type", "ClusterIP"), "ExternalName"))
+json_t *service_to_model(const struct service_view *service, const struct slice_list *slices,
+                const struct service_facts *facts) {
+        _cleanup_json_ json_t *model = json_object();
+
+        if (!model || !name_is_plain(service->ns) || !name_is_plain(service->name) ||
+                        service->external_name)
                 return TAKE_PTR(model);
-        json_array_foreach (json_at(service, "spec.ports"), i, port) {
+        for (size_t i = 0; i < service->ports.count * FAMILIES; i++) {
                 struct port_context c = {.model = model,
                                 .service = service,
                                 .facts = facts,
-                                .protocol = protocol_of(port)};
+                                .port = &service->ports.items[i / FAMILIES],
+                                .family = (enum ip_family)(i % FAMILIES)};
 
-                c.port = (int)json_int_or(port, "port", 0);
-                c.node_port = (int)json_int_or(port, "nodePort", 0);
-                if (c.port <= 0 || c.port > 65535)
+                if (!has_address(service, c.port) || !uses_family(service, c.family))
                         continue;
-                snprintf(c.stem, sizeof(c.stem), "%.63s/%.63s/%s-%d", ns, name, c.protocol, c.port);
-                if (streq(json_str_or(service, "spec.sessionAffinity", "None"), "ClientIP"))
-                        c.affinity_s = json_int_or(service,
-                                        "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-                                        10800);
-                if (!address_is_plain(json_str_or(service, "spec.clusterIP", "")) &&
-                                c.node_port == 0)
-                        continue;
-                if (port_to_model(&c, port, slices) < 0)
+                c.protocol = service_protocol_name(c.port->protocol);
+                c.ip = c.family == FAMILY_IPV4 ? "ip" : "ip6";
+                snprintf(c.stem, sizeof(c.stem), "%.63s/%.63s/%s-%u%s", service->ns, service->name,
+                                c.protocol, c.port->port, c.family == FAMILY_IPV4 ? "" : "/6");
+                if (port_to_model(&c, slices) < 0)
                         return NULL;
         }
         return TAKE_PTR(model);
 }
 
-static void host_port(json_t *model, const char *uid, const char *pod_ip, const json_t *port) {
-        int host = (int)json_int_or(port, "hostPort", 0),
-            number = (int)json_int_or(port, "containerPort", 0);
-        const char *protocol = protocol_of(port), *host_ip = json_str_or(port, "hostIP", "");
-        bool any = !*host_ip || streq(host_ip, "0.0.0.0");
-        _cleanup_free_ char *name = NULL, *go = NULL, *key = NULL;
+/* ---- pods of this node, and the API ---- */
 
-        if (host <= 0 || host > 65535 || number <= 0 || number > 65535 ||
-                        (!any && !address_is_plain(host_ip)))
-                return;
-        name = any ? strformat("host-%s/%s-%d", uid, protocol, host)
-                   : strformat("host-%s/%s-%d/%s", uid, protocol, host, host_ip);
-        go = name ? strformat("goto %s", name) : NULL;
-        key = strformat("%s:%d", any ? "*" : host_ip, host);
-        if (!go || !key)
-                return;
-        chain(model, name,
-                        json_pack("[o]", json_sprintf("meta l4proto %s dnat ip to %s:%d", protocol,
-                                                         pod_ip, number)));
-        /* The pod could not answer an address that never leaves a machine. */
-        if (startswith(host_ip, "127."))
-                json_array_insert_new(json_object_get(json_object_get(model, "chains"), name), 0,
-                                json_string("meta mark set meta mark | 0x4000"));
-        if (any)
-                element(model, "nodeports", json_sprintf("%s . %d", protocol, host), go);
-        else
-                element(model, "hostports", json_sprintf("%s . %s . %d", host_ip, protocol, host),
-                                go);
-        if (streq(protocol, "udp"))
-                json_object_set_new(json_object_get(model, "flows"), key,
-                                json_pack("[o]", json_sprintf("%s:%d", pod_ip, number)));
+struct host_port {
+        const char *protocol, *ip; /* ip "": any of the machine's */
+        unsigned number, of_pod;
+};
+
+/* Whether it is one that can have a rule of the family. */
+static bool read_host_port(const json_t *port, enum ip_family family, struct host_port *ret) {
+        int64_t number = json_int_or(port, "hostPort", 0),
+                of_pod = json_int_or(port, "containerPort", 0);
+        const char *ip = json_str_or(port, "hostIP", "");
+
+        *ret = (struct host_port){.protocol = service_protocol_name(service_protocol_of(port)),
+                        .ip = streq(ip, "0.0.0.0") || streq(ip, "::") ? "" : ip,
+                        .number = (unsigned)number,
+                        .of_pod = (unsigned)of_pod};
+        /* "0.0.0.0" is every address of IPv4, as a socket of it is. No packet from ::1 reaches a
+         * pod. */
+        return number > 0 && number <= 65535 && of_pod > 0 && of_pod <= 65535 &&
+               !(streq(ip, "0.0.0.0") && family == FAMILY_IPV6) &&
+               !(streq(ip, "::") && family == FAMILY_IPV4) && !streq(ip, "::1") &&
+               (!*ret->ip || address_is_of(ret->ip, family));
 }
 
-json_t *local_pod_to_model(const char *uid, const char *pod_ip, const json_t *ports) {
-        json_t *model = model_new();
+static int host_port_to_model(json_t *model, const char *uid, enum ip_family family,
+                const char *pod_ip, const struct host_port *p) {
+        bool six = family == FAMILY_IPV6;
+        _cleanup_free_ char *stem = strformat(HOST_CHAIN "%s/%s-%u%s%s%s", uid, p->protocol,
+                                            p->number, *p->ip ? "/" : "", p->ip,
+                                            six && !*p->ip ? "/6" : ""),
+                            *to = place(pod_ip, p->of_pod), *key = NULL, *name = NULL, *go = NULL,
+                            *flow_key = place(*p->ip ? p->ip
+                                              : six  ? "*:"
+                                                     : "*",
+                                            p->number);
+        json_t *rules = json_array();
+        int r;
+
+        without_colons(stem);
+        /* The pod could not answer an address that never leaves a machine. */
+        if (startswith(p->ip, "127."))
+                json_array_append_new(rules, json_string(MARK));
+        json_array_append_new(rules, json_sprintf("meta l4proto %s dnat %s to %s", p->protocol,
+                                                     six ? "ip6" : "ip", strempty(to)));
+        name = put_chain(model, stem, rules);
+        go = name ? strformat("goto %s", name) : NULL;
+        key = *p->ip ? strformat("%s . %s . %u", p->ip, p->protocol, p->number)
+                     : strformat("%s . %u", p->protocol, p->number);
+        if (!to || !go || !flow_key)
+                return -ENOMEM;
+        r = put_element(model, *p->ip ? NFT_HOSTPORTS : NFT_NODEPORTS, family, key, go);
+        if (r < 0 || !streq(p->protocol, "udp"))
+                return r;
+        return json_object_set_new(part(model, "flows"), flow_key, json_pack("[s]", to)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int pod_address_to_model(json_t *model, const char *uid, enum ip_family family,
+                const char *pod_ip, const json_t *ports) {
+        _cleanup_free_ char *pair = strformat("%s . %s", pod_ip, pod_ip);
         const json_t *port;
         size_t i;
+        int r = put_element(model, NFT_HAIRPIN, family, pair, "");
 
-        if (!model || !address_is_plain(pod_ip) || !name_is_plain(uid))
-                return model;
-        element(model, "hairpin", json_sprintf("%s . %s", pod_ip, pod_ip), "");
-        json_array_foreach (ports, i, port)
-                host_port(model, uid, pod_ip, port);
-        return model;
+        if (r < 0)
+                return r;
+        json_array_foreach (ports, i, port) {
+                struct host_port p;
+
+                if (!read_host_port(port, family, &p))
+                        continue;
+                r = host_port_to_model(model, uid, family, pod_ip, &p);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+json_t *local_pod_to_model(
+                const char *uid, const char *const addresses[FAMILIES], const json_t *ports) {
+        _cleanup_json_ json_t *model = json_object();
+
+        if (!model || !name_is_plain(uid))
+                return TAKE_PTR(model);
+        for (int f = 0; f < FAMILIES; f++)
+                if (address_is_of(addresses[f], (enum ip_family)f) &&
+                                pod_address_to_model(model, uid, (enum ip_family)f, addresses[f],
+                                                ports) < 0)
+                        return NULL;
+        return TAKE_PTR(model);
 }
 
 json_t *protected_to_model(const json_t *addresses, const char *service_cidr) {
-        json_t *model = model_new();
+        _cleanup_json_ json_t *model = json_object();
         const char *address;
         json_t *port;
 
-        json_object_foreach ((json_t *)addresses, address, port) {
-                size_t n = strcspn(address, ":");
-                _cleanup_free_ char *ip = strndup(address, n);
+        json_object_each (addresses, address, port) {
+                _cleanup_free_ char *ip = strndup(address, strcspn(address, ":")), *key = NULL;
+                long long number = json_integer_value(port);
 
-                if (model && ip && address_is_plain(ip) && !ipv4_in_range(service_cidr, ip) &&
-                                json_integer_value(port) > 0 && json_integer_value(port) <= 65535)
-                        element(model, "protected",
-                                        json_sprintf("%s . tcp . %lld", ip,
-                                                        (long long)json_integer_value(port)),
-                                        "");
+                if (!model || !ip)
+                        return NULL;
+                if (!address_is_of(ip, FAMILY_IPV4) || is_in_range(service_cidr, ip) ||
+                                number <= 0 || number > 65535)
+                        continue;
+                key = strformat("%s . tcp . %lld", ip, number);
+                if (put_element(model, NFT_PROTECTED, FAMILY_IPV4, key, "") < 0)
+                        return NULL;
         }
-        return model;
+        return TAKE_PTR(model);
 }
 
-bool flow_is_stale(const json_t *flows, const char *service_cidr, const struct udp_flow *f) {
-        _cleanup_free_ char *own = strformat("%s:%u", f->to, f->to_port),
-                            *any = strformat("*:%u", f->to_port),
-                            *from = strformat("%s:%u", f->from, f->from_port);
+bool flow_is_stale(const json_t *flows, const char *const service_cidr[FAMILIES],
+                const struct udp_flow *f) {
+        _cleanup_free_ char *own = place(f->to, f->to_port),
+                            *any = strformat(strchr(f->to, ':') ? "[*:]:%u" : "*:%u", f->to_port),
+                            *from = place(f->from, f->from_port);
         const json_t *names = own ? json_object_get(flows, own) : NULL, *v;
         size_t i;
 
@@ -545,219 +596,9 @@ bool flow_is_stale(const json_t *flows, const char *service_cidr, const struct u
         if (!names && !streq(own, from))
                 names = json_object_get(flows, any);
         if (!names)
-                return ipv4_in_range(service_cidr, f->to);
+                return service_cidr && is_in_one(service_cidr, f->to);
         json_array_foreach (names, i, v)
                 if (streq(json_string_value(v), from))
                         return false;
         return true;
-}
-
-static const struct {
-        const char *name, *declaration;
-        bool is_map;
-} collections[] = {
-                {"services",
-                                "map services { type ipv4_addr . inet_proto . inet_service : "
-                                "verdict; }",
-                                true},
-                {"endpoints",
-                                "map endpoints { typeof ip daddr . meta l4proto . th dport . "
-                                "numgen random mod 2 : ip daddr . th dport; }",
-                                true},
-                {"nodeports", "map nodeports { type inet_proto . inet_service : verdict; }", true},
-                {"refused", "map refused { type ipv4_addr . inet_proto . inet_service : verdict; }",
-                                true},
-                {"refused-nodeports",
-                                "map refused-nodeports { type inet_proto . inet_service : verdict; "
-                                "}",
-                                true},
-                {"hostports",
-                                "map hostports { type ipv4_addr . inet_proto . inet_service : "
-                                "verdict; }",
-                                true},
-                {"balanced", "set balanced { type ipv4_addr; }", false},
-                {"balanced6", "set balanced6 { type ipv6_addr; }", false},
-                {"hairpin", "set hairpin { type ipv4_addr . ipv4_addr; }", false},
-                {"protected", "set protected { type ipv4_addr . inet_proto . inet_service; }",
-                                false},
-};
-
-/* First the addresses that no service and no pod may claim: the API's own. A packet to a service's
- * address that no rule has sent to a pod is for a port that is not served: it is refused, so that
- * no client waits for an answer. Loopback addresses never arrive over a link; otherwise a pod with
- * a host port on one would be a way to the machine's own servers (CVE-2020-8558). */
-static void frame_text(const struct nft_frame *f, struct buf *out) {
-        buf_append_str(out, "table " TABLE " {\n");
-        for (size_t i = 0; i < ELEMENTS(collections); i++)
-                buf_printf(out, "  %s\n", collections[i].declaration);
-        for (int n = 1; n <= PICK_MAX; n++)
-                buf_printf(out,
-                                "  chain pick-%d { dnat ip to ip daddr . meta l4proto . th dport . "
-                                "numgen random mod %d map @endpoints; }\n",
-                                n, n);
-        buf_append_str(out, "  chain refuse {\n    meta l4proto tcp reject with tcp reset\n    "
-                            "reject\n  }\n"
-                            "  chain guard {\n    type filter hook prerouting priority raw; "
-                            "policy accept;\n    iif != lo ip daddr 127.0.0.0/8 drop\n  }\n"
-                            "  chain dispatch {\n"
-                            "    ip daddr . meta l4proto . th dport @protected return\n"
-                            "    ip daddr . meta l4proto . th dport vmap @services\n"
-                            "    ip daddr @balanced return\n"
-                            "    fib daddr type local ip daddr . meta l4proto . th dport vmap "
-                            "@hostports\n"
-                            "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
-                            "dport vmap @nodeports\n"
-                            "  }\n"
-                            "  chain prerouting {\n    type nat hook prerouting priority dstnat; "
-                            "policy accept;\n    jump dispatch\n  }\n"
-                            "  chain output {\n    type nat hook output priority -100; policy "
-                            "accept;\n    jump dispatch\n  }\n"
-                            "  chain refuse-check {\n"
-                            "    ip daddr . meta l4proto . th dport @protected return\n"
-                            "    ip daddr @balanced fib daddr type local " PORTS " goto refuse\n"
-                            "    ip daddr . meta l4proto . th dport vmap @refused\n"
-                            "    ip daddr @balanced " PORTS " goto refuse\n"
-                            "    ip6 daddr @balanced6 " PORTS " goto refuse\n"
-                            "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
-                            "dport vmap @refused-nodeports\n");
-        if (!isempty(f->service_cidr))
-                buf_printf(out, "    ip daddr %s " PORTS " goto refuse\n", f->service_cidr);
-        buf_append_str(out, "  }\n"
-                            "  chain filter-input {\n    type filter hook input priority filter; "
-                            "policy accept;\n    ct state new jump refuse-check\n  }\n"
-                            "  chain filter-forward {\n    type filter hook forward priority "
-                            "filter; policy accept;\n    ct state new jump refuse-check\n  }\n"
-                            "  chain filter-output {\n    type filter hook output priority filter; "
-                            "policy accept;\n    ct state new jump refuse-check\n  }\n"
-                            "  chain postrouting {\n    type nat hook postrouting priority srcnat; "
-                            "policy accept;\n"
-                            "    meta mark & 0x4000 == 0x4000 masquerade\n"
-                            "    ct status dnat ip saddr . ip daddr @hairpin masquerade\n");
-        if (!isempty(f->cluster_cidr))
-                buf_printf(out,
-                                "    ip saddr %s ip daddr != %s fib daddr type != local "
-                                "masquerade\n",
-                                f->cluster_cidr, f->cluster_cidr);
-        buf_append_str(out, "  }\n}\n");
-}
-
-/* Sets and empty chains first, so that everything after them may refer to them. */
-static void add_containers(const json_t *old, const json_t *new_model, struct buf *out) {
-        const char *name;
-        json_t *v;
-
-        json_object_foreach ((json_t *)json_at(new_model, "sets"), name, v) {
-                if (!json_get(old, "sets", name, NULL))
-                        buf_printf(out,
-                                        "add set " TABLE
-                                        " %s { type ipv4_addr; flags dynamic,timeout; timeout "
-                                        "%llds; size 65535; }\n",
-                                        name, (long long)json_integer_value(v));
-        }
-        json_object_foreach ((json_t *)json_at(new_model, "chains"), name, v) {
-                if (!json_get(old, "chains", name, NULL))
-                        buf_printf(out, "add chain " TABLE " %s\n", name);
-        }
-}
-
-static void fill_chains(const json_t *old, const json_t *new_model, struct buf *out) {
-        const char *name;
-        json_t *v;
-
-        json_object_foreach ((json_t *)json_at(new_model, "chains"), name, v) {
-                const json_t *before = json_get(old, "chains", name, NULL), *rule;
-                size_t i;
-
-                if (before && json_equal(before, v))
-                        continue;
-                if (before)
-                        buf_printf(out, "flush chain " TABLE " %s\n", name);
-                json_array_foreach (v, i, rule)
-                        buf_printf(out, "add rule " TABLE " %s %s\n", name,
-                                        json_string_value(rule));
-        }
-}
-
-/* One command per collection: a transaction's cost grows with the number of commands. */
-static void change_elements(
-                const json_t *from, const json_t *to, const char *verb, struct buf *out) {
-        bool add = streq(verb, "add");
-
-        for (size_t c = 0; c < ELEMENTS(collections); c++) {
-                bool value = add && collections[c].is_map;
-                size_t n = 0;
-                const char *key;
-                json_t *v;
-
-                json_object_foreach ((json_t *)json_get(to, "elements", collections[c].name, NULL),
-                                key, v) {
-                        const json_t *other =
-                                        json_get(from, "elements", collections[c].name, key, NULL);
-
-                        if (other && json_equal(other, v))
-                                continue;
-                        if (n++ == 0)
-                                buf_printf(out, "%s element " TABLE " %s { ", verb,
-                                                collections[c].name);
-                        buf_printf(out, "%s%s%s%s", n > 1 ? ", " : "", key, value ? " : " : "",
-                                        value ? json_string_value(v) : "");
-                }
-                if (n > 0)
-                        buf_append_str(out, " }\n");
-        }
-}
-
-static void drop_containers(const json_t *old, const json_t *new_model, struct buf *out) {
-        const char *name;
-        json_t *v;
-
-        json_object_foreach ((json_t *)json_at(old, "chains"), name, v) {
-                if (!json_get(new_model, "chains", name, NULL))
-                        buf_printf(out, "flush chain " TABLE " %s\n", name);
-        }
-        json_object_foreach ((json_t *)json_at(old, "chains"), name, v) {
-                if (!json_get(new_model, "chains", name, NULL))
-                        buf_printf(out, "delete chain " TABLE " %s\n", name);
-        }
-        json_object_foreach ((json_t *)json_at(old, "sets"), name, v) {
-                if (!json_get(new_model, "sets", name, NULL))
-                        buf_printf(out, "delete set " TABLE " %s\n", name);
-        }
-}
-
-int model_diff(const json_t *old, const json_t *new_model, struct buf *out) {
-        add_containers(old, new_model, out);
-        fill_chains(old, new_model, out);
-        change_elements(new_model, old, "delete", out);
-        change_elements(old, new_model, "add", out);
-        drop_containers(old, new_model, out);
-        return out->failed ? -ENOMEM : 0;
-}
-
-int ruleset_add(struct ruleset *r, const json_t *model) {
-        add_containers(NULL, model, &r->containers);
-        fill_chains(NULL, model, &r->chains);
-        change_elements(NULL, model, "add", &r->elements);
-        return r->containers.failed || r->chains.failed || r->elements.failed ? -ENOMEM : 0;
-}
-
-int ruleset_text(struct ruleset *r, const struct nft_frame *frame, struct buf *out) {
-        struct buf *parts[] = {&r->containers, &r->chains, &r->elements};
-
-        /* Declared first, so that deleting works whether or not it is there. */
-        buf_append_str(out, "table " TABLE "\ndelete table " TABLE "\n");
-        frame_text(frame, out);
-        for (size_t i = 0; i < ELEMENTS(parts); i++) {
-                if (parts[i]->size > 0)
-                        buf_append(out, parts[i]->data, parts[i]->size);
-                out->failed |= parts[i]->failed;
-                buf_done(parts[i]);
-        }
-        return out->failed ? -ENOMEM : 0;
-}
-
-void ruleset_done(struct ruleset *r) {
-        buf_done(&r->containers);
-        buf_done(&r->chains);
-        buf_done(&r->elements);
 }

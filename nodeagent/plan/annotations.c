@@ -5,6 +5,7 @@
  * securityContext.privileged, which owns the machine anyway, is exempt. */
 #include "nodeagent/plan/plan.h"
 
+#include "lib/adoptable-units.h"
 #include "nodeagent/plan/unit-props.h"
 
 #define REASON "CreateContainerConfigError"
@@ -140,7 +141,7 @@ int pod_passthrough(
 
                 if (!name)
                         name = startswith(key, own);
-                if (!name)
+                if (!name || adoption_is_word(name))
                         continue;
                 row = prop_find(name);
                 if (!container_is_privileged(container))

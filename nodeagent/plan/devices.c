@@ -20,17 +20,25 @@ static int bind(json_t *properties, const char *key, const char *source, const c
                                : 0;
 }
 
-/* Something else is mounted at /dev. */
-static bool is_taken(const json_t *properties) {
+/* Something else is mounted at this path. */
+static bool is_taken(const json_t *properties, const char *path) {
         static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
         const json_t *m;
         size_t i;
 
         for (size_t k = 0; k < ELEMENTS(keys); k++)
                 json_array_foreach (json_object_get(properties, keys[k]), i, m)
-                        if (streq_ptr(json_string_value(json_array_get(m, 1)), "/dev"))
+                        if (streq_ptr(json_string_value(json_array_get(m, 1)), path))
                                 return true;
         return false;
+}
+
+int pod_terminals(const struct pod_facts *facts, json_t *properties) {
+        if (!facts->terminal_dir || is_taken(properties, "/dev") ||
+                        is_taken(properties, "/dev/pts"))
+                return 0;
+        return bind(properties, "BindPaths", facts->terminal_dir, "/dev/pts",
+                        /* optional= */ false);
 }
 
 int pod_own_devices(json_t *properties, const char *dir) {
@@ -42,12 +50,14 @@ int pod_own_devices(json_t *properties, const char *dir) {
                         {"/dev/pts", true}, {"/dev/hugepages", true}};
         int r;
 
-        if (is_taken(properties))
+        if (is_taken(properties, "/dev"))
                 return 0;
         r = bind(properties, "BindReadOnlyPaths", dir, "/dev", /* optional= */ false);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTS(devices); i++) {
+                if (is_taken(properties, devices[i].path))
+                        continue;
                 r = bind(properties, "BindPaths", devices[i].path, devices[i].path,
                                 devices[i].optional);
                 if (r < 0)

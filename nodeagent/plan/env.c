@@ -7,6 +7,7 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/quantity.h"
+#include "nodeagent/plan/image.h"
 
 enum { ENV_MAX = 6 * 1024 * 1024 };
 
@@ -79,6 +80,10 @@ static char *map_lines(const json_t *map) {
         return buf_take(&out);
 }
 
+static char *address_list(const char *first, const char *second) {
+        return strformat("%s%s%s", strempty(first), isempty(second) ? "" : ",", strempty(second));
+}
+
 char *pod_field_value(const json_t *pod, const struct pod_facts *f, const char *path) {
         static const char *const plain[] = {"metadata.name", "metadata.namespace", "metadata.uid",
                         "spec.nodeName", "spec.serviceAccountName"};
@@ -88,10 +93,14 @@ char *pod_field_value(const json_t *pod, const struct pod_facts *f, const char *
         for (size_t i = 0; i < ELEMENTS(plain); i++)
                 if (streq(path, plain[i]))
                         return strdup(json_str_or(pod, path, ""));
-        if (streq(path, "status.hostIP") || streq(path, "status.hostIPs"))
+        if (streq(path, "status.hostIP"))
                 return strdup(strempty(f->node_ip));
-        if (streq(path, "status.podIP") || streq(path, "status.podIPs"))
+        if (streq(path, "status.hostIPs"))
+                return address_list(f->node_ip, f->node_ip6);
+        if (streq(path, "status.podIP"))
                 return strdup(strempty(f->pod_ip));
+        if (streq(path, "status.podIPs"))
+                return address_list(f->pod_ip, f->pod_ip6);
         if (streq(path, "metadata.labels"))
                 return map_lines(json_at(pod, "metadata.labels"));
         if (streq(path, "metadata.annotations"))
@@ -293,6 +302,30 @@ static int env_services(struct pod_env *e, const json_t *pod, const struct pod_f
         return 0;
 }
 
+/* The image's own variables are below all others, and $(NAME) does not see them. */
+static int env_image(struct pod_env *e, const struct pod_facts *f, const json_t *container) {
+        _cleanup_json_ json_t *lines = NULL;
+        const json_t *v;
+        size_t i;
+        int r = image_variables(image_of_container(f, container), &lines);
+
+        if (r < 0)
+                return r;
+        json_array_foreach (lines, i, v) {
+                const char *line = strempty(json_string_value(v));
+                _cleanup_free_ char *name = strndup(line, strcspn(line, "="));
+
+                if (!name)
+                        return -ENOMEM;
+                if (!*name || !line[strlen(name)])
+                        continue;
+                e->size += strlen(line) + 1;
+                if (json_object_set(e->plain, name, json_unconst(v)) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 /* Fills the empty maps of e; the caller frees it after an error. */
 static int env_fill(struct pod_env *e, const json_t *pod, const json_t *container,
                 const json_t *resources, const struct pod_facts *f, struct problem *p) {
@@ -303,6 +336,9 @@ static int env_fill(struct pod_env *e, const json_t *pod, const json_t *containe
 
         if (!host_name)
                 return -ENOMEM;
+        r = env_image(e, f, container);
+        if (r < 0)
+                return r;
         r = env_services(e, pod, f);
         if (r < 0)
                 return r;

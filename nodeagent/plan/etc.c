@@ -87,6 +87,7 @@ static int host_aliases(const json_t *pod, struct buf *out, struct problem *p) {
 }
 
 static int hosts(const json_t *pod, const struct pod_facts *f, struct buf *out, struct problem *p) {
+        const char *const own[] = {f->pod_ip, f->pod_ip6};
         _cleanup_free_ char *name = NULL, *full = NULL;
 
         if (uses_host_network(pod)) {
@@ -106,8 +107,9 @@ static int hosts(const json_t *pod, const struct pod_facts *f, struct buf *out, 
                             "fe00::0\tip6-mcastprefix\n"
                             "fe00::1\tip6-allnodes\n"
                             "fe00::2\tip6-allrouters\n");
-        if (!isempty(f->pod_ip))
-                buf_printf(out, "%s\t%s%s%s\n", f->pod_ip, full, *full ? "\t" : "", name);
+        for (size_t i = 0; i < ELEMENTS(own); i++)
+                if (!isempty(own[i]))
+                        buf_printf(out, "%s\t%s%s%s\n", own[i], full, *full ? "\t" : "", name);
         return host_aliases(pod, out, p);
 }
 
@@ -167,7 +169,8 @@ static void read_resolver(struct resolver *r, const char *text) {
         }
 }
 
-/* The cluster's server with the cluster's search domains first, then the machine's. */
+/* The cluster's server with the cluster's search domains first, then the machine's; of the options
+ * only that names with fewer than five dots are searched, as with Kubernetes' kubelet. */
 static int use_cluster_dns(const json_t *pod, const struct pod_facts *f, struct resolver *r) {
         const char *domain = f->cluster_domain ? f->cluster_domain : "cluster.local";
         _cleanup_json_ json_t *own = r->searches;
@@ -185,6 +188,7 @@ static int use_cluster_dns(const json_t *pod, const struct pod_facts *f, struct 
                 add_once(r->searches, json_string_value(v));
         json_array_clear(r->nameservers);
         add_once(r->nameservers, f->cluster_dns);
+        json_object_clear(r->options);
         json_object_set_new(r->options, "ndots", json_string("5"));
         return 0;
 }
@@ -214,24 +218,40 @@ static int add_dns_config(const json_t *config, struct resolver *r, struct probl
         return 0;
 }
 
+/* How many of the search domains fit. */
+static size_t searches_that_fit(const struct resolver *r) {
+        size_t i, total = 0;
+        const json_t *v;
+
+        json_array_foreach (r->searches, i, v) {
+                total += json_string_length(v) + (i > 0);
+                if (i >= SEARCHES_MAX || total > SEARCH_LENGTH_MAX)
+                        return i;
+        }
+        return json_array_size(r->searches);
+}
+
+static void put_words(const json_t *list, size_t count, struct buf *out) {
+        for (size_t i = 0; i < count; i++)
+                buf_printf(out, "%s%s", i > 0 ? " " : "",
+                                json_string_value(json_array_get(list, i)));
+}
+
 static void write_resolver(const struct resolver *r, struct buf *out) {
+        size_t searches = searches_that_fit(r), i, start;
         const json_t *v;
         const char *name;
         json_t *value;
-        size_t i, start;
 
         json_array_foreach (r->nameservers, i, v) {
                 if (i < NAMESERVERS_MAX)
                         buf_printf(out, "nameserver %s\n", json_string_value(v));
         }
-        start = out->size;
-        json_array_foreach (r->searches, i, v) {
-                if (i < SEARCHES_MAX &&
-                                out->size - start + json_string_length(v) < SEARCH_LENGTH_MAX)
-                        buf_printf(out, "%s %s", i == 0 ? "search" : "", json_string_value(v));
-        }
-        if (out->size > start)
+        if (searches > 0) {
+                buf_append_str(out, "search ");
+                put_words(r->searches, searches, out);
                 buf_append_char(out, '\n');
+        }
         start = out->size;
         json_object_foreach (r->options, name, value) {
                 const char *s = json_string_value(value);
@@ -242,35 +262,78 @@ static void write_resolver(const struct resolver *r, struct buf *out) {
                 buf_append_char(out, '\n');
 }
 
-/* 1: the pod gets its own file; 0: it sees the machine's. */
-static int resolv_conf(
-                const json_t *pod, const struct pod_facts *f, struct buf *out, struct problem *p) {
+/* 1: the pod gets its own file, from what is in the resolver; 0: it sees the machine's. */
+static int fill_resolver(const json_t *pod, const struct pod_facts *f, struct resolver *resolver,
+                struct problem *p) {
         const char *policy = json_str_or(pod, "spec.dnsPolicy", "ClusterFirst");
         const json_t *config = json_at(pod, "spec.dnsConfig");
         bool none = streq(policy, "None"),
-             cluster = !isempty(f->cluster_dns) &&
-                       (streq(policy, "ClusterFirstWithHostNet") ||
-                                       (streq(policy, "ClusterFirst") && !uses_host_network(pod)));
-        _cleanup_(resolver_done) struct resolver resolver = {
-                        json_array(), json_array(), json_object()};
+             cluster = !isempty(f->cluster_dns) && pod_wants_cluster_dns(pod);
         int r;
 
-        if (!resolver.nameservers || !resolver.searches || !resolver.options)
+        if (!resolver->nameservers || !resolver->searches || !resolver->options)
                 return -ENOMEM;
         if (!none && !cluster && !config)
                 return 0;
         if (!none)
-                read_resolver(&resolver, strempty(f->host_resolv));
+                read_resolver(resolver, strempty(f->host_resolv));
         if (cluster) {
-                r = use_cluster_dns(pod, f, &resolver);
+                r = use_cluster_dns(pod, f, resolver);
                 if (r < 0)
                         return r;
         }
-        r = add_dns_config(config, &resolver, p);
-        if (r < 0)
-                return r;
-        write_resolver(&resolver, out);
-        return 1;
+        r = add_dns_config(config, resolver, p);
+        return r < 0 ? r : 1;
+}
+
+static void resolver_init(struct resolver *r) {
+        *r = (struct resolver){json_array(), json_array(), json_object()};
+}
+
+static int resolv_conf(
+                const json_t *pod, const struct pod_facts *f, struct buf *out, struct problem *p) {
+        _cleanup_(resolver_done) struct resolver resolver;
+        int r;
+
+        resolver_init(&resolver);
+        r = fill_resolver(pod, f, &resolver, p);
+        if (r > 0)
+                write_resolver(&resolver, out);
+        return r;
+}
+
+bool pod_wants_cluster_dns(const json_t *pod) {
+        const char *policy = json_str_or(pod, "spec.dnsPolicy", "ClusterFirst");
+
+        return streq(policy, "ClusterFirstWithHostNet") ||
+               (streq(policy, "ClusterFirst") && !uses_host_network(pod));
+}
+
+void pod_dns_warnings(const json_t *pod, const struct pod_facts *f, json_t *list) {
+        _cleanup_(resolver_done) struct resolver resolver;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_buf_ struct buf servers = {0}, searches = {0};
+        size_t fit;
+
+        resolver_init(&resolver);
+        if (fill_resolver(pod, f, &resolver, &p) <= 0)
+                return;
+        fit = searches_that_fit(&resolver);
+        put_words(resolver.nameservers,
+                        MIN(json_array_size(resolver.nameservers), (size_t)NAMESERVERS_MAX),
+                        &servers);
+        put_words(resolver.searches, fit, &searches);
+        if (json_array_size(resolver.nameservers) > NAMESERVERS_MAX)
+                json_array_append_new(list,
+                                json_sprintf("Nameserver limits were exceeded, some nameservers "
+                                             "have been omitted, the applied nameserver line is: "
+                                             "%s",
+                                                strempty(servers.data)));
+        if (json_array_size(resolver.searches) > fit)
+                json_array_append_new(list,
+                                json_sprintf("Search Line limits were exceeded, some search paths "
+                                             "have been omitted, the applied search line is: %s",
+                                                strempty(searches.data)));
 }
 
 static int add_file(json_t *files, const char *name, const struct buf *text) {
@@ -346,11 +409,9 @@ static bool asks_for(const json_t *pod, const char *file) {
 
 void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *volume,
                 const char *resolv_conf_path, json_t *properties) {
-        const char *image = json_str_or(container, "image", "");
-        /* An image may lack the file to bind over, and we cannot create it there: only when the pod
-         * asks for it. */
-        bool read_only = endswith(image, ".raw") || endswith(image, ".img") ||
-                         endswith(image, ".squashfs");
+        /* A disk image may lack the file to bind over, and we cannot create it there: only when
+         * the pod asks for it. */
+        bool read_only = json_object_get(properties, "RootImage") != NULL;
         json_t *binds = json_object_get(properties, "BindReadOnlyPaths");
         bool resolv = false;
         const json_t *file;

@@ -11,17 +11,20 @@ struct pod_facts {
         const char *node_name;
         const char *node_ip;        /* "" when not known */
         const char *pod_ip;         /* "" when not known yet; the node's for hostNetwork */
+        const char *node_ip6;       /* NULL or "": none; likewise: */
+        const char *pod_ip6;
         const char *netns_path;     /* NULL: the host's network */
         const char *disk_dir;       /* this pod's folder on disk */
         const char *run_dir;        /* this pod's folder in /run (tmpfs) */
         const char *secret_dir;     /* this pod's folder on the ramfs for secrets */
+        const char *terminal_dir;   /* shown as /dev/pts; NULL: the machine's own */
         const char *exec_program;   /* path of kpod-exec, which every command is started through */
         const char *resolv_conf;    /* shown as /etc/resolv.conf; NULL: leave the root's own */
         const char *host_hosts;     /* text of the machine's /etc/hosts; NULL: not known */
         const char *host_resolv;    /* text of the resolv.conf that pods may use; NULL: not known */
         const char *cluster_dns;    /* address of the cluster's name server; NULL or "": none */
         const char *cluster_domain; /* NULL: "cluster.local" */
-        const json_t *images;       /* of images_resolve() */
+        const json_t *images;       /* {container: its image} (plan/image.h) */
         const json_t *services;     /* {name: service} of the pod's namespace, or NULL */
         const json_t *api_service;  /* default/kubernetes, or NULL */
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
@@ -33,6 +36,11 @@ struct pod_facts {
         const char *claimed;
 };
 
+/* The lists of containers in a pod's spec, in the order of their starts. */
+enum container_list { CONTAINERS_INIT, CONTAINERS_MAIN, CONTAINERS_EPHEMERAL, CONTAINER_LISTS };
+/* "initContainers", "containers", "ephemeralContainers": in the spec and in a plan. */
+const char *container_list_name(enum container_list list);
+
 /* "kpod-<namespace>_<pod>_<container>.service". Where that is too long for a unit's name, the pod's
  * name is cut and a hash follows it: "kpod-<namespace>_<begin>_<hash>_<container>.service". Caller
  * frees. */
@@ -40,26 +48,58 @@ char *pod_unit_name_of(const char *ns, const char *pod, const char *container) _
 char *pod_unit_name(const json_t *pod, const char *container) _warn_unused_;
 /* The same for a command that runs once beside the container (probes, hooks). */
 char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) _warn_unused_;
+/* The same for a command of `kctl exec`: POD_STREAM_PREFIX, and a number that no other has. */
+#define POD_STREAM_PREFIX "kpode-"
+char *pod_stream_unit_name(const json_t *pod, const char *container, uint32_t number) _warn_unused_;
 /* "keelson-pod_<uid with _>.slice"; caller frees. */
 char *pod_slice_name(const char *uid) _warn_unused_;
 /* A hash of the parts of the container that cannot change while it runs; its unit's Description
  * ends in it: "[1a2b3c4d]". */
 uint32_t pod_container_hash(const json_t *pod, const json_t *container);
 
+/* plan/resources.c: the properties of the pod's slice: CPUWeight, MemoryLow of what the pod
+ * requests as a whole, CPUQuotaPerSecUSec and MemoryMax of its limits, where every container has
+ * one or spec.resources does (KEP-2837). The caller unrefs. -ENOMEM. */
+int pod_slice_resources(const json_t *pod, json_t **ret);
+/* The OOM score adjustment of a container, by the pod's quality class and what the container
+ * requests of the machine's memory, as a kubelet has it: -997 for Guaranteed pods and critical
+ * ones, 1000 for BestEffort, in between for others. */
+int pod_oom_score(const json_t *pod, const json_t *container, int64_t memory_bytes);
+/* The properties of a unit or slice that an in-place resize sets, from its part of a plan. NULL
+ * when out of memory; the caller unrefs. */
+json_t *pod_resource_properties(const json_t *unit) _warn_unused_;
+
 /* The objects a pod needs: {"configmaps": {name: optional}, "secrets": {name: optional}, "claims":
- * {name: false}}; "claims" only when there are some. */
+ * {name: false}, "tokens": {key: {"account", "body": the TokenRequest}}}; "claims" and "tokens"
+ * only when there are some. */
 json_t *pod_references(const json_t *pod) _warn_unused_;
+/* Those in its volumes that can change: {"configmaps/namespace/name": true, ...}; resources: what
+ * is known of them. NULL when out of memory; the caller unrefs. */
+json_t *pod_watched(const json_t *pod, const json_t *resources) _warn_unused_;
+/* plan/tokens.c: adds "tokens" to the references. -ENOMEM. */
+int pod_token_references(const json_t *pod, json_t *out);
+/* What is kept of the answer to a TokenRequest, in resources.tokens: {"token", "sinceUs", "endUs"}
+ * (wall clock). NULL: no token is in it, or out of memory. */
+json_t *pod_token_entry(const json_t *answer, uint64_t now_us) _warn_unused_;
+/* Whether a token is to be asked for: none is there (NULL), or 80 % of its life or a day are over.
+ */
+bool pod_token_is_due(const json_t *entry, uint64_t now_us);
+/* The token of a volume's source; NULL: it is not there yet. */
+const char *pod_token_text(const json_t *resources, const json_t *source);
 
 /* resources: {"configmaps": {name: object}, "secrets": {name: object}, "claims": {name: object},
+ * "tokens": {key: entry},
  * "volumes": {name: the volume that a claim is bound to}}; missing optional ones are left out.
  *
  * Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers": [unit],
  * "warnings": [text]}; "warnings" only when there are some: fields that do not have their effect,
- * each text beginning with the field's name. A unit is {"container", "name", "properties": {...},
- * "start": {...}, "stage": [...], "privileged"}. "start" is the part that is not in the unit,
- * because systemd would change it, or because other users could read it there: {"dir", "report",
- * "message", "devices": paths, "messagePath", "workingDir", "environment": ["A=b"], "commands":
- * {file in dir: [words]}}.
+ * each text beginning with "spec.", and texts of pod_dns_warnings(). "ephemeralContainers", where the
+ * pod has some, are as in plan/ephemeral.h. A unit is {"container", "name", "properties": {...},
+ * "start": {...}, "stage": [...], "privileged", "root": of image_root_plan(), with an OCI image
+ * only, "socket": of pod_socket_unit(), where there is one; or that of
+ * pod_adopted_plan()}. "start" is the part that is not in the unit, because systemd would
+ * change it, or because other users could read it there: {"dir", "report", "message", "devices":
+ * paths, "messagePath", "workingDir", "environment": ["A=b"], "commands": {file in dir: [words]}}.
  *
  * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
@@ -73,6 +113,13 @@ char *pod_command_file(const json_t *start, const char *file, size_t *ret_size) 
  */
 json_t *pod_exec_unit(const json_t *unit, const char *name, const json_t *command,
                 uint64_t timeout_us) _warn_unused_;
+
+/* The same for a command of `kctl exec`: its files come with the start, it has no time limit, and
+ * it ends when the unit "partOf", the container's, is stopped. With a terminal it gets TERM, unless
+ * the container has one. */
+enum { POD_STREAM_TTY = 1 << 0 };
+json_t *pod_stream_unit(const json_t *unit, const char *name, const json_t *command, unsigned flags)
+                _warn_unused_;
 
 /* Parts of pod_to_units(), tested through it. */
 struct pod_env {
@@ -100,6 +147,10 @@ int pod_resource_value(const json_t *pod, const json_t *container, const json_t 
 
 /* The host name that the pod sees; the node's for hostNetwork. Caller frees. */
 char *pod_host_name(const json_t *pod, const struct pod_facts *facts) _warn_unused_;
+/* Whether the pod asks for the cluster's names (dnsPolicy, hostNetwork). */
+bool pod_wants_cluster_dns(const json_t *pod);
+/* Appends a text, in Kubernetes' words, for each limit of resolv.conf that the pod exceeds. */
+void pod_dns_warnings(const json_t *pod, const struct pod_facts *facts, json_t *list);
 /* The volume with the pod's hosts, hostname and resolv.conf. 1; 0 when it needs none. */
 int pod_etc_volume(
                 const json_t *pod, const struct pod_facts *facts, json_t **ret, struct problem *p);
@@ -119,6 +170,11 @@ int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_fac
 /* The volume of a claim (plan/claims.c). -EAGAIN with p: the claim is not bound yet. */
 int pod_claim_volume(const json_t *pod, const json_t *volume, const json_t *resources,
                 const struct pod_facts *facts, json_t **ret, struct problem *p);
+/* The fresh resources of a pod that has started, with the ConfigMaps and Secrets that it has had
+ * `before`, where they are gone and not optional. references: of pod_references(). The caller
+ * unrefs. -ENOMEM. */
+int pod_keep_objects(
+                const json_t *before, const json_t *fresh, const json_t *references, json_t **ret);
 /* The fresh resources of a pod that has started, with the claims and volumes that it has had
  * `before` where these are gone or a claim of that name is bound elsewhere: its processes still use
  * them. The caller unrefs. -ENOMEM. */
@@ -177,6 +233,9 @@ const json_t *pod_security_setting(const json_t *pod, const json_t *container, c
 /* Mounts dir as the unit's /dev instead of systemd's private one, so that more can be mounted in
  * it; volumes_write_commands() makes it. 1; 0 when something else is mounted there. */
 int pod_own_devices(json_t *properties, const char *dir);
+/* Shows the terminals of pods as /dev/pts, unless something else is mounted there; before
+ * pod_own_devices(). -ENOMEM. */
+int pod_terminals(const struct pod_facts *facts, json_t *properties);
 /* The sandbox; after pod_fields_apply(), image() and pod_mounts(). docs/pod-security.md describes
  * it. */
 int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
@@ -192,6 +251,23 @@ bool pod_path_holds_hidden(const char *path);
 /* Whether a planned volume is a folder of the machine, which may hold hidden paths. */
 bool pod_volume_is_of_machine(const json_t *volume);
 
+/* plan/sockets.c: whether the container starts at its first connection (annotation
+ * keelson.dev/socket-activation). */
+bool pod_is_socket_activated(const json_t *pod, const json_t *container);
+/* The socket unit {"name", "properties"} of such a container, beside its service of this name and
+ * with these properties. 1; 0 when it is none; -EINVAL with p. The caller unrefs. */
+int pod_socket_unit(const json_t *pod, const json_t *container, const char *service,
+                const json_t *properties, json_t **ret, struct problem *p);
+/* plan/adopt.c: the unit of the machine that the container is (annotation unit.keelson.dev/adopt);
+ * borrowed from the pod. NULL: none. */
+const char *pod_adopted_unit(const json_t *pod, const char *container);
+/* The part of a plan for such a container: {"container", "name": as of any other container,
+ * "properties": what a managed unit gets, "adopt": {"unit", "managed"}}. 1; 0 when it adopts
+ * nothing; -EINVAL with p. The caller unrefs. */
+int pod_adopted_plan(const json_t *pod, const json_t *container, json_t **ret, struct problem *p);
+/* The drop-in file with these properties; NULL: a value cannot be written into one, or no memory.
+ * Caller frees. */
+char *pod_adopted_drop_in(const json_t *properties) _warn_unused_;
 /* Whether the pod asks for readiness by sd_notify for this container (annotation
  * keelson.dev/readiness: notify, or "<container>.keelson.dev/readiness"). */
 bool pod_readiness_is_notify(const json_t *pod, const char *container);

@@ -4,8 +4,9 @@
 
 #include "lib/object.h"
 #include "lib/pki.h"
-#include "lib/quantity.h"
 #include "nodeagent/logs/log-collect.h"
+#include "nodeagent/plan/ephemeral.h"
+#include "nodeagent/plan/image.h"
 #include "nodeagent/plan/pod-fields.h"
 
 #define REASON "CreateContainerConfigError"
@@ -15,6 +16,8 @@ enum {
         NAME_HASH_LENGTH = 16,
         RESTART_US = 1000000, /* systemd restarts after this time ... */
         RESTART_BURST = 5,    /* ... at most N times in the interval; then the agent backs off */
+        SOCKET_BURST = 8,     /* the same where connections start it */
+        SOCKET_INTERVAL_US = 10000000,
 };
 #define RESTART_INTERVAL_US INT64_C(600000000)
 
@@ -58,6 +61,13 @@ char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned seri
         return unit_name("kpodx", object_namespace(pod), object_name(pod), container, suffix);
 }
 
+char *pod_stream_unit_name(const json_t *pod, const char *container, uint32_t number) {
+        char suffix[16];
+
+        snprintf(suffix, sizeof(suffix), "_%u", number);
+        return unit_name("kpode", object_namespace(pod), object_name(pod), container, suffix);
+}
+
 char *pod_slice_name(const char *uid) {
         char *s = strformat("keelson-pod_%s.slice", uid);
 
@@ -65,6 +75,15 @@ char *pod_slice_name(const char *uid) {
                 if (*c == '-')
                         *c = '_';
         return s;
+}
+
+const char *container_list_name(enum container_list list) {
+        static const char *const names[CONTAINER_LISTS] = {[CONTAINERS_INIT] = "initContainers",
+                        [CONTAINERS_MAIN] = "containers",
+                        [CONTAINERS_EPHEMERAL] = "ephemeralContainers"};
+
+        assert(list < CONTAINER_LISTS);
+        return names[list];
 }
 
 uint32_t pod_container_hash(const json_t *pod, const json_t *container) {
@@ -96,53 +115,6 @@ static void set_int(json_t *o, const char *key, int64_t value) {
         json_object_set_new(o, key, json_integer(value));
 }
 
-/* image: of images_resolve(). */
-static void image(const json_t *image, json_t *properties) {
-        static const struct {
-                const char *root, *property;
-        } rows[] = {{"directory", "RootDirectory"}, {"raw", "RootImage"}};
-        const char *root = json_str_or(image, "root", "");
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++)
-                if (streq(rows[i].root, root)) {
-                        json_object_set_new(properties, "MountAPIVFS", json_true());
-                        set_str(properties, rows[i].property, json_str_or(image, "path", ""));
-                        return;
-                }
-        assert(streq(root, "host"));
-}
-
-static int command(const json_t *container, const struct pod_env *env, json_t *commands,
-                struct problem *p) {
-        static const char *const parts[] = {"command", "args"};
-        _cleanup_json_ json_t *words = json_array();
-        size_t size = 0;
-
-        for (size_t part = 0; part < ELEMENTS(parts); part++) {
-                const json_t *v;
-                size_t i;
-                json_array_foreach (json_at(container, parts[part]), i, v) {
-                        _cleanup_free_ char *word =
-                                        pod_env_expand(env->names, strempty(json_string_value(v)));
-                        size += strlen(strempty(word));
-                        if (!word || size > POD_ENV_TEXT_MAX)
-                                return problem_set(p, E2BIG, 0, REASON,
-                                                "container %s: %s has more than %d bytes with the "
-                                                "variables in it replaced; make it shorter",
-                                                json_str_or(container, "name", ""), parts[part],
-                                                POD_ENV_TEXT_MAX);
-                        if (json_array_append_new(words, json_string(word)) < 0)
-                                return -ENOMEM;
-                }
-        }
-        if (json_array_size(words) == 0 || isempty(json_string_value(json_array_get(words, 0))))
-                return problem_set(p, EINVAL, 0, "CreateContainerError",
-                                "container %s has no command: there is no image that could name "
-                                "one, so set `command`",
-                                json_str_or(container, "name", ""));
-        return json_object_set(commands, "main", words) < 0 ? -ENOMEM : 0;
-}
-
 /* A probe may have its own grace period (KEP-2238); the agent itself enforces a shorter one. */
 static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
         static const char *const own[] = {"livenessProbe.terminationGracePeriodSeconds",
@@ -154,16 +126,31 @@ static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
         return MIN(s, INT64_C(10) * 365 * 86400);
 }
 
-static void lifetime(const json_t *pod, const json_t *container, bool init, json_t *properties) {
-        const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
-        bool always = streq(policy, "Always") && !init, never = streq(policy, "Never");
-        bool notify = pod_readiness_is_notify(pod, json_str_or(container, "name", "")) && !init;
+/* One that waits for connections ends well by itself, and starts again at the next one. systemd
+ * counts these starts, too: the limit is for programs that cannot live. */
+static void socket_lifetime(json_t *properties) {
+        set_str(properties, "Restart", "on-failure");
+        set_int(properties, "StartLimitIntervalUSec", SOCKET_INTERVAL_US);
+        set_int(properties, "StartLimitBurst", SOCKET_BURST);
+}
+
+static void lifetime(const json_t *pod, const json_t *container, enum container_list list,
+                json_t *properties) {
+        bool init = list == CONTAINERS_INIT,
+             sidecar = init && streq(json_str_or(container, "restartPolicy", ""), "Always");
+        const char *policy = sidecar ? "Always" : json_str_or(pod, "spec.restartPolicy", "Always");
+        bool stays = !init || sidecar, always = streq(policy, "Always") && stays,
+             never = streq(policy, "Never");
+        bool notify = pod_readiness_is_notify(pod, json_str_or(container, "name", "")) && stays;
 
         set_str(properties, "Type", notify ? "notify" : "exec");
         if (notify) {
                 set_str(properties, "NotifyAccess", "all");
                 set_int(properties, "TimeoutStartUSec", -1);
         }
+        /* The hook is a part of the start, and may take as long as it likes. */
+        if (json_at(container, "lifecycle.postStart.exec"))
+                set_int(properties, "TimeoutStartUSec", -1);
         set_str(properties, "Restart", never ? "no" : always ? "always" : "on-failure");
         if (!never) {
                 set_int(properties, "RestartUSec", RESTART_US);
@@ -174,13 +161,46 @@ static void lifetime(const json_t *pod, const json_t *container, bool init, json
          */
         if (!always)
                 json_object_set_new(properties, "RemainAfterExit", json_true());
+        else if (list == CONTAINERS_MAIN && pod_is_socket_activated(pod, container))
+                socket_lifetime(properties);
         set_int(properties, "TimeoutStopUSec", longest_grace_s(pod, container) * 1000000);
+}
+
+/* The same connection in both directions, or a terminal, of which keelson-logs.service has the
+ * other end. It writes what `kctl attach` sends. */
+static int standard_input(const json_t *container, const char *socket, json_t *properties) {
+        _cleanup_free_ char *tty = NULL;
+
+        if (!json_bool_or(container, "tty", false)) {
+                if (json_bool_or(container, "stdin", false))
+                        set_str(properties, "StandardInputFile", socket);
+                return 0;
+        }
+        tty = strformat("%s" LOG_TTY_SUFFIX, socket);
+        if (!tty)
+                return -ENOMEM;
+        set_str(properties, "TTYPath", tty);
+        set_str(properties, "StandardInput", "tty");
+        set_str(properties, "StandardOutput", "tty");
+        return 0;
+}
+
+/* What keelson-logs.service does with the input; NULL: there is none. */
+static json_t *stream_of(const json_t *container) {
+        bool in = json_bool_or(container, "stdin", false),
+             tty = json_bool_or(container, "tty", false);
+
+        if (!in && !tty)
+                return NULL;
+        return json_pack("{s:b, s:b, s:b}", "stdin", in, "stdinOnce",
+                        json_bool_or(container, "stdinOnce", false), "tty", tty);
 }
 
 static int identification(const json_t *pod, const json_t *container, json_t *properties) {
         const char *name = json_str_or(container, "name", "");
         _cleanup_free_ char *socket = log_socket_path(object_uid(pod), name),
                             *slice = pod_slice_name(object_uid(pod));
+        int r;
 
         if (!socket || !slice)
                 return -ENOMEM;
@@ -190,6 +210,9 @@ static int identification(const json_t *pod, const json_t *container, json_t *pr
                                         pod_container_hash(pod, container)));
         set_str(properties, "Slice", slice);
         set_str(properties, "StandardOutputFile", socket);
+        r = standard_input(container, socket, properties);
+        if (r < 0)
+                return r;
         json_object_set_new(properties, "After", json_pack("[s]", LOG_COLLECT_UNIT));
         json_object_set_new(properties, "LogExtraFields",
                         json_pack("[o, o, o, o]",
@@ -227,20 +250,23 @@ static json_t *exec_words(const char *file, bool report) {
 static int start_of(const json_t *container, const struct pod_env *env, const struct pod_facts *f,
                 json_t *properties, json_t **ret, struct problem *p) {
         const char *name = json_str_or(container, "name", "");
-        const json_t *hook = json_at(container, "lifecycle.postStart.exec.command");
-        json_t *environment = json_copy(env->plain), *commands = json_object();
+        const json_t *hook = json_at(container, "lifecycle.postStart.exec.command"),
+                     *image = image_of_container(f, container);
+        json_t *environment = json_copy(env->plain), *commands = json_object(), *words = NULL;
         _cleanup_json_ json_t *start = json_pack("{s:o, s:o, s:s, s:o, s:o}", "dir",
                         json_sprintf("%s/command/%s", f->secret_dir, name), "report",
                         json_sprintf("%s/containers/%s/report", f->disk_dir, name), "workingDir",
-                        json_str_or(container, "workingDir", ""), "environment", environment,
-                        "commands", commands);
+                        image_working_dir(image, container), "environment", environment, "commands",
+                        commands);
         int r;
 
         if (!start || json_array_extend(environment, env->secret) < 0)
                 return -ENOMEM;
-        r = command(container, env, commands, p);
+        r = image_command(image, container, env, &words, p);
         if (r < 0)
                 return r;
+        if (json_object_set_new(commands, "main", words) < 0)
+                return -ENOMEM;
         if (hook && json_object_set(commands, "post-start", (json_t *)hook) < 0)
                 return -ENOMEM;
         bind(properties, "BindReadOnlyPaths", f->exec_program, RUN_EXEC);
@@ -312,11 +338,13 @@ static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
                                 json_string("spec.enableServiceLinks: the namespace has too many "
                                             "services for an environment; no variables are made "
                                             "(false avoids this warning)"));
+        if (list)
+                pod_dns_warnings(pod, f, list);
         return TAKE_PTR(list);
 }
 
 /* All properties of a container's unit but its mounts. */
-static int fill_unit(const json_t *pod, const json_t *container, bool init,
+static int fill_unit(const json_t *pod, const json_t *container, enum container_list list,
                 const struct pod_env *env, const struct pod_facts *f, json_t *properties,
                 json_t **ret_start, struct problem *p) {
         int r;
@@ -327,8 +355,14 @@ static int fill_unit(const json_t *pod, const json_t *container, bool init,
         r = pod_fields_apply(pod, container, properties);
         if (r < 0)
                 return r;
-        image(json_get(f->images, json_str_or(container, "name", ""), NULL), properties);
-        lifetime(pod, container, init, properties);
+        r = image_set_root(f, container, properties);
+        if (r < 0)
+                return r;
+        lifetime(pod, container, list, properties);
+        r = image_stop_signal(image_of_container(f, container), properties);
+        if (r < 0)
+                return r;
+        set_int(properties, "OOMScoreAdjust", pod_oom_score(pod, container, f->memory_bytes));
         return start_of(container, env, f, properties, ret_start, p);
 }
 
@@ -350,6 +384,9 @@ static int mount_all(const json_t *pod, const json_t *container, const json_t *v
         r = pod_passthrough(pod, container, properties, p);
         if (r < 0)
                 return r;
+        r = pod_terminals(f, properties);
+        if (r < 0)
+                return r;
         r = termination_message(container, volumes, f, properties, start, p);
         if (r < 0)
                 return r;
@@ -362,86 +399,109 @@ static int mount_all(const json_t *pod, const json_t *container, const json_t *v
         return pod_nested(container, volumes, properties, stage);
 }
 
-static int build_unit(const json_t *pod, const json_t *container, bool init,
+static int build_unit(const json_t *pod, const json_t *container, enum container_list list,
                 const json_t *resources, const json_t *volumes, const struct pod_facts *f,
                 json_t **ret, struct problem *p) {
         const char *name = json_str_or(container, "name", "");
         _cleanup_(pod_env_done) struct pod_env env = {0};
-        _cleanup_json_ json_t *properties = json_object(), *stage = json_array();
+        _cleanup_json_ json_t *properties = json_object(), *stage = json_array(), *stream = NULL;
         _cleanup_free_ char *unit = pod_unit_name(pod, name);
-        _cleanup_json_ json_t *start = NULL;
+        _cleanup_json_ json_t *start = NULL, *root = NULL, *socket = NULL;
         int r;
 
         if (!properties || !stage || !unit)
                 return -ENOMEM;
+        r = list == CONTAINERS_MAIN ? pod_adopted_plan(pod, container, ret, p) : 0;
+        if (r != 0)
+                return MIN(r, 0);
         r = pod_env_build(pod, container, resources, f, &env, p);
         if (r < 0)
                 return r;
-        r = fill_unit(pod, container, init, &env, f, properties, &start, p);
+        r = fill_unit(pod, container, list, &env, f, properties, &start, p);
         if (r < 0)
                 return r;
         r = mount_all(pod, container, volumes, &env, f, properties, stage, start, p);
         if (r < 0)
                 return r;
+        if (list == CONTAINERS_EPHEMERAL) {
+                r = ephemeral_settle(properties);
+                if (r < 0)
+                        return r;
+        }
         if (json_object_get(properties, "StandardOutput"))
                 json_object_del(properties, "StandardOutputFile");
-        *ret = json_pack("{s:s, s:s, s:O, s:O, s:O, s:b}", "container", name, "name", unit,
-                        "properties", properties, "start", start, "stage", stage, "privileged",
-                        container_is_privileged(container));
+        r = image_root_plan(pod, container, f, properties, &root);
+        if (r < 0)
+                return r;
+        if (list == CONTAINERS_MAIN) {
+                r = pod_socket_unit(pod, container, unit, properties, &socket, p);
+                if (r < 0)
+                        return r;
+        }
+        *ret = json_pack("{s:s, s:s, s:O, s:O, s:O, s:b, s:O*, s:O*}", "container", name, "name",
+                        unit, "properties", properties, "start", start, "stage", stage,
+                        "privileged", container_is_privileged(container), "root", root, "socket",
+                        socket);
+        if (!*ret)
+                return -ENOMEM;
+        stream = stream_of(container);
+        if (stream)
+                json_object_set(*ret, "stream", stream);
+        return 0;
+}
+
+/* The pod's slice: what its containers together ask for and may use. */
+static int slice_unit(const json_t *pod, json_t **ret) {
+        _cleanup_free_ char *name = pod_slice_name(object_uid(pod));
+        _cleanup_json_ json_t *properties = NULL;
+        int r = pod_slice_resources(pod, &properties);
+
+        if (r < 0)
+                return r;
+        if (!name || json_object_set_new(properties, "Description",
+                                     json_sprintf("Pod %s/%s", object_namespace(pod),
+                                                     object_name(pod))) < 0)
+                return -ENOMEM;
+        *ret = json_pack("{s:s, s:O}", "name", name, "properties", properties);
         return *ret ? 0 : -ENOMEM;
 }
 
-/* The pod's own limits, when every container has one. */
-static json_t *slice_unit(const json_t *pod) {
-        _cleanup_free_ char *name = pod_slice_name(object_uid(pod));
-        json_t *properties = json_object();
-        const json_t *c;
-        int64_t memory = 0, v;
-        bool all = true;
-        size_t i;
+/* A container whose image is not here yet has no unit (0), and one that cannot be made one says so
+ * by itself: the pod runs already. */
+static int build_ephemeral(const json_t *pod, const json_t *container, const json_t *resources,
+                const json_t *volumes, const struct pod_facts *f, json_t **ret) {
+        _cleanup_problem_ struct problem p = {0};
+        int r;
 
-        json_object_set_new(properties, "Description",
-                        json_sprintf("Pod %s/%s", object_namespace(pod), object_name(pod)));
-        json_array_foreach (json_at(pod, "spec.containers"), i, c) {
-                if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
-                        memory += v;
-                else
-                        all = false;
-        }
-        /* Init containers run before the others, with their own limits. */
-        json_array_foreach (json_at(pod, "spec.initContainers"), i, c) {
-                if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
-                        memory = MAX(memory, v);
-                else
-                        all = false;
-        }
-        if (all && memory > 0)
-                set_int(properties, "MemoryMax", memory);
-        return json_pack("{s:s, s:o}", "name", strempty(name), "properties", properties);
+        if (!image_of_container(f, container))
+                return 0;
+        r = build_unit(pod, container, CONTAINERS_EPHEMERAL, resources, volumes, f, ret, &p);
+        if (r >= 0)
+                return 1;
+        if (!p.message)
+                return r;
+        *ret = ephemeral_refused(container, &p);
+        return *ret ? 1 : -ENOMEM;
 }
 
-/* The units of spec.containers or spec.initContainers. */
-static int units_of(const json_t *pod, bool init, const json_t *resources, const json_t *volumes,
-                const struct pod_facts *f, json_t **ret, struct problem *p) {
-        const json_t *list = json_at(pod, init ? "spec.initContainers" : "spec.containers"), *c;
+/* The units of one list of the pod's spec. */
+static int units_of(const json_t *pod, enum container_list list, const json_t *resources,
+                const json_t *volumes, const struct pod_facts *f, json_t **ret, struct problem *p) {
+        const json_t *c;
         _cleanup_json_ json_t *units = json_array();
         size_t i;
 
         if (!units)
                 return -ENOMEM;
-        json_array_foreach (list, i, c) {
+        json_array_foreach (json_get(pod, "spec", container_list_name(list), NULL), i, c) {
                 json_t *unit = NULL;
-                int r;
+                int r = list == CONTAINERS_EPHEMERAL
+                                        ? build_ephemeral(pod, c, resources, volumes, f, &unit)
+                                        : build_unit(pod, c, list, resources, volumes, f, &unit, p);
 
-                if (init && streq(json_str_or(c, "restartPolicy", ""), "Always"))
-                        return problem_set(p, EINVAL, 0, REASON,
-                                        "init container %s: restartPolicy Always (a sidecar) is "
-                                        "not supported; make it an ordinary container",
-                                        json_str_or(c, "name", ""));
-                r = build_unit(pod, c, init, resources, volumes, f, &unit, p);
                 if (r < 0)
                         return r;
-                if (json_array_append_new(units, unit) < 0)
+                if (unit && json_array_append_new(units, unit) < 0)
                         return -ENOMEM;
         }
         *ret = TAKE_PTR(units);
@@ -486,11 +546,8 @@ static const char *claimed_folder(const json_t *volumes) {
 
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p) {
-        static const struct {
-                const char *name;
-                bool init;
-        } lists[] = {{"initContainers", true}, {"containers", false}};
-        _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL;
+        _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL,
+                              *slice = NULL;
         struct pod_facts known = *facts;
         int r;
 
@@ -501,17 +558,26 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         warnings = warnings_of(pod, facts);
         if (json_array_size(warnings) > 0)
                 json_object_set(out, "warnings", warnings);
-        json_object_set_new(out, "slice", slice_unit(pod));
+        r = slice_unit(pod, &slice);
+        if (r < 0)
+                return r;
+        json_object_set(out, "slice", slice);
         json_object_set(out, "volumes", volumes);
-        for (size_t l = 0; l < ELEMENTS(lists); l++) {
+        for (enum container_list l = 0; l < CONTAINER_LISTS; l++) {
+                const char *name = container_list_name(l);
                 json_t *units = NULL;
 
-                r = units_of(pod, lists[l].init, resources, volumes, &known, &units, p);
+                if (l == CONTAINERS_EPHEMERAL && !json_get(pod, "spec", name, NULL))
+                        continue;
+                r = units_of(pod, l, resources, volumes, &known, &units, p);
                 if (r < 0)
                         return r;
-                if (json_object_set_new(out, lists[l].name, units) < 0)
+                if (json_object_set_new(out, name, units) < 0)
                         return -ENOMEM;
         }
+        r = ephemeral_warn(pod, out);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(out);
         return 0;
 }
@@ -522,7 +588,7 @@ json_t *pod_exec_unit(
                         "StartLimitBurst", "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx",
                         "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow",
                         /* its output is not the container's log */
-                        "StandardOutputFile", "LogExtraFields"};
+                        "StandardOutputFile", "LogExtraFields", "StandardInputFile", "TTYPath"};
         _cleanup_json_ json_t *copy = json_deep_copy(unit);
         json_t *properties = json_object_get(copy, "properties"),
                *start = json_object_get(copy, "start");
@@ -545,4 +611,36 @@ json_t *pod_exec_unit(
                         json_pack("[s]", json_str_or(unit, "name", "")));
         json_object_set_new(copy, "name", json_string(name));
         return TAKE_PTR(copy);
+}
+
+static bool has_variable(const json_t *environment, const char *name) {
+        size_t n = strlen(name), i;
+        const json_t *v;
+
+        json_array_foreach (environment, i, v) {
+                const char *text = strempty(json_string_value(v));
+
+                if (strncmp(text, name, n) == 0 && text[n] == '=')
+                        return true;
+        }
+        return false;
+}
+
+json_t *pod_stream_unit(const json_t *unit, const char *name, const json_t *words, unsigned flags) {
+        static const char *const dropped[] = {"TimeoutStartUSec", "StandardInput",
+                        "StandardInputFile", "StandardOutput", "StandardError", "TTYPath"};
+        _cleanup_json_ json_t *run = pod_exec_unit(unit, name, words, 0);
+        json_t *properties = json_object_get(run, "properties"),
+               *environment = json_object_get(json_object_get(run, "start"), "environment");
+
+        if (!run)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTS(dropped); i++)
+                json_object_del(properties, dropped[i]);
+        /* Its start is over when the command was executed, so that a failure to do so shows. */
+        set_str(properties, "Type", "exec");
+        set_str(run, "partOf", json_str_or(unit, "name", ""));
+        if (flags & POD_STREAM_TTY && !has_variable(environment, "TERM"))
+                json_array_append_new(environment, json_string("TERM=xterm"));
+        return TAKE_PTR(run);
 }

@@ -6,6 +6,7 @@
 
 #include "lib/object.h"
 #include "lib/pki.h"
+#include "nodeagent/plan/image.h"
 #include "nodeagent/plan/unit-props.h"
 
 #define REASON "CreateContainerConfigError"
@@ -230,7 +231,8 @@ static int dynamic_user(struct context *c) {
 }
 
 static int groups(struct context *c) {
-        const json_t *v, *list = json_at(c->pod, "spec.securityContext.supplementalGroups");
+        const json_t *v, *list = json_at(c->pod, "spec.securityContext.supplementalGroups"),
+                         *own = json_at(image_of_container(c->facts, c->container), "user.groups");
         int64_t fs_group = json_int_or(c->pod, "spec.securityContext.fsGroup", -1);
         json_t *extra;
         size_t i;
@@ -241,6 +243,9 @@ static int groups(struct context *c) {
                                 "possible: leave some out",
                                 json_array_size(list), GROUPS_MAX);
         extra = json_array();
+        json_array_foreach (own, i, v)
+                json_array_append_new(
+                                extra, json_sprintf("%lld", (long long)json_integer_value(v)));
         json_array_foreach (list, i, v)
                 json_array_append_new(
                                 extra, json_sprintf("%lld", (long long)json_integer_value(v)));
@@ -262,6 +267,14 @@ static int identity(struct context *c) {
         int r;
 
         c->root = true;
+        if (image_is_layered(image_of_container(c->facts, c->container))) {
+                r = image_identity(image_of_container(c->facts, c->container), c->pod, c->container,
+                                c->properties, c->p);
+                if (r < 0)
+                        return r;
+                c->root = r > 0;
+                return groups(c);
+        }
         if (json_is_integer(user)) {
                 c->root = json_integer_value(user) == 0;
                 if (!group && json_object_set(c->properties, "Group",

@@ -79,6 +79,9 @@ static const struct prop_row rows[] = {
                 {"StandardOutput", NULL, PROP_STRING, SVC},
                 {"StandardError", NULL, PROP_STRING, SVC},
                 {"StandardOutputFile", NULL, PROP_OWN, SVC},
+                {"StandardInputFile", NULL, PROP_OWN, SVC},
+                {"TTYPath", NULL, PROP_OWN, SVC},
+                {"Listen", NULL, PROP_TMPFS, SVC}, /* of a socket */
                 {"SyslogLevelPrefix", NULL, PROP_BOOL, SVC},
                 {"SyslogIdentifier", NULL, PROP_STRING, SVC},
                 {"LogExtraFields", NULL, PROP_FIELDS, SVC},

@@ -156,6 +156,17 @@ static int add_downward(struct volume_context *c, const json_t *source) {
         return 0;
 }
 
+static int add_token(struct volume_context *c, const json_t *source) {
+        const char *token = pod_token_text(c->resources, source);
+
+        if (!token)
+                return problem_set(c->p, EAGAIN, 0, "ContainerCreating",
+                                "volume %s: waiting for a token of service account \"%s\" from the "
+                                "control plane",
+                                c->name, json_str_or(c->pod, "spec.serviceAccountName", "default"));
+        return add_text(c, json_str_or(source, "path", ""), c->mode, token);
+}
+
 static int add_projected(struct volume_context *c, const json_t *source, bool *ret_secret) {
         const json_t *s, *x;
         size_t i;
@@ -168,10 +179,12 @@ static int add_projected(struct volume_context *c, const json_t *source, bool *r
                         r = add_object(c, x, json_str_or(x, "name", ""), true), *ret_secret = true;
                 else if ((x = json_at(s, "downwardAPI")))
                         r = add_downward(c, x);
+                else if ((x = json_at(s, "serviceAccountToken")))
+                        r = add_token(c, x), *ret_secret = true;
                 else
                         r = problem_set(c->p, EINVAL, 0, REASON,
                                         "volume %s: this projected source is not supported; use "
-                                        "configMap, secret or downwardAPI",
+                                        "configMap, secret, downwardAPI or serviceAccountToken",
                                         c->name);
                 if (r < 0)
                         return r;
@@ -427,6 +440,14 @@ static void reference_add(json_t *out, bool secret, const json_t *ref, const cha
         json_object_set_new(map, name, json_boolean(optional));
 }
 
+/* Optional: the image may be there already, or need no credentials. */
+static void pull_secret_add(json_t *out, const char *name) {
+        json_t *map = json_object_get(out, "secrets");
+
+        if (*name && !json_object_get(map, name))
+                json_object_set_new(map, name, json_true());
+}
+
 static void claim_add(json_t *out, const json_t *pod, const json_t *volume) {
         _cleanup_free_ char *name = NULL;
 
@@ -456,10 +477,11 @@ json_t *pod_references(const json_t *pod) {
         const json_t *v, *s;
         size_t i, j;
 
-        json_array_foreach (json_at(pod, "spec.containers"), i, v)
-                references_of_container(out, v);
-        json_array_foreach (json_at(pod, "spec.initContainers"), i, v)
-                references_of_container(out, v);
+        for (enum container_list l = 0; l < CONTAINER_LISTS; l++)
+                json_array_foreach (json_get(pod, "spec", container_list_name(l), NULL), i, v)
+                        references_of_container(out, v);
+        json_array_foreach (json_at(pod, "spec.imagePullSecrets"), i, v)
+                pull_secret_add(out, json_str_or(v, "name", ""));
         json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
                 reference_add(out, false, json_at(v, "configMap"), "name");
                 reference_add(out, true, json_at(v, "secret"), "secretName");
@@ -469,5 +491,73 @@ json_t *pod_references(const json_t *pod) {
                         reference_add(out, true, json_at(s, "secret"), "name");
                 }
         }
+        if (pod_token_references(pod, out) < 0)
+                json_decref(TAKE_PTR(out));
         return out;
+}
+
+static int watched_add(json_t *out, const json_t *pod, const json_t *resources, const char *kind,
+                const char *name) {
+        _cleanup_free_ char *key = strformat("%s/%s/%s", kind, object_namespace(pod), name);
+        const json_t *known = json_get(resources, kind, name, NULL);
+
+        if (!key)
+                return -ENOMEM;
+        if (!*name || json_bool_or(known, "immutable", false))
+                return 0;
+        return json_object_set_new(out, key, json_true()) < 0 ? -ENOMEM : 0;
+}
+
+json_t *pod_watched(const json_t *pod, const json_t *resources) {
+        static const struct {
+                const char *path, *kind;
+                bool projected;
+        } rows[] = {{"configMap.name", "configmaps", false},
+                        {"secret.secretName", "secrets", false},
+                        {"configMap.name", "configmaps", true}, {"secret.name", "secrets", true}};
+        _cleanup_json_ json_t *out = json_object();
+        const json_t *v, *s;
+        size_t i, j;
+
+        if (!out)
+                return NULL;
+        json_array_foreach (json_at(pod, "spec.volumes"), i, v)
+                for (size_t k = 0; k < ELEMENTS(rows); k++) {
+                        if (!rows[k].projected &&
+                                        watched_add(out, pod, resources, rows[k].kind,
+                                                        json_str_or(v, rows[k].path, "")) < 0)
+                                return NULL;
+                        if (!rows[k].projected)
+                                continue;
+                        json_array_foreach (json_at(v, "projected.sources"), j, s)
+                                if (watched_add(out, pod, resources, rows[k].kind,
+                                                    json_str_or(s, rows[k].path, "")) < 0)
+                                        return NULL;
+                }
+        return TAKE_PTR(out);
+}
+
+int pod_keep_objects(
+                const json_t *before, const json_t *fresh, const json_t *references, json_t **ret) {
+        static const char *const kinds[] = {"configmaps", "secrets"};
+        _cleanup_json_ json_t *out = json_deep_copy(fresh);
+
+        if (!out)
+                return -ENOMEM;
+        for (size_t k = 0; k < ELEMENTS(kinds); k++) {
+                const char *name;
+                json_t *optional;
+
+                json_object_each (json_object_get(references, kinds[k]), name, optional) {
+                        const json_t *old = json_get(before, kinds[k], name, NULL);
+
+                        if (!old || json_is_true(optional) || json_get(out, kinds[k], name, NULL))
+                                continue;
+                        if (json_object_set(json_object_get(out, kinds[k]), name,
+                                            json_unconst(old)) < 0)
+                                return -ENOMEM;
+                }
+        }
+        *ret = TAKE_PTR(out);
+        return 0;
 }

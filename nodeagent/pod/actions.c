@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 
+#include "lib/object.h"
+
 static void text_of(const struct action *x, struct buf *b) {
         if (x->event_type)
                 buf_printf(b, " %s", x->event_type);
@@ -26,21 +28,25 @@ static const struct action_type types[POD_ACTIONS_MAX] = {ROW(POD_SAVE, "save"),
                 ROW(POD_FAIL, "fail"), ROW(POD_EVENT, "event"), ROW(POD_FETCH, "fetch"),
                 ROW(POD_PREPARE, "prepare"), ROW(POD_MEASURE, "measure"), ROW(POD_SWEEP, "sweep"),
                 ROW(POD_CLEAN, "clean"), ROW(POD_REPORT, "report"), ROW(POD_FINISH, "finish"),
-                ROW(CONTAINER_START, "start"), ROW(CONTAINER_STOP, "stop"),
-                ROW(CONTAINER_RESTART, "restart"), ROW(CONTAINER_KILL, "kill"),
-                ROW(CONTAINER_CLEAR, "clear"), ROW(CONTAINER_WAIT, "wait"),
-                ROW(CONTAINER_BACK_OFF, "back-off"), ROW(CONTAINER_PROBE_STARTUP, "probe-startup"),
+                ROW(CONTAINER_USE_IMAGE, "use-image"), ROW(CONTAINER_PULL, "pull"),
+                ROW(CONTAINER_RENEW_ROOT, "renew-root"), ROW(CONTAINER_START, "start"),
+                ROW(CONTAINER_STOP, "stop"), ROW(CONTAINER_RESTART, "restart"),
+                ROW(CONTAINER_KILL, "kill"), ROW(CONTAINER_CLEAR, "clear"),
+                ROW(CONTAINER_WAIT, "wait"), ROW(CONTAINER_BACK_OFF, "back-off"),
+                ROW(CONTAINER_PROBE_STARTUP, "probe-startup"),
                 ROW(CONTAINER_PROBE_LIVENESS, "probe-liveness"),
                 ROW(CONTAINER_PROBE_READINESS, "probe-readiness"),
                 ROW(CONTAINER_STARTUP_PROBE_STOP, "stop-startup-probe"),
                 ROW(CONTAINER_PROBES_STOP, "stop-probes"),
                 ROW(CONTAINER_POST_START, "run-post-start"),
-                ROW(CONTAINER_PRE_STOP, "run-pre-stop"), ROW(CONTAINER_HOOKS_STOP, "stop-hooks")};
+                ROW(CONTAINER_PRE_STOP, "run-pre-stop"), ROW(CONTAINER_HOOKS_STOP, "stop-hooks"),
+                ROW(CONTAINER_ADOPT, "adopt"), ROW(CONTAINER_RESIZE, "resize"),
+                ROW(POD_RESIZE, "grant-resources"), ROW(POD_RESIZE_PENDING, "resize-waits")};
 #undef ROW
 
 static struct action *add(struct actions *a, enum pod_action what, const char *container) {
         assert(what < POD_ACTIONS_MAX && types[what].name);
-        assert((what >= CONTAINER_START) == (container != NULL));
+        assert((what >= CONTAINER_USE_IMAGE) == (container != NULL));
         return actions_add(a, &types[what], NULL, NULL, container, NULL);
 }
 
@@ -50,6 +56,13 @@ void action_pod(struct actions *a, enum pod_action what) {
 
 void action_pod_fail(struct actions *a, const char *reason, const char *message) {
         struct action *x = add(a, POD_FAIL, NULL);
+
+        x->reason = action_string(reason);
+        x->message = action_string(message);
+}
+
+void action_resize_pending(struct actions *a, const char *reason, const char *message) {
+        struct action *x = add(a, POD_RESIZE_PENDING, NULL);
 
         x->reason = action_string(reason);
         x->message = action_string(message);
@@ -79,14 +92,21 @@ void action_wait(
         x->message = action_string(message);
 }
 
-void action_back_off(struct actions *a, const char *container, uint64_t pause_us) {
+void action_back_off(
+                struct actions *a, const json_t *pod, const char *container, uint64_t pause_us) {
         struct action *x = add(a, CONTAINER_BACK_OFF, container);
 
-        assert(asprintf(&x->message, "back-off %llus restarting failed container=%s",
-                               (unsigned long long)(pause_us / 1000000), container) >= 0);
+        assert(asprintf(&x->message, "back-off %llus restarting failed container=%s pod=%s_%s(%s)",
+                               (unsigned long long)(pause_us / 1000000), container,
+                               object_name(pod), object_namespace(pod), object_uid(pod)) >= 0);
 }
 
 enum pod_action pod_action_of(const struct action *x) {
         assert(x->type >= types && x->type < types + POD_ACTIONS_MAX);
         return (enum pod_action)(x->type - types);
+}
+
+const char *pod_action_name(enum pod_action what) {
+        assert(what < POD_ACTIONS_MAX);
+        return types[what].name;
 }

@@ -3,9 +3,38 @@
  * keeps taking what was sent to it), as in a kubelet. */
 #include "nodeagent/pod/admission.h"
 
+#include "lib/buf.h"
+#include "lib/pod-amounts.h"
 #include "lib/taints.h"
+#include "nodeagent/eviction-plan.h"
 
-int pod_admit(const json_t *pod, const json_t *taints, struct problem *p) {
+static bool tolerates_memory_pressure(const json_t *pod) {
+        _cleanup_json_ json_t *taint = json_pack("{s:s, s:s}", "key",
+                        "node.kubernetes.io/memory-pressure", "effect", "NoSchedule");
+
+        return taint && pod_tolerates(pod, taint, NULL);
+}
+
+static int check_pressures(const json_t *pod, unsigned pressures, struct problem *p) {
+        static const char *const names[NODE_PRESSURES] = {[PRESSURE_MEMORY] = "MemoryPressure",
+                        [PRESSURE_DISK] = "DiskPressure",
+                        [PRESSURE_PIDS] = "PIDPressure"};
+        _cleanup_buf_ struct buf b = {0};
+
+        if (pressures == 0 || eviction_pod_is_critical(pod))
+                return 0;
+        if (pressures == 1U << PRESSURE_MEMORY &&
+                        (!pod_is_best_effort(json_object_get(pod, "spec")) ||
+                                        tolerates_memory_pressure(pod)))
+                return 0;
+        for (size_t i = 0; i < NODE_PRESSURES; i++)
+                if (pressures & 1U << i)
+                        buf_printf(&b, "%s%s", b.size > 0 ? " " : "", names[i]);
+        return problem_set(p, EPERM, 0, "Evicted", "The node had condition: [%s]. ",
+                        b.failed ? "" : b.data);
+}
+
+static int check_taints(const json_t *pod, const json_t *taints, struct problem *p) {
         const json_t *t;
         size_t i;
 
@@ -23,4 +52,15 @@ int pod_admit(const json_t *pod, const json_t *taints, struct problem *p) {
                                 effect);
         }
         return 0;
+}
+
+int pod_admit(const json_t *pod, const json_t *taints, unsigned pressures, bool shutting_down,
+                struct problem *p) {
+        int r;
+
+        if (shutting_down)
+                return problem_set(p, EPERM, 0, "NodeShutdown",
+                                "Pod was rejected as the node is shutting down.");
+        r = check_taints(pod, taints, p);
+        return r < 0 ? r : check_pressures(pod, pressures, p);
 }

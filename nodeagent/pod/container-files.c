@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "lib/timefmt.h"
 #include "nodeagent/pod/pod.h"
 
 enum {
@@ -12,6 +13,7 @@ enum {
         MESSAGE_MAX = 4096,  /* as the Container API page has it: 4096 bytes ... */
         FALLBACK_MAX = 2048, /* ... or the last 2048 bytes or 80 lines of the log */
         FALLBACK_LINES_MAX = 80,
+        LOG_MAX_US = 20 * 1000000, /* for the rest of a log to arrive, also on a busy machine */
 };
 
 /* Up to max bytes of a regular file; NUL-terminated, NULL when there is none. settled: also NULL
@@ -64,13 +66,29 @@ static void make_text(char *s) {
                         *s = '?';
 }
 
-/* terminationMessagePolicy FallbackToLogsOnError: the end of what this run wrote. */
-static char *log_end(const struct container *c, const struct run_state *state) {
-        if (!streq(json_str_or(container_spec(c), "terminationMessagePolicy", ""),
-                            "FallbackToLogsOnError"))
-                return NULL;
-        return runtime_logs(c->pod->pods->agent->runtime, c->pod->uid, c->record->name, state->id,
+/* terminationMessagePolicy FallbackToLogsOnError: the end of what this run wrote. Its output is on
+ * the way to the journal still, through keelson-logs.service, and is read when its last line is
+ * there. */
+static bool takes_log(const struct container *c) {
+        return streq(json_str_or(container_spec(c), "terminationMessagePolicy", ""),
+                        "FallbackToLogsOnError");
+}
+
+/* A unit whose output goes elsewhere has no stream that ends. */
+static bool has_stream(const struct container *c) {
+        const json_t *unit = container_plan(c);
+
+        return !unit || json_at(unit, "properties.StandardOutputFile");
+}
+
+static char *log_end(const struct container *c, const char *id) {
+        return runtime_logs(c->pod->pods->agent->runtime, c->pod->uid, c->record->name, id,
                         FALLBACK_LINES_MAX, FALLBACK_MAX);
+}
+
+static void await_log(struct container *c, const char *id) {
+        memcpy(c->log_end.of, id, sizeof(c->log_end.of));
+        c->log_end.until_us = now_mono_us() + (has_stream(c) ? LOG_MAX_US : 0);
 }
 
 char *container_last_words(struct container *c, const struct run_state *state) {
@@ -81,12 +99,37 @@ char *container_last_words(struct container *c, const struct run_state *state) {
                 path = file_of(c, "message");
                 text = read_begin(path, MESSAGE_MAX, /* settled= */ false, &n);
         }
-        if (isempty(text) && state->exit_code != 0) {
-                free(text);
-                text = log_end(c, state);
-        }
-        if (isempty(text))
+        if (isempty(text)) {
+                if (state->exit_code != 0 && takes_log(c))
+                        await_log(c, state->id);
                 return NULL;
+        }
         make_text(text);
         return TAKE_PTR(text);
+}
+
+/* 1 when the log is complete or its time is over. */
+static int take_log(struct container *c) {
+        struct container_log_end *e = &c->log_end;
+        _cleanup_free_ char *text = NULL;
+
+        if (!runtime_logs_are_complete(c->pod->pods->agent->runtime, e->of) &&
+                        now_mono_us() < e->until_us)
+                return 0;
+        text = log_end(c, e->of);
+        if (!isempty(text)) {
+                make_text(text);
+                container_record_words(c->record, e->of, text);
+        }
+        e->of[0] = 0;
+        return 1;
+}
+
+bool pod_awaits_logs(struct pod *p) {
+        bool waits = false;
+
+        for (size_t i = 0; i < p->count; i++)
+                if (p->containers[i]->log_end.of[0])
+                        waits |= !take_log(p->containers[i]);
+        return waits;
 }

@@ -1,11 +1,16 @@
 /* One container of a pod: its name in the runtime, its record, its memory, its starts. */
+#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/roots.h"
 #include "nodeagent/pod/stage.h"
 #include "nodeagent/pod/users.h"
 #include "nodeagent/pod/volumes.h"
+
+enum { REFETCH_US = 5 * 1000000 };
 
 static const json_t *named_in(const json_t *list, const char *key, const char *name) {
         const json_t *v;
@@ -17,71 +22,133 @@ static const json_t *named_in(const json_t *list, const char *key, const char *n
         return NULL;
 }
 
+static const char *list_of(const struct container *c) {
+        return container_list_name(container_record_list(c->record));
+}
+
 const json_t *container_spec(const struct container *c) {
-        return named_in(json_at(c->pod->object, c->record->init ? "spec.initContainers"
-                                                                : "spec.containers"),
-                        "name", c->record->name);
+        return named_in(json_get(c->pod->object, "spec", list_of(c), NULL), "name",
+                        c->record->name);
+}
+
+/* What the plan has of it: a unit, or for an ephemeral container why there is none. */
+static const json_t *planned(const struct container *c) {
+        return named_in(json_object_get(c->pod->sandbox.plan, list_of(c)), "container",
+                        c->record->name);
 }
 
 const json_t *container_plan(const struct container *c) {
-        return named_in(json_at(c->pod->sandbox.plan,
-                                        c->record->init ? "initContainers" : "containers"),
-                        "container", c->record->name);
+        const json_t *unit = planned(c);
+
+        return json_object_get(unit, "properties") ? unit : NULL;
 }
 
-static int add(struct pod *p, const json_t *spec, bool init, const char *reason) {
-        struct container_record *r = &p->records[p->count];
-        struct container *c = &p->containers[p->count];
+/* A place for one more. Containers stay where they are, because others point to them. */
+static struct container *grow(struct pod *p) {
+        struct container *c = calloc(1, sizeof(*c));
+        void *records = reallocarray(p->records, p->count + 1, sizeof(*p->records)),
+             *containers = reallocarray(p->containers, p->count + 1, sizeof(*p->containers));
 
-        p->count++;
+        if (records)
+                p->records = records;
+        if (containers)
+                p->containers = containers;
+        if (!c || !records || !containers) {
+                free(c);
+                return NULL;
+        }
+        p->records[p->count] = (struct container_record){0};
+        p->containers[p->count++] = c;
         c->pod = p;
-        c->record = r;
-        r->init = init;
+        for (size_t i = 0; i < p->count; i++)
+                p->containers[i]->record = &p->records[i];
+        return c;
+}
+
+static int add(struct pod *p, const json_t *spec, enum container_list list, const char *reason) {
+        struct container *c = grow(p);
+        struct container_record *r = c ? c->record : NULL;
+        bool always = streq(json_str_or(spec, "restartPolicy", ""), "Always");
+
+        if (!c)
+                return -ENOMEM;
+        r->init = list == CONTAINERS_INIT;
+        r->ephemeral = list == CONTAINERS_EPHEMERAL;
+        r->sidecar = r->init && always;
         r->name = strdup(json_str_or(spec, "name", ""));
         if (!r->name)
                 return -ENOMEM;
-        r->notify = pod_readiness_is_notify(p->object, r->name);
+        container_record_allocate(r, json_object_get(spec, "resources"));
+        r->notify = !r->ephemeral && pod_readiness_is_notify(p->object, r->name);
+        r->socket = list == CONTAINERS_MAIN && pod_is_socket_activated(p->object, spec);
         c->unit = pod_unit_name(p->object, r->name);
         if (!c->unit)
                 return -ENOMEM;
+        if (list == CONTAINERS_MAIN && pod_adopted_unit(p->object, r->name)) {
+                r->adoption = adoption_mode(json_object_get(p->object, "metadata"), r->name);
+                c->adopts = strdup(pod_adopted_unit(p->object, r->name));
+                if (!c->adopts)
+                        return -ENOMEM;
+        }
         (void)container_set_waiting(r, reason, NULL);
         return 0;
 }
 
 int pod_add_containers(struct pod *p) {
-        const json_t *inits = json_at(p->object, "spec.initContainers"),
-                     *mains = json_at(p->object, "spec.containers"), *v;
-        size_t n = json_array_size(inits) + json_array_size(mains), i;
-        int r;
+        bool inits = json_array_size(json_at(p->object, "spec.initContainers")) > 0;
+        /* Those of a manifest on the machine were added to no running pod. */
+        enum container_list end = p->flags & POD_STATIC ? CONTAINERS_EPHEMERAL : CONTAINER_LISTS;
 
         assert(!p->containers && p->count == 0);
-        p->records = calloc(MAX(n, (size_t)1), sizeof(*p->records));
-        p->containers = calloc(MAX(n, (size_t)1), sizeof(*p->containers));
-        if (!p->records || !p->containers)
-                return -ENOMEM;
-        json_array_foreach (inits, i, v) {
-                r = add(p, v, /* init= */ true, "ContainerCreating");
+        for (enum container_list l = 0; l < end; l++) {
+                const json_t *list = json_get(p->object, "spec", container_list_name(l), NULL), *v;
+                size_t i;
+
+                json_array_foreach (list, i, v) {
+                        bool later = inits && l == CONTAINERS_MAIN;
+                        int r = add(p, v, l, later ? "PodInitializing" : "ContainerCreating");
+
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+int pod_add_ephemeral(struct pod *p) {
+        const json_t *v;
+        size_t i;
+
+        if (p->flags & POD_STATIC)
+                return 0;
+        json_array_foreach (json_at(p->object, "spec.ephemeralContainers"), i, v) {
+                int r;
+
+                if (pod_container(p, json_str_or(v, "name", "")))
+                        continue;
+                r = add(p, v, CONTAINERS_EPHEMERAL, "ContainerCreating");
                 if (r < 0)
                         return r;
-        }
-        json_array_foreach (mains, i, v) {
-                r = add(p, v, /* init= */ false,
-                                json_array_size(inits) > 0 ? "PodInitializing"
-                                                           : "ContainerCreating");
+                r = pods_add_container(p->pods, p->containers[p->count - 1]);
                 if (r < 0)
                         return r;
+                /* It may name other ConfigMaps and Secrets. */
+                p->sandbox.fetch_us = now_mono_us();
         }
-        assert(p->count == n);
         return 0;
 }
 
 void pod_free_containers(struct pod *p) {
         for (size_t i = 0; i < p->count; i++) {
-                struct container *c = &p->containers[i];
+                struct container *c = p->containers[i];
 
                 container_probes_stop(c);
                 container_hooks_stop(c);
+                container_image_done(c);
+                container_resize_done(c);
                 free(c->unit);
+                free(c->adopts);
+                free(c);
                 container_record_done(&p->records[i]);
         }
         p->containers = mfree(p->containers);
@@ -89,10 +156,22 @@ void pod_free_containers(struct pod *p) {
         p->count = 0;
 }
 
+/* It is ready from the first moment on: what is saved and reported until its run is seen says so.
+ */
+static void container_set_adopted(struct container *c, bool ready) {
+        c->memory.adopted = ready;
+        c->memory.ready = c->memory.started = ready;
+        c->record->ready = c->record->started = ready;
+}
+
 void container_load(struct container *c, const json_t *saved) {
         container_record_load(c->record, saved);
+        /* An agent before this one kept no record of them: it made the unit from the spec. */
+        if (!c->record->resources)
+                container_record_resized(c->record, c->record->allocated);
         memcpy(c->memory.announced, c->record->invocation, sizeof(c->memory.announced));
-        c->memory.adopted = json_bool_or(saved, "ready", false);
+        memcpy(c->memory.hooked, c->record->hooked, sizeof(c->memory.hooked));
+        container_set_adopted(c, json_bool_or(saved, "ready", false));
 }
 
 void container_forget_end(struct container *c) {
@@ -103,11 +182,28 @@ void container_commit(struct container *c, const struct container_memory *m) {
         c->memory = *m;
         c->record->ready = m->ready;
         c->record->started = m->started;
+        memcpy(c->record->hooked, m->hooked, sizeof(c->record->hooked));
 }
 
 void container_not_adopted(struct container *c) {
-        c->memory.adopted = false;
+        /* A unit of the machine is known later. */
+        if (c->adopts)
+                return;
+        container_set_adopted(c, false);
         (void)container_observe(c->record, NULL, now_wall_us());
+}
+
+/* An ephemeral container whose plan failed, perhaps for a ConfigMap that is not there. */
+static int explain_no_unit(struct container *c, struct problem *problem) {
+        const json_t *refused = planned(c);
+        struct pod_sandbox *s = &c->pod->sandbox;
+
+        if (!refused)
+                return -ENOENT;
+        s->fetch_us = MIN(s->fetch_us, now_mono_us() + REFETCH_US);
+        /* The plan outlives the problem. */
+        return problem_set(problem, EINVAL, 0, json_str(refused, "reason"), "%s",
+                        json_str_or(refused, "message", ""));
 }
 
 /* Everything on the file system that the unit counts on, then the unit itself. */
@@ -117,10 +213,16 @@ static int start(struct container *c, struct problem *problem) {
         int r;
 
         if (!unit)
-                return -ENOENT;
+                return explain_no_unit(c, problem);
+        if (c->adopts)
+                return runtime_start(p->pods->agent->runtime, plan, unit);
         r = volumes_write_commands(unit);
         if (r < 0)
                 return r;
+        r = root_make(unit, p->pods->agent->trash, problem);
+        if (r < 0)
+                return r;
+        container_image_mark_used(c);
         r = stage_container(unit, json_at(plan, "volumes"), problem);
         if (r < 0)
                 return r;
@@ -130,13 +232,26 @@ static int start(struct container *c, struct problem *problem) {
         return runtime_start(p->pods->agent->runtime, plan, unit);
 }
 
+void container_renew_root(struct container *c) {
+        _cleanup_problem_ struct problem problem = {0};
+        const json_t *unit = container_plan(c);
+
+        /* The next start has what is left, or fails and says why. */
+        if (unit && root_make(unit, c->pod->pods->agent->trash, &problem) < 0)
+                log_warning("%s", strempty(problem.message));
+}
+
 void container_start(struct container *c) {
         _cleanup_problem_ struct problem problem = {0};
+        const char *warning = json_str(container_plan(c), "warning");
         _cleanup_free_ char *text = NULL;
         int r = start(c, &problem);
 
         if (r >= 0) {
                 c->starting = true;
+                container_record_resized(c->record, c->record->allocated);
+                if (warning)
+                        pod_event(c->pod, "Warning", "FieldWithoutEffect", "%s", warning);
                 return;
         }
         if (problem.message)
@@ -172,10 +287,20 @@ void container_observe_run(struct container *c, const struct run_state *state) {
                 return;
         if (p->pods->units_listed)
                 c->starting = false;
+        if (c->adopts) {
+                if (state && !state->trouble)
+                        (void)container_observe(r, state, now_wall_us());
+                return;
+        }
         if (run_state_has_ended(state) && r->phase != CONTAINER_TERMINATED) {
+                if (state && json_bool_or(container_spec(c), "tty", false))
+                        log_sockets_run_ended(
+                                        p->pods->agent->log_sockets, p->uid, r->name, state->id);
                 container_read_report(c);
                 free(r->last_words);
                 r->last_words = container_last_words(c, state);
+                if (state && state->start_failure)
+                        sandbox_doubt(p);
         }
         (void)container_observe(r, state, now_wall_us());
 }
@@ -194,7 +319,7 @@ void pod_wait_over(struct pod *p) {
                 struct container_record *r = &p->records[i];
 
                 if (r->phase == CONTAINER_WAITING && r->message &&
-                                p->containers[i].memory.retry_us == 0 &&
+                                p->containers[i]->memory.retry_us == 0 &&
                                 !streq_ptr(r->reason, "CrashLoopBackOff"))
                         (void)container_set_waiting(r, "ContainerCreating", NULL);
         }

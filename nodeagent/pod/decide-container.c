@@ -1,6 +1,7 @@
 /* One container of a living pod. The runtime restarts it by itself; from here come its first start,
  * the start after a growing pause when the runtime has given up, restarts that probes ask for, and
  * the SIGKILL when a stop takes too long. */
+#include "lib/object.h"
 #include "lib/timefmt.h"
 #include "nodeagent/pod/decide.h"
 
@@ -10,11 +11,12 @@ enum {
         BACKOFF_MAX_US = 300 * 1000000,
         QUICK_US = 1000000, /* the first pause, where the runtime does not restart by itself */
         REFUSED_MIN_US = 1000000,
-        HEALTHY_US = 600 * 1000000, /* a run as long as this resets the pause */
-        FAILED_US = 500000,         /* failed for this long: the runtime does not restart it */
-        REPORT_US = 10 * 1000000,   /* kpod-exec reports a start within this time, also on a busy
-                                       machine ... */
-        REPORT_LOOK_US = 20000,     /* ... and this is how often its report is looked for */
+        HEALTHY_US = 600 * 1000000,  /* a run as long as this resets the pause */
+        AFTER_HOOK_US = 2 * 1000000, /* for a stop after a hook that took all the time */
+        FAILED_US = 500000,          /* failed for this long: the runtime does not restart it */
+        REPORT_US = 10 * 1000000,    /* kpod-exec reports a start within this time, also on a busy
+                                        machine ... */
+        REPORT_LOOK_US = 20000,      /* ... and this is how often its report is looked for */
 };
 
 void container_memory_not_started(struct container_memory *m, uint64_t now_us) {
@@ -42,8 +44,8 @@ static const char *restart_policy(const struct decide *d) {
         return json_str_or(d->v->object, "spec.restartPolicy", "Always");
 }
 
-static bool restarts_never(const struct decide *d) {
-        return streq(restart_policy(d), "Never");
+static bool restarts_never(const struct decide *d, const struct container_view *c) {
+        return !c->record->sidecar && streq(restart_policy(d), "Never");
 }
 
 void decide_stop_probes(struct decide *d, size_t i) {
@@ -56,7 +58,18 @@ void decide_stop_probes(struct decide *d, size_t i) {
                 }
 }
 
-/* Stops the container, or restarts it; SIGKILL when it takes longer than grace_s seconds. */
+/* A root with a writable layer is made new before each start: the runtime does not start the
+ * container again by itself then. */
+static void send_end(struct decide *d, size_t i, bool restart) {
+        const struct container_view *c = view_of(d, i);
+
+        action_container(&d->out->actions,
+                        restart && !c->image.layered ? CONTAINER_RESTART : CONTAINER_STOP,
+                        c->record->name);
+}
+
+/* Stops the container, or restarts it, after its preStop hook; SIGKILL when all of it takes longer
+ * than grace_s seconds. */
 static void end(struct decide *d, size_t i, bool restart, int64_t grace_s) {
         const struct container_view *c = view_of(d, i);
         struct container_memory *m = memory_of(d, i);
@@ -67,12 +80,40 @@ static void end(struct decide *d, size_t i, bool restart, int64_t grace_s) {
         m->kill_us = d->v->now_us + seconds_us(MAX(grace_s, INT64_C(1)));
         memcpy(m->kill_of, c->run.id, sizeof(m->kill_of));
         decide_wake(d, m->kill_us);
-        action_container(&d->out->actions, restart ? CONTAINER_RESTART : CONTAINER_STOP,
-                        c->record->name);
+        if (!c->run.alive || decide_pre_stop_done(d, i, d->v->now_us)) {
+                send_end(d, i, restart);
+                return;
+        }
+        m->ending = restart ? ENDING_RESTART : ENDING_STOP;
+        m->hook_us = d->v->now_us;
+}
+
+bool decide_is_asked(const struct decide *d, size_t i) {
+        const struct container_memory *m = &d->out->containers[i];
+
+        return m->restarting && streq(m->kill_of, view_of(d, i)->run.id);
 }
 
 void decide_stop(struct decide *d, size_t i) {
-        end(d, i, /* restart= */ false, pod_grace_s(d->v->object));
+        end(d, i, /* restart= */ false,
+                        d->v->stop_grace_s >= 0 ? d->v->stop_grace_s : pod_grace_s(d->v->object));
+}
+
+/* The hook has ended or its time is over. A run that ended meanwhile is not restarted from here. */
+static void end_after_hook(struct decide *d, size_t i) {
+        const struct container_view *c = view_of(d, i);
+        struct container_memory *m = memory_of(d, i);
+        bool same = c->run.alive && streq(c->run.id, m->kill_of);
+
+        if (m->ending == ENDING_NONE)
+                return;
+        if (same && d->v->now_us < m->kill_us && !decide_pre_stop_done(d, i, m->hook_us))
+                return;
+        if (same && d->v->now_us >= m->kill_us)
+                m->kill_us = d->v->now_us + AFTER_HOOK_US;
+        if (same || m->ending == ENDING_STOP)
+                send_end(d, i, m->ending == ENDING_RESTART);
+        m->ending = ENDING_NONE;
 }
 
 /* The runtime's own time-out is the longest that any reason for a stop has. */
@@ -92,6 +133,11 @@ static void bound_stop(struct decide *d, size_t i) {
         }
         m->kill_us = 0;
         action_container(&d->out->actions, CONTAINER_KILL, c->record->name);
+}
+
+void decide_continue_end(struct decide *d, size_t i) {
+        end_after_hook(d, i);
+        bound_stop(d, i);
 }
 
 /* ---- announcing runs ---- */
@@ -129,10 +175,12 @@ static int note_start(struct decide *d, size_t i, bool running) {
                 return 1;
         memcpy(m->announced, c->run.id, sizeof(m->announced));
         problem = start_problem(c, running);
-        if (!problem)
+        if (!problem) {
+                action_pod_event(&d->out->actions, "Normal", "Created", "Created container: %s",
+                                r->name);
                 action_pod_event(&d->out->actions, "Normal", "Started", "Started container %s",
                                 r->name);
-        else if (*problem)
+        } else if (*problem)
                 action_pod_event(&d->out->actions, "Warning", "Failed", "Error: container %s: %s",
                                 r->name, problem);
         return 1;
@@ -152,8 +200,8 @@ static void restart_for(struct decide *d, size_t i, enum probe_kind kind) {
         action_pod_event(&d->out->actions, "Normal", "Killing",
                         "Container %s failed %s probe, will be %s", c->record->name,
                         startup ? "startup" : "liveness",
-                        restarts_never(d) ? "stopped" : "restarted");
-        end(d, i, !restarts_never(d),
+                        restarts_never(d, c) ? "stopped" : "restarted");
+        end(d, i, !restarts_never(d, c),
                         json_int_or(probe, "terminationGracePeriodSeconds",
                                         pod_grace_s(d->v->object)));
 }
@@ -176,8 +224,10 @@ void decide_verdicts(struct decide *d, size_t i) {
                 restart_for(d, i, PROBE_STARTUP);
         else if (c->probes[PROBE_LIVENESS] == PROBE_FAILED)
                 restart_for(d, i, PROBE_LIVENESS);
-        else if (c->post_start_failed)
-                end(d, i, !restarts_never(d), pod_grace_s(d->v->object));
+        else if (c->post_start_failed) {
+                action_pod_event(&d->out->actions, "Normal", "Killing", "FailedPostStartHook");
+                end(d, i, !restarts_never(d, c), pod_grace_s(d->v->object));
+        }
 }
 
 /* Starts the probes that are due. fresh: the run is new, and none of the probes is about it. */
@@ -189,7 +239,7 @@ static void ensure_probes(struct decide *d, size_t i, bool fresh) {
 
         for (size_t k = 0; k < PROBE_KINDS; k++)
                 off[k] = fresh || c->probes[k] == PROBE_OFF;
-        if (m->restarting || c->record->init)
+        if (m->restarting || (c->record->init && !c->record->sidecar))
                 return;
         if (!json_at(c->spec, "startupProbe"))
                 m->started = true;
@@ -198,7 +248,8 @@ static void ensure_probes(struct decide *d, size_t i, bool fresh) {
                         action_container(a, CONTAINER_PROBE_STARTUP, c->record->name);
                 return;
         }
-        if (c->record->notify)
+        /* Connections wait in the socket until the program takes them. */
+        if (c->record->notify && !c->record->socket)
                 m->ready = c->run.ready;
         else if (!json_at(c->spec, "readinessProbe"))
                 m->ready = true;
@@ -217,29 +268,50 @@ static bool post_start_pending(struct decide *d, size_t i) {
         return true;
 }
 
-/* postStart.exec belongs to the container's unit itself. */
-static bool has_post_start(const struct container_view *c) {
+/* Whether the postStart hook of the present run is still to be done from here: postStart.exec
+ * belongs to the container's unit itself. */
+static bool post_start_is_due(const struct container_view *c, const struct container_memory *m) {
         const json_t *hook = json_at(c->spec, "lifecycle.postStart");
 
-        return json_at(hook, "sleep") || json_at(hook, "httpGet");
+        return !streq(m->hooked, c->run.id) &&
+               (json_at(hook, "sleep") || json_at(hook, "httpGet") || json_at(hook, "tcpSocket"));
+}
+
+static void note_hooked(const struct container_view *c, struct container_memory *m) {
+        memcpy(m->hooked, c->run.id, sizeof(m->hooked));
+}
+
+/* The runtime has ended the run because its postStart.exec failed. */
+static void note_failed_hook(struct decide *d, size_t i) {
+        const struct container_view *c = view_of(d, i);
+        struct container_memory *m = memory_of(d, i);
+
+        if (!c->run.hook_failed || streq(m->hooked, c->run.id) ||
+                        !json_at(c->spec, "lifecycle.postStart.exec"))
+                return;
+        note_hooked(c, m);
+        action_pod_event(&d->out->actions, "Warning", "FailedPostStartHook",
+                        "PostStartHook failed: container %s: the command failed", c->record->name);
+        action_pod_event(&d->out->actions, "Normal", "Killing", "FailedPostStartHook");
 }
 
 /* A run that is seen for the first time. Returns 1 when it is the program's. */
 static int begin_run(struct decide *d, size_t i) {
         const struct container_view *c = view_of(d, i);
         struct container_memory *m = memory_of(d, i);
-        bool begun = !streq(m->announced, c->run.id);
 
         if (!note_start(d, i, /* running= */ true)) {
-                m->ready = m->started = false;
+                m->ready = m->started = c->record->socket;
                 return 0;
         }
         decide_stop_probes(d, i);
-        /* An adopted container was ready before, and stays so until a probe says otherwise. */
-        m->started = m->ready = !*m->seen && m->adopted;
+        /* An adopted container was ready before, and stays so until a probe says otherwise; so does
+         * one that a connection has just started. */
+        m->started = m->ready = c->record->socket || (!*m->seen && m->adopted);
         memcpy(m->seen, c->run.id, sizeof(m->seen));
         m->restarting = false;
-        if (begun && has_post_start(c)) {
+        /* Also one that an agent before this one has begun: it runs at least once. */
+        if (post_start_is_due(c, m)) {
                 action_container(&d->out->actions, CONTAINER_POST_START, c->record->name);
                 d->out->again = true;
         } else if (!post_start_pending(d, i))
@@ -253,8 +325,13 @@ static int decide_running(struct decide *d, size_t i) {
         if (!streq(c->memory.seen, c->run.id))
                 return begin_run(d, i);
         decide_verdicts(d, i);
-        if (!post_start_pending(d, i))
+        if (!post_start_pending(d, i)) {
+                if (post_start_is_due(c, memory_of(d, i)))
+                        note_hooked(c, memory_of(d, i));
                 ensure_probes(d, i, /* fresh= */ false);
+        }
+        if (decide_container_resize(d, i))
+                end(d, i, /* restart= */ true, pod_grace_s(d->v->object));
         return 1;
 }
 
@@ -264,12 +341,14 @@ static int decide_running(struct decide *d, size_t i) {
 static bool wants_restart(const struct decide *d, const struct container_view *c) {
         const struct container_record *r = c->record;
 
-        if (r->phase != CONTAINER_TERMINATED)
+        if (r->ephemeral)
+                return r->phase == CONTAINER_WAITING && !r->invocation[0];
+        if (r->phase != CONTAINER_TERMINATED || r->sidecar)
                 return true;
         /* Lost to a reboot or stopped manually, not its own exit. */
         if (streq_ptr(r->reason, "ContainerStatusUnknown"))
-                return !restarts_never(d);
-        if (restarts_never(d))
+                return !restarts_never(d, c);
+        if (restarts_never(d, c))
                 return false;
         if (streq(restart_policy(d), "OnFailure") || r->init)
                 return r->exit_code != 0;
@@ -297,11 +376,13 @@ static void back_off(struct decide *d, size_t i, bool exited) {
         if (m->retry_us == 0 || m->backoff_us == 0) {
                 m->backoff_us = next_backoff(c, exited);
                 m->retry_us = d->v->now_us + m->backoff_us;
-                action_pod_event(a, "Warning", "BackOff", "Back-off restarting failed container %s",
-                                c->record->name);
+                action_pod_event(a, "Warning", "BackOff",
+                                "Back-off restarting failed container %s in pod %s_%s(%s)",
+                                c->record->name, object_name(d->v->object),
+                                object_namespace(d->v->object), object_uid(d->v->object));
         }
         assert(m->backoff_us > 0 && m->backoff_us <= BACKOFF_MAX_US);
-        action_back_off(a, c->record->name, m->backoff_us);
+        action_back_off(a, d->v->object, c->record->name, m->backoff_us);
         if (d->v->now_us < m->retry_us) {
                 decide_wake(d, m->retry_us);
                 return;
@@ -356,13 +437,32 @@ static int decide_absent(struct decide *d, size_t i) {
         return 0;
 }
 
+/* The runtime is about to start the container again, by itself and after a pause: what the last run
+ * has written to its root goes, as with a new container. */
+static void renew_root(struct decide *d, size_t i) {
+        const struct container_view *c = view_of(d, i);
+        struct container_memory *m = memory_of(d, i);
+
+        if (!c->image.layered || c->run.phase != RUN_RESTARTING || streq(m->renewed, c->run.id))
+                return;
+        memcpy(m->renewed, c->run.id, sizeof(m->renewed));
+        action_container(&d->out->actions, CONTAINER_RENEW_ROOT, c->record->name);
+}
+
 static int decide_ended(struct decide *d, size_t i) {
         const struct container_view *c = view_of(d, i);
         struct container_memory *m = memory_of(d, i);
-        bool over = c->record->phase == CONTAINER_TERMINATED;
+        /* The second: also when an agent before this one began the pause. */
+        bool over = c->record->phase == CONTAINER_TERMINATED,
+             pauses = c->record->phase == CONTAINER_WAITING &&
+                      streq_ptr(c->record->reason, "CrashLoopBackOff");
 
+        if (c->record->socket && c->run.phase == RUN_STARTING)
+                return 1;
+        renew_root(d, i);
         if (c->record->phase != CONTAINER_RUNNING && run_state_has_ended(&c->run))
                 decide_note_end(d, i);
+        note_failed_hook(d, i);
         decide_stop_probes(d, i);
         m->ready = m->started = false;
         if (c->run.phase == RUN_FAILED) {
@@ -373,16 +473,33 @@ static int decide_ended(struct decide *d, size_t i) {
         m->failed_us = 0;
         /* systemd takes an end by HUP, INT, TERM or PIPE as a good one, whatever Restart= says. */
         if (c->run.phase == RUN_EXITED && !m->restarting && wants_restart(d, c) &&
-                        (m->retry_us != 0 || over)) {
+                        (over || pauses)) {
                 back_off(d, i, /* exited= */ true);
                 return 0;
         }
         return over && c->record->exit_code == 0;
 }
 
+/* Nothing of it runs; its socket takes connections, so it is ready. Probes would wake it. */
+static int decide_asleep(struct decide *d, size_t i) {
+        struct container_memory *m = memory_of(d, i);
+
+        decide_note_end(d, i);
+        decide_stop_probes(d, i);
+        if (!decide_is_asked(d, i))
+                m->restarting = false;
+        m->ready = m->started = true;
+        m->backoff_us = m->retry_us = m->failed_us = 0;
+        if (decide_container_resize(d, i))
+                decide_stop(d, i);
+        return 1;
+}
+
 int decide_container(struct decide *d, size_t i) {
         const struct container_view *c = view_of(d, i);
 
+        if (c->record->adoption != ADOPTION_NONE && !decide_adopted(d, i))
+                return 0;
         if (c->there && c->foreign) {
                 decide_foreign(d, i);
                 return 0;
@@ -396,7 +513,9 @@ int decide_container(struct decide *d, size_t i) {
                 decide_stop(d, i);
                 return 0;
         }
-        bound_stop(d, i);
+        decide_continue_end(d, i);
+        if (c->run.phase == RUN_ASLEEP)
+                return decide_asleep(d, i);
         if (run_state_is_running(&c->run, c->record->notify))
                 return decide_running(d, i);
         return decide_ended(d, i);

@@ -64,13 +64,13 @@ static int drained(struct decide *d) {
         return 0;
 }
 
-/* 1 when the preStop hook of the container has ended or there is none. */
-static int hook_done(struct decide *d, const struct container_view *c) {
+int decide_pre_stop_done(struct decide *d, size_t i, uint64_t since_us) {
+        const struct container_view *c = &d->v->containers[i];
         const json_t *hook = json_at(c->spec, "lifecycle.preStop");
         int64_t sleep_s = json_int_or(hook, "sleep.seconds", 0);
-        uint64_t end = d->out->memory.step_us + seconds_us(sleep_s);
+        uint64_t end = since_us + seconds_us(sleep_s);
 
-        if (!hook || c->pre_stop_done || c->record->phase != CONTAINER_RUNNING)
+        if (!hook || c->pre_stop_done || c->record->phase != CONTAINER_RUNNING || c->record->asleep)
                 return 1;
         if (c->hook_busy)
                 return 0;
@@ -90,7 +90,7 @@ static int hooks_done(struct decide *d) {
         bool pending = false;
 
         for (size_t i = 0; i < d->v->count; i++)
-                pending |= !hook_done(d, &d->v->containers[i]);
+                pending |= !decide_pre_stop_done(d, i, d->out->memory.step_us);
         if (!pending)
                 return 1;
         if (d->v->now_us >= deadline_us(d)) {
@@ -101,21 +101,37 @@ static int hooks_done(struct decide *d) {
         return 0;
 }
 
+static void stop_one(struct decide *d, size_t i) {
+        const struct container_view *c = &d->v->containers[i];
+        struct actions *a = &d->out->actions;
+
+        action_pod_event(a, "Normal", "Killing", "Stopping container %s", c->record->name);
+        d->out->containers[i].restarting = true;
+        action_container(a, CONTAINER_STOP, c->record->name);
+}
+
+/* Sidecars stop after the containers that need them. */
 static void stop_containers(struct decide *d) {
         struct actions *a = &d->out->actions;
 
         for (size_t i = 0; i < d->v->count; i++) {
                 const struct container_view *c = &d->v->containers[i];
 
+                d->out->containers[i].ending = ENDING_NONE;
+                d->out->containers[i].restarting = false;
+
                 if (json_at(c->spec, "lifecycle"))
                         action_container(a, CONTAINER_HOOKS_STOP, c->record->name);
                 decide_stop_probes(d, i);
-                if (!c->there || c->foreign)
-                        continue;
-                action_pod_event(a, "Normal", "Killing", "Stopping container %s", c->record->name);
-                d->out->containers[i].restarting = true;
-                action_container(a, CONTAINER_STOP, c->record->name);
+                if (c->there && !c->foreign && decide_is_turn(d, i))
+                        stop_one(d, i);
         }
+}
+
+/* Not asked to stop yet: it may be its turn, or the last moment. */
+static void stop_late(struct decide *d, size_t i, uint64_t end) {
+        if (decide_is_turn(d, i) || d->v->now_us >= end)
+                stop_one(d, i);
 }
 
 /* 1 when all containers are gone. */
@@ -131,7 +147,9 @@ static int stopped(struct decide *d) {
                         continue;
                 if (c->run.phase == RUN_FAILED || c->run.phase == RUN_STOPPED)
                         action_container(a, CONTAINER_CLEAR, c->record->name);
-                else if (now >= end && !m->killed)
+                else if (!d->out->containers[i].restarting)
+                        stop_late(d, i, end);
+                else if (now >= end && (!m->killed || c->record->sidecar))
                         action_container(a, CONTAINER_KILL, c->record->name);
                 /* Started at the last moment, or again manually. */
                 else if (c->run.phase != RUN_STOPPING && now >= m->step_us + RETRY_US)

@@ -57,7 +57,7 @@ static void decide_admission(struct decide *d) {
 
         if (!v->taints_known)
                 return;
-        if (pod_admit(v->object, v->taints, &problem) < 0) {
+        if (pod_admit(v->object, v->taints, v->pressures, v->shutting_down, &problem) < 0) {
                 const char *reason = strempty(problem.reason);
 
                 action_pod_fail(a, reason, strempty(problem.message));
@@ -67,6 +67,13 @@ static void decide_admission(struct decide *d) {
         d->out->memory.admitted = true;
         action_pod(a, POD_SAVE);
         d->out->again = true;
+}
+
+/* Only sidecars may still run. */
+static bool is_over(const struct pod_view *v) {
+        struct status_facts f = {.failed_reason = v->failed_reason};
+
+        return status_is_over(v->object, v->records, v->count, &f);
 }
 
 static bool is_terminal(const struct pod_view *v) {
@@ -91,15 +98,35 @@ static void decide_sweep(struct decide *d) {
         action_pod(&d->out->actions, POD_SWEEP);
 }
 
-static void decide_terminal(struct decide *d) {
+/* All containers but the sidecars, which follow them. */
+static void stop_ordinary(struct decide *d) {
+        for (size_t i = 0; i < d->v->count; i++) {
+                const struct container_view *c = &d->v->containers[i];
+
+                if (!c->record->sidecar && c->there && decide_is_active(c) &&
+                                !decide_is_asked(d, i))
+                        decide_stop(d, i);
+        }
+}
+
+/* The pod's work is over: what still runs ends, the sidecars last. */
+static void decide_over(struct decide *d) {
         for (size_t i = 0; i < d->v->count; i++) {
                 const struct container_view *c = &d->v->containers[i];
 
                 if (c->there && run_state_has_ended(&c->run))
                         decide_note_end(d, i);
-                decide_stop_probes(d, i);
+                if (c->there && !c->foreign)
+                        decide_continue_end(d, i);
+                if (!c->record->sidecar || !c->there)
+                        decide_stop_probes(d, i);
         }
-        decide_sweep(d);
+        if (d->v->failed_reason)
+                stop_ordinary(d);
+        decide_stop_ephemeral(d);
+        decide_stop_sidecars(d);
+        if (is_terminal(d->v))
+                decide_sweep(d);
 }
 
 /* activeDeadlineSeconds. 1 when the pod fails by it now. */
@@ -116,24 +143,21 @@ static int decide_deadline(struct decide *d) {
         }
         action_pod_fail(&d->out->actions, "DeadlineExceeded",
                         "Pod was active on the node longer than the specified deadline");
-        for (size_t i = 0; i < v->count; i++)
-                if (v->containers[i].there)
-                        decide_stop(d, i);
+        stop_ordinary(d);
         return 1;
 }
 
-/* A volume over its limit: the pod is evicted, as by a kubelet. 1 when it is. */
+/* A volume is over its limit, the node is low on a resource or is being shut down. 1 when the pod
+ * fails by it now. */
 static int decide_eviction(struct decide *d) {
         const struct pod_view *v = d->v;
         struct actions *a = &d->out->actions;
 
-        if (!v->over_limit)
+        if (!v->end_reason)
                 return 0;
-        action_pod_fail(a, "Evicted", v->over_limit);
-        action_pod_event(a, "Warning", "Evicted", "%s", v->over_limit);
-        for (size_t i = 0; i < v->count; i++)
-                if (v->containers[i].there)
-                        action_container(a, CONTAINER_STOP, v->containers[i].record->name);
+        action_pod_fail(a, v->end_reason, v->end_message);
+        action_pod_event(a, "Warning", v->end_reason, "%s", v->end_message);
+        stop_ordinary(d);
         d->out->again = true; /* what has no container now is swept at once */
         return 1;
 }
@@ -170,11 +194,21 @@ static void decide_usage(struct decide *d) {
 }
 
 static void decide_containers(struct decide *d) {
+        bool initialized = decide_is_initialized(d);
+
         for (size_t i = 0; i < d->v->count; i++) {
                 const struct container_record *r = d->v->containers[i].record;
                 bool over = r->phase == CONTAINER_TERMINATED;
                 int done;
 
+                if (r->ephemeral)
+                        return; /* they come last */
+                if (r->sidecar) {
+                        (void)decide_container(d, i);
+                        if (!initialized && !decide_sidecar_is_started(d, i))
+                                return;
+                        continue;
+                }
                 if (r->init && over && r->exit_code == 0)
                         continue;
                 done = decide_container(d, i);
@@ -184,6 +218,16 @@ static void decide_containers(struct decide *d) {
         }
 }
 
+/* The machine goes down while the control plane does not hear of it: the pod's containers end, and
+ * start again with the machine. */
+static void decide_halt(struct decide *d) {
+        for (size_t i = 0; i < d->v->count; i++)
+                if (d->v->containers[i].there && !d->v->containers[i].foreign)
+                        decide_continue_end(d, i);
+        stop_ordinary(d);
+        decide_stop_sidecars(d);
+}
+
 static void decide_living(struct decide *d) {
         const struct pod_view *v = d->v;
 
@@ -191,12 +235,18 @@ static void decide_living(struct decide *d) {
                 decide_admission(d);
                 return;
         }
-        if (is_terminal(v)) {
-                decide_terminal(d);
-        } else if (!decide_eviction(d) && !decide_deadline(d) && decide_resources(d)) {
-                if (v->prepared) {
+        if (is_over(v)) {
+                decide_over(d);
+        } else if (v->halting && !v->end_reason) {
+                decide_halt(d);
+        } else if (!decide_eviction(d) && !decide_deadline(d) && decide_resources(d) &&
+                        decide_images(d)) {
+                if (decide_resize(d)) {
+                        ; /* the plan is made again */
+                } else if (v->prepared) {
                         decide_usage(d);
                         decide_containers(d);
+                        decide_ephemeral(d);
                 } else if (!v->prepare_failed) {
                         action_pod(&d->out->actions, POD_PREPARE);
                         d->out->again = true;

@@ -33,22 +33,63 @@ struct pod_memory {
         uint64_t step_us;  /* when the present step of the end began */
 };
 
+/* What follows the preStop hook of a run that is being ended. */
+enum container_ending { ENDING_NONE, ENDING_RESTART, ENDING_STOP };
+
 struct container_memory {
-        uint64_t backoff_us;         /* the pause before the next start, the last one made */
-        uint64_t retry_us;           /* when that pause ends */
-        uint64_t failed_us;          /* since when it is seen as failed */
-        uint64_t kill_us;            /* when a stop asked for has to be done */
-        char kill_of[RUN_ID_SIZE];   /* the run that has to be gone then */
-        char announced[RUN_ID_SIZE]; /* the run whose start was reported as an event */
-        char seen[RUN_ID_SIZE];      /* the run that probes and readiness are about */
-        bool restarting;             /* a restart or a stop of the present run was asked for */
-        bool adopted;                /* ran and was ready when this agent started */
-        bool ready, started;         /* as in the status; copied to the record */
+        uint64_t backoff_us;          /* the pause before the next start, the last one made */
+        uint64_t retry_us;            /* when that pause ends */
+        uint64_t failed_us;           /* since when it is seen as failed */
+        uint64_t kill_us;             /* when a stop asked for has to be done */
+        char kill_of[RUN_ID_SIZE];    /* the run that has to be gone then */
+        char announced[RUN_ID_SIZE];  /* the run whose start was reported as an event */
+        char seen[RUN_ID_SIZE];       /* the run that probes and readiness are about */
+        char hooked[RUN_ID_SIZE];     /* the run whose postStart hook is over; in the record, too */
+        enum container_ending ending; /* the hook runs first */
+        uint64_t hook_us;             /* since when */
+        bool restarting;              /* a restart or a stop of the present run was asked for */
+        bool adopted;                 /* ran and was ready when this agent started */
+        bool ready, started;          /* as in the status; copied to the record */
+        uint64_t pull_backoff_us;    /* the pause before the next pull, the last one made */
+        uint64_t pull_retry_us;      /* when that pause ends */
+        uint64_t pull_shown_us;      /* until when the failure itself is shown as the reason */
+        bool pull_failed;            /* the failure that is seen was announced */
+        char renewed[RUN_ID_SIZE];   /* the run after which the root was made new */
+};
+
+/* How a container's image stands. */
+enum image_state {
+        IMAGE_READY,   /* the plan can be made with it */
+        IMAGE_INVALID, /* not the name of an image */
+        IMAGE_BROKEN,  /* what the store has cannot be used */
+        IMAGE_MISSING, /* not in the store */
+        IMAGE_THERE,   /* in the store, and not the container's yet */
+        IMAGE_PULLING,
+        IMAGE_PULLED, /* the pull that was asked for has succeeded ... */
+        IMAGE_FAILED, /* ... has failed */
+};
+
+struct image_view {
+        enum image_state state;
+        const char *name, *policy; /* as in the spec; imagePullPolicy with its default */
+        const char *reason;        /* INVALID, BROKEN, FAILED: of the waiting container; or NULL */
+        const char *message;       /* of these: why; of PULLING: how far */
+        uint64_t took_us, waited_us, size_bytes; /* PULLED */
+        uint64_t retry_after_us;                 /* FAILED: the registry asks for that; 0: not */
+        bool layered;                            /* the root has a writable layer of its own */
 };
 
 enum probe_kind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS, PROBE_KINDS };
 /* PROBE_ASKING: no verdict yet, so that what was before still holds. */
 enum probe_verdict { PROBE_OFF, PROBE_ASKING, PROBE_PASSED, PROBE_FAILED };
+
+enum node_resource { RESOURCE_CPU, RESOURCE_MEMORY, NODE_RESOURCES };
+/* Milli-units of CPU, bytes of memory. */
+struct node_room {
+        int64_t capacity[NODE_RESOURCES]; /* for pods */
+        int64_t used[NODE_RESOURCES];     /* what the other pods request */
+        int64_t own[NODE_RESOURCES];      /* what this one has */
+};
 
 /* One container as it is seen. */
 struct container_view {
@@ -58,13 +99,18 @@ struct container_view {
         bool starting; /* a start was sent, and the container is not there yet */
         bool there;
         struct run_state run; /* when there */
+        bool known;           /* adopted: the unit's state is (run) */
         bool foreign;         /* the container of that name is another pod's ... */
         bool claimed;         /* ... which this node knows */
         bool outdated;        /* it was made from another spec */
         enum probe_verdict probes[PROBE_KINDS];
-        bool hook_busy; /* a lifecycle hook runs */
-        bool pre_stop_done, post_start_failed;
+        struct image_view image;
+        bool hook_busy;     /* a lifecycle hook runs */
+        bool pre_stop_done; /* of this run */
+        bool post_start_failed;
         uint64_t post_start_until_us; /* postStart.sleep ends */
+        bool resizing;                /* its unit is getting new limits */
+        uint64_t resize_retry_us;     /* after an error */
 };
 
 /* The pod as it is seen. Everything is borrowed. */
@@ -86,9 +132,16 @@ struct pod_view {
         bool prepare_failed;        /* in this very look; the next try has its time */
         bool measurable, measuring; /* it has volumes with a limit; du runs */
         uint64_t measure_us;        /* when to measure them again */
-        const char *over_limit;     /* a volume is over its limit: in words; or NULL */
-        bool swept;                 /* evicted, and its data is removed */
-        bool served;                /* a service leads to it now */
+        const char *end_reason;     /* it is to fail as a whole: "Evicted", ...; or NULL */
+        const char *end_message;
+        int64_t stop_grace_s;  /* what its containers have then; negative: its own grace period */
+        unsigned pressures;    /* of this node: bits by enum node_pressure */
+        bool shutting_down;    /* the machine: no new pod is taken */
+        struct node_room room; /* when a resize is wanted */
+        const char *resize_reason, *resize_message; /* why one waits; or NULL */
+        bool halting;                               /* it is this pod's turn to end for it */
+        bool swept;                                 /* evicted, and its data is removed */
+        bool served;                                /* a service leads to it now */
         const struct container_record *records;
         const struct container_view *containers;
         size_t count;
@@ -129,6 +182,11 @@ struct decide {
 };
 /* Looks again at the latest then. */
 void decide_wake(struct decide *d, uint64_t at_us);
+/* decide-image.c: whether all images of the pod's own containers are here; else what is missing is
+ * asked for, and the containers say for what they wait. */
+bool decide_images(struct decide *d);
+/* An image of another name: what was known of the last one's pulls is forgotten. */
+void container_memory_new_image(struct container_memory *m);
 /* decide-container.c: what a living pod's container needs. 1 when it runs or has ended well. */
 int decide_container(struct decide *d, size_t i);
 /* Results of probes and hooks for the present run. */
@@ -136,9 +194,38 @@ void decide_verdicts(struct decide *d, size_t i);
 /* Announces a run that has ended. */
 void decide_note_end(struct decide *d, size_t i);
 void decide_stop_probes(struct decide *d, size_t i);
-/* Stops the container; it is killed when it takes longer than the pod's grace period. */
+/* Stops the container, its preStop hook first; it is killed when it takes longer than the pod's
+ * grace period. */
 void decide_stop(struct decide *d, size_t i);
+/* Continues an end that was begun: the stop after the hook, SIGKILL when the time is over. */
+void decide_continue_end(struct decide *d, size_t i);
 /* Every container that has not started waits with this reason. */
 void decide_all_wait(struct decide *d, const char *reason, const char *message);
+/* decide-resize.c: 1 when other resources are granted now. */
+int decide_resize(struct decide *d);
+/* Has the container's unit follow; 1 when the container is to be restarted for it. */
+int decide_container_resize(struct decide *d, size_t i);
 /* decide-end.c: all stages but POD_ALIVE. */
 void decide_end(struct decide *d);
+/* 1 when the preStop hook of the container has ended, or there is none; since_us: when it was due.
+ */
+int decide_pre_stop_done(struct decide *d, size_t i, uint64_t since_us);
+/* Whether the end of the present run was asked for. */
+bool decide_is_asked(const struct decide *d, size_t i);
+/* decide-adopted.c: 1 when the container is one that is started and stopped like others. */
+int decide_adopted(struct decide *d, size_t i);
+/* decide-ephemeral.c: the ephemeral containers of a living pod, which start once each. */
+void decide_ephemeral(struct decide *d);
+/* The pod's work is over: they end with it. */
+void decide_stop_ephemeral(struct decide *d);
+/* decide-sidecars.c: whether something of the container runs or may run again. */
+bool decide_is_active(const struct container_view *c);
+/* Whether the ordinary containers have been started. */
+bool decide_is_initialized(const struct decide *d);
+/* Whether the next container may start after this sidecar. */
+bool decide_sidecar_is_started(const struct decide *d, size_t i);
+/* Whether everything has ended that ends before this sidecar: the ordinary containers, and the
+ * sidecars after it. True for all other containers. */
+bool decide_is_turn(const struct decide *d, size_t i);
+/* Stops the sidecars whose turn it is. */
+void decide_stop_sidecars(struct decide *d);

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "lib/timefmt.h"
+#include "nodeagent/pod/crash.h"
 #include "nodeagent/pod/pod.h"
 
 /* Admission, preparing, hooks that start and hooks that cannot be started: a few rounds each. */
@@ -38,6 +39,21 @@ static void do_clean(struct pod *p, const struct action *x) {
 
 static void do_report(struct pod *p, const struct action *x) {
         pod_report(p);
+}
+
+static void do_use_image(struct container *c, const struct action *x) {
+        container_use_image(c);
+        /* The plan was made without it. */
+        if (c->record->ephemeral)
+                sandbox_drop_plan(c->pod);
+}
+
+static void do_pull(struct container *c, const struct action *x) {
+        container_pull(c);
+}
+
+static void do_renew_root(struct container *c, const struct action *x) {
+        container_renew_root(c);
 }
 
 static void do_start(struct container *c, const struct action *x) {
@@ -104,6 +120,22 @@ static void do_hooks_stop(struct container *c, const struct action *x) {
         container_hooks_stop(c);
 }
 
+static void do_adopt(struct container *c, const struct action *x) {
+        container_adopt(c);
+}
+
+static void do_resize(struct container *c, const struct action *x) {
+        container_resize(c);
+}
+
+static void do_allocate(struct pod *p, const struct action *x) {
+        pod_allocate(p);
+}
+
+static void do_resize_pending(struct pod *p, const struct action *x) {
+        pod_resize_pending(p, x->reason, x->message);
+}
+
 static void do_prepare(struct pod *p, const struct action *x);
 static void do_finish(struct pod *p, const struct action *x);
 
@@ -119,7 +151,14 @@ static const struct {
                 [POD_SWEEP] = {.pod = do_sweep},
                 [POD_CLEAN] = {.pod = do_clean},
                 [POD_REPORT] = {.pod = do_report},
+                [POD_RESIZE] = {.pod = do_allocate},
+                [POD_RESIZE_PENDING] = {.pod = do_resize_pending},
+                [CONTAINER_ADOPT] = {.container = do_adopt},
+                [CONTAINER_RESIZE] = {.container = do_resize},
                 [POD_FINISH] = {.pod = do_finish},
+                [CONTAINER_USE_IMAGE] = {.container = do_use_image},
+                [CONTAINER_PULL] = {.container = do_pull},
+                [CONTAINER_RENEW_ROOT] = {.container = do_renew_root},
                 [CONTAINER_START] = {.container = do_start},
                 [CONTAINER_STOP] = {.container = do_stop},
                 [CONTAINER_RESTART] = {.container = do_restart},
@@ -139,6 +178,7 @@ static const struct {
 struct look {
         struct pod_driver driver;
         struct executor *executor;
+        const char *crash;   /* of crash_file() */
         struct pod *pod;     /* the one that is looked at; NULL: none */
         bool prepare_failed; /* in this look */
         bool finished;       /* its last act is due, which may free it */
@@ -157,13 +197,15 @@ static void carry_out(struct pod_driver *driver, const struct action *x) {
         enum pod_action what = pod_action_of(x);
         struct container *c;
 
+        crash_here(l->crash, "before", x->type->name, l->pod->object);
         if (rows[what].pod) {
                 rows[what].pod(l->pod, x);
-                return;
+        } else {
+                c = pod_container(l->pod, x->name);
+                assert(c && rows[what].container);
+                rows[what].container(c, x);
         }
-        c = pod_container(l->pod, x->name);
-        assert(c && rows[what].container);
-        rows[what].container(c, x);
+        crash_here(l->crash, "after", x->type->name, l->pod->object);
 }
 
 /* Actions that are only sent cannot fail. */
@@ -188,6 +230,7 @@ int look_new(struct look **ret) {
         if (!l)
                 return -ENOMEM;
         l->driver.carry_out = carry_out;
+        l->crash = crash_file();
         options.context = &l->driver;
         r = executor_new(&l->executor, &options);
         if (r < 0) {

@@ -3,6 +3,8 @@
 #include "nodeagent/pod/fetch.h"
 
 #include "lib/object.h"
+#include "lib/timefmt.h"
+#include "nodeagent/plan/plan.h"
 
 struct fetch_item {
         struct fetch *fetch;
@@ -131,10 +133,85 @@ static int start_item(struct fetch *f, const char *ns, size_t kind, const char *
         return api_get_async(f->api, path, on_answer, item, &item->call);
 }
 
+static void on_token(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct fetch_item *item = userdata;
+        struct fetch *f = item->fetch;
+        _cleanup_json_ json_t *entry = error == 0 ? pod_token_entry(object, now_wall_us()) : NULL;
+
+        item->call = NULL;
+        /* The old one is good for a fifth of its life. */
+        keep(f, "tokens", item->name, entry ? 0 : error == 0 ? -EBADMSG : error, entry);
+        if (!entry)
+                f->complete = false;
+        if (--f->pending == 0)
+                finish(f);
+}
+
+static int start_token(struct fetch *f, const char *ns, const char *key, const json_t *wanted) {
+        struct fetch_item *item = &f->items[f->count++];
+        _cleanup_free_ char *path = api_path(api_resource(KIND_SERVICEACCOUNTS), ns,
+                        json_str_or(wanted, "account", ""), "token", NULL);
+
+        *item = (struct fetch_item){.fetch = f, .kind = "tokens", .name = strdup(key)};
+        if (!path || !item->name)
+                return -ENOMEM;
+        return api_create_async(f->api, path, json_at(wanted, "body"), on_token, item, &item->call);
+}
+
+static int start_tokens(struct fetch *f, const char *ns, const json_t *references) {
+        uint64_t now_us = now_wall_us();
+        const char *key;
+        json_t *wanted;
+
+        json_object_each (json_object_get(references, "tokens"), key, wanted) {
+                const json_t *old = json_get(f->old, "tokens", key, NULL);
+                int r;
+
+                if (!pod_token_is_due(old, now_us)) {
+                        keep(f, "tokens", key, /* error= */ 0, old);
+                        continue;
+                }
+                r = start_token(f, ns, key, wanted);
+                if (r < 0)
+                        return r;
+                f->pending++;
+        }
+        return 0;
+}
+
+static int start_objects(struct fetch *f, const char *ns, const json_t *references) {
+        for (size_t k = 0; k < ELEMENTS(kinds); k++) {
+                const char *name;
+                json_t *v;
+
+                json_object_each (json_object_get(references, kinds[k].key), name, v) {
+                        int r = start_item(f, ns, k, name);
+
+                        if (r < 0)
+                                return r;
+                        f->pending++;
+                }
+        }
+        return 0;
+}
+
+bool fetch_is_due(const json_t *references, const json_t *old, uint64_t now_us) {
+        const char *key;
+        json_t *v;
+
+        for (size_t k = 0; k < ELEMENTS(kinds); k++)
+                if (json_object_size(json_object_get(references, kinds[k].key)) > 0)
+                        return true;
+        json_object_each (json_object_get(references, "tokens"), key, v)
+                if (pod_token_is_due(json_get(old, "tokens", key, NULL), now_us))
+                        return true;
+        return false;
+}
+
 int fetch_start(struct fetch **ret, struct api_client *api, const char *ns,
                 const json_t *references, const json_t *old, fetch_done_func done, void *userdata) {
         struct fetch *f = calloc(1, sizeof(*f));
-        size_t n = 0;
+        size_t n = json_object_size(json_object_get(references, "tokens"));
 
         if (!f)
                 return -ENOMEM;
@@ -148,17 +225,9 @@ int fetch_start(struct fetch **ret, struct api_client *api, const char *ns,
                 fetch_free(f);
                 return -ENOMEM;
         }
-        for (size_t k = 0; k < ELEMENTS(kinds); k++) {
-                const char *name;
-                json_t *v;
-
-                json_object_each (json_at(references, kinds[k].key), name, v) {
-                        if (start_item(f, ns, k, name) < 0) {
-                                fetch_free(f);
-                                return -ENOMEM;
-                        }
-                        f->pending++;
-                }
+        if (start_objects(f, ns, references) < 0 || start_tokens(f, ns, references) < 0) {
+                fetch_free(f);
+                return -ENOMEM;
         }
         assert(f->pending > 0);
         *ret = f;

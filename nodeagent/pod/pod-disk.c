@@ -6,11 +6,14 @@
 #include "lib/timefmt.h"
 #include "nodeagent/pod/pod.h"
 
+enum { SAVE_RETRY_US = 10 * 1000000 }; /* a full disk */
+
 void pod_save_desired(struct pod *p) {
         _cleanup_json_ json_t *v = json_pack("{s:O, s:O?, s:b}", "pod", p->object, "resources",
                         p->sandbox.resources, "static", (p->flags & POD_STATIC) != 0);
         int r = v ? statedir_save_pod(p->pods->agent->statedir, p->uid, v) : -ENOMEM;
 
+        p->save_us = r < 0 ? now_mono_us() + SAVE_RETRY_US : 0;
         if (r < 0)
                 log_warning_errno(r,
                                 "Cannot keep pod %s/%s on disk; it would not start without the "
@@ -71,8 +74,10 @@ static void load_run(struct pod *p, const json_t *run) {
         /* Memory volumes and the network went with the machine: the init containers have work
          * again. */
         for (size_t k = 0; k < p->count && other_boot; k++)
-                if (p->records[k].init && !pod_is_terminal(p))
-                        container_forget_end(&p->containers[k]);
+                p->records[k].found = UNIT_NOT_SEEN;
+        for (size_t k = 0; k < p->count && other_boot; k++)
+                if (p->records[k].init && !p->records[k].sidecar && !pod_is_terminal(p))
+                        container_forget_end(p->containers[k]);
         if (json_int_or(run, "stage", 0) >= POD_DRAINING)
                 load_end(p, run);
 }
@@ -100,4 +105,61 @@ struct pod *pod_load(struct pods *all, const char *uid) {
                 load_run(p, run);
         sandbox_load(p, json_str_or(run, "ip", ""), json_is_object(resources) ? resources : NULL);
         return p;
+}
+
+/* What the API has heard of the container; NULL: nothing. */
+static const json_t *reported_status(const struct pod *p, const char *container) {
+        static const char *const lists[] = {"status.containerStatuses",
+                        "status.initContainerStatuses", "status.ephemeralContainerStatuses"};
+        const json_t *v;
+        size_t i;
+
+        for (size_t k = 0; k < ELEMENTS(lists); k++)
+                json_array_foreach (json_at(p->object, lists[k]), i, v)
+                        if (streq(json_str_or(v, "name", ""), container))
+                                return v;
+        return NULL;
+}
+
+static uint32_t reported_restarts(const struct pod *p, const char *container) {
+        int64_t n = json_int_or(reported_status(p, container), "restartCount", 0);
+
+        return n > 0 && n <= INT32_MAX ? (uint32_t)n : 0;
+}
+
+/* Whether the container is there. Without a record its restarts are counted from those that the API
+ * has. */
+static bool recover_container(struct container *c, bool recorded) {
+        struct pod *p = c->pod;
+        struct run_state state;
+        bool there = runtime_state(p->pods->agent->runtime, c->unit, &state) > 0;
+
+        if (!there && !recorded && c->record->ephemeral)
+                container_record_recover(c->record, reported_status(p, c->record->name));
+        if (!there && (recorded || c->record->ephemeral) && p->pods->units_listed)
+                container_not_adopted(c);
+        if (!there || (state.owner[0] && !streq(state.owner, p->sandbox_name)))
+                return false;
+        if (!recorded) {
+                uint32_t n = reported_restarts(p, c->record->name);
+
+                c->record->restart_count = n > state.restarts ? n - state.restarts : 0;
+        }
+        container_observe_run(c, &state);
+        return true;
+}
+
+void pod_recover(struct pod *p) {
+        _cleanup_json_ json_t *run = NULL;
+        bool recorded = statedir_load_run(p->pods->agent->statedir, p->uid, &run) >= 0,
+             runs = false;
+
+        if (recorded)
+                load_run(p, run);
+        for (size_t i = 0; i < p->count; i++)
+                runs |= recover_container(p->containers[i], recorded);
+        if (recorded)
+                sandbox_load(p, json_str_or(run, "ip", ""), NULL);
+        else if (runs)
+                sandbox_load(p, json_str_or(p->object, "status.podIP", ""), NULL);
 }

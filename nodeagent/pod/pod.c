@@ -1,6 +1,7 @@
 /* One pod: its object, its names on the machine, and the memory of its machine. */
 #include "nodeagent/pod/pod.h"
 
+#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"
@@ -20,6 +21,11 @@ struct pod *pod_free(struct pod *p) {
         free(p->sandbox_name);
         free(p->failed_reason);
         free(p->failed_message);
+        free(p->ending.reason);
+        free(p->ending.message);
+        free(p->resizing.reason);
+        free(p->resizing.message);
+        free(p->resizing.error);
         free(p->disk_dir);
         free(p->run_dir);
         free(p->secret_dir);
@@ -76,6 +82,9 @@ void pod_update(struct pod *p, const json_t *object, bool first) {
         if (first)
                 p->memory.admitted = is_admitted(p, object);
         if (changed) {
+                if (pod_add_ephemeral(p) < 0)
+                        log_error("Out of memory: ephemeral containers of pod %s/%s are left out",
+                                        object_namespace(object), object_name(object));
                 sandbox_drop_plan(p);
                 /* Pods from disk start without another admission. */
                 if (p->memory.admitted)
@@ -114,17 +123,25 @@ void pod_fail(struct pod *p, const char *reason, const char *message) {
         assert(p->failed_reason && p->failed_message);
 }
 
+void pod_end(struct pod *p, const char *reason, const char *message, int64_t grace_s) {
+        if (p->ending.reason || p->failed_reason)
+                return;
+        p->ending = (struct pod_ending){strdup(reason), strdup(message), true, grace_s};
+        assert(p->ending.reason && p->ending.message);
+        pod_wake(p);
+}
+
 void pod_commit(struct pod *p, const struct pod_decision *d) {
         assert(d->memory.stage >= p->memory.stage);
         p->memory = d->memory;
         for (size_t i = 0; i < p->count; i++)
-                container_commit(&p->containers[i], &d->containers[i]);
+                container_commit(p->containers[i], &d->containers[i]);
 }
 
 struct container *pod_container(struct pod *p, const char *name) {
         for (size_t i = 0; i < p->count; i++)
                 if (streq(p->records[i].name, name))
-                        return &p->containers[i];
+                        return p->containers[i];
         return NULL;
 }
 

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "nodeagent/pod/decide.h"
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/pod/probes.h"
@@ -18,11 +20,38 @@ struct container_probes {
 
 /* The lifecycle hook that runs. hooks.c */
 struct container_hooks {
-        struct runtime_exec *command; /* preStop as a command ... */
-        json_t *command_unit;         /* ... whose file is removed after it */
-        struct probe *request;        /* preStop or postStart as an HTTP request */
+        struct runtime_exec *command;  /* preStop as a command ... */
+        json_t *command_unit;          /* ... whose file is removed after it */
+        struct probe *request;         /* preStop or postStart as a request */
+        char pre_stop_of[RUN_ID_SIZE]; /* the run that preStop was begun for */
         bool pre_stop_done, post_start_failed;
         uint64_t post_start_until_us; /* monotonic; postStart.sleep ends */
+};
+
+/* Its image. image.c */
+struct container_image {
+        char *of;                /* the spec's image that all of this is about; NULL: none yet */
+        json_t *kind;            /* of image_resolve(); NULL: the name is not valid ... */
+        char *invalid;           /* ... and this is why */
+        json_t *used;            /* as the plan takes it (plan/image.h); NULL: not decided */
+        char *broken;            /* why what the store has cannot be used; or NULL */
+        struct image_wait *wait; /* the pull that was asked for, while it runs */
+        bool pulled;             /* it has succeeded ... */
+        char *reason, *message;  /* ... or failed: why; or NULL */
+        uint64_t took_us, waited_us, size_bytes, retry_after_us;
+};
+
+/* The end of a run's log, which becomes its termination message. container-files.c */
+struct container_log_end {
+        char of[RUN_ID_SIZE]; /* the run; "": nothing is awaited */
+        uint64_t until_us;    /* monotonic: what has arrived by then is taken */
+};
+
+/* The unit is getting new limits. resize.c */
+struct container_resizing {
+        struct runtime_limit *call; /* or NULL */
+        json_t *to;                 /* the resources that it asks for */
+        uint64_t retry_us;          /* monotonic */
 };
 
 /* container.c, where nothing else is said. */
@@ -30,10 +59,14 @@ struct container {
         struct pod *pod;
         struct container_record *record;
         char *unit;    /* its name in the runtime */
+        char *adopts;  /* the unit of the machine that it is; NULL: none */
         bool starting; /* a start was sent, and the container is not there yet */
         struct container_memory memory;
+        struct container_image image;
         struct container_probes probes;
         struct container_hooks hooks;
+        struct container_log_end log_end;
+        struct container_resizing resize;
         struct container_exec *execs; /* commands of probes that run; exec.c */
         struct container *same_unit;  /* the next one of that name; pods.c */
 };
@@ -49,8 +82,10 @@ struct pod_shares {
 /* The environment of the containers. sandbox.c */
 struct pod_sandbox {
         char ip[16];
-        json_t *resources; /* {"configmaps": {...}, "secrets": {...}} or NULL */
+        char ip6[ADDRESS_TEXT_SIZE]; /* "": none; follows from ip */
+        json_t *resources;           /* {"configmaps": {...}, "secrets": {...}} or NULL */
         struct fetch *fetch;
+        bool stale;        /* an object has changed since the fetch began */
         uint64_t fetch_us; /* monotonic; when to fetch them again */
         json_t *plan;      /* of pod_to_units(), or NULL */
         bool ready;        /* network and volumes are there */
@@ -69,16 +104,28 @@ struct pod_reporting {
 /* When to look again. waking.c */
 struct pod_waking {
         sd_event_source *timer;
-        uint64_t at_us; /* monotonic; 0: the timer is off */
-        bool dirty;     /* to be looked at in this turn of the loop */
+        uint64_t at_us;          /* monotonic; 0: the timer is off */
+        bool dirty;              /* to be looked at; it is in the set's list then */
+        TAILQ_ENTRY(pod) others; /* in that list */
 };
 
 /* The disk volumes with a limit. usage.c */
 struct pod_usage {
-        struct measurement *running;
+        struct du *running;
         uint64_t next_us; /* monotonic */
-        char *over;       /* a volume is over its limit: the message of the eviction; or NULL */
         bool swept;       /* evicted, and the volumes are removed */
+};
+
+/* Why a resize waits or fails; or NULL. resize.c */
+struct pod_resizing {
+        char *reason, *message, *error;
+};
+
+/* The pod is to fail as a whole. pod_end() */
+struct pod_ending {
+        char *reason, *message; /* or NULL */
+        bool bounded;           /* its containers have only this time: */
+        int64_t grace_s;
 };
 
 /* pod.c, where nothing else is said. */
@@ -90,10 +137,12 @@ struct pod {
         char *sandbox_name; /* in the runtime */
         char *disk_dir, *run_dir, *secret_dir, *netns;
         struct container_record *records;
-        struct container *containers; /* as many, in the same order */
-        size_t count;
-        uint64_t start_us; /* wall clock; when the agent took the pod up */
-        bool api_gone;     /* the API does not have it any longer */
+        struct container **containers; /* as many, in the same order */
+        size_t count;                  /* grows by ephemeral containers */
+        uint64_t start_us;             /* wall clock; when the agent took the pod up */
+        bool files_due;                /* file-check.c */
+        bool api_gone;                 /* the API does not have it any longer */
+        uint64_t save_us; /* monotonic; it could not be kept on disk: the next try, or 0 */
         char *failed_reason, *failed_message;
         struct pod_memory memory;
         struct pod_sandbox sandbox;
@@ -101,6 +150,8 @@ struct pod {
         struct pod_reporting reporting;
         struct pod_waking waking;
         struct pod_usage usage;
+        struct pod_ending ending;
+        struct pod_resizing resizing;
 };
 
 struct look;
@@ -112,11 +163,15 @@ struct pods {
         struct map *by_unit;    /* name in the runtime -> first struct container */
         struct map *by_sandbox; /* name in the runtime -> struct pod */
         sd_event_source *defer;
-        struct look *look;    /* carries decisions out; drive.c */
-        unsigned exec_serial; /* of the next command beside a container */
+        sd_event_source *file_check; /* file-check.c */
+        TAILQ_HEAD(pods_dirty, pod) dirty; /* to be looked at; waking.c */
+        struct look *look;                 /* carries decisions out; drive.c */
+        unsigned exec_serial;              /* of the next command beside a container */
         char boot_id[33];
         bool units_listed, synced;
-        json_t *taints; /* of this node */
+        json_t *taints;     /* of this node */
+        unsigned pressures; /* bits by enum node_pressure */
+        bool halting;       /* the machine is being shut down */
         bool node_seen;
 };
 
@@ -141,6 +196,9 @@ void pod_gone(struct pod *p);
 void pod_set_api_gone(struct pod *p);
 /* The pod as a whole has failed. The first reason stays. */
 void pod_fail(struct pod *p, const char *reason, const char *message);
+/* The pod shall fail with this reason, its containers have so many seconds to end: the next look
+ * does it. The first reason stays. */
+void pod_end(struct pod *p, const char *reason, const char *message, int64_t grace_s);
 /* Takes over the memory that a decision gives. */
 void pod_commit(struct pod *p, const struct pod_decision *d);
 /* Its container of this name; NULL: none. */
@@ -157,6 +215,9 @@ bool pod_has_started(const struct pod *p);
 void pod_save_desired(struct pod *p);
 /* The pod of that uid as it was kept; NULL: none that can be read. */
 struct pod *pod_load(struct pods *all, const char *uid);
+/* A new pod from the API: what ran of it under an agent that has lost its definition is found
+ * again, by the record on disk or, without one, by its units and its status. */
+void pod_recover(struct pod *p);
 /* The record of what runs, as JSON for the disk. */
 json_t *pod_run_record(const struct pod *p) _warn_unused_;
 
@@ -184,10 +245,12 @@ struct look *look_free(struct look *l);
 /* ---- container.c ---- */
 
 const json_t *container_spec(const struct container *c);
-/* Its part of the plan; NULL: no plan. */
+/* Its part of the plan; NULL: no plan, or it is in none (yet). */
 const json_t *container_plan(const struct container *c);
 /* Sets up containers and records from the pod's object. */
 int pod_add_containers(struct pod *p);
+/* The same for ephemeral containers that the object has now. */
+int pod_add_ephemeral(struct pod *p);
 void pod_free_containers(struct pod *p);
 /* Sets its fields from the record on disk. */
 void container_load(struct container *c, const json_t *saved);
@@ -199,6 +262,8 @@ void container_forget_end(struct container *c);
 void container_commit(struct container *c, const struct container_memory *m);
 /* Sends the start; a failure is in the record, and is tried again later. */
 void container_start(struct container *c);
+/* An empty writable layer for its root. */
+void container_renew_root(struct container *c);
 /* The runtime refused the start. */
 void container_start_refused(struct container *c, const char *message);
 /* Observes the runtime's state, and reads the program's files when it has ended. NULL: the
@@ -209,17 +274,56 @@ void pod_wait_all(struct pod *p, const char *reason, const char *message);
 /* The awaited event has come. */
 void pod_wait_over(struct pod *p);
 
+/* ---- file-check.c ---- */
+
+/* Compares the files that pods read with what was made, soon and a few pods at a time. */
+void pods_check_files(struct pods *all);
+
+/* ---- adopt.c: containers that are units of the machine ---- */
+
+/* Follows the units of the pod; before their states are asked for. */
+void pod_adopt_units(struct pod *p);
+/* Records how the unit was found, and gives it its properties. */
+void container_adopt(struct container *c);
+void container_limit_adopted(struct container *c);
+/* Takes its properties away; the unit stays as it is. */
+void pod_release_units(struct pod *p);
+
+/* ---- image.c ---- */
+
+/* What a look sees of the container's image; borrowed from the container until the next one. */
+void container_image_view(struct container *c, struct image_view *ret);
+/* The image that the store has becomes the container's; without one the next look says so. */
+void container_use_image(struct container *c);
+/* Asks for its image; the pod is woken when it is there, or when the pull has failed. */
+void container_pull(struct container *c);
+/* Notes in the store that its image is used now. */
+void container_image_mark_used(const struct container *c);
+void container_image_done(struct container *c);
+
 /* ---- container-files.c: the files of kpod-exec and of the program ---- */
 
 void container_read_report(struct container *c);
-/* The termination message; NULL: none. Caller frees. */
+/* The termination message; NULL: none, or it is the end of the log, which is awaited. Caller frees.
+ */
 char *container_last_words(struct container *c, const struct run_state *state);
+/* Puts an awaited end of a log into the record, once all of the log is there. Whether a container
+ * of the pod still waits for its own. */
+bool pod_awaits_logs(struct pod *p);
 
 /* ---- sandbox.c ---- */
 
 /* From the record on disk. Takes nothing; an address that is in use already is left out. */
 void sandbox_load(struct pod *p, const char *ip, const json_t *resources);
+/* Its address is in use; one that is not of this node's range, or another's, is left out. */
+void sandbox_reserve(struct pod *p);
+/* The runtime could not set the container up: the next look makes the files and the network of the
+ * pod again, where something took them away. */
+void sandbox_doubt(struct pod *p);
 void sandbox_done(struct pod *p);
+/* A ConfigMap or Secret ("configmaps", "secrets") that the pod uses has this version now; "": it is
+ * gone. */
+void sandbox_object_changed(struct pod *p, const char *kind, const char *name, const char *version);
 /* The object has changed: the next look makes the plan again. */
 void sandbox_drop_plan(struct pod *p);
 /* Asks for the ConfigMaps and Secrets; the pod is woken when they are there. */
@@ -272,6 +376,21 @@ void usage_measure(struct pod *p);
 void usage_sweep(struct pod *p);
 void usage_done(struct pod *p);
 
+/* ---- resize.c ---- */
+
+/* The object with the resources that are granted instead of those of its spec. NULL when out of
+ * memory; the caller unrefs. */
+json_t *pod_allocated_object(const struct pod *p) _warn_unused_;
+/* Whether its spec names other resources than those that are granted. */
+bool pod_wants_resize(const struct pod *p);
+void pod_room(const struct pod *p, struct node_room *ret);
+/* Grants what the spec names. */
+void pod_allocate(struct pod *p);
+/* A resize waits for this reason; "": none waits. */
+void pod_resize_pending(struct pod *p, const char *reason, const char *message);
+void container_resize(struct container *c);
+void container_resize_done(struct container *c);
+
 /* ---- report.c ---- */
 
 /* Writes the record to disk and the status to the API, where they differ from the last ones. */
@@ -284,6 +403,8 @@ void reporting_follow(struct pod *p, const json_t *object);
 /* The last act: the object is deleted from the API, then the pod is forgotten here. May free it. */
 void pod_finish(struct pod *p);
 void reporting_done(struct pod *p);
+/* Whether the API has the pod's present status, as far as that was ever sent. */
+bool reporting_is_done(const struct pod *p);
 
 /* ---- no-effect.c ---- */
 
@@ -294,6 +415,8 @@ void pod_warn_no_effect(struct pod *p);
 
 /* Indexes a new pod. -ENOMEM. */
 int pods_add(struct pods *all, struct pod *p);
+/* Indexes a container that a pod has got later. -ENOMEM. */
+int pods_add_container(struct pods *all, struct container *c);
 /* Frees the pod and its record on disk. */
 void pods_forget(struct pod *p);
 /* Whether the sandbox is a known pod's. */

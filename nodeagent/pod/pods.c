@@ -7,8 +7,11 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
+#include "nodeagent/host-drift.h"
+#include "nodeagent/eviction-plan.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/portables.h"
 #include "nodeagent/pod/shares.h"
 #include "nodeagent/pod/volumes.h"
 
@@ -24,6 +27,7 @@ int pods_new(struct pods **ret, struct agent *agent) {
         if (!p)
                 return -ENOMEM;
         p->agent = agent;
+        TAILQ_INIT(&p->dirty);
         p->by_uid = map_new(free_pod);
         p->by_unit = map_new(NULL);
         p->by_sandbox = map_new(NULL);
@@ -54,6 +58,7 @@ struct pods *pods_free(struct pods *p) {
         map_free(p->by_sandbox);
         json_decref(p->taints);
         look_free(p->look);
+        sd_event_source_disable_unref(p->file_check);
         sd_event_source_disable_unref(p->defer);
         free(p);
         return NULL;
@@ -93,7 +98,7 @@ static void unindex_unit(struct pods *all, struct container *c) {
 
 static void unindex(struct pods *all, struct pod *p) {
         for (size_t i = 0; i < p->count; i++)
-                unindex_unit(all, &p->containers[i]);
+                unindex_unit(all, p->containers[i]);
         (void)map_steal(all->by_sandbox, p->sandbox_name);
 }
 
@@ -103,7 +108,7 @@ static int index_pod(struct pods *all, struct pod *p) {
         if (r < 0)
                 return r;
         for (size_t i = 0; i < p->count; i++) {
-                r = index_unit(all, &p->containers[i]);
+                r = index_unit(all, p->containers[i]);
                 if (r < 0)
                         return r;
         }
@@ -117,7 +122,29 @@ int pods_add(struct pods *all, struct pod *p) {
         r = index_pod(all, p);
         if (r < 0)
                 unindex(all, p);
+        else if (all->agent->runtime) /* of those from the disk: pods_runtime_there() */
+                pod_adopt_units(p);
         return r;
+}
+
+void pods_runtime_there(struct pods *all) {
+        map_foreach (all->by_uid, e)
+                pod_adopt_units(map_entry_value(e));
+}
+
+int pods_add_container(struct pods *all, struct container *c) {
+        return index_unit(all, c);
+}
+
+/* A pod may be waiting for the unit names, a volume or an address that the forgotten one held.
+ * Those that run already wait for nothing. */
+static void wake_waiting(struct pods *all) {
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+
+                if (!pod_has_started(p))
+                        pod_wake(p);
+        }
 }
 
 void pods_forget(struct pod *p) {
@@ -129,8 +156,7 @@ void pods_forget(struct pod *p) {
         unindex(all, p);
         (void)map_remove(all->by_uid, p->uid);
         shares_sweep(all->agent->shares);
-        /* A pod of the same name may be waiting for the unit names. */
-        pods_wake_all(all);
+        wake_waiting(all);
 }
 
 bool pods_has_sandbox(const struct pods *all, const char *sandbox) {
@@ -166,6 +192,7 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 pod_free(p);
                 return -ENOMEM;
         }
+        pod_recover(p);
         pod_update(p, object, /* first= */ true);
         return 0;
 }
@@ -180,6 +207,22 @@ void pods_gone(struct pods *all, const char *uid) {
 void pods_wake_all(struct pods *all) {
         map_foreach (all->by_uid, e)
                 pod_wake(map_entry_value(e));
+}
+
+void pods_wake_pod(struct pods *all, const char *uid) {
+        struct pod *p = map_get(all->by_uid, uid);
+
+        if (p)
+                pod_wake(p);
+}
+
+void pods_units_changed(struct pods *all, const char *uid) {
+        struct pod *p = map_get(all->by_uid, uid);
+
+        if (!p)
+                return;
+        pod_adopt_units(p);
+        pod_wake(p);
 }
 
 void pods_set_taints(struct pods *all, const json_t *taints) {
@@ -218,10 +261,146 @@ void pods_each_container(struct pods *all,
                 const struct pod *p = map_entry_value(e);
 
                 for (size_t i = 0; i < p->count; i++)
-                        if (p->containers[i].unit)
-                                func(p->object, p->records[i].name, p->containers[i].unit,
+                        if (p->containers[i]->unit)
+                                func(p->object, p->records[i].name, p->containers[i]->unit,
                                                 userdata);
         }
+}
+
+/* ---- images ---- */
+
+/* Adds the key to a set; "" is left out. */
+static int set_add(json_t *set, const char *key) {
+        return *key && json_object_set_new(set, key, json_true()) < 0 ? -ENOMEM : 0;
+}
+
+json_t *pods_images(const struct pods *all) {
+        _cleanup_json_ json_t *out = json_object();
+
+        map_foreach (all->by_uid, e) {
+                const struct pod *p = map_entry_value(e);
+
+                for (size_t i = 0; out && i < p->count; i++) {
+                        const json_t *image = p->records[i].image;
+
+                        if (!image)
+                                continue;
+                        if (set_add(out, json_str_or(image, "id", "")) < 0 ||
+                                        set_add(out, json_str_or(image, "name", "")) < 0)
+                                return NULL;
+                }
+        }
+        return TAKE_PTR(out);
+}
+
+void pods_mark_images(const struct pods *all) {
+        map_foreach (all->by_uid, e) {
+                const struct pod *p = map_entry_value(e);
+
+                for (size_t i = 0; i < p->count; i++)
+                        container_image_mark_used(p->containers[i]);
+        }
+}
+
+static bool is_living(const struct pod *p) {
+        return p->memory.stage == POD_ALIVE && !p->failed_reason && !p->ending.reason &&
+               pod_has_started(p) && !pod_is_terminal(p);
+}
+
+void pods_each_living(struct pods *all,
+                void (*func)(const json_t *object, const char *dir, void *userdata),
+                void *userdata) {
+        map_foreach (all->by_uid, e) {
+                const struct pod *p = map_entry_value(e);
+
+                if (!(p->flags & POD_STATIC) && is_living(p))
+                        func(p->object, p->disk_dir, userdata);
+        }
+}
+
+void pods_end(struct pods *all, const char *uid, const char *reason, const char *message,
+                int64_t grace_s) {
+        struct pod *p = map_get(all->by_uid, uid);
+
+        if (p && is_living(p))
+                pod_end(p, reason, message, grace_s);
+}
+
+bool pods_has_processes(const struct pods *all, const char *uid) {
+        const struct pod *p = map_get(all->by_uid, uid);
+
+        for (size_t i = 0; p && i < p->count; i++)
+                if (p->records[i].phase == CONTAINER_RUNNING && !p->containers[i]->adopts)
+                        return true;
+        return false;
+}
+
+bool pods_has_units(const struct pods *all, const char *uid) {
+        const struct pod *p = map_get(all->by_uid, uid);
+
+        return p && p->memory.stage < POD_CLEANING;
+}
+
+bool pods_has_data(const struct pods *all, const char *uid) {
+        const struct pod *p = map_get(all->by_uid, uid);
+
+        return p && !p->usage.swept && p->memory.stage < POD_CLEANING;
+}
+
+void pods_set_halting(struct pods *all, bool halting) {
+        all->halting = halting;
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+
+                if (!halting && !p->ending.reason)
+                        p->ending.bounded = false;
+                pod_wake(p);
+        }
+}
+
+bool pods_are_reported(const struct pods *all) {
+        map_foreach (all->by_uid, e) {
+                const struct pod *p = map_entry_value(e);
+
+                if (!(p->flags & POD_STATIC) && !p->api_gone && !reporting_is_done(p))
+                        return false;
+        }
+        return true;
+}
+
+/* With the time that this machine's shutdown leaves. */
+static void halt(struct pod *p, bool fail, int64_t grace_s) {
+        p->ending.bounded = true;
+        p->ending.grace_s = MIN(grace_s, pod_grace_s(p->object));
+        if (fail)
+                pod_end(p, "Terminated",
+                                "Pod was terminated in response to imminent node shutdown.",
+                                p->ending.grace_s);
+        pod_wake(p);
+}
+
+void pods_halt(struct pods *all, bool critical, bool fail, int64_t grace_s) {
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+
+                if (critical || !eviction_pod_is_critical(p->object))
+                        halt(p, fail && !(p->flags & POD_STATIC), grace_s);
+        }
+}
+
+bool pods_any_runs(const struct pods *all, bool critical) {
+        map_foreach (all->by_uid, e) {
+                const struct pod *p = map_entry_value(e);
+
+                if ((critical || !eviction_pod_is_critical(p->object)) &&
+                                pods_has_processes(all, p->uid))
+                        return true;
+        }
+        return false;
+}
+
+void pods_set_pressures(struct pods *all, unsigned pressures) {
+        all->pressures = pressures;
 }
 
 /* ---- from the disk ---- */
@@ -289,6 +468,8 @@ static void sweep(struct pods *all) {
         if (!all->units_listed || (all->agent->api && !all->synced))
                 return;
         stop_orphans(all);
+        runtime_adopt_sweep(all->agent->runtime);
+        portables_sweep(all->agent->portables);
         volumes_sweep(AGENT_RUN_DIR "/pods", pod_is_here, all);
         volumes_sweep(AGENT_SECRET_DIR, pod_is_here, all);
 }
@@ -297,24 +478,35 @@ void pods_units_listed(struct pods *all) {
         struct run_state state;
 
         all->units_listed = true;
-        stop_orphans(all);
+        sweep(all);
         map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
 
                 for (size_t i = 0; i < p->count; i++)
-                        if (runtime_state(all->agent->runtime, p->containers[i].unit, &state) == 0)
-                                container_not_adopted(&p->containers[i]);
+                        if (runtime_state(all->agent->runtime, p->containers[i]->unit, &state) == 0)
+                                container_not_adopted(p->containers[i]);
                 pod_wake(p);
         }
 }
 
-void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
-                void *userdata) {
+/* Of the pods with exactly these flags, those that are not known any longer end. */
+static void end_unknown(struct pods *all, unsigned flags,
+                bool (*is_known)(const char *uid, void *userdata), void *userdata) {
         map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
-                if (!(p->flags & POD_STATIC) && !is_known(p->uid, userdata))
+                if ((p->flags & POD_STATIC) == flags && !is_known(p->uid, userdata))
                         pod_gone(p);
         }
+}
+
+void pods_static_listed(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
+                void *userdata) {
+        end_unknown(all, POD_STATIC, is_known, userdata);
+}
+
+void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
+                void *userdata) {
+        end_unknown(all, /* flags= */ 0, is_known, userdata);
         all->synced = true;
         sweep(all);
 }
@@ -326,24 +518,39 @@ void pods_mend_network(struct pods *all) {
                 sandbox_mend_network(map_entry_value(e));
 }
 
-static void on_drift(const char *name, const char *property, void *userdata) {
-        struct pods *all = userdata;
+void pods_mend_link(struct pods *all, const char *link) {
+        map_foreach (all->by_uid, e)
+                if (network_pod_has_link(map_entry_key(e), link))
+                        sandbox_mend_network(map_entry_value(e));
+}
 
-        log_notice("%s of %s was changed manually; put back", property, name);
+void pods_reserve_addresses(struct pods *all) {
+        map_foreach (all->by_uid, e)
+                sandbox_reserve(map_entry_value(e));
+}
+
+static bool on_drift(const char *name, const char *property, void *userdata) {
+        struct pods *all = userdata;
+        _cleanup_free_ char *what = strformat("%s of unit %s was changed manually", property, name);
+        bool news, repair = what && host_drift_found(all->agent->drift, DRIFT_UNIT, what, &news);
+
+        if (!what || !news)
+                return repair;
         for (struct container *c = map_get(all->by_unit, name); c; c = c->same_unit)
-                pod_event(c->pod, "Warning", "UnitDrift",
-                                "%s of unit %s was changed manually and has been put back",
-                                property, name);
+                pod_event(c->pod, "Warning", "UnitDrift", "%s and %s", what,
+                                repair ? "has been put back" : "is left as it is (--drift=report)");
+        return repair;
 }
 
 void pods_check_units(struct pods *all) {
+        pods_check_files(all);
         map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
 
                 if (p->memory.stage != POD_ALIVE)
                         continue;
                 for (size_t i = 0; i < p->count; i++) {
-                        const json_t *unit = container_plan(&p->containers[i]);
+                        const json_t *unit = container_plan(p->containers[i]);
                         if (unit)
                                 (void)runtime_check(all->agent->runtime, unit, on_drift, all);
                 }

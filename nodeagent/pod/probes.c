@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "lib/random.h"
 #include "lib/tls.h"
+#include "nodeagent/pod/probe-grpc.h"
 
 enum { ANSWER_SIZE_MAX = 4096, EAGER_US = 250000, EXEC_EXTRA_US = 5000000 };
 
@@ -30,6 +31,7 @@ struct probe {
         sd_event_source *io;
         int fd;
         bool busy, exec_busy;
+        struct probe_grpc *grpc;
         char *request;
         size_t sent;
         bool connected;
@@ -125,6 +127,7 @@ static void check_end(struct probe *p) {
         if (p->exec_busy)
                 p->options.exec_cancel(p, p->options.userdata);
         p->exec_busy = p->busy = p->connected = p->handshaken = false;
+        p->grpc = probe_grpc_free(p->grpc);
         p->io = sd_event_source_disable_unref(p->io);
         p->deadline = sd_event_source_disable_unref(p->deadline);
         p->tls = tls_stream_free(p->tls);
@@ -160,7 +163,19 @@ void probe_exec_done(struct probe *p, bool passed, const char *message) {
 }
 
 static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
-        verdict(userdata, false, "timed out");
+        struct probe *p = userdata;
+        char message[160];
+
+        /* As Kubernetes says it. */
+        if (p->request)
+                snprintf(message, sizeof(message),
+                                "Get: context deadline exceeded (Client.Timeout exceeded while "
+                                "awaiting headers)");
+        else if (p->fd >= 0)
+                snprintf(message, sizeof(message), "dial tcp %s: i/o timeout", p->address);
+        else
+                snprintf(message, sizeof(message), "timed out");
+        verdict(p, false, message);
         return 0;
 }
 
@@ -222,7 +237,7 @@ static int read_answer(struct probe *p) {
         if (code < 0)
                 snprintf(message, sizeof(message), "the answer is not HTTP");
         else
-                snprintf(message, sizeof(message), "HTTP probe answered with statuscode: %d", code);
+                snprintf(message, sizeof(message), "HTTP probe failed with statuscode: %d", code);
         verdict(p, code >= 200 && code < 400, message);
         return 1;
 }
@@ -322,11 +337,29 @@ static int start_exec(struct probe *p, const json_t *command) {
         return set_deadline(p, p->timeout_us + EXEC_EXTRA_US);
 }
 
+static void on_grpc_done(bool passed, const char *message, void *userdata) {
+        verdict(userdata, passed, message);
+}
+
+/* The call's own timeout ends it. */
+static int start_grpc(struct probe *p, const json_t *check) {
+        struct probe_grpc_options o = {.address = p->address,
+                        .port = probe_port(json_at(check, "port"), p->container),
+                        .service = json_str_or(check, "service", ""),
+                        .timeout_us = p->timeout_us,
+                        .done = on_grpc_done,
+                        .userdata = p};
+
+        return o.port > 0 ? probe_grpc_start(&p->grpc, p->event, &o) : -EINVAL;
+}
+
 static int start_check(struct probe *p) {
         const json_t *http = json_at(p->spec, "httpGet"), *tcp = json_at(p->spec, "tcpSocket"),
-                     *command = json_at(p->spec, "exec.command");
+                     *command = json_at(p->spec, "exec.command"), *grpc = json_at(p->spec, "grpc");
         int r;
 
+        if (grpc)
+                return start_grpc(p, grpc);
         if (!http && !tcp)
                 return command ? start_exec(p, command) : -EOPNOTSUPP;
         r = start_socket(p, http ? http : tcp, http != NULL);
@@ -347,8 +380,8 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         r = start_check(p);
         if (r == -EOPNOTSUPP)
                 verdict(p, false,
-                                "this kind of probe is not supported; use httpGet, tcpSocket or "
-                                "exec");
+                                "this kind of probe is not supported; use httpGet, tcpSocket, "
+                                "grpc or exec");
         else if (r < 0)
                 verdict(p, false, strerror(-r));
         return 0;

@@ -1,5 +1,5 @@
-/* One probe of one container: timing and thresholds, and the http, tcp and exec checks, all inside
- * the event loop. */
+/* One probe of one container: timing and thresholds, and the http, tcp, grpc and exec checks, all
+ * inside the event loop. */
 #pragma once
 
 #include <systemd/sd-event.h>

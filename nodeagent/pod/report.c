@@ -11,6 +11,7 @@ enum {
         RETRY_MIN_US = 1000000,
         RETRY_MAX_US = 30 * 1000000,
         DELETE_RETRY_US = 2 * 1000000,
+        LOG_LOOK_US = 30000, /* how often the rest of a log is looked for */
 };
 
 void reporting_done(struct pod *p) {
@@ -39,6 +40,12 @@ void pod_event(struct pod *p, const char *type, const char *reason, const char *
                         object_namespace(p->object), object_name(p->object), reason, text);
         if (is_reported(p))
                 api_event(p->pods->agent->api, p->object, type, reason, "%s", text);
+}
+
+/* The pod ends with the machine and starts again with it: what was recorded while it ran is what
+ * counts then, as after a power cut. */
+static bool is_halted(const struct pod *p) {
+        return p->pods->halting && p->ending.bounded && !p->ending.reason;
 }
 
 static void save_run(struct pod *p) {
@@ -107,11 +114,16 @@ static json_t *new_status(const struct pod *p) {
         const json_t *before = p->reporting.reported;
         struct status_facts f = {.host_ip = p->pods->agent->node_ip,
                         .pod_ip = p->sandbox.ip,
+                        .host_ip6 = p->pods->agent->node_ip6,
+                        .pod_ip6 = p->sandbox.ip6,
                         .start_us = p->start_us,
                         .now_us = now_wall_us(),
                         .sandbox_ready = p->sandbox.ready,
                         .failed_reason = p->failed_reason,
                         .failed_message = p->failed_message,
+                        .resize_reason = p->resizing.reason,
+                        .resize_message = p->resizing.message,
+                        .resize_error = p->resizing.error,
                         .previous = before};
         _cleanup_json_ json_t *status = status_build(p->object, p->records, p->count, &f);
 
@@ -120,6 +132,15 @@ static json_t *new_status(const struct pod *p) {
         if (before ? json_same(status, before) : status_is_shown(p->object, status))
                 return NULL;
         return TAKE_PTR(status);
+}
+
+bool reporting_is_done(const struct pod *p) {
+        _cleanup_json_ json_t *status = NULL;
+
+        if (!is_reported(p) || !p->reporting.reported)
+                return true;
+        status = new_status(p);
+        return !p->reporting.call && !status;
 }
 
 static int send_status(struct pod *p, const json_t *status) {
@@ -139,6 +160,16 @@ void pod_report(struct pod *p) {
         _cleanup_json_ json_t *status = NULL;
         uint64_t now = now_mono_us();
 
+        if (p->save_us != 0 && now >= p->save_us)
+                pod_save_desired(p);
+        if (p->save_us != 0)
+                pod_wake_at(p, p->save_us);
+        if (is_halted(p))
+                return;
+        if (pod_awaits_logs(p)) {
+                pod_wake_at(p, now + LOG_LOOK_US);
+                return;
+        }
         save_run(p);
         if (!is_reported(p) || w->call)
                 return;

@@ -5,33 +5,62 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/network/policy.h"
+#include "nodeagent/dns/dns.h"
+#include "nodeagent/host-drift.h"
 #include "nodeagent/node.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/fetch.h"
+#include "nodeagent/pod/object-watch.h"
 #include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/portables.h"
 #include "nodeagent/pod/volumes.h"
-#include "nodeagent/runtime/images.h"
+#include "nodeagent/terminals.h"
 
 enum {
         RETRY_US = 5 * 1000000,
         REFRESH_US = 60 * 1000000,
+        STALE_US = 200000, /* an object that is written again and again is fetched this often */
         HOST_FILE_MAX = 256 * 1024,
 };
 
 void sandbox_load(struct pod *p, const char *ip, const json_t *resources) {
         struct pod_sandbox *s = &p->sandbox;
-        struct ipam *ipam = p->pods->agent->ipam;
 
         assert(!s->ready && !s->resources);
         s->resources = json_ref(resources);
         snprintf(s->ip, sizeof(s->ip), "%s", ip);
+        sandbox_reserve(p);
+}
+
+/* Where the node has a range of IPv6, the pod has an address of it, too. */
+static void set_second(struct pod *p) {
+        const struct ipam *ipam = p->pods->agent->ipam;
+
+        if (*p->sandbox.ip && ipam && !pod_is_host_network(p))
+                ipam_second(ipam, p->sandbox.ip, p->sandbox.ip6);
+        else
+                p->sandbox.ip6[0] = 0;
+}
+
+void sandbox_reserve(struct pod *p) {
+        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
+        struct pod_sandbox *s = &p->sandbox;
+        struct ipam *ipam = p->pods->agent->ipam;
+
         if (*s->ip && ipam && !pod_is_host_network(p) && ipam_reserve(ipam, s->ip) < 0)
                 s->ip[0] = 0;
+        set_second(p);
+        /* The table must not be loaded without the pods that run already. */
+        if (*s->ip && !pod_is_host_network(p))
+                (void)policies_pod(p->pods->agent->policies, p->object, addresses, true);
 }
 
 void sandbox_done(struct pod *p) {
         struct pod_sandbox *s = &p->sandbox;
 
+        if (p->pods->agent->object_watches)
+                (void)object_watches_set(p->pods->agent->object_watches, p, /* keys= */ NULL);
         s->fetch = fetch_cancel(s->fetch);
         json_decref(TAKE_PTR(s->resources));
         json_decref(TAKE_PTR(s->plan));
@@ -48,21 +77,55 @@ bool sandbox_wants_resources(const struct pod *p) {
 
         return json_object_size(json_at(references, "configmaps")) > 0 ||
                json_object_size(json_at(references, "secrets")) > 0 ||
-               json_object_size(json_at(references, "claims")) > 0;
+               json_object_size(json_at(references, "claims")) > 0 ||
+               json_object_size(json_at(references, "tokens")) > 0;
+}
+
+void sandbox_object_changed(
+                struct pod *p, const char *kind, const char *name, const char *version) {
+        const json_t *known = json_get(p->sandbox.resources, kind, name, NULL);
+
+        if (streq(json_str_or(known, "metadata.resourceVersion", ""), version))
+                return;
+        p->sandbox.stale = true;
+        p->sandbox.fetch_us = now_mono_us();
+        pod_wake(p);
+}
+
+static void watch_objects(struct pod *p) {
+        struct object_watches *watches = p->pods->agent->object_watches;
+        _cleanup_json_ json_t *keys = watches ? pod_watched(p->object, p->sandbox.resources) : NULL;
+        int r = !watches ? 0 : keys ? object_watches_set(watches, p, keys) : -ENOMEM;
+
+        if (r < 0)
+                log_warning_errno(r,
+                                "Cannot watch the ConfigMaps and Secrets of pod %s/%s; changes are "
+                                "seen once a minute",
+                                object_namespace(p->object), object_name(p->object));
+}
+
+/* What a pod that has started keeps although the control plane no longer has it. */
+static int keep_used(struct pod *p, const json_t *fresh, json_t **ret) {
+        _cleanup_json_ json_t *references = pod_references(p->object), *kept = NULL;
+        int r;
+
+        if (!pod_has_started(p)) {
+                *ret = json_ref(fresh);
+                return 0;
+        }
+        r = pod_keep_claims(p->sandbox.resources, fresh, &kept);
+        return r < 0 ? r : pod_keep_objects(p->sandbox.resources, kept, references, ret);
 }
 
 static void on_fetched(const json_t *resources, bool complete, void *userdata) {
         struct pod *p = userdata;
         struct pod_sandbox *s = &p->sandbox;
         _cleanup_json_ json_t *kept = NULL;
-        int r = 0;
+        int r;
 
         s->fetch = NULL;
-        s->fetch_us = now_mono_us() + (complete ? REFRESH_US : RETRY_US);
-        if (pod_has_started(p))
-                r = pod_keep_claims(s->resources, resources, &kept);
-        else
-                kept = json_ref(resources);
+        s->fetch_us = now_mono_us() + (s->stale ? STALE_US : complete ? REFRESH_US : RETRY_US);
+        r = keep_used(p, resources, &kept);
         if (r >= 0 && (complete || s->resources) &&
                         (!s->resources || !json_equal(s->resources, kept))) {
                 json_decref(s->resources);
@@ -79,6 +142,12 @@ void sandbox_fetch(struct pod *p) {
         int r;
 
         assert(!s->fetch);
+        s->stale = false;
+        if (!references || !fetch_is_due(references, s->resources, now_wall_us())) {
+                s->fetch_us = now_mono_us() + REFRESH_US;
+                pod_wake_at(p, s->fetch_us);
+                return;
+        }
         r = fetch_start(&s->fetch, p->pods->agent->api, object_namespace(p->object), references,
                         s->resources, on_fetched, p);
         if (r < 0) {
@@ -91,13 +160,16 @@ void sandbox_fetch(struct pod *p) {
 
 static json_t *host_ports(const struct pod *p) {
         json_t *list = json_array();
-        const json_t *c, *port;
-        size_t i, k;
+        const json_t *port;
+        size_t k;
 
-        json_array_foreach (json_at(p->object, "spec.containers"), i, c)
-                json_array_foreach (json_at(c, "ports"), k, port)
+        for (size_t i = 0; i < p->count; i++) {
+                if (p->records[i].init && !p->records[i].sidecar)
+                        continue;
+                json_array_foreach (json_at(container_spec(p->containers[i]), "ports"), k, port)
                         if (json_int_or(port, "hostPort", 0) > 0)
                                 json_array_append_new(list, json_ref(port));
+        }
         return list;
 }
 
@@ -116,6 +188,15 @@ static int not_now(struct pod *p, const char *reason, const char *message, uint6
         pod_wait_all(p, reason, message);
         pod_wake_at(p, now_mono_us() + again_us);
         return 0;
+}
+
+/* Whether its containers wait with this message already. */
+static bool waits_for(const struct pod *p, const char *message) {
+        for (size_t i = 0; i < p->count; i++)
+                if (p->records[i].phase == CONTAINER_WAITING &&
+                                streq_ptr(p->records[i].message, message))
+                        return true;
+        return false;
 }
 
 /* The sysctls of the pod's network namespace. 1 when they are set. */
@@ -142,6 +223,31 @@ static int set_sysctls(struct pod *p) {
         return 1;
 }
 
+static int read_and_limit(struct pod *p, struct problem *problem) {
+        struct bandwidth bandwidth;
+        int r = bandwidth_read(p->object, &bandwidth, problem);
+
+        if (r < 0)
+                return r;
+        r = network_pod_limit(p->pods->agent->network, p->uid, &bandwidth);
+        return r < 0 ? problem_set(problem, -r, 0, NULL,
+                                       "the pod's bandwidth cannot be limited (tc, qdisc tbf): %s",
+                                       strerror(-r))
+                     : r;
+}
+
+/* The annotations about bandwidth. 1 when they are met. */
+static int limit_bandwidth(struct pod *p) {
+        _cleanup_problem_ struct problem problem = {0};
+        int r = read_and_limit(p, &problem);
+
+        if (r >= 0)
+                return 1;
+        if (!waits_for(p, problem.message))
+                pod_event(p, "Warning", "FailedCreatePodSandBox", "%s", strempty(problem.message));
+        return not_now(p, "ContainerCreating", problem.message, 6 * RETRY_US);
+}
+
 /* Takes an address; it is on disk before it is used. 1 when the pod has one. */
 static int ensure_address(struct pod *p) {
         struct pod_sandbox *s = &p->sandbox;
@@ -151,16 +257,19 @@ static int ensure_address(struct pod *p) {
         if (ipam_take(p->pods->agent->ipam, s->ip) < 0)
                 return not_now(p, "ContainerCreating", "every pod address of this node is in use",
                                 RETRY_US);
+        set_second(p);
         pod_report(p);
         return 1;
 }
 
 static void open_host_ports(struct pod *p) {
+        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
         struct agent *a = p->pods->agent;
         _cleanup_json_ json_t *ports = host_ports(p);
         int r;
 
-        nft_local_pod(a->nft, p->uid, p->sandbox.ip, ports);
+        nft_local_pod(a->nft, p->uid, addresses, ports);
+        dns_pod(a->dns, p->uid, object_namespace(p->object), addresses);
         if (!has_loopback_port(ports))
                 return;
         r = network_pod_allow_loopback(p->uid);
@@ -170,8 +279,25 @@ static void open_host_ports(struct pod *p) {
                                 strerror(-r));
 }
 
+/* Nothing may reach the pod, nor it anything, before the rules of its policies are there. 1 when
+ * they are; the pod is woken then. */
+static int ensure_rules(struct pod *p) {
+        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
+        struct policies *policies = p->pods->agent->policies;
+
+        if (policies_pod(policies, p->object, addresses, pod_has_started(p)))
+                return 1;
+        if (policies_is_loaded(policies)) {
+                pod_wake_at(p, now_mono_us() + RETRY_US);
+                return 0;
+        }
+        return not_now(p, "ContainerCreating",
+                        "the node does not have the cluster's network policies yet", RETRY_US);
+}
+
 /* 1 when the pod has its network. */
 static int ensure_network(struct pod *p) {
+        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
         struct agent *a = p->pods->agent;
         struct pod_sandbox *s = &p->sandbox;
         _cleanup_free_ char *text = NULL;
@@ -179,6 +305,7 @@ static int ensure_network(struct pod *p) {
 
         if (pod_is_host_network(p)) {
                 snprintf(s->ip, sizeof(s->ip), "%s", a->node_ip);
+                snprintf(s->ip6, sizeof(s->ip6), "%s", a->node_ip6);
                 return 1;
         }
         if (s->ready)
@@ -191,26 +318,51 @@ static int ensure_network(struct pod *p) {
         }
         if (!ensure_address(p))
                 return 0;
+        if (!ensure_rules(p))
+                return 0;
         /* Does nothing where all is there; repairs what was removed manually. */
-        r = network_pod_up(a->network, p->uid, s->ip, ipam_gateway(a->ipam));
+        r = network_pod_up(a->network, p->uid, addresses);
         if (r < 0) {
                 text = strformat("cannot set up the pod's network: %s", strerror(-r));
                 pod_event(p, "Warning", "FailedCreatePodSandBox", "%s", strempty(text));
                 return not_now(p, "ContainerCreating", text, RETRY_US);
         }
-        if (!set_sysctls(p))
+        if (!limit_bandwidth(p) || !set_sysctls(p))
                 return 0;
         if (a->nft)
                 open_host_ports(p);
         return 1;
 }
 
+static bool is_link_repaired(const struct pod *p) {
+        _cleanup_free_ char *what = strformat("the link of pod %s/%s was removed",
+                        object_namespace(p->object), object_name(p->object));
+
+        return what &&
+               host_drift_found(p->pods->agent->drift, DRIFT_NETWORK, what, /* ret_news= */ NULL);
+}
+
 void sandbox_mend_network(struct pod *p) {
+        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
         struct agent *a = p->pods->agent;
 
-        if (p->sandbox.ready && p->memory.stage < POD_CLEANING && !pod_is_host_network(p) &&
-                        *p->sandbox.ip && a->ipam && a->network)
-                (void)network_pod_up(a->network, p->uid, p->sandbox.ip, ipam_gateway(a->ipam));
+        if (!p->sandbox.ready || p->memory.stage >= POD_CLEANING || pod_is_host_network(p) ||
+                        !*p->sandbox.ip || !a->ipam || !a->network)
+                return;
+        if (network_pod_lost_link(p->uid) && !is_link_repaired(p))
+                return;
+        if (network_pod_up(a->network, p->uid, addresses) < 0)
+                return;
+        (void)set_sysctls(p);
+        if (a->nft)
+                open_host_ports(p);
+}
+
+void sandbox_doubt(struct pod *p) {
+        if (!p->sandbox.ready || p->memory.stage != POD_ALIVE)
+                return;
+        sandbox_mend_network(p);
+        sandbox_drop_plan(p);
 }
 
 /* ---- the plan ---- */
@@ -218,13 +370,25 @@ void sandbox_mend_network(struct pod *p) {
 /* Warns of requests that cannot be met at present; pod_warn_no_effect() names the fields that
  * never have an effect. */
 static void warn_once(struct pod *p) {
+        const struct dns *dns = p->pods->agent->dns;
         const json_t *v;
         size_t i;
 
         if (p->sandbox.warned)
                 return;
-        json_array_foreach (json_at(p->sandbox.plan, "warnings"), i, v)
-                pod_event(p, "Warning", "FieldWithoutEffect", "%s", json_string_value(v));
+        json_array_foreach (json_at(p->sandbox.plan, "warnings"), i, v) {
+                const char *text = json_string_value(v);
+
+                pod_event(p, "Warning",
+                                startswith(text, "spec.") ? "FieldWithoutEffect"
+                                                          : "DNSConfigForming",
+                                "%s", text);
+        }
+        if (pod_wants_cluster_dns(p->object) && dns_trouble(dns))
+                pod_event(p, "Warning", "MissingClusterDNS",
+                                "The cluster's names cannot be offered: %s. Falling back to the "
+                                "policy \"Default\"",
+                                dns_trouble(dns));
         p->sandbox.warned = true;
 }
 
@@ -256,22 +420,47 @@ static int check_only_user(const struct pod *p, struct problem *problem) {
         return 0;
 }
 
+/* The images of its containers, as the plan takes them: decided before (decide-image.c). */
+static int all_images(const struct pod *p, json_t **ret, struct problem *problem) {
+        _cleanup_json_ json_t *images = json_object();
+
+        if (!images)
+                return -ENOMEM;
+        for (size_t i = 0; i < p->count; i++) {
+                const struct container *c = p->containers[i];
+
+                if (!c->image.used && c->record->ephemeral)
+                        continue;
+                if (!c->image.used)
+                        return problem_set(problem, EAGAIN, 0, "ContainerCreating",
+                                        "the image of container %s is not decided yet",
+                                        c->record->name);
+                if (json_object_set(images, c->record->name, c->image.used) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(images);
+        return 0;
+}
+
 /* 1 with the plan; 0: problem says for what the pod waits. */
 static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
         struct agent *a = p->pods->agent;
         const char *ns = object_namespace(p->object);
         _cleanup_free_ char *hosts = NULL, *resolv = NULL;
-        _cleanup_json_ json_t *images = NULL, *plan = NULL;
+        _cleanup_json_ json_t *images = NULL, *plan = NULL, *granted = pod_allocated_object(p);
         struct pod_facts facts = {.node_name = a->config.node_name,
                         .node_ip = a->node_ip,
                         .pod_ip = p->sandbox.ip,
+                        .node_ip6 = a->node_ip6,
+                        .pod_ip6 = p->sandbox.ip6,
                         .netns_path = pod_is_host_network(p) ? NULL : p->netns,
                         .disk_dir = p->disk_dir,
                         .run_dir = p->run_dir,
                         .secret_dir = p->secret_dir,
+                        .terminal_dir = AGENT_TERMINAL_DIR,
                         .exec_program = a->machine.exec_program,
                         .resolv_conf = a->machine.resolv_conf,
-                        .cluster_dns = a->config.cluster_dns,
+                        .cluster_dns = dns_address(a->dns),
                         .cluster_domain = a->config.cluster_domain,
                         .cpu_milli = a->machine.cpu_milli,
                         .memory_bytes = a->machine.memory_bytes,
@@ -290,17 +479,29 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
         facts.host_hosts = hosts;
         facts.host_resolv = resolv;
         facts.node = a->node ? node_object(a->node) : NULL;
-        r = images_resolve(p->object, &images, problem);
+        r = all_images(p, &images, problem);
         if (r < 0)
                 return r;
         facts.images = images;
-        r = pod_to_units(p->object, p->sandbox.resources, &facts, &plan, problem);
+        r = granted ? 0 : -ENOMEM;
+        if (r < 0)
+                return r;
+        r = terminals_mount(AGENT_TERMINAL_DIR);
+        if (r < 0)
+                return problem_set(problem, -r, 0, "ContainerCreating",
+                                "the file system for the terminals of pods (devpts) cannot be "
+                                "mounted at %s: %s",
+                                AGENT_TERMINAL_DIR, strerror(-r));
+        r = pod_to_units(granted, p->sandbox.resources, &facts, &plan, problem);
         if (r < 0)
                 return r;
         r = check_only_user(p, problem);
         if (r < 0)
                 return r;
         r = shares_prepare(p, plan, problem);
+        if (r <= 0)
+                return r;
+        r = portables_prepare(p, problem);
         if (r <= 0)
                 return r;
         r = volumes_make(json_at(plan, "volumes"), problem);
@@ -312,19 +513,8 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
 
 /* The event's reason for a container's waiting reason. */
 static const char *plan_event(const char *reason) {
-        if (streq(reason, "InvalidImageName"))
-                return "InspectFailed";
         /* A volume is not there yet. */
         return streq(reason, "ContainerCreating") ? "FailedMount" : "Failed";
-}
-
-/* Whether its containers wait with this message already. */
-static bool waits_for(const struct pod *p, const char *message) {
-        for (size_t i = 0; i < p->count; i++)
-                if (p->records[i].phase == CONTAINER_WAITING &&
-                                streq_ptr(p->records[i].message, message))
-                        return true;
-        return false;
 }
 
 int sandbox_ensure_plan(struct pod *p) {
@@ -347,6 +537,7 @@ int sandbox_ensure_plan(struct pod *p) {
                 return not_now(p, reason, message, 2 * RETRY_US);
         }
         warn_once(p);
+        watch_objects(p);
         pod_wait_over(p);
         s->ready = true;
         r = runtime_prepare(p->pods->agent->runtime, s->plan);
@@ -366,13 +557,17 @@ int sandbox_prepare(struct pod *p) {
 /* ---- the end ---- */
 
 static void remove_network(struct pod *p) {
+        static const char *const none[FAMILIES] = {"", ""};
         struct agent *a = p->pods->agent;
         int r;
 
         if (a->nft)
-                nft_local_pod(a->nft, p->uid, "", NULL);
+                nft_local_pod(a->nft, p->uid, none, NULL);
+        if (a->dns)
+                dns_pod(a->dns, p->uid, object_namespace(p->object), none);
         if (pod_is_host_network(p) || !a->network)
                 return;
+        policies_pod_gone(a->policies, p->uid);
         r = network_pod_down(a->network, p->uid);
         if (r < 0)
                 log_warning_errno(r, "Cannot remove the network of pod %s/%s",
@@ -388,6 +583,8 @@ void sandbox_clean(struct pod *p) {
         assert(names);
         for (size_t i = 0; i < p->count; i++)
                 names[i] = p->records[i].name;
+        pod_release_units(p);
+        portables_leave(p->pods->agent->portables, p->uid);
         runtime_remove(p->pods->agent->runtime, p->uid, p->sandbox_name, names, p->count);
         remove_network(p);
         pod_shares_done(p);

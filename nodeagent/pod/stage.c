@@ -287,6 +287,9 @@ static int check_image(const json_t *unit, struct problem *p) {
         const char *path = json_str(unit, "properties.RootDirectory"), *why;
         _cleanup_free_ char *real = NULL;
 
+        /* Of an OCI image: the agent's own folder. */
+        if (json_at(unit, "root"))
+                return 0;
         if (!path)
                 path = json_str(unit, "properties.RootImage");
         if (!path || json_bool_or(unit, "privileged", false))

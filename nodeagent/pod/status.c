@@ -21,7 +21,16 @@ void container_record_done(struct container_record *c) {
         free(c->message);
         free(c->last_words);
         json_decref(c->last);
+        json_decref(c->image);
+        json_decref(c->allocated);
+        json_decref(c->resources);
         *c = (struct container_record){0};
+}
+
+enum container_list container_record_list(const struct container_record *c) {
+        if (c->ephemeral)
+                return CONTAINERS_EPHEMERAL;
+        return c->init ? CONTAINERS_INIT : CONTAINERS_MAIN;
 }
 
 bool container_set_waiting(struct container_record *c, const char *reason, const char *message) {
@@ -108,14 +117,15 @@ static void take_end(struct container_record *c, const struct run_state *s, uint
 }
 
 static void count_restarts(struct container_record *c, const struct run_state *s) {
-        if (c->invocation[0]) {
+        /* A connection that wakes the container is no restart. */
+        if (c->invocation[0] && !c->asleep) {
                 if (s->restarts > c->restarts_seen)
                         c->restart_count += s->restarts - c->restarts_seen;
                 else if (s->restarts < c->restarts_seen)
                         c->restart_count += s->restarts + 1;
                 else
                         c->restart_count++;
-        } else
+        } else if (!c->asleep)
                 c->restart_count += s->restarts;
         c->restarts_seen = s->restarts;
         memcpy(c->invocation, s->id, sizeof(c->invocation));
@@ -132,12 +142,49 @@ void container_back_off(struct container_record *c, const char *message) {
         (void)container_set_waiting(c, "CrashLoopBackOff", message);
 }
 
+static void set_json(json_t **to, const json_t *v) {
+        json_t *old = *to;
+
+        *to = v ? json_ref(v) : json_object();
+        json_decref(old);
+}
+
+void container_record_allocate(struct container_record *c, const json_t *resources) {
+        set_json(&c->allocated, resources);
+}
+
+void container_record_resized(struct container_record *c, const json_t *resources) {
+        set_json(&c->resources, resources);
+}
+
+void container_record_words(struct container_record *c, const char *id, const char *text) {
+        const char *last = startswith(json_str_or(c->last, "containerID", ""), "systemd://");
+        json_t *with;
+
+        if (c->phase == CONTAINER_TERMINATED && streq(c->invocation, id)) {
+                if (!c->message)
+                        set_text(&c->message, text);
+                return;
+        }
+        if (!last || !streq(last, id) || json_str(c->last, "message"))
+                return;
+        /* A status that was sent holds the object, too. */
+        with = json_copy(c->last);
+        if (!with || json_object_set_new(with, "message", json_string(text)) < 0) {
+                json_decref(with);
+                return;
+        }
+        json_decref(c->last);
+        c->last = with;
+}
+
 static bool observe_running(struct container_record *c, const struct run_state *s) {
         bool changed = c->phase != CONTAINER_RUNNING || c->started_us != s->start_us;
 
         if (c->phase == CONTAINER_TERMINATED)
                 become_last(c);
         c->phase = CONTAINER_RUNNING;
+        c->asleep = false;
         c->started_us = s->start_us;
         c->finished_us = 0;
         set_text(&c->reason, NULL);
@@ -145,10 +192,31 @@ static bool observe_running(struct container_record *c, const struct run_state *
         return changed;
 }
 
+/* The runtime listens for the container: connections are accepted, so it counts as running. */
+static bool observe_asleep(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        if (c->asleep && c->phase == CONTAINER_RUNNING)
+                return false;
+        if (c->phase == CONTAINER_RUNNING && s->ended)
+                take_end(c, s, now_us);
+        if (c->phase == CONTAINER_TERMINATED || (c->phase == CONTAINER_RUNNING && s->ended))
+                become_last(c);
+        c->phase = CONTAINER_RUNNING;
+        c->asleep = true;
+        c->started_us = now_us;
+        c->finished_us = 0;
+        set_text(&c->reason, NULL);
+        set_text(&c->message, NULL);
+        return true;
+}
+
 /* Gone while it ran: stopped manually, or the machine was restarted. */
 static bool observe_gone(struct container_record *c, uint64_t now_us) {
         if (c->phase != CONTAINER_RUNNING)
                 return false;
+        if (c->asleep) {
+                c->asleep = false;
+                return container_set_waiting(c, "ContainerCreating", NULL);
+        }
         c->phase = CONTAINER_TERMINATED;
         c->finished_us = now_us;
         c->exit_code = 255;
@@ -161,7 +229,8 @@ static bool observe_gone(struct container_record *c, uint64_t now_us) {
  * before is read first. */
 static void observe_new_run(
                 struct container_record *c, const struct run_state *s, uint64_t now_us) {
-        if (c->phase == CONTAINER_RUNNING && c->invocation[0] && c->started_us != s->start_us) {
+        if (c->phase == CONTAINER_RUNNING && !c->asleep && c->invocation[0] &&
+                        c->started_us != s->start_us) {
                 c->phase = CONTAINER_TERMINATED;
                 c->finished_us = now_us;
                 c->exit_code = 255;
@@ -203,6 +272,10 @@ bool container_observe(struct container_record *c, const struct run_state *s, ui
         }
         if (run_state_is_running(s, c->notify))
                 return observe_running(c, s) || changed;
+        if (s->phase == RUN_ASLEEP)
+                return observe_asleep(c, s, now_us) || changed;
+        if (s->phase != RUN_STARTING)
+                c->asleep = false;
         if (s->phase == RUN_RESTARTING) {
                 if (c->phase == CONTAINER_RUNNING)
                         take_end(c, s, now_us);
@@ -225,20 +298,36 @@ json_t *container_record_save(const struct container_record *c) {
 
         if (v)
                 json_object_set_new(v, "ready", json_boolean(c->ready && c->started));
+        if (v && c->asleep)
+                json_object_set_new(v, "asleep", json_true());
+        if (v && c->found != UNIT_NOT_SEEN)
+                json_object_set_new(v, "found", json_integer(c->found));
+        if (v)
+                json_object_set_new(v, "hooked", json_string(c->hooked));
         if (v && c->last)
                 json_object_set(v, "last", c->last);
+        if (v && c->image)
+                json_object_set(v, "image", c->image);
+        if (v && c->allocated)
+                json_object_set(v, "allocated", c->allocated);
+        if (v && c->resources)
+                json_object_set(v, "resources", c->resources);
         return v;
 }
 
 void container_record_load(struct container_record *c, const json_t *v) {
-        int64_t phase = json_int_or(v, "phase", 0);
-        json_t *last = json_object_get(v, "last");
+        int64_t phase = json_int_or(v, "phase", 0), found = json_int_or(v, "found", 0);
+        json_t *last = json_object_get(v, "last"), *image = json_object_get(v, "image");
 
         c->phase = phase == CONTAINER_RUNNING || phase == CONTAINER_TERMINATED
                                    ? (enum container_phase)phase
                                    : CONTAINER_WAITING;
+        c->found = found == UNIT_FOUND_RUNNING || found == UNIT_FOUND_STOPPED
+                                   ? (enum unit_found)found
+                                   : UNIT_NOT_SEEN;
         set_text(&c->reason, json_str(v, "reason"));
         set_text(&c->message, json_str(v, "message"));
+        c->asleep = c->phase == CONTAINER_RUNNING && json_bool_or(v, "asleep", false);
         c->exit_code = (int)json_int_or(v, "exitCode", 0);
         c->signal = (int)json_int_or(v, "signal", 0);
         c->started_us = (uint64_t)json_int_or(v, "startedUs", 0);
@@ -246,18 +335,37 @@ void container_record_load(struct container_record *c, const json_t *v) {
         c->restart_count = (uint32_t)json_int_or(v, "restartCount", 0);
         c->restarts_seen = (uint32_t)json_int_or(v, "restartsSeen", 0);
         snprintf(c->invocation, sizeof(c->invocation), "%s", json_str_or(v, "invocation", ""));
+        /* An agent before this one did not note it: its hook has run. */
+        snprintf(c->hooked, sizeof(c->hooked), "%s", json_str_or(v, "hooked", c->invocation));
         json_decref(c->last);
         c->last = json_is_object(last) ? json_incref(last) : NULL;
+        json_decref(c->image);
+        c->image = json_is_object(image) ? json_incref(image) : NULL;
+        if (json_object_get(v, "allocated"))
+                set_json(&c->allocated, json_object_get(v, "allocated"));
+        if (json_object_get(v, "resources"))
+                set_json(&c->resources, json_object_get(v, "resources"));
 }
 
-const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
-                const struct status_facts *f) {
+void container_record_recover(struct container_record *c, const json_t *status) {
+        const json_t *end = json_at(status, "state.terminated");
+
+        if (!end && !json_at(status, "state.running"))
+                return;
+        c->phase = end ? CONTAINER_TERMINATED : CONTAINER_RUNNING;
+        c->exit_code = (int)json_int_or(end, "exitCode", 0);
+        set_text(&c->reason, json_str(end, "reason"));
+        set_text(&c->message, json_str(end, "message"));
+}
+
+/* The phase that the ordinary containers give. */
+static const char *phase_of_main(const json_t *pod, const struct container_record *c, size_t n) {
         const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
         size_t waiting = 0, running = 0, stopped = 0, succeeded = 0;
 
-        if (f->failed_reason)
-                return "Failed";
         for (size_t i = 0; i < n; i++) {
+                if (c[i].sidecar || c[i].ephemeral)
+                        continue;
                 if (c[i].init) {
                         if (c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0)
                                 continue;
@@ -289,8 +397,31 @@ const char *status_phase(const json_t *pod, const struct container_record *c, si
         return streq(policy, "Never") ? "Failed" : "Running";
 }
 
+static bool is_end(const char *phase) {
+        return streq(phase, "Succeeded") || streq(phase, "Failed");
+}
+
+bool status_is_over(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f) {
+        return f->failed_reason || is_end(phase_of_main(pod, c, n));
+}
+
+const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f) {
+        const char *phase = f->failed_reason ? "Failed" : phase_of_main(pod, c, n);
+
+        if (f->failed_reason || !is_end(phase))
+                return phase;
+        for (size_t i = 0; i < n; i++)
+                if (c[i].sidecar && c[i].phase == CONTAINER_RUNNING)
+                        return "Running";
+        return phase;
+}
+
 static const json_t *spec_of(const json_t *pod, const struct container_record *c) {
-        const json_t *list = json_at(pod, c->init ? "spec.initContainers" : "spec.containers"), *v;
+        const json_t *list = json_get(pod, "spec", container_list_name(container_record_list(c)),
+                                     NULL),
+                     *v;
         size_t i;
 
         json_array_foreach (list, i, v)
@@ -299,13 +430,31 @@ static const json_t *spec_of(const json_t *pod, const struct container_record *c
         return NULL;
 }
 
+static bool has_succeeded(const struct container_record *c) {
+        return c->phase == CONTAINER_TERMINATED && c->exit_code == 0;
+}
+
+static bool is_ready(const struct container_record *c) {
+        return c->phase == CONTAINER_RUNNING && c->ready && c->started && !c->ephemeral;
+}
+
+static void add_resources(json_t *status, const struct container_record *c) {
+        json_t *requests = json_object_get(c->allocated, "requests");
+
+        if (json_object_size(requests) > 0)
+                json_object_set(status, "allocatedResources", requests);
+        if (c->phase == CONTAINER_RUNNING && json_object_size(c->resources) > 0)
+                json_object_set(status, "resources", c->resources);
+}
+
 static json_t *container_status(const json_t *pod, const struct container_record *c) {
         const char *image = json_str_or(spec_of(pod, c), "image", "");
+        /* Until the pod names another one. */
+        const json_t *has = streq(json_str_or(c->image, "of", ""), image) ? c->image : NULL;
         _cleanup_json_ json_t *state = json_object(), *last = json_object();
         char when[TIMEFMT_SIZE];
         bool running = c->phase == CONTAINER_RUNNING;
-        bool ready = c->init ? c->phase == CONTAINER_TERMINATED && c->exit_code == 0
-                             : running && c->ready && c->started;
+        bool ready = c->init && !c->sidecar ? has_succeeded(c) : is_ready(c);
         json_t *v;
 
         if (running)
@@ -322,11 +471,14 @@ static json_t *container_status(const json_t *pod, const struct container_record
         if (c->last)
                 json_object_set(last, "terminated", c->last);
         v = json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:O, s:O}", "name", c->name, "image",
-                        *image ? image : "host", "imageID", "", "ready", ready, "started",
+                        json_str_or(has, "name", *image ? image : "host"), "imageID",
+                        json_str_or(has, "shown", ""), "ready", ready, "started",
                         running && c->started, "restartCount", (json_int_t)c->restart_count,
                         "state", state, "lastState", last);
         if (v && c->invocation[0])
                 json_object_set_new(v, "containerID", json_sprintf("systemd://%s", c->invocation));
+        if (v)
+                add_resources(v, c);
         return v;
 }
 
@@ -376,16 +528,71 @@ static char *unready_text(const struct container_record *c, size_t n) {
 
         buf_append_str(&b, "containers with unready status: [");
         for (size_t i = 0, shown = 0; i < n; i++)
-                if (!c[i].init && !(c[i].phase == CONTAINER_RUNNING && c[i].ready && c[i].started))
+                if ((!c[i].init || c[i].sidecar) && !c[i].ephemeral && !is_ready(&c[i]))
                         buf_printf(&b, "%s%s", shown++ > 0 ? " " : "", c[i].name);
         buf_append_char(&b, ']');
         return buf_take(&b);
 }
 
+/* Whether an ordinary container has been started. */
+static bool has_begun(const struct container_record *c, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (!c[i].init && !c[i].ephemeral && (c[i].phase != CONTAINER_WAITING || c[i].last))
+                        return true;
+        return false;
+}
+
+/* The node ended the pod for its own sake: not the pod's failure, for a Job's failure policy. */
+static bool is_disruption(const struct status_facts *f) {
+        return streq_ptr(f->failed_reason, "Terminated") ||
+               (streq_ptr(f->failed_reason, "Evicted") &&
+                               startswith(strempty(f->failed_message), "The node was low on "));
+}
+
+static void resize_conditions(json_t *list, const json_t *pod, const struct container_record *c,
+                size_t n, const struct status_facts *f) {
+        bool in_progress = false;
+
+        for (size_t i = 0; i < n; i++)
+                in_progress |= c[i].phase == CONTAINER_RUNNING && c[i].allocated &&
+                               c[i].resources &&
+                               !resources_are_same(c[i].allocated, c[i].resources);
+        if (f->resize_reason)
+                condition(list, pod, "PodResizePending", true, f->resize_reason, f->resize_message,
+                                f);
+        if (in_progress)
+                condition(list, pod, "PodResizeInProgress", true, f->resize_error ? "Error" : NULL,
+                                f->resize_error, f);
+}
+
+/* Of pods that start at their first connection: whether some container waits for one. */
+static void asleep_condition(json_t *list, const json_t *pod, const struct container_record *c,
+                size_t n, const struct status_facts *f) {
+        _cleanup_buf_ struct buf b = {0};
+        _cleanup_free_ char *text = NULL;
+        bool any = false, asleep = false;
+
+        buf_append_str(&b, "containers that start at their next connection: [");
+        for (size_t i = 0; i < n; i++) {
+                any |= c[i].socket;
+                if (!c[i].asleep || c[i].phase != CONTAINER_RUNNING)
+                        continue;
+                buf_printf(&b, "%s%s", asleep ? " " : "", c[i].name);
+                asleep = true;
+        }
+        buf_append_char(&b, ']');
+        text = buf_take(&b);
+        if (any)
+                condition(list, pod, "keelson.dev/Asleep", asleep,
+                                asleep ? "WaitingForConnection" : "Activated", asleep ? text : NULL,
+                                f);
+}
+
 static json_t *conditions(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *f, const char *phase) {
-        static const char *const ours[] = {
-                        "Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"};
+        static const char *const ours[] = {"Initialized", "Ready", "ContainersReady",
+                        "PodReadyToStartContainers", "PodResizePending", "PodResizeInProgress",
+                        "keelson.dev/Asleep"};
         json_t *list = json_array();
         const json_t *v;
         size_t i;
@@ -394,17 +601,24 @@ static json_t *conditions(const json_t *pod, const struct container_record *c, s
         const char *reason = NULL;
 
         json_array_foreach (json_at(pod, "status.conditions"), i, v) {
-                bool mine = false;
+                bool mine = is_disruption(f) &&
+                            streq(json_str_or(v, "type", ""), "DisruptionTarget");
+
                 for (size_t k = 0; k < ELEMENTS(ours); k++)
                         mine |= streq(json_str_or(v, "type", ""), ours[k]);
                 if (!mine)
                         json_array_append(list, (json_t *)v);
         }
         for (i = 0; i < n; i++) {
-                if (c[i].init)
-                        initialized &= c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0;
+                if (c[i].ephemeral)
+                        continue;
+                if (c[i].init && !c[i].sidecar)
+                        initialized &= has_succeeded(&c[i]);
                 else
-                        ready &= c[i].phase == CONTAINER_RUNNING && c[i].ready && c[i].started;
+                        ready &= is_ready(&c[i]);
+                if (c[i].sidecar)
+                        initialized &= has_begun(c, n) ||
+                                       (c[i].phase == CONTAINER_RUNNING && c[i].started);
         }
         ready &= streq(phase, "Running");
         json_array_foreach (json_at(pod, "spec.readinessGates"), i, v)
@@ -424,37 +638,51 @@ static json_t *conditions(const json_t *pod, const struct container_record *c, s
                         ready && !gates ? "ReadinessGatesNotReady" : reason, unready, f);
         if (!object_condition(pod, "PodScheduled"))
                 condition(list, pod, "PodScheduled", true, NULL, NULL, f);
+        if (is_disruption(f))
+                condition(list, pod, "DisruptionTarget", true, "TerminationByKubelet",
+                                f->failed_message, f);
+        resize_conditions(list, pod, c, n, f);
+        asleep_condition(list, pod, c, n, f);
         return list;
+}
+
+static json_t *ip_list(const char *first, const char *second) {
+        return isempty(second) ? json_pack("[{s:s}]", "ip", first)
+                               : json_pack("[{s:s}, {s:s}]", "ip", first, "ip", second);
 }
 
 json_t *status_build(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *f) {
+        static const char *const keys[CONTAINER_LISTS] = {
+                        [CONTAINERS_INIT] = "initContainerStatuses",
+                        [CONTAINERS_MAIN] = "containerStatuses",
+                        [CONTAINERS_EPHEMERAL] = "ephemeralContainerStatuses"};
         const char *phase = status_phase(pod, c, n, f);
         json_t *v = json_pack("{s:s, s:o, s:s*, s:s*}", "phase", phase, "conditions",
                         conditions(pod, c, n, f, phase), "reason", f->failed_reason, "message",
                         f->failed_message);
-        json_t *init = json_array(), *main_list = json_array();
         char when[TIMEFMT_SIZE];
         const char *qos = json_str(pod, "status.qosClass");
 
         if (!isempty(f->host_ip)) {
                 json_object_set_new(v, "hostIP", json_string(f->host_ip));
-                json_object_set_new(v, "hostIPs", json_pack("[{s:s}]", "ip", f->host_ip));
+                json_object_set_new(v, "hostIPs", ip_list(f->host_ip, f->host_ip6));
         }
         if (!isempty(f->pod_ip)) {
                 json_object_set_new(v, "podIP", json_string(f->pod_ip));
-                json_object_set_new(v, "podIPs", json_pack("[{s:s}]", "ip", f->pod_ip));
+                json_object_set_new(v, "podIPs", ip_list(f->pod_ip, f->pod_ip6));
         }
         if (f->start_us > 0)
                 json_object_set_new(v, "startTime", json_string(time_format(f->start_us, when)));
         if (qos)
                 json_object_set_new(v, "qosClass", json_string(qos));
-        for (size_t i = 0; i < n; i++)
-                json_array_append_new(c[i].init ? init : main_list, container_status(pod, &c[i]));
-        if (json_array_size(init) > 0)
-                json_object_set(v, "initContainerStatuses", init);
-        json_object_set(v, "containerStatuses", main_list);
-        json_decref(init);
-        json_decref(main_list);
+        json_object_set_new(v, "containerStatuses", json_array());
+        for (size_t i = 0; i < n; i++) {
+                const char *key = keys[container_record_list(&c[i])];
+
+                if (!json_object_get(v, key))
+                        json_object_set_new(v, key, json_array());
+                json_array_append_new(json_object_get(v, key), container_status(pod, &c[i]));
+        }
         return v;
 }

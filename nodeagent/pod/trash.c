@@ -89,3 +89,7 @@ int trash_put(struct trash *t, const char *path) {
         submit(t);
         return 0;
 }
+
+bool trash_is_busy(const struct trash *t) {
+        return t->busy;
+}

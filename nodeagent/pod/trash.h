@@ -16,3 +16,5 @@ DEFINE_CLEANUP(struct trash *, trash_free);
 /* Removes a folder. Afterwards nothing is at path; 0 also when nothing was. Only where it cannot be
  * moved (another file system) is it removed before this returns. */
 int trash_put(struct trash *t, const char *path);
+/* Whether something is still being removed. */
+bool trash_is_busy(const struct trash *t);

@@ -1,62 +1,26 @@
-/* sizeLimit of emptyDir volumes on disk: du(1) measures them from time to time, in a process of its
- * own because a volume may hold a million files. A pod over its limit is evicted as by a kubelet:
- * phase Failed, reason Evicted. (In memory, the tmpfs has that size.) */
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
-#include "lib/buf.h"
+/* sizeLimit of emptyDir volumes on disk: du(1) measures them from time to time. A pod over its
+ * limit is evicted as by a kubelet: phase Failed, reason Evicted. (In memory, the tmpfs has that
+ * size.) */
 #include "lib/log.h"
 #include "lib/object.h"
-#include "lib/quantity.h"
 #include "lib/timefmt.h"
+#include "nodeagent/pod/du.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/volumes.h"
 
-enum { PERIOD_US = 20 * 1000000, ANSWER_SIZE_MAX = 1024 * 1024 };
-
-extern char **environ;
-
-struct measurement {
-        struct pod *pod;
-        pid_t pid;
-        sd_event_source *io;
-        int fd;
-        struct buf text;
-};
-
-static struct measurement *measurement_free(struct measurement *u) {
-        if (!u)
-                return NULL;
-        sd_event_source_disable_unref(u->io);
-        safe_close(u->fd);
-        buf_done(&u->text);
-        if (u->pid > 0) {
-                (void)kill(u->pid, SIGKILL);
-                while (waitpid(u->pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-        }
-        free(u);
-        return NULL;
-}
-
-DEFINE_CLEANUP(struct measurement *, measurement_free);
+enum { PERIOD_US = 20 * 1000000, EVICTION_GRACE_S = 1 };
 
 void usage_done(struct pod *p) {
-        p->usage.running = measurement_free(p->usage.running);
-        p->usage.over = mfree(p->usage.over);
+        p->usage.running = du_free(p->usage.running);
 }
 
-static const json_t *volume_at(const struct pod *p, const char *path, size_t n) {
+static const json_t *volume_at(const struct pod *p, const char *path) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach (json_at(p->sandbox.plan, "volumes"), i, v) {
-                const char *own = json_str_or(v, "path", "");
-                if (strlen(own) == n && strncmp(own, path, n) == 0)
+        json_array_foreach (json_at(p->sandbox.plan, "volumes"), i, v)
+                if (streq(json_str_or(v, "path", ""), path))
                         return v;
-        }
         return NULL;
 }
 
@@ -70,88 +34,24 @@ static const char *limit_text(const struct pod *p, const char *name) {
         return "";
 }
 
-static void note_over(struct pod *p, const char *volume) {
-        if (p->usage.over)
+static void on_path(const char *path, uint64_t bytes, void *userdata) {
+        struct pod *p = userdata;
+        const json_t *v = volume_at(p, path);
+        const char *name = json_str_or(v, "name", "");
+        _cleanup_free_ char *message = NULL;
+
+        if (!v || bytes <= (uint64_t)json_int_or(v, "size", INT64_MAX))
                 return;
-        p->usage.over = strformat("Usage of EmptyDir volume \"%s\" exceeds the limit \"%s\". ",
-                        volume, limit_text(p, volume));
-        pod_wake(p);
+        message = strformat("Usage of EmptyDir volume \"%s\" exceeds the limit \"%s\". ", name,
+                        limit_text(p, name));
+        if (message)
+                pod_end(p, "Evicted", message, EVICTION_GRACE_S);
 }
 
-/* Lines of "bytes<TAB>path". */
-static void judge(struct pod *p, const char *text) {
-        for (const char *line = text; *line;) {
-                const char *end = strchrnul(line, '\n'),
-                           *tab = memchr(line, '\t', (size_t)(end - line));
-                _cleanup_free_ char *number = tab ? strndup(line, (size_t)(tab - line)) : NULL;
-                const json_t *v = tab ? volume_at(p, tab + 1, (size_t)(end - tab - 1)) : NULL;
-                uint64_t bytes;
+static void on_end(struct du *du, void *userdata) {
+        struct pod *p = userdata;
 
-                if (v && number && parse_u64(number, &bytes) >= 0 &&
-                                bytes > (uint64_t)json_int_or(v, "size", INT64_MAX))
-                        note_over(p, json_str_or(v, "name", ""));
-                line = *end ? end + 1 : end;
-        }
-}
-
-static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        struct measurement *u = userdata;
-        struct pod *p = u->pod;
-        char piece[4096];
-        ssize_t n = read(fd, piece, sizeof(piece));
-
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                return 0;
-        if (n > 0 && u->text.size < ANSWER_SIZE_MAX) {
-                buf_append(&u->text, piece, (size_t)n);
-                return 0;
-        }
-        if (!u->text.failed && u->text.size > 0)
-                judge(p, u->text.data);
-        p->usage.running = measurement_free(u);
-        return 0;
-}
-
-static int spawn_with(
-                char *const *argv, int output, posix_spawn_file_actions_t *actions, pid_t *ret) {
-        int r = -posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
-
-        if (r < 0)
-                return r;
-        return -posix_spawnp(ret, argv[0], actions, /* attributes= */ NULL, argv, environ);
-}
-
-static int spawn(char *const *argv, int output, pid_t *ret) {
-        posix_spawn_file_actions_t actions;
-        int r = -posix_spawn_file_actions_init(&actions);
-
-        if (r < 0)
-                return r;
-        r = spawn_with(argv, output, &actions, ret);
-        posix_spawn_file_actions_destroy(&actions);
-        return r;
-}
-
-static int start(struct pod *p, char *const *argv) {
-        _cleanup_(measurement_freep) struct measurement *u = calloc(1, sizeof(*u));
-        _cleanup_close_ int output = -EBADF;
-        int ends[2], r;
-
-        if (!u)
-                return -ENOMEM;
-        *u = (struct measurement){.pod = p, .fd = -EBADF};
-        if (pipe2(ends, O_CLOEXEC) < 0)
-                return -errno;
-        u->fd = ends[0];
-        output = ends[1];
-        r = spawn(argv, output, &u->pid);
-        if (r < 0)
-                return r;
-        r = sd_event_add_io(p->pods->agent->event, &u->io, u->fd, EPOLLIN, on_answer, u);
-        if (r < 0)
-                return r;
-        p->usage.running = TAKE_PTR(u);
-        return 0;
+        p->usage.running = du_free(du);
 }
 
 static bool is_limited(const json_t *volume) {
@@ -169,37 +69,22 @@ bool usage_is_limited(const struct pod *p) {
         return false;
 }
 
-/* du and the paths to measure. */
-static int command(const struct pod *p, char ***ret) {
-        /* Nothing is mounted in a volume here; files of an overlay have other devices than its
-         * folders, so that --one-file-system would leave them out. */
-        static const char *const words[] = {"du", "--block-size=1", "--summarize", "--"};
-        _cleanup_strv_free_ char **argv = NULL;
+static int measure(struct pod *p) {
+        _cleanup_strv_free_ char **paths = NULL;
+        struct du_options o = {.on_path = on_path, .on_end = on_end, .userdata = p};
         const json_t *v;
         size_t i;
-        int r;
 
-        for (i = 0; i < ELEMENTS(words); i++) {
-                r = strv_extend(&argv, words[i]);
-                if (r < 0)
-                        return r;
-        }
         json_array_foreach (json_at(p->sandbox.plan, "volumes"), i, v) {
-                r = is_limited(v) ? strv_extend(&argv, json_str_or(v, "path", "")) : 0;
+                int r = is_limited(v) ? strv_extend(&paths, json_str_or(v, "path", "")) : 0;
+
                 if (r < 0)
                         return r;
         }
-        *ret = TAKE_PTR(argv);
-        return 0;
-}
-
-static int measure(struct pod *p) {
-        _cleanup_strv_free_ char **argv = NULL;
-        int r = command(p, &argv);
-
-        if (r < 0)
-                return r;
-        return start(p, argv);
+        if (!paths)
+                return 0;
+        o.paths = paths;
+        return du_start(&p->usage.running, p->pods->agent->event, &o);
 }
 
 void usage_measure(struct pod *p) {

@@ -58,13 +58,15 @@ static int add_group(char ***lines, const char *text) {
         return strv_contains(*lines, line) ? 0 : strv_extend(lines, line);
 }
 
-/* A process with such an account's number could send signals to the program and read its files. */
+/* A process with such an account's number could send signals to the program and read its files. An
+ * image's own user was not chosen by the pod, and its files belong to that number. */
 static int check_account(const json_t *unit, uint32_t uid, struct problem *p) {
         static const char *const begins[] = {
                         "keelson", "systemd-", "messagebus", "sshd", "polkitd", "unbound", "_"};
         const struct passwd *account = getpwuid(uid);
 
-        if (!account || uid == 0 || json_bool_or(unit, "privileged", false))
+        if (!account || uid == 0 || json_bool_or(unit, "privileged", false) ||
+                        json_bool_or(unit, "root.ownUser", false))
                 return 0;
         for (size_t i = 0; i < ELEMENTS(begins); i++)
                 if (startswith(account->pw_name, begins[i]))

@@ -31,17 +31,52 @@ static void view_run(struct container *c, struct container_view *v) {
                 container_read_report(c);
 }
 
+/* The pod ends, and leaves a unit that ran before it as it is. */
+static bool is_left_alone(const struct container *c) {
+        const struct pod *p = c->pod;
+
+        return c->record->adoption != ADOPTION_MANAGED ||
+               (c->record->found != UNIT_FOUND_STOPPED &&
+                               (p->memory.stage != POD_ALIVE || p->failed_reason ||
+                                               p->ending.reason || p->pods->halting));
+}
+
+static void view_adopted(struct container *c, struct container_view *v) {
+        v->known = runtime_state(c->pod->pods->agent->runtime, c->unit, &v->run) > 0;
+        if (!v->known) {
+                /* It was started for the pod, and is stopped with it. */
+                v->starting = c->record->found == UNIT_FOUND_STOPPED && !is_left_alone(c);
+                return;
+        }
+        v->there = v->run.phase != RUN_STOPPED && !v->run.trouble && !is_left_alone(c);
+        if (v->run.alive) {
+                c->record->report = (struct start_report){.ran = true};
+                memcpy(c->record->report.invocation, v->run.id, sizeof(v->run.id));
+        }
+}
+
 static void view_container(struct container *c, struct container_view *v) {
+        struct image_view image;
+
+        /* First: another image in the spec changes the memory. */
+        container_image_view(c, &image);
         *v = (struct container_view){.spec = container_spec(c),
                         .record = c->record,
                         .memory = c->memory,
                         .starting = c->starting,
                         .hook_busy = container_hook_is_busy(c),
-                        .pre_stop_done = c->hooks.pre_stop_done,
                         .post_start_failed = c->hooks.post_start_failed,
-                        .post_start_until_us = c->hooks.post_start_until_us};
+                        .post_start_until_us = c->hooks.post_start_until_us,
+                        .resizing = c->resize.call,
+                        .resize_retry_us = c->resize.retry_us};
         memcpy(v->probes, c->probes.verdict, sizeof(v->probes));
-        view_run(c, v);
+        v->image = image;
+        if (c->adopts)
+                view_adopted(c, v);
+        else
+                view_run(c, v);
+        v->pre_stop_done = c->hooks.pre_stop_done && v->there &&
+                           streq(c->hooks.pre_stop_of, v->run.id);
 }
 
 void pod_view(struct pod *p, uint64_t now_us, struct pod_view *ret,
@@ -66,12 +101,21 @@ void pod_view(struct pod *p, uint64_t now_us, struct pod_view *ret,
                         .measurable = usage_is_limited(p),
                         .measuring = p->usage.running,
                         .measure_us = p->usage.next_us,
-                        .over_limit = p->usage.over,
+                        .end_reason = p->ending.reason,
+                        .end_message = p->ending.message,
+                        .stop_grace_s = p->ending.bounded ? p->ending.grace_s : -1,
+                        .pressures = p->pods->pressures,
+                        .shutting_down = p->pods->halting,
+                        .halting = p->pods->halting && p->ending.bounded,
                         .swept = p->usage.swept,
                         .served = a->nft && nft_serves_pod(a->nft, p->uid),
+                        .resize_reason = p->resizing.reason,
+                        .resize_message = p->resizing.message,
                         .records = p->records,
                         .containers = containers,
                         .count = p->count};
+        if (pod_wants_resize(p))
+                pod_room(p, &ret->room);
         for (size_t i = 0; i < p->count; i++)
-                view_container(&p->containers[i], &containers[i]);
+                view_container(p->containers[i], &containers[i]);
 }

@@ -124,6 +124,38 @@ static uint64_t fingerprint(const json_t *volume) {
         return hash;
 }
 
+/* Whether the file has the wanted content. */
+static bool is_whole(const char *path, const json_t *file) {
+        _cleanup_free_ char *full = strformat("%s/..data/%s", path, json_str_or(file, "path", "")),
+                            *text = NULL;
+        _cleanup_free_ void *data = NULL;
+        size_t n, size;
+
+        return full && base64_decode(json_str_or(file, "data", ""), &data, &n) >= 0 &&
+               file_read(full, MAX(n, (size_t)1), &text, &size) >= 0 && size == n &&
+               (n == 0 || memcmp(text, data, n) == 0);
+}
+
+int volumes_check(const json_t *volumes, char **ret) {
+        const json_t *volume, *file;
+        size_t i, k;
+
+        json_array_foreach (volumes, i, volume) {
+                const char *path = json_str_or(volume, "path", "");
+
+                if (!streq(json_str_or(volume, "type", ""), "files"))
+                        continue;
+                json_array_foreach (json_at(volume, "files"), k, file) {
+                        if (is_whole(path, file))
+                                continue;
+                        *ret = strformat("%s of volume %s", json_str_or(file, "path", ""),
+                                        json_str_or(volume, "name", ""));
+                        return *ret ? 1 : -ENOMEM;
+                }
+        }
+        return 0;
+}
+
 static int make_files(const json_t *volume, const char *path) {
         const json_t *files = json_at(volume, "files"), *file;
         char generation[24];
@@ -424,11 +456,9 @@ void volumes_remove_commands(const json_t *unit) {
 
 int volumes_remove(struct trash *trash, const char *disk_dir, const char *run_dir,
                 const char *secret_dir) {
-        _cleanup_free_ char *disk = strformat("%s/volumes", disk_dir);
+        static const char *const large[] = {"volumes", "roots"};
         int r, result = 0;
 
-        if (!disk)
-                return -ENOMEM;
         stage_unmount_below(run_dir);
         r = remove_tree(run_dir);
         if (r < 0)
@@ -436,8 +466,14 @@ int volumes_remove(struct trash *trash, const char *disk_dir, const char *run_di
         r = remove_tree(secret_dir);
         if (r < 0)
                 result = r;
-        r = trash_put(trash, disk);
-        return r < 0 ? r : result;
+        for (size_t i = 0; i < ELEMENTS(large); i++) {
+                _cleanup_free_ char *path = strformat("%s/%s", disk_dir, large[i]);
+
+                r = path ? trash_put(trash, path) : -ENOMEM;
+                if (r < 0)
+                        result = r;
+        }
+        return result;
 }
 
 void volumes_sweep(const char *dir, bool (*is_known)(const char *uid, void *userdata),
@@ -454,4 +490,20 @@ void volumes_sweep(const char *dir, bool (*is_known)(const char *uid, void *user
         }
         if (d)
                 closedir(d);
+}
+
+int volumes_restore(const json_t *volumes, struct problem *p) {
+        const json_t *volume;
+        size_t i;
+
+        /* Without the link to its generation the volume is made again. */
+        json_array_foreach (volumes, i, volume) {
+                _cleanup_free_ char *data = strformat("%s/..data", json_str_or(volume, "path", ""));
+
+                if (!data)
+                        return -ENOMEM;
+                if (streq(json_str_or(volume, "type", ""), "files"))
+                        (void)unlink(data);
+        }
+        return volumes_make(volumes, p);
 }

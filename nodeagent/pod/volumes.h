@@ -9,6 +9,11 @@
 int volumes_mount_secrets(const char *dir);
 /* Makes or refreshes all volumes of a pod. p names the volume. */
 int volumes_make(const json_t *volumes, struct problem *p);
+/* Whether the files of ConfigMaps, Secrets and so on are as they were made: 0; 1 with the first
+ * that is not ("app.conf of volume config"), caller frees. -errno. */
+int volumes_check(const json_t *volumes, char **ret);
+/* Makes all of them again. */
+int volumes_restore(const json_t *volumes, struct problem *p);
 /* Writes the files that a unit's commands are started from, and makes those the container writes
  * to. They are for the pod's user to read; above them is a folder that only root can enter. */
 int volumes_write_commands(const json_t *unit);

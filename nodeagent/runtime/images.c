@@ -1,6 +1,7 @@
 /* The kinds of images, in the order in which they are tried. */
 #include "nodeagent/runtime/images.h"
 
+#include "nodeagent/image/reference.h"
 #include "nodeagent/plan/plan.h"
 
 const char *image_path_problem(const char *path) {
@@ -29,9 +30,9 @@ static int root_path(const json_t *container, const char *name, char **ret, stru
 
         if (!path)
                 return problem_set(p, EINVAL, 0, "InvalidImageName",
-                                "image \"%s\" is not something this node can run: use `host` for "
-                                "the machine's own root, the absolute path of a directory, or of a "
-                                ".raw, .img or .squashfs image",
+                                "image \"%s\" is not a path that this node can use: it must be "
+                                "absolute, without '..': of a directory, or of a .raw, .img or "
+                                ".squashfs image",
                                 name);
         why = container_is_privileged(container) ? NULL : image_path_problem(path);
         if (why)
@@ -55,7 +56,11 @@ static bool is_raw(const char *name) {
         return false;
 }
 
-/* The rest is a directory, or refused. */
+static bool is_path(const char *name) {
+        return *name == '/';
+}
+
+/* The rest is a reference, or refused. */
 static bool is_any(const char *name) {
         return true;
 }
@@ -77,6 +82,22 @@ static int resolve_path(const json_t *container, const char *root, const char *n
         return *ret ? 0 : -ENOMEM;
 }
 
+static int resolve_reference(const json_t *container, const char *root, const char *name,
+                json_t **ret, struct problem *p) {
+        _cleanup_image_reference_ struct image_reference reference = {0};
+        _cleanup_free_ char *full = NULL;
+        int r = image_reference_parse(name, &reference, p);
+
+        if (r < 0)
+                return r;
+        full = image_reference_text(&reference);
+        if (!full)
+                return -ENOMEM;
+        *ret = json_pack("{s:s, s:s, s:b}", "root", root, "name", full, "latest",
+                        image_reference_is_latest(&reference));
+        return *ret ? 0 : -ENOMEM;
+}
+
 static const struct {
         const char *root;
         bool (*is)(const char *name);
@@ -85,10 +106,11 @@ static const struct {
 } kinds[] = {
                 {"host", is_host, resolve_host},
                 {"raw", is_raw, resolve_path},
-                {"directory", is_any, resolve_path},
+                {"directory", is_path, resolve_path},
+                {"oci", is_any, resolve_reference},
 };
 
-static int resolve(const json_t *container, json_t **ret, struct problem *p) {
+int image_resolve(const json_t *container, json_t **ret, struct problem *p) {
         const char *name = json_str_or(container, "image", "");
 
         for (size_t i = 0; i < ELEMENTS(kinds); i++)
@@ -98,7 +120,8 @@ static int resolve(const json_t *container, json_t **ret, struct problem *p) {
 }
 
 int images_resolve(const json_t *pod, json_t **ret, struct problem *p) {
-        static const char *const lists[] = {"spec.initContainers", "spec.containers"};
+        static const char *const lists[] = {
+                        "spec.initContainers", "spec.containers", "spec.ephemeralContainers"};
         _cleanup_json_ json_t *images = json_object();
         const json_t *c;
         size_t i;
@@ -108,7 +131,7 @@ int images_resolve(const json_t *pod, json_t **ret, struct problem *p) {
         for (size_t l = 0; l < ELEMENTS(lists); l++)
                 json_array_foreach (json_at(pod, lists[l]), i, c) {
                         json_t *image;
-                        int r = resolve(c, &image, p);
+                        int r = image_resolve(c, &image, p);
 
                         if (r < 0)
                                 return r;

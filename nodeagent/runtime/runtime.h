@@ -10,6 +10,7 @@
 
 struct runtime;
 struct runtime_exec;
+struct runtime_limit;
 
 enum run_phase {
         RUN_STARTING,   /* the program is not executed yet, or has not reported that it is ready */
@@ -19,6 +20,7 @@ enum run_phase {
         RUN_EXITED,     /* it has ended and is kept; the runtime does not start it again */
         RUN_FAILED,     /* it has ended badly; the runtime may be about to restart it (given_up) */
         RUN_STOPPED,    /* it has ended, and the runtime is about to forget it */
+        RUN_ASLEEP,     /* the runtime listens for it, and starts it at a connection */
 };
 
 /* Why a run ended, where it was not the program's own decision. */
@@ -33,9 +35,11 @@ struct run_state {
         bool ready;    /* the program has reported that it is ready, or need not do so */
         bool ended;    /* exit_code, signal and cause of the last main process are known */
         bool given_up; /* too many restarts: the runtime has stopped restarting */
+        uint32_t pid;  /* of the main process; 0: none */
         int exit_code; /* 128 + signal when a signal ended it */
         int signal;    /* 0: it exited */
         enum run_cause cause;
+        bool hook_failed; /* a command that belongs to its start has failed, which ended it */
         const char *start_failure; /* why the program was not reached, by the exit code; or NULL */
         char id[RUN_ID_SIZE];      /* of this run; "" before the first one */
         const char *owner;         /* the sandbox that it runs in; "": not known */
@@ -43,6 +47,7 @@ struct run_state {
         uint32_t restarts;         /* by the runtime itself, since the container was made */
         uint64_t start_us;         /* wall clock, of the last main process; 0: none */
         uint64_t exit_us;
+        const char *trouble; /* why an adopted unit cannot be; NULL: none */
 };
 
 /* Whether the pod's program runs. notify: it reports its readiness itself, so that it runs while
@@ -68,11 +73,25 @@ struct runtime_callbacks {
 enum exec_outcome { EXEC_DONE, EXEC_FAILED, EXEC_TIMEOUT, EXEC_REFUSED };
 /* message: why it was refused, else "". */
 typedef void (*runtime_exec_func)(enum exec_outcome outcome, const char *message, void *userdata);
-/* cpu_ns: CPU time since the present run began. ok false: not known, or the container is gone. */
+/* A command with files: outcome EXEC_DONE with its exit code (128 + signal), EXEC_FAILED: it could
+ * not be started, EXEC_REFUSED; message: why, else "". */
+typedef void (*runtime_stream_func)(
+                enum exec_outcome outcome, int exit_code, const char *message, void *userdata);
+struct runtime_stream;
+/* What a container uses. */
+struct runtime_usage {
+        uint64_t cpu_ns; /* since the present run began */
+        uint64_t memory_bytes;
+        uint64_t tasks; /* processes and threads */
+};
+/* used NULL: not known, or the container is gone. */
 typedef void (*runtime_usage_func)(
-                const char *name, bool ok, uint64_t cpu_ns, uint64_t memory_bytes, void *userdata);
+                const char *name, const struct runtime_usage *used, void *userdata);
+/* error: why the limits could not be set; NULL: they are. */
+typedef void (*runtime_limit_func)(const char *error, void *userdata);
 typedef void (*runtime_list_func)(const char *name, bool sandbox, void *userdata);
-typedef void (*runtime_drift_func)(const char *name, const char *property, void *userdata);
+/* Returns whether it is put back. */
+typedef bool (*runtime_drift_func)(const char *name, const char *property, void *userdata);
 
 /* A driver. unit: a container of the plan that pod_to_units() made; plan: all of it. All return 0
  * or a negative errno when the request could not be sent. */
@@ -97,16 +116,41 @@ struct runtime_ops {
         int (*exec)(struct runtime *r, const json_t *unit, runtime_exec_func done, void *userdata,
                         struct runtime_exec **ret);
         struct runtime_exec *(*exec_cancel)(struct runtime *r, struct runtime_exec *x);
+        /* New limits of a container or sandbox that runs: properties of its plan. done may be NULL,
+         * and *ret is set where it is not; it is called once, never from inside. */
+        int (*limit)(struct runtime *r, const char *name, const json_t *properties,
+                        runtime_limit_func done, void *userdata, struct runtime_limit **ret);
+        struct runtime_limit *(*limit_cancel)(struct runtime *r, struct runtime_limit *l);
+        /* Runs a command beside a container with these files as its standard input, output and
+         * error (negative: none; a terminal becomes its controlling one). They are borrowed for the
+         * call. done is called when it has ended, never from inside. A cancelled one is killed. */
+        int (*stream)(struct runtime *r, const json_t *unit, const int fds[3],
+                        runtime_stream_func done, void *userdata, struct runtime_stream **ret);
+        struct runtime_stream *(*stream_cancel)(struct runtime *r, struct runtime_stream *x);
+        /* Kills those that an earlier agent has left. */
+        int (*stream_sweep)(struct runtime *r);
         /* The end of what a run wrote to its log, at most lines_max lines and size_max bytes; NULL:
          * nothing. Caller frees. */
         char *(*logs)(struct runtime *r, const char *uid, const char *container, const char *id,
                         size_t lines_max, size_t size_max);
+        /* Whether all that the run wrote is in its log. */
+        bool (*logs_are_complete)(struct runtime *r, const char *id);
         /* Calls for every container and every sandbox that is there. */
         void (*list)(struct runtime *r, runtime_list_func func, void *userdata);
         /* Compares the live limits of a container with its plan, and makes sure that its output is
-         * taken; puts differences back and reports them. */
+         * taken; reports differences, and puts them back where the function says so. */
         int (*check)(struct runtime *r, const json_t *unit, runtime_drift_func func,
                         void *userdata);
+        /* The container of this name is a unit of the machine from now on: its state is known
+         * later. Of one that is not managed start, stop, restart, kill, clear and adopt_limit do
+         * nothing. Again is fine. */
+        int (*adopt)(struct runtime *r, const char *name, const char *unit, bool managed);
+        /* What a managed one gets: properties of its plan, whether or not it runs. */
+        int (*adopt_limit)(struct runtime *r, const char *name, const json_t *properties);
+        /* It no longer is: its properties are as they were before. */
+        void (*adopt_release)(struct runtime *r, const char *name);
+        /* The same for what orphaned containers have left. */
+        void (*adopt_sweep)(struct runtime *r);
         /* Takes down the sandbox and the log endpoints of a pod; containers is the list of names.
          */
         void (*remove)(struct runtime *r, const char *uid, const char *sandbox,
@@ -133,9 +177,23 @@ int runtime_exec(struct runtime *r, const json_t *unit, runtime_exec_func done, 
                 struct runtime_exec **ret);
 /* The callback is not called after it. NULL is fine; returns NULL. */
 struct runtime_exec *runtime_exec_cancel(struct runtime *r, struct runtime_exec *x);
+int runtime_limit(struct runtime *r, const char *name, const json_t *properties,
+                runtime_limit_func done, void *userdata, struct runtime_limit **ret);
+/* done is not called after it. NULL is fine; returns NULL. */
+struct runtime_limit *runtime_limit_cancel(struct runtime *r, struct runtime_limit *l);
+int runtime_stream(struct runtime *r, const json_t *unit, const int fds[3],
+                runtime_stream_func done, void *userdata, struct runtime_stream **ret);
+/* The callback is not called after it. NULL is fine; returns NULL. */
+struct runtime_stream *runtime_stream_cancel(struct runtime *r, struct runtime_stream *x);
+int runtime_stream_sweep(struct runtime *r);
 char *runtime_logs(struct runtime *r, const char *uid, const char *container, const char *id,
                 size_t lines_max, size_t size_max) _warn_unused_;
+bool runtime_logs_are_complete(struct runtime *r, const char *id);
 void runtime_list(struct runtime *r, runtime_list_func func, void *userdata);
 int runtime_check(struct runtime *r, const json_t *unit, runtime_drift_func func, void *userdata);
+int runtime_adopt(struct runtime *r, const char *name, const char *unit, bool managed);
+int runtime_adopt_limit(struct runtime *r, const char *name, const json_t *properties);
+void runtime_adopt_release(struct runtime *r, const char *name);
+void runtime_adopt_sweep(struct runtime *r);
 void runtime_remove(struct runtime *r, const char *uid, const char *sandbox,
                 const char *const *containers, size_t count);

@@ -4,6 +4,8 @@
 
 #include "nodeagent/runtime/systemd.h"
 
+enum { START_FAILED_CODE = 128 }; /* as with container runtimes */
+
 /* The exit statuses that systemd itself sets before a program runs (systemd.exec(5), PROCESS EXIT
  * CODES), in words for a user. */
 static const char *start_failure(int status) {
@@ -53,13 +55,28 @@ static enum run_cause cause_of(const char *result) {
         return streq(result, "watchdog") ? RUN_CAUSE_WATCHDOG : RUN_CAUSE_OWN;
 }
 
-void systemd_run_state(const struct unit_state *u, struct run_state *ret) {
+/* ExecStartPost: systemd keeps the first failure as the unit's result, and then stops the main
+ * process. So it is known where the main process cannot have had that result; one that exits with
+ * an error itself on SIGTERM hides it. */
+static bool hook_has_failed(const struct unit_state *u) {
+        bool exited = u->exec_code == CLD_EXITED;
+
+        if (u->exec_code == 0)
+                return false;
+        if (streq(u->result, "exit-code"))
+                return !exited || u->exec_status == 0;
+        return exited && (streq(u->result, "signal") || streq(u->result, "core-dump"));
+}
+
+static void service_state(const struct unit_state *u, struct run_state *ret) {
         struct run_state s = {.phase = phase_of(u),
                         .alive = u->main_pid != 0,
+                        .pid = u->main_pid,
                         .ready = streq(u->active, "active") || streq(u->active, "reloading"),
                         .ended = u->exec_code != 0,
                         .given_up = streq(u->result, "start-limit-hit"),
                         .cause = cause_of(u->result),
+                        .hook_failed = hook_has_failed(u),
                         .owner = u->slice,
                         .description = u->description,
                         .restarts = u->restarts,
@@ -75,4 +92,52 @@ void systemd_run_state(const struct unit_state *u, struct run_state *ret) {
                 s.exit_code = 128 + u->exec_status;
         }
         *ret = s;
+}
+
+/* Why systemd does not listen, by the socket's result. */
+static const char *socket_failure(const char *result) {
+        static const struct {
+                const char *result, *text;
+        } rows[] = {{"trigger-limit-hit", "connections start the program too often: does it end "
+                                          "without accepting them?"},
+                        {"service-start-limit-hit", "the program was started too often: does it "
+                                                    "end right after each connection?"}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                if (streq(rows[i].result, result))
+                        return rows[i].text;
+        return "systemd cannot listen on the container's ports: is one of them in use in the pod's "
+               "network?";
+}
+
+/* The service does not run: what the socket does is what the container does. */
+static void socket_state(const struct unit_state *socket, struct run_state *s) {
+        if (streq(socket->active, "active")) {
+                s->phase = RUN_ASLEEP;
+        } else if (streq(socket->active, "failed")) {
+                s->phase = RUN_FAILED;
+                s->given_up = s->ended = true;
+                s->signal = 0;
+                s->exit_code = START_FAILED_CODE;
+                s->start_failure = socket_failure(socket->result);
+                memcpy(s->id, socket->invocation, sizeof(s->id));
+        } else if (streq(socket->active, "activating")) {
+                s->phase = RUN_STARTING;
+        }
+}
+
+void systemd_run_state(const struct unit_state *unit, const struct unit_state *socket,
+                struct run_state *ret) {
+        static const struct unit_state none = {.active = "inactive"};
+
+        assert(unit || socket);
+        service_state(unit ? unit : &none, ret);
+        if (!socket)
+                return;
+        if (!*ret->owner)
+                ret->owner = socket->slice;
+        if (!*ret->description)
+                ret->description = socket->description;
+        if (ret->phase == RUN_STOPPED)
+                socket_state(socket, ret);
 }

@@ -17,5 +17,7 @@ int systemd_runtime_new(struct runtime **ret, const struct systemd_options *opti
 /* The bus below it, for units that belong to no pod. Borrowed. */
 struct units *systemd_runtime_units(struct runtime *r);
 
-/* Pure: a unit's properties in neutral terms. Strings of the result are borrowed from `unit`. */
-void systemd_run_state(const struct unit_state *unit, struct run_state *ret);
+/* Pure: the properties of a service, and of the socket that starts it, in neutral terms. Either may
+ * be NULL: it is not there. Strings of the result are borrowed from them. */
+void systemd_run_state(const struct unit_state *unit, const struct unit_state *socket,
+                struct run_state *ret);

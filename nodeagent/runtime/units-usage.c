@@ -1,6 +1,6 @@
-/* What a service uses: two properties, asked for at the same time; then its processes, when systemd
- * does not account CPU. No file of a control group is read: their paths and names differ between
- * the versions. */
+/* What a service uses: three properties, asked for at the same time; then its processes, when
+ * systemd does not account CPU. No file of a control group is read: their paths and names differ
+ * between the versions. */
 #include <inttypes.h>
 #include <systemd/sd-bus.h>
 
@@ -19,7 +19,7 @@ struct usage {
         units_usage_func done;
         void *userdata;
         char *name, *path;
-        uint64_t cpu_ns, memory_bytes; /* UINT64_MAX: not known, as systemd has it */
+        struct runtime_usage used; /* UINT64_MAX: not known, as systemd has it */
         unsigned refs, waiting;
 };
 
@@ -34,8 +34,11 @@ static void usage_unref(void *userdata) {
 }
 
 static void finish(struct usage *g) {
-        g->done(g->name, g->cpu_ns != UINT64_MAX && g->memory_bytes != UINT64_MAX, g->cpu_ns,
-                        g->memory_bytes, g->userdata);
+        bool known = g->used.cpu_ns != UINT64_MAX && g->used.memory_bytes != UINT64_MAX;
+
+        if (g->used.tasks == UINT64_MAX)
+                g->used.tasks = 0;
+        g->done(g->name, known ? &g->used : NULL, g->userdata);
 }
 
 /* The slot holds a reference of g, also when the bus is closed before the answer. */
@@ -83,7 +86,7 @@ static int on_processes(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         struct usage *g = userdata;
 
         if (!sd_bus_message_is_method_error(m, NULL))
-                (void)sum_processes(m, &g->cpu_ns);
+                (void)sum_processes(m, &g->used.cpu_ns);
         finish(g);
         return 0;
 }
@@ -106,7 +109,7 @@ static int on_amount(sd_bus_message *m, struct usage *g, uint64_t *ret) {
                 *ret = UINT64_MAX;
         if (--g->waiting > 0)
                 return 0;
-        if (g->cpu_ns != UINT64_MAX || ask_processes(g) < 0)
+        if (g->used.cpu_ns != UINT64_MAX || ask_processes(g) < 0)
                 finish(g);
         return 0;
 }
@@ -114,13 +117,19 @@ static int on_amount(sd_bus_message *m, struct usage *g, uint64_t *ret) {
 static int on_cpu(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct usage *g = userdata;
 
-        return on_amount(m, g, &g->cpu_ns);
+        return on_amount(m, g, &g->used.cpu_ns);
 }
 
 static int on_memory(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct usage *g = userdata;
 
-        return on_amount(m, g, &g->memory_bytes);
+        return on_amount(m, g, &g->used.memory_bytes);
+}
+
+static int on_tasks(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct usage *g = userdata;
+
+        return on_amount(m, g, &g->used.tasks);
 }
 
 static int ask_amount(struct usage *g, const char *property, sd_bus_message_handler_t handler) {
@@ -136,8 +145,8 @@ static int ask_amount(struct usage *g, const char *property, sd_bus_message_hand
         return 0;
 }
 
-static int ask(struct usage *g) {
-        int r = sd_bus_path_encode(UNIT_PATH, g->name, &g->path);
+static int ask(struct usage *g, const char *unit) {
+        int r = sd_bus_path_encode(UNIT_PATH, unit, &g->path);
 
         if (r < 0)
                 return r;
@@ -145,10 +154,12 @@ static int ask(struct usage *g) {
         if (r < 0)
                 return r;
         (void)ask_amount(g, "MemoryCurrent", on_memory);
+        (void)ask_amount(g, "TasksCurrent", on_tasks);
         return 0;
 }
 
-int units_usage(struct units *u, const char *name, units_usage_func done, void *userdata) {
+int units_usage(struct units *u, const char *unit, const char *name, units_usage_func done,
+                void *userdata) {
         struct usage *g = calloc(1, sizeof(*g));
         int r;
 
@@ -158,10 +169,9 @@ int units_usage(struct units *u, const char *name, units_usage_func done, void *
                         .done = done,
                         .userdata = userdata,
                         .name = strdup(name),
-                        .cpu_ns = UINT64_MAX,
-                        .memory_bytes = UINT64_MAX,
+                        .used = {UINT64_MAX, UINT64_MAX, UINT64_MAX},
                         .refs = 1};
-        r = g->name ? ask(g) : -ENOMEM;
+        r = g->name ? ask(g, unit) : -ENOMEM;
         usage_unref(g);
         return r;
 }

@@ -8,6 +8,7 @@
 
 #include "lib/log.h"
 #include "lib/map.h"
+#include "nodeagent/dns/unbound-config.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/plan/unit-props.h"
@@ -50,6 +51,9 @@ struct units {
         unsigned listing;          /* GetAll calls of the first listing under way */
         units_mount_func on_mount; /* NULL: nobody wants it */
         void *on_mount_userdata;
+        const char *followed; /* the unit of units_follow(), or NULL */
+        units_mount_func on_followed;
+        void *on_followed_userdata;
         bool listed;
         bool reloading; /* systemd forgets its units for a moment and emits UnitRemoved for each */
 };
@@ -57,7 +61,7 @@ struct units {
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
                startswith(name, "keelson-pod_") || startswith(name, SHARE_UNIT_PREFIX) ||
-               streq(name, LOG_COLLECT_UNIT);
+               streq(name, LOG_COLLECT_UNIT) || streq(name, DNS_UNIT);
 }
 
 static struct unit_state *state_make(struct units *u, const char *name) {
@@ -76,6 +80,14 @@ static void changed(struct units *u, const char *name, const struct unit_state *
                 u->callbacks.on_change(name, s, u->callbacks.userdata);
         else if (startswith(name, SHARE_UNIT_PREFIX) && u->on_mount)
                 u->on_mount(name, s, /* error= */ NULL, u->on_mount_userdata);
+        else if (u->followed && streq(name, u->followed))
+                u->on_followed(name, s, /* error= */ NULL, u->on_followed_userdata);
+}
+
+void units_follow(struct units *u, const char *name, units_mount_func func, void *userdata) {
+        u->followed = name;
+        u->on_followed = func;
+        u->on_followed_userdata = userdata;
 }
 
 void units_on_mount(struct units *u, units_mount_func func, void *userdata) {
@@ -92,6 +104,7 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
         /* Cheap refusal first: every unit of the machine signals here. */
         if (!path || (!startswith(path, UNIT_PATH "/kpod_2d") &&
                                      !startswith(path, UNIT_PATH "/keelson_2dpod") &&
+                                     !startswith(path, UNIT_PATH "/keelson_2ddns") &&
                                      !startswith(path, UNIT_PATH "/run_2dkeelson_2dnodeagent")))
                 return 0;
         if (sd_bus_path_decode(path, UNIT_PATH, &name) <= 0 || !name_is_ours(name))
@@ -234,6 +247,8 @@ static int read_listed(struct units *u, sd_bus_message *m, struct map *listed) {
                         return r;
                 if (endswith(name, ".service"))
                         (void)get_all(u, name, MANAGER ".Service", /* last= */ false);
+                else if (endswith(name, ".socket"))
+                        (void)get_all(u, name, MANAGER ".Socket", /* last= */ false);
                 (void)get_all(u, name, MANAGER ".Unit", /* last= */ true);
         }
         r = sd_bus_message_skip(m, "sssssouso");
@@ -270,8 +285,9 @@ static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 static int list_units(struct units *u) {
         return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
-                        "ListUnitsByPatterns", on_list, u, "asas", 0, 3, "kpod-*.service",
-                        "keelson-pod_*.slice", SHARE_UNIT_PREFIX "*.mount");
+                        "ListUnitsByPatterns", on_list, u, "asas", 0, 5, "kpod-*.service",
+                        "kpod-*.socket", "keelson-pod_*.slice", SHARE_UNIT_PREFIX "*.mount",
+                        DNS_UNIT);
 }
 
 static int on_version(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -403,11 +419,17 @@ const struct unit_state *units_get(struct units *u, const char *name) {
         return s && s->known ? s : NULL;
 }
 
+bool units_is_awaited(struct units *u, const char *name) {
+        const struct unit_state *s = map_get(u->states, name);
+        return s && !s->known;
+}
+
 void units_each(struct units *u,
                 void (*func)(const char *name, const struct unit_state *state, void *userdata),
                 void *userdata) {
         map_foreach (u->states, e)
-                func(map_entry_key(e), map_entry_value(e), userdata);
+                if (!streq(map_entry_key(e), DNS_UNIT)) /* no pod's, and not left over */
+                        func(map_entry_key(e), map_entry_value(e), userdata);
 }
 
 static void queue_run(struct units *u);
@@ -417,6 +439,8 @@ static void start_refused(struct units *u, const char *name, const char *message
 
         if (x)
                 exec_finish(x, message);
+        else if (u->followed && streq(name, u->followed))
+                u->on_followed(name, /* state= */ NULL, message, u->on_followed_userdata);
         else if (!startswith(name, SHARE_UNIT_PREFIX))
                 u->callbacks.on_start_error(name, message, u->callbacks.userdata);
         else if (u->on_mount)
@@ -454,20 +478,43 @@ static void queue_run(struct units *u) {
         }
 }
 
+/* The units that come with the one that is started: the service of a socket. */
+static int append_auxiliary(sd_bus_message *m, const json_t *unit) {
+        int r;
+
+        if (!unit)
+                return sd_bus_message_append(m, "a(sa(sv))", 0);
+        r = sd_bus_message_open_container(m, 'a', "(sa(sv))");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, 'r', "sa(sv)");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "s", json_str_or(unit, "name", ""));
+        if (r < 0)
+                return r;
+        r = units_append_properties(m, json_at(unit, "properties"));
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int start_message(struct units *u, const json_t *unit, sd_bus_message **ret) {
+        const json_t *socket = json_at(unit, "socket"), *first = socket ? socket : unit;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r = sd_bus_message_new_method_call(
                         u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
 
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(m, "ss", json_str_or(unit, "name", ""), "replace");
+        r = sd_bus_message_append(m, "ss", json_str_or(first, "name", ""), "replace");
         if (r < 0)
                 return r;
-        r = units_append_properties(m, json_at(unit, "properties"));
+        r = units_append_properties(m, json_at(first, "properties"));
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(m, "a(sa(sv))", 0);
+        r = append_auxiliary(m, socket ? unit : NULL);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -639,11 +686,12 @@ static bool value_differs(sd_bus_message *m, const struct prop_row *row, const j
 
 static int put_back(struct check *c, const char *property, const json_t *value) {
         const char *name = json_str_or(c->unit, "name", "");
-        _cleanup_json_ json_t *one = json_pack("{s:O}", property, value);
-        int r = one ? units_set_properties(c->units, name, one) : -ENOMEM;
+        _cleanup_json_ json_t *one = NULL;
 
-        c->on_drift(name, property, c->userdata);
-        return r;
+        if (!c->on_drift(name, property, c->userdata))
+                return 0;
+        one = json_pack("{s:O}", property, value);
+        return one ? units_set_properties(c->units, name, one) : -ENOMEM;
 }
 
 /* A property that a description leaves out has systemd's own default, and may have been changed

@@ -1,11 +1,12 @@
 /* The driver of systemd's manager over sd-bus: starts and stops our transient units and follows
  * their state by signals. Names that do not start with kpod-, kpodx-, keelson-pod_ or
- * SHARE_UNIT_PREFIX are never touched, keelson-logs.service aside. */
+ * SHARE_UNIT_PREFIX are never touched, keelson-logs.service and keelson-dns.service aside. */
 #pragma once
 
 #include <systemd/sd-event.h>
 
 #include "lib/json.h"
+#include "nodeagent/runtime/runtime.h"
 
 struct units;
 
@@ -48,11 +49,14 @@ DEFINE_CLEANUP(struct units *, units_free);
 const char *units_version(const struct units *u);
 /* NULL when the unit is not there (or not yet known). Borrowed until the next event. */
 const struct unit_state *units_get(struct units *u, const char *name);
-/* Calls for every unit whose name is ours, known or not. */
+/* Whether the unit is there, and its properties have yet to arrive. */
+bool units_is_awaited(struct units *u, const char *name);
+/* Calls for every unit whose name is ours but the name server, known or not. */
 void units_each(struct units *u,
                 void (*func)(const char *name, const struct unit_state *state, void *userdata),
                 void *userdata);
-/* Starts what pod_to_units() described. -EINVAL when it can't be put into a message. */
+/* Starts what pod_to_units() described. Of a unit with a socket it starts that one, which starts
+ * the service. -EINVAL when it can't be put into a message. */
 int units_start(struct units *u, const json_t *unit);
 /* For slices: being there already is not an error. */
 int units_start_slice(struct units *u, const json_t *unit);
@@ -69,6 +73,8 @@ int units_mount(struct units *u, const struct units_share *share);
 typedef void (*units_mount_func)(const char *name, const struct unit_state *state,
                 const char *error, void *userdata);
 void units_on_mount(struct units *u, units_mount_func func, void *userdata);
+/* Calls for each change of this unit, as above; one unit at most. */
+void units_follow(struct units *u, const char *name, units_mount_func func, void *userdata);
 int units_restart(struct units *u, const char *name);
 int units_kill(struct units *u, const char *name, int signal);
 int units_reset_failed(struct units *u, const char *name);
@@ -83,16 +89,40 @@ int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, 
                 struct units_exec **ret);
 /* The callback will no longer be called; the unit is stopped. NULL is fine; returns NULL. */
 struct units_exec *units_exec_cancel(struct units_exec *x);
-/* The connection, for units-usage.c. Borrowed. */
+/* Runs a command's unit (POD_STREAM_PREFIX) with these files (units-stream.c). exit_code: 128 +
+ * signal when a signal ended it. message: why it was not started; else "". */
+enum units_stream_end { UNITS_STREAM_EXITED, UNITS_STREAM_NOT_STARTED, UNITS_STREAM_REFUSED };
+typedef void (*units_stream_func)(
+                enum units_stream_end end, int exit_code, const char *message, void *userdata);
+struct units_stream;
+/* fds: standard input, output and error, negative ones are none; borrowed for the call. The
+ * callback is never called from inside. */
+int units_stream_start(struct units *u, const json_t *unit, const int fds[3],
+                units_stream_func done, void *userdata, struct units_stream **ret);
+/* The callback will no longer be called; the unit is stopped. NULL is fine; returns NULL. */
+struct units_stream *units_stream_cancel(struct units_stream *x);
+/* Stops all units of such commands that are there now. */
+int units_stream_sweep(struct units *u);
+/* The connection, for units-usage.c and units-stream.c. Borrowed. */
 struct sd_bus *units_bus(struct units *u);
-/* What a service has used, by systemd's accounting (CPUUsageNSec and MemoryCurrent). Where systemd
- * does not account CPU, as on some machines with control groups v1, it is the sum of the times of
- * its processes. ok false: that is not known either, or the unit is gone. done is called once,
- * never from inside, unless the units are freed before. (units-usage.c) */
+/* What a service has used, by systemd's accounting (CPUUsageNSec, MemoryCurrent and TasksCurrent).
+ * Where systemd does not account CPU, as on some machines with control groups v1, it is the sum of
+ * the times of its processes. used is NULL when that is not known either, or the unit is gone.
+ * name: what done is called with. It is called once, never from inside, unless the units are freed
+ * before. (units-usage.c) */
 typedef void (*units_usage_func)(
-                const char *name, bool ok, uint64_t cpu_ns, uint64_t memory_bytes, void *userdata);
-int units_usage(struct units *u, const char *name, units_usage_func done, void *userdata);
+                const char *name, const struct runtime_usage *used, void *userdata);
+int units_usage(struct units *u, const char *unit, const char *name, units_usage_func done,
+                void *userdata);
+/* The same for our own unit, with the manager's answer: done gets the error, or NULL. It is called
+ * once, never from inside; NULL: nobody asks. *ret is set where done is given. (units-limits.c) */
+struct units_limit;
+typedef void (*units_limit_func)(const char *error, void *userdata);
+int units_limit(struct units *u, const char *name, const json_t *properties, units_limit_func done,
+                void *userdata, struct units_limit **ret);
+/* done is not called after it. NULL is fine; returns NULL. */
+struct units_limit *units_limit_cancel(struct units_limit *l);
 /* Compares the live values of what can change on a running unit with the description; differences
- * are put back and reported to the function. */
-typedef void (*units_drift_func)(const char *name, const char *property, void *userdata);
+ * are reported to the function, which says whether they are put back. */
+typedef bool (*units_drift_func)(const char *name, const char *property, void *userdata);
 int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, void *userdata);

@@ -192,11 +192,8 @@ static uint64_t eviction_time(
 static bool any_node_ready(const struct world *w) {
         _cleanup_objects_ struct objects nodes = {0};
 
-        world_all(w, WORLD_NODES, &nodes);
-        for (size_t i = 0; i < nodes.count; i++)
-                if (node_is_ready(nodes.items[i]))
-                        return true;
-        return false;
+        world_list(w, WORLD_NODES_READY, "1", &nodes);
+        return nodes.count > 0;
 }
 
 /* True when it had to be changed. */

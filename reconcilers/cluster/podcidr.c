@@ -1,104 +1,201 @@
-/* Pod subnets: each node gets one block of the cluster's range and never shares it. The ConfigMap
- * kube-system/keelson-pod-cidrs (node name -> block) decides: a block is first written there,
- * against the ConfigMap's resourceVersion, and a node gets only what is recorded there. So two
- * writers, a crash in between or a stale cache lead to a conflict and a retry, never to a block
- * assigned twice. A block becomes free when its node is gone, which is checked with the API. */
+/* Pod subnets: each node gets one block of each of the cluster's ranges (one for a family) and
+ * never shares it. The ConfigMap kube-system/keelson-pod-cidrs (node name -> block, or two with a
+ * comma between them) decides: a block is first written there, against the ConfigMap's
+ * resourceVersion, and a node gets only what is recorded there. So two writers, a crash in between
+ * or a stale cache lead to a conflict and a retry, never to a block assigned twice. A block becomes
+ * free when its node is gone, which is checked with the API. */
 #include "reconcilers/cluster/podcidr.h"
 
-#include <arpa/inet.h>
-
+#include "lib/buf.h"
+#include "lib/cidr.h"
 #include "lib/object.h"
 #include "reconcilers/controller.h"
 
-enum { BLOCKS_MAX = 65536, RELEASES_MAX = 16 };
+enum { BLOCK_BITS_MAX = 16, RELEASES_MAX = 16 };
 #define RECORD_NS "kube-system"
 #define RECORD_NAME "keelson-pod-cidrs"
 #define ONLY_NAME "cidrs"
 
+/* The cluster's range of a family, divided into blocks. */
 struct range {
-        uint32_t base, count; /* first address; number of blocks */
-        unsigned bits;        /* prefix length of a block */
+        struct cidr cluster;
+        unsigned bits;  /* prefix length of a block */
+        uint32_t count; /* of blocks */
+        bool *used;     /* one a block */
 };
 
-static bool parse_cidr(const char *s, uint32_t *ret_base, unsigned *ret_bits) {
-        const char *slash = s ? strchr(s, '/') : NULL;
-        struct in_addr in;
-        char address[32];
-        uint32_t bits;
+/* In the order of the cluster's ranges. */
+struct ranges {
+        struct range items[FAMILIES];
+        size_t count;
+};
 
-        if (!slash || (size_t)(slash - s) >= sizeof(address) || parse_u32(slash + 1, &bits) < 0 ||
-                        bits > 32)
+static void ranges_done(struct ranges *all) {
+        for (size_t i = 0; i < all->count; i++)
+                free(all->items[i].used);
+}
+
+static unsigned block_bits(const struct world_config *config, enum ip_family family) {
+        return family == FAMILY_IPV6 ? config->node_cidr_mask_size_ipv6
+                                     : config->node_cidr_mask_size;
+}
+
+/* A host needs the network's, the gateway's, its own and the last address. */
+static unsigned bits_max(const struct cidr *cluster) {
+        return MIN(cluster->bits + BLOCK_BITS_MAX, cluster->range.first.size * 8 - 2);
+}
+
+static bool range_read(
+                const struct world_config *config, const struct cidr *cluster, struct range *r) {
+        *r = (struct range){.cluster = *cluster,
+                        .bits = block_bits(config, address_family(&cluster->range.first))};
+        if (r->bits < cluster->bits || r->bits > bits_max(cluster))
                 return false;
-        memcpy(address, s, (size_t)(slash - s));
-        address[slash - s] = 0;
-        if (inet_pton(AF_INET, address, &in) != 1)
-                return false;
-        *ret_bits = bits;
-        *ret_base = ntohl(in.s_addr) & (bits == 0 ? 0 : ~UINT32_C(0) << (32 - bits));
+        r->count = UINT32_C(1) << (r->bits - cluster->bits);
         return true;
 }
 
-static bool range_read(const struct world *w, struct range *r) {
-        unsigned cluster_bits;
+static bool ranges_read(const struct world *w, struct ranges *ret) {
+        _cleanup_problem_ struct problem p = {0};
+        struct cidrs all;
 
-        if (!parse_cidr(w->config->cluster_cidr, &r->base, &cluster_bits))
+        if (cidrs_parse(strempty(w->config->cluster_cidr), "--cluster-cidr", &all, &p) < 0)
                 return false;
-        r->bits = w->config->node_cidr_mask_size;
-        if (r->bits < cluster_bits || r->bits > 30 || r->bits - cluster_bits > 16)
-                return false;
-        r->count = UINT32_C(1) << (r->bits - cluster_bits);
+        for (size_t i = 0; i < all.count; i++)
+                if (!range_read(w->config, &all.items[i], &ret->items[i]))
+                        return false;
+        for (ret->count = 0; ret->count < all.count; ret->count++) {
+                struct range *r = &ret->items[ret->count];
+
+                r->used = calloc(r->count, sizeof(*r->used));
+                assert(r->used);
+        }
         return true;
 }
 
-int podcidr_check(const struct world_config *config, struct problem *p) {
-        struct world w = {.config = config};
-        struct range r;
-        uint32_t base;
-        unsigned bits;
+static int check_sizes(
+                const struct world_config *config, const struct cidrs *all, struct problem *p) {
+        struct range r[FAMILIES];
 
-        if (!parse_cidr(config->cluster_cidr, &base, &bits))
+        for (size_t i = 0; i < all->count; i++) {
+                const struct cidr *c = &all->items[i];
+                bool six = address_family(&c->range.first) == FAMILY_IPV6;
+
+                if (!range_read(config, c, &r[i]))
+                        return problem_set(p, EINVAL, 0, NULL,
+                                        "--node-cidr-mask-size-%s %u does not fit --cluster-cidr "
+                                        "%s: it must be between %u and %u",
+                                        six ? "ipv6" : "ipv4", r[i].bits, c->text, c->bits,
+                                        bits_max(c));
+        }
+        /* A pod has the same place in both. */
+        if (all->count == FAMILIES &&
+                        cidrs_of(all, FAMILY_IPV6)->range.first.size * 8 -
+                                                        config->node_cidr_mask_size_ipv6 <
+                                        32 - config->node_cidr_mask_size)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--cluster-cidr \"%s\" is not an IPv4 range like 10.244.0.0/16",
-                                strempty(config->cluster_cidr));
-        if (!range_read(&w, &r))
-                return problem_set(p, EINVAL, 0, NULL,
-                                "--node-cidr-mask-size %u does not fit --cluster-cidr %s: it must "
-                                "be "
-                                "between %u and %u",
-                                config->node_cidr_mask_size, config->cluster_cidr, bits,
-                                bits + 16 < 30 ? bits + 16 : 30);
+                                "--node-cidr-mask-size-ipv6 %u leaves a node fewer addresses than "
+                                "--node-cidr-mask-size-ipv4 %u: use at most %u",
+                                config->node_cidr_mask_size_ipv6, config->node_cidr_mask_size,
+                                128 - (32 - config->node_cidr_mask_size));
         return 0;
 }
 
-/* Marks every block that the range overlaps. */
-static void mark(const struct range *r, bool *used, const char *cidr) {
-        uint32_t base, size;
-        unsigned bits;
-        uint64_t end;
+int podcidr_check(const struct world_config *config, struct problem *p) {
+        struct cidrs all;
+        int r = cidrs_parse(strempty(config->cluster_cidr), "--cluster-cidr", &all, p);
 
-        if (!parse_cidr(cidr, &base, &bits))
-                return;
-        size = UINT32_C(1) << (32 - r->bits);
-        end = (uint64_t)base + (UINT64_C(1) << (32 - bits));
-        for (uint32_t i = 0; i < r->count; i++) {
-                uint64_t start = (uint64_t)r->base + (uint64_t)i * size;
-
-                if (start < end && start + size > base)
-                        used[i] = true;
-        }
+        return r < 0 ? r : check_sizes(config, &all, p);
 }
 
-static json_t *take_block(const struct range *r, bool *used) {
-        for (uint32_t i = 0; i < r->count; i++)
-                if (!used[i]) {
-                        struct in_addr in = {htonl(r->base + i * (UINT32_C(1) << (32 - r->bits)))};
-                        char text[INET_ADDRSTRLEN];
+/* The number that the bits from..to-1 of an address are. */
+static uint32_t bits_of(const struct address *a, unsigned from, unsigned to) {
+        uint32_t n = 0;
 
-                        used[i] = true;
-                        inet_ntop(AF_INET, &in, text, sizeof(text));
-                        return json_sprintf("%s/%u", text, r->bits);
+        for (unsigned b = from; b < to; b++)
+                n = n << 1 | (a->octets[b / 8] >> (7 - b % 8) & 1U);
+        return n;
+}
+
+static void set_bits(struct address *a, unsigned from, unsigned to, uint32_t n) {
+        for (unsigned b = to; b-- > from; n >>= 1)
+                if (n & 1)
+                        a->octets[b / 8] |= (unsigned char)(0x80 >> b % 8);
+}
+
+/* Marks every block that the network overlaps. */
+static void mark_one(struct range *r, const struct cidr *c) {
+        const struct address_range *all = &r->cluster.range;
+        uint32_t first, last;
+
+        if (!address_ranges_overlap(all, &c->range))
+                return;
+        first = address_compare(&c->range.first, &all->first) < 0
+                                ? 0
+                                : bits_of(&c->range.first, r->cluster.bits, r->bits);
+        last = address_compare(&c->range.last, &all->last) > 0
+                               ? r->count - 1
+                               : bits_of(&c->range.last, r->cluster.bits, r->bits);
+        for (uint32_t i = first; i <= last; i++)
+                r->used[i] = true;
+}
+
+static void mark(struct ranges *all, const char *blocks) {
+        _cleanup_problem_ struct problem p = {0};
+        struct cidrs list;
+
+        if (isempty(blocks) || cidrs_parse(blocks, "", &list, &p) < 0)
+                return;
+        for (size_t i = 0; i < list.count; i++)
+                for (size_t k = 0; k < all->count; k++)
+                        mark_one(&all->items[k], &list.items[i]);
+}
+
+static bool take_block(struct range *r, struct buf *out) {
+        for (uint32_t i = 0; i < r->count; i++)
+                if (!r->used[i]) {
+                        struct address a = r->cluster.range.first;
+                        char text[ADDRESS_TEXT_SIZE];
+
+                        r->used[i] = true;
+                        set_bits(&a, r->cluster.bits, r->bits, i);
+                        assert(buf_printf(out, "%s%s/%u", out->size > 0 ? "," : "",
+                                               address_text(&a, text), r->bits) >= 0);
+                        return true;
                 }
-        return NULL;
+        return false;
+}
+
+/* `has` (what the node has already, perhaps nothing) and a block of each other range:
+ * "10.244.1.0/24,fd00:10:244:1::/64". NULL: one of them is full, which is *ret_full then. */
+static json_t *take_blocks(struct ranges *all, const char *has, const struct range **ret_full) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_buf_ struct buf out = {0};
+        struct cidrs own = {0};
+
+        if (*has)
+                (void)cidrs_parse(has, "", &own, &p);
+        assert(buf_append_str(&out, has) >= 0);
+        for (size_t i = 0; i < all->count; i++) {
+                struct range *r = &all->items[i];
+
+                if (cidrs_of(&own, address_family(&r->cluster.range.first)) || take_block(r, &out))
+                        continue;
+                *ret_full = r;
+                return NULL;
+        }
+        return json_string(strempty(out.data));
+}
+
+/* What a node has, in the form of the record. Caller frees. */
+static char *blocks_of(const json_t *node) {
+        const json_t *list = json_at(node, "spec.podCIDRs");
+        const char *second = json_string_value(json_array_get(list, 1)),
+                   *first = json_str_or(node, "spec.podCIDR", "");
+        char *text = strformat("%s%s%s", first, second ? "," : "", strempty(second));
+
+        assert(text);
+        return text;
 }
 
 static void podcidr_wake(const struct world *w, const struct wake *out, enum world_kind kind,
@@ -109,39 +206,54 @@ static void podcidr_wake(const struct world *w, const struct wake *out, enum wor
         wake_key(out, NULL, ONLY_NAME);
 }
 
-/* The wanted record for the present nodes; entries of deleted nodes are kept. */
-static json_t *allocate(const struct world *w, const struct range *r, const json_t *data,
-                const struct objects *nodes, struct actions *a) {
-        bool *used = calloc(r->count, sizeof(*used));
-        json_t *want = data ? json_copy((json_t *)data) : json_object(), *v;
-        const char *key;
+/* Whether the record has all that the node has, and perhaps a second block. */
+static bool covers(const char *recorded, const char *has) {
+        const char *rest = startswith(recorded, has);
 
-        assert(used && want);
+        return rest && (!*rest || !*has || *rest == ',');
+}
+
+/* Marks what is recorded and what nodes have, and adds to the record what it lacks. */
+static void mark_all(struct ranges *all, json_t *want, const struct objects *nodes) {
+        const char *key;
+        json_t *v;
+
         json_object_foreach (want, key, v)
-                mark(r, used, json_string_value(v));
-        for (size_t i = 0; i < nodes->count; i++)
-                mark(r, used, json_str(nodes->items[i], "spec.podCIDR"));
+                mark(all, json_string_value(v));
         for (size_t i = 0; i < nodes->count; i++) {
                 const char *name = object_name(nodes->items[i]);
-                const char *has = json_str(nodes->items[i], "spec.podCIDR");
-                json_t *block;
+                _cleanup_free_ char *has = blocks_of(nodes->items[i]);
 
-                if (!isempty(has)) {
-                        if (!streq_ptr(json_string_value(json_object_get(want, name)), has))
-                                json_object_set_new(want, name, json_string(has));
+                mark(all, has);
+                if (!covers(strempty(json_string_value(json_object_get(want, name))), has))
+                        json_object_set_new(want, name, json_string(has));
+        }
+}
+
+/* The wanted record for the present nodes; entries of deleted nodes are kept. A node of a cluster
+ * that has got a second range since gets a block of that, too. */
+static json_t *allocate(struct ranges *all, const json_t *data, const struct objects *nodes,
+                struct actions *a) {
+        json_t *want = data ? json_copy((json_t *)data) : json_object();
+
+        assert(want);
+        mark_all(all, want, nodes);
+        for (size_t i = 0; i < nodes->count; i++) {
+                const char *name = object_name(nodes->items[i]);
+                const char *has = strempty(json_string_value(json_object_get(want, name)));
+                const struct range *full = NULL;
+                json_t *blocks;
+
+                if (object_is_deleting(nodes->items[i]))
                         continue;
-                }
-                if (json_object_get(want, name) || object_is_deleting(nodes->items[i]))
-                        continue;
-                block = take_block(r, used);
-                if (block)
-                        json_object_set_new(want, name, block);
+                blocks = take_blocks(all, has, &full);
+                if (blocks)
+                        json_object_set_new(want, name, blocks);
                 else
                         action_event(a, nodes->items[i], "Warning", "CIDRNotAvailable",
                                         "Node %s gets no pod subnet: %s has no free /%u left", name,
-                                        w->config->cluster_cidr, r->bits);
+                                        full->cluster.text, full->bits);
         }
-        free(used);
         return want;
 }
 
@@ -172,29 +284,41 @@ static void release(const struct world *w, const json_t *record, struct actions 
                 json_decref(gone);
 }
 
+/* Gives the node what the record says. */
+static void give(struct actions *a, const json_t *node, const char *blocks) {
+        _cleanup_strv_free_ char **list = NULL;
+        json_t *ranges = json_array();
+
+        assert(ranges && strv_split(blocks, ",", &list) >= 0 && list && *list);
+        for (char **s = list; *s; s++)
+                json_array_append_new(ranges, json_string(*s));
+        action_patch(a, "nodes", node, NULL,
+                        json_pack("{s:{s:s, s:o}}", "spec", "podCIDR", list[0], "podCIDRs",
+                                        ranges));
+}
+
 static void podcidr_plan(const struct world *w, const char *name, struct actions *a) {
         const json_t *record = world_get(w, WORLD_CIDR_RECORDS, RECORD_NS, RECORD_NAME);
         const json_t *data = json_object_get(record, "data");
         _cleanup_objects_ struct objects nodes = {0};
+        _cleanup_(ranges_done) struct ranges ranges = {0};
         _cleanup_json_ json_t *want = NULL;
-        struct range range;
 
-        if (!range_read(w, &range))
+        if (!ranges_read(w, &ranges))
                 return;
         world_all(w, WORLD_NODES, &nodes);
-        want = allocate(w, &range, data, &nodes, a);
+        want = allocate(&ranges, data, &nodes, a);
         if (json_object_size(want) > 0 && (!data || !json_equal(data, want))) {
                 write_record(record, a, TAKE_PTR(want));
                 return;
         }
         for (size_t i = 0; i < nodes.count; i++) {
                 const json_t *node = nodes.items[i];
-                const char *block = json_string_value(json_object_get(data, object_name(node)));
+                const char *blocks = json_string_value(json_object_get(data, object_name(node)));
+                _cleanup_free_ char *has = blocks_of(node);
 
-                if (block && isempty(json_str(node, "spec.podCIDR")) && !object_is_deleting(node))
-                        action_patch(a, "nodes", node, NULL,
-                                        json_pack("{s:{s:s, s:[s]}}", "spec", "podCIDR", block,
-                                                        "podCIDRs", block));
+                if (!isempty(blocks) && !streq(blocks, has) && !object_is_deleting(node))
+                        give(a, node, blocks);
         }
         if (a->count == 0)
                 release(w, record, a);

@@ -1,13 +1,16 @@
-/* EndpointSlice: for every Service with a selector, the addresses of its pods and their conditions.
- * A pod keeps its place in the slice it is in, so that one change touches one slice; new endpoints
- * fill free places; empty slices are deleted. Pods with different numbers for a named port get
- * separate slices. Conditions as KEP-1672: a terminating pod is not ready, but may still serve. */
+/* EndpointSlice: for every Service with a selector, the addresses of its pods and their conditions,
+ * in slices of their own for each of its families. A pod keeps its place in the slice it is in, so
+ * that one change touches one slice; new endpoints fill free places; empty slices are deleted. Pods
+ * with different numbers for a named port get separate slices. Conditions as KEP-1672: a
+ * terminating pod is not ready, but may still serve. */
+#include "lib/address.h"
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/pods.h"
 #include "reconcilers/network/slices.h"
 
+#define ZONE_LABEL "topology.kubernetes.io/zone"
 enum { ENDPOINTS_PER_SLICE_MAX = 100, GROUPS_MAX = 32 };
 
 static bool selects(const json_t *service, const json_t *pod) {
@@ -23,13 +26,28 @@ static bool selects(const json_t *service, const json_t *pod) {
         return true;
 }
 
+/* Only services whose selector begins with one of the pod's labels are looked at. */
 static void wake_services_of(const struct world *w, const struct wake *out, const json_t *pod) {
-        _cleanup_objects_ struct objects services = {0};
+        char value[WORLD_LABEL_VALUE_MAX];
+        const char *key;
+        json_t *v;
 
-        world_list(w, WORLD_SERVICES_BY_NS, object_namespace(pod), &services);
-        for (size_t i = 0; i < services.count; i++)
-                if (selects(services.items[i], pod))
-                        wake_object(out, services.items[i]);
+        json_object_each (json_at(pod, "metadata.labels"), key, v) {
+                _cleanup_objects_ struct objects services = {0};
+
+                world_list(w, WORLD_SERVICES_BY_SELECTOR,
+                                world_label_value(object_namespace(pod), key,
+                                                strempty(json_string_value(v)), value,
+                                                sizeof(value)),
+                                &services);
+                for (size_t i = 0; i < services.count; i++)
+                        if (selects(services.items[i], pod))
+                                wake_object(out, services.items[i]);
+        }
+}
+
+static bool zone_changed(const json_t *old, const json_t *node) {
+        return old && !streq_ptr(object_label(old, ZONE_LABEL), object_label(node, ZONE_LABEL));
 }
 
 static void endpointslice_wake(const struct world *w, const struct wake *out, enum world_kind kind,
@@ -51,7 +69,7 @@ static void endpointslice_wake(const struct world *w, const struct wake *out, en
                         slices_wake_service(out, object);
                 break;
         case WORLD_NODES:
-                if (!gone && !node_readiness_changed(old, object))
+                if (!gone && !node_readiness_changed(old, object) && !zone_changed(old, object))
                         break;
                 world_list(w, WORLD_PODS_BY_NODE, object_name(object), &pods);
                 for (size_t i = 0; i < pods.count; i++)
@@ -101,23 +119,65 @@ static json_t *ports_of(const json_t *service, const json_t *pod) {
         return ports;
 }
 
-static json_t *endpoint_of(const struct world *w, const json_t *service, const json_t *pod) {
-        bool terminating = object_is_deleting(pod), serving = pod_is_ready(w, pod);
-        bool unready_too = json_bool_or(service, "spec.publishNotReadyAddresses", false);
-        const char *hostname = json_str(pod, "spec.hostname");
+/* For whom a ready endpoint is, by spec.trafficDistribution (KEP-3015). NULL: for all. */
+static json_t *hints_of(const json_t *service, const char *node, const char *zone) {
+        const char *wish = json_str_or(service, "spec.trafficDistribution", "");
+        bool same_node = streq(wish, "PreferSameNode");
+        json_t *hints;
+
+        if (!same_node && !streq(wish, "PreferClose") && !streq(wish, "PreferSameZone"))
+                return NULL;
+        hints = json_object();
+        if (same_node)
+                json_object_set_new(hints, "forNodes", json_pack("[{s:s}]", "name", node));
+        if (zone)
+                json_object_set_new(hints, "forZones", json_pack("[{s:s}]", "name", zone));
+        if (json_object_size(hints) > 0)
+                return hints;
+        json_decref(hints);
+        return NULL;
+}
+
+/* The pod's address of a family ("IPv4"); NULL: it has none. */
+static const char *address_of(const json_t *pod, const char *family) {
+        const json_t *v;
+        size_t i;
+
+        for (i = 0; i <= json_array_size(json_at(pod, "status.podIPs")); i++) {
+                v = json_array_get(json_at(pod, "status.podIPs"), i);
+                const char *text =
+                                v ? json_str_or(v, "ip", "") : json_str_or(pod, "status.podIP", "");
+                struct address a = address_parse(text);
+
+                if (a.size > 0 && streq(family_name(address_family(&a)), family))
+                        return text;
+        }
+        return NULL;
+}
+
+static json_t *endpoint_of(const struct world *w, const json_t *service, const json_t *pod,
+                const char *address) {
+        const char *node = json_str(pod, "spec.nodeName"),
+                   *hostname = json_str(pod, "spec.hostname"),
+                   *zone = object_label(world_get(w, WORLD_NODES, NULL, node), ZONE_LABEL);
+        bool terminating = object_is_deleting(pod), serving = pod_is_ready(w, pod),
+             ready = json_bool_or(service, "spec.publishNotReadyAddresses", false) ||
+                     (serving && !terminating);
+        json_t *hints = ready ? hints_of(service, node, zone) : NULL;
 
         if (!streq_ptr(json_str(pod, "spec.subdomain"), object_name(service)))
                 hostname = NULL;
-        return json_pack("{s:[s], s:{s:b, s:b, s:b}, s:s*, s:s*, s:{s:s, s:s, s:s, s:s}}",
-                        "addresses", json_str(pod, "status.podIP"), "conditions", "ready",
-                        unready_too || (serving && !terminating), "serving", serving, "terminating",
-                        terminating, "hostname", hostname, "nodeName",
-                        json_str(pod, "spec.nodeName"), "targetRef", "kind", "Pod", "namespace",
+        return json_pack("{s:[s], s:{s:b, s:b, s:b}, s:s*, s:s*, s:s*, s:o*, s:{s:s, s:s, s:s, "
+                         "s:s}}",
+                        "addresses", address, "conditions", "ready", ready, "serving", serving,
+                        "terminating", terminating, "hostname", hostname, "nodeName", node, "zone",
+                        zone, "hints", hints, "targetRef", "kind", "Pod", "namespace",
                         object_namespace(pod), "name", object_name(pod), "uid", object_uid(pod));
 }
 
-/* Endpoints with the same ports, and the slices that carry them. */
+/* Endpoints of one family with the same ports, and the slices that carry them. */
 struct port_group {
+        const char *family;
         json_t *ports;
         json_t *endpoints; /* uid of the pod -> endpoint, those not placed yet */
         struct objects slices;
@@ -136,36 +196,74 @@ static void groups_done(struct groups *g) {
         }
 }
 
-/* Takes ports. NULL when there are too many different ones. */
-static struct port_group *group_for(struct groups *g, json_t *ports) {
-        _cleanup_json_ json_t *owned = ports;
-
+static struct port_group *group_find(struct groups *g, const char *family, const json_t *ports) {
         for (size_t i = 0; i < g->count; i++)
-                if (json_equal(g->items[i].ports, ports))
+                if (streq(g->items[i].family, family) && json_equal(g->items[i].ports, ports))
                         return &g->items[i];
-        if (g->count == GROUPS_MAX)
-                return NULL;
-        g->items[g->count] =
-                        (struct port_group){.ports = TAKE_PTR(owned), .endpoints = json_object()};
+        return NULL;
+}
+
+/* Takes ports. NULL when there are too many different ones. */
+static struct port_group *group_for(struct groups *g, const char *family, json_t *ports) {
+        _cleanup_json_ json_t *owned = ports;
+        struct port_group *found = group_find(g, family, ports);
+
+        if (found || g->count == GROUPS_MAX)
+                return found;
+        g->items[g->count] = (struct port_group){
+                        .family = family, .ports = TAKE_PTR(owned), .endpoints = json_object()};
         return &g->items[g->count++];
 }
 
-static void collect_endpoints(const struct world *w, const json_t *service, struct groups *g) {
-        _cleanup_objects_ struct objects pods = {0};
+/* The service's families: those of its spec; of one that was stored without any, its address's. */
+struct families {
+        const char *items[FAMILIES];
+        size_t count;
+};
 
-        world_list(w, WORLD_PODS_BY_NS, object_namespace(service), &pods);
-        for (size_t i = 0; i < pods.count; i++) {
-                const json_t *pod = pods.items[i];
-                struct port_group *group;
+static struct families families_of(const json_t *service) {
+        const json_t *list = json_at(service, "spec.ipFamilies"), *v;
+        struct address a = address_parse(json_str_or(service, "spec.clusterIP", ""));
+        struct families f = {.items = {"IPv4"}};
+        size_t i;
 
-                if (!selects(service, pod) || pod_is_finished(pod) ||
-                                isempty(json_str(pod, "status.podIP")) ||
-                                isempty(json_str(pod, "spec.nodeName")))
-                        continue;
-                group = group_for(g, ports_of(service, pod));
+        json_array_foreach (list, i, v)
+                if (f.count < FAMILIES && json_is_string(v))
+                        f.items[f.count++] = streq(json_string_value(v), "IPv6") ? "IPv6" : "IPv4";
+        if (f.count > 0)
+                return f;
+        if (a.size > 0)
+                f.items[0] = family_name(address_family(&a));
+        f.count = 1;
+        return f;
+}
+
+static void collect_pod(const struct world *w, const json_t *service, const struct families *f,
+                const json_t *pod, struct groups *g) {
+        for (size_t i = 0; i < f->count; i++) {
+                const char *address = address_of(pod, f->items[i]);
+                struct port_group *group =
+                                address ? group_for(g, f->items[i], ports_of(service, pod)) : NULL;
+
                 if (group)
                         json_object_set_new(group->endpoints, object_uid(pod),
-                                        endpoint_of(w, service, pod));
+                                        endpoint_of(w, service, pod, address));
+        }
+}
+
+static void collect_endpoints(const struct world *w, const json_t *service,
+                const struct families *f, struct groups *g) {
+        const struct world_index_row *by_selector = &world_indexes[WORLD_SERVICES_BY_SELECTOR];
+        _cleanup_objects_ struct objects pods = {0};
+        char value[WORLD_LABEL_VALUE_MAX];
+
+        world_list(w, WORLD_PODS_BY_LABEL, by_selector->func(service, value, sizeof(value)), &pods);
+        for (size_t i = 0; i < pods.count; i++) {
+                const json_t *pod = pods.items[i];
+
+                if (selects(service, pod) && !pod_is_finished(pod) &&
+                                !isempty(json_str(pod, "spec.nodeName")))
+                        collect_pod(w, service, f, pod, g);
         }
 }
 
@@ -177,16 +275,8 @@ static json_t *labels_of(const json_t *service) {
         return labels;
 }
 
-static const char *family_of(const json_t *endpoints) {
-        const json_t *first = json_array_get(endpoints, 0);
-        const char *address =
-                        json_string_value(json_array_get(json_object_get(first, "addresses"), 0));
-
-        return address && strchr(address, ':') ? "IPv6" : "IPv4";
-}
-
-static void create_slice(
-                struct actions *a, const json_t *service, json_t *ports, json_t *endpoints) {
+static void create_slice(struct actions *a, const json_t *service, const char *family,
+                json_t *ports, json_t *endpoints) {
         _cleanup_free_ char *prefix = strformat("%s-", object_name(service));
 
         assert(prefix);
@@ -197,8 +287,7 @@ static void create_slice(
                                         "namespace", object_namespace(service), "labels",
                                         labels_of(service), "ownerReferences",
                                         controller_ref(service, "v1", "Service"), "addressType",
-                                        family_of(endpoints), "ports", ports, "endpoints",
-                                        endpoints));
+                                        family, "ports", ports, "endpoints", endpoints));
 }
 
 /* The slice's endpoints that remain, updated; they are removed from the group. */
@@ -267,7 +356,7 @@ static void place_group(struct actions *a, const json_t *service, struct port_gr
                 json_t *endpoints = json_array();
 
                 fill(group, endpoints);
-                create_slice(a, service, group->ports, endpoints);
+                create_slice(a, service, group->family, group->ports, endpoints);
         }
 }
 
@@ -279,42 +368,65 @@ static bool is_ours(const json_t *slice, const json_t *service) {
                (!service || !ref || streq(json_str_or(ref, "uid", ""), object_uid(service)));
 }
 
-static void endpointslice_plan(const struct world *w, const char *name, struct actions *a) {
-        const json_t *service = world_get_key(w, WORLD_SERVICES, name);
-        _cleanup_objects_ struct objects slices = {0}, unused = {0};
-        _cleanup_(groups_done) struct groups groups = {0};
-        bool wanted = service && !object_is_deleting(service) && service_has_selector(service);
-        size_t placed = 0;
+static bool is_of_family(const json_t *slice, const char *family) {
+        return streq(json_str_or(slice, "addressType", ""), family);
+}
+
+/* A service without pods keeps one empty slice of each family: clients see "none" rather than
+ * "unknown". */
+static void keep_empty(struct actions *a, const json_t *service, const char *family,
+                struct objects *unused) {
+        _cleanup_json_ json_t *none = json_array();
+
+        for (size_t i = 0; i < unused->count; i++) {
+                if (!is_of_family(unused->items[i], family))
+                        continue;
+                update_slice(a, service, unused->items[i], json_array());
+                unused->items[i] = unused->items[--unused->count];
+                return;
+        }
+        create_slice(a, service, family, none, json_array());
+}
+
+/* The groups' slices are changed; those of no group, or without endpoints now, become unused. */
+static void place(const struct world *w, const char *name, const json_t *service,
+                struct groups *groups, struct actions *a, struct objects *unused) {
+        _cleanup_objects_ struct objects slices = {0};
 
         world_list(w, WORLD_SLICES_BY_SERVICE, name, &slices);
-        if (wanted)
-                collect_endpoints(w, service, &groups);
         for (size_t i = 0; i < slices.count; i++) {
                 const json_t *slice = slices.items[i];
-                struct port_group *group = NULL;
+                struct port_group *group;
 
-                if (!is_ours(slice, wanted ? service : NULL))
+                if (!is_ours(slice, service))
                         continue;
-                for (size_t k = 0; k < groups.count && !group; k++)
-                        if (json_equal(groups.items[k].ports, json_object_get(slice, "ports")))
-                                group = &groups.items[k];
-                objects_add(group ? &group->slices : &unused, slice);
+                group = group_find(groups, json_str_or(slice, "addressType", ""),
+                                json_object_get(slice, "ports"));
+                objects_add(group ? &group->slices : unused, slice);
         }
-        for (size_t i = 0; i < groups.count; i++) {
-                placed += json_object_size(groups.items[i].endpoints);
-                place_group(a, service, &groups.items[i], &unused);
-        }
-        /* A service without pods keeps one empty slice: clients see "none" rather than "unknown".
-         */
-        if (wanted && placed == 0) {
-                if (unused.count > 0)
-                        update_slice(a, service, unused.items[--unused.count], json_array());
-                else {
-                        _cleanup_json_ json_t *none = json_array();
+        for (size_t i = 0; i < groups->count; i++)
+                place_group(a, service, &groups->items[i], unused);
+}
 
-                        create_slice(a, service, none, json_array());
-                }
-        }
+static void endpointslice_plan(const struct world *w, const char *name, struct actions *a) {
+        const json_t *service = world_get_key(w, WORLD_SERVICES, name);
+        _cleanup_objects_ struct objects unused = {0};
+        _cleanup_(groups_done) struct groups groups = {0};
+        struct families families = {0};
+        bool has[FAMILIES] = {0};
+
+        if (service && !object_is_deleting(service) && service_has_selector(service)) {
+                families = families_of(service);
+                collect_endpoints(w, service, &families, &groups);
+        } else
+                service = NULL;
+        for (size_t i = 0; i < groups.count; i++)
+                for (size_t k = 0; k < families.count; k++)
+                        has[k] |= streq(groups.items[i].family, families.items[k]);
+        place(w, name, service, &groups, a, &unused);
+        for (size_t k = 0; k < families.count; k++)
+                if (!has[k])
+                        keep_empty(a, service, families.items[k], &unused);
         for (size_t i = 0; i < unused.count; i++)
                 action_delete(a, "endpointslices", unused.items[i], -1, NULL);
 }

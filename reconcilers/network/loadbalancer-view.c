@@ -77,6 +77,10 @@ bool lb_wants_family(const json_t *service, unsigned size) {
         const json_t *families = json_at(service, "spec.ipFamilies"), *v;
         size_t i;
 
+        /* Addresses that it asks for say what it wants: a balancer may have IPv6 where pods have
+         * none. */
+        if (*addresses_asked(service))
+                return asked_of_family(service, size).size > 0;
         json_array_foreach (families, i, v)
                 if (streq(strempty(json_string_value(v)), size == 4 ? "IPv4" : "IPv6"))
                         return true;

@@ -148,7 +148,7 @@ static void select_pods(struct view *v, const struct world *w) {
 
         if (label_selector_from_json(json_at(v->budget, "spec.selector"), &selector, &p) < 0)
                 return;
-        world_list(w, WORLD_PODS_BY_NS, object_namespace(v->budget), &all);
+        world_pods_for(w, object_namespace(v->budget), json_at(v->budget, "spec.selector"), &all);
         for (size_t i = 0; i < all.count; i++)
                 if (label_selector_matches(selector, json_at(all.items[i], "metadata.labels")))
                         objects_add(&v->pods, all.items[i]);

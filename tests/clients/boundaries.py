@@ -205,6 +205,11 @@ BAD = {
     "needs the level privileged": pod("x", annotations={"unit.keelson.dev/InaccessiblePaths": ""}),
     "unit.keelson.dev/Conflicts": pod("x", annotations={"c.unit.keelson.dev/Conflicts": "sshd.service"}),
     "unit.keelson.dev/NoNewPrivileges": pod("x", annotations={"unit.keelson.dev/NoNewPrivileges": "no"}),
+    "unit.keelson.dev/adopt": pod("x", annotations={"unit.keelson.dev/adopt": "cron.service"}),
+    "unit.keelson.dev/adopt-mode": pod("x", annotations={"unit.keelson.dev/adopt-mode": "managed"}),
+    "unit.keelson.dev/portable": pod("x", annotations={"unit.keelson.dev/portable": "/srv/x",
+                                                       "unit.keelson.dev/adopt": "x.service"}),
+    "unit.keelson.dev/Listen": pod("x", annotations={"unit.keelson.dev/Listen": "80"}),
 }
 
 
@@ -238,6 +243,8 @@ def _():
     mallory.merge(where, {"metadata": {"annotations": {"unit.keelson.dev/InaccessiblePaths": ""}}}).must(
         403, "needs the level privileged")
     mallory.merge(where, {"metadata": {"annotations": {"c.unit.keelson.dev/User": "root"}}}).must(403)
+    for word in "adopt", "portable":
+        mallory.merge(where, {"metadata": {"annotations": {f"unit.keelson.dev/{word}": "/srv/x.service"}}}).must(422)
     mallory.merge(where, {"metadata": {"labels": {"a": "b"}}}).must(200)
     mallory.post(f"{EVIL}/pods", pod("root-in-image", container={"securityContext": {"runAsUser": 0}})).must(201)
     c = mallory.get(f"{EVIL}/pods/root-in-image").json
@@ -313,6 +320,25 @@ def _():
             assert r.code in (201, 409), f"{word}: {r.text}"
     within(5, all_of_them)
     root.post("/api/v1/namespaces/open/pods", pod("x", annotations={"unit.keelson.dev/Nope": "1"})).must(422)
+
+
+@case
+def _():
+    """units that a machine needs are not managed by pods, and what a pod adopts is decided once"""
+    adopt, where = "unit.keelson.dev/adopt", "/api/v1/namespaces/open/pods"
+    for unit in "ssh.service", "systemd-journald.service", "dbus.service", "user@0.service":
+        root.post(where, pod("u", annotations={adopt: unit, f"{adopt}-mode": "managed"})).must(422, "as managed")
+    for unit in "keelson-kapid.service", "kpod-a_b_c.service", "cron", "../cron.service":
+        root.post(where, pod("u", annotations={adopt: unit})).must(422, "metadata.annotations")
+    root.post(where, pod("u", annotations={adopt: "cron.service", f"{adopt}-mode": "mine"})).must(422, "read-only or managed")
+    root.post(where, pod("u", annotations={adopt: "cron.service"})).must(201)
+    root.merge(f"{where}/u", {"metadata": {"annotations": {f"{adopt}-mode": "managed"}}}).must(422, "cannot be changed")
+    root.merge(f"{where}/u", {"metadata": {"annotations": {adopt: "other.service"}}}).must(422, "cannot be changed")
+    root.merge(f"{where}/u/status", {"metadata": {"annotations": {adopt: "other.service"}}})
+    assert root.get(f"{where}/u").json["metadata"]["annotations"][adopt] == "cron.service"
+    root.post(f"{where}/u/binding", {"metadata": {"annotations": {f"{adopt}-mode": "managed"}},
+                                     "target": {"kind": "Node", "name": "m1"}})
+    assert f"{adopt}-mode" not in root.get(f"{where}/u").json["metadata"]["annotations"]
 
 
 # --- nodes by name
@@ -609,6 +635,26 @@ def _():
     node.delete(f"{EVIL}/pods/n2").must(403)
     node.post(f"{EVIL}/pods/n2/eviction", {"metadata": {"name": "n2"}}).must(403)
     node.post(f"{EVIL}/pods/n1/binding", {"target": {"name": "m1"}}).must(403)
+
+
+@case
+def _():
+    """network policies: all of them, and the peers in namespaces of its pods; nobody writes peers"""
+    peers = "/apis/keelson.dev/v1/{}peerslices"
+    slice_ = {"metadata": {"name": "x"}, "podSelector": {}, "peers": [{"addresses": ["203.0.113.7"]}]}
+    root.post(peers.format("namespaces/evil/"), slice_).must(201)
+    node.get(peers.format("namespaces/evil/")).must(200)
+    node.get(peers.format("namespaces/evil/") + "/x").must(200)
+    for where in ("", "namespaces/other/", "namespaces/kube-system/"):
+        node.get(peers.format(where)).must(403)
+    for who in (node, mallory):
+        who.post(peers.format("namespaces/evil/"), {**slice_, "metadata": {"name": "y"}}).must(403)
+        who.merge(peers.format("namespaces/evil/") + "/x", {"peers": []}).must(403)
+        who.delete(peers.format("namespaces/evil/") + "/x").must(403)
+    policies = "/apis/networking.k8s.io/v1/networkpolicies"
+    node.get(policies).must(200)
+    node.post(policies.replace("v1/", "v1/namespaces/evil/"), {"metadata": {"name": "x"}, "spec": {"podSelector": {}}}).must(403)
+    root.delete(peers.format("namespaces/evil/") + "/x")
 
 
 @case

@@ -77,10 +77,10 @@ free_port() {
 }
 
 # Starts a control plane; its kubeconfig is in $KUBECONFIG.
-start_dev() {
+start_dev() { # [FLAG OF KCTL DEV...]
         port=$(free_port)
         [[ -x $build/kctl/kctl ]] || { echo "Bail out! no $build/kctl/kctl: build first"; exit 1; }
-        "$build/kctl/kctl" dev --dir "$scratch/dev" --port "$port" >"$scratch/dev.log" 2>&1 </dev/null &
+        "$build/kctl/kctl" dev --dir "$scratch/dev" --port "$port" "$@" >"$scratch/dev.log" 2>&1 </dev/null &
         dev=$!
         if ! within 30 grep -q "^ready https://127.0.0.1:$port" "$scratch/dev.log" >/dev/null; then
                 tail -n 30 "$scratch/dev.log" | sed 's/^/# /'

@@ -6,6 +6,7 @@
 #include "kapid/pipeline/delete-options.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/patch/patch.h"
+#include "kapid/streams/client.h"
 #include "kstored/replica/peer-wire.h"
 #include "kstored/wal/block.h"
 #include "lib/crypto.h"
@@ -15,8 +16,13 @@
 #include "lib/pki.h"
 #include "lib/quantity.h"
 #include "lib/selector.h"
+#include "lib/stream-frame.h"
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
+#include "nodeagent/image/challenge.h"
+#include "nodeagent/image/credentials.h"
+#include "nodeagent/image/manifest.h"
+#include "nodeagent/image/reference.h"
 #include "nodeagent/logs/logs.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
@@ -262,6 +268,33 @@ static void fuzz_pod_units(const char *text, size_t n) {
         (void)pod_to_units(pod, resources, &facts, &units, &p);
 }
 
+static void fuzz_image(const char *text, size_t n) {
+        const struct image_platform platform = {"linux", "amd64", ""};
+        _cleanup_image_reference_ struct image_reference reference = {0};
+        _cleanup_image_credentials_ struct image_credentials credentials = {0};
+        _cleanup_image_manifest_ struct image_manifest manifest = {0};
+        _cleanup_challenge_ struct challenge challenge = {0};
+        _cleanup_json_ json_t *document = NULL, *config = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        struct image_blob blob = {0};
+
+        if (image_reference_parse(text, &reference, &p) == 0) {
+                _cleanup_image_reference_ struct image_reference again = {0};
+                _cleanup_free_ char *whole = image_reference_text(&reference);
+
+                assert(image_reference_parse(whole, &again, &p) == 0);
+        }
+        (void)challenge_parse(text, &challenge);
+        if (json_parse(text, n, 0, &document, NULL) < 0)
+                return;
+        (void)image_credentials_find(document, "registry.lan:5000", "team/app", &credentials);
+        if (image_document_is_index(document) &&
+                        image_index_choose(document, &platform, &blob, &p) == 0)
+                free(blob.digest);
+        (void)image_manifest_parse(document, &manifest, &p);
+        (void)image_config_parse(document, 1, &platform, &config, &p);
+}
+
 static void fuzz_peer(const char *text, size_t n) {
         Keelsonpeer__Message *wire = keelsonpeer__message__unpack(NULL, n, (const uint8_t *)text);
         struct raft_message m;
@@ -284,9 +317,66 @@ static void fuzz_log(const char *text, size_t n) {
         (void)wal_block_read((const uint8_t *)text, n, 1, &block);
 }
 
+static int take_bytes(const void *data, size_t n, void *userdata) {
+        return 0;
+}
+
+static int take_end(void *userdata) {
+        return 0;
+}
+
+static int take_two(uint16_t a, uint16_t b, void *userdata) {
+        return 0;
+}
+
+static int take_open(uint32_t id, uint16_t port, void *userdata) {
+        assert(id > 0 && id <= STREAM_ID_MAX && port > 0);
+        return 0;
+}
+
+static int take_data(uint32_t id, const void *data, size_t n, void *userdata) {
+        assert(id > 0);
+        return 0;
+}
+
+static int take_id(uint32_t id, void *userdata) {
+        assert(id > 0);
+        return 0;
+}
+
+/* The first byte is the protocol. Answers are taken, or the buffer would grow. */
+static void fuzz_stream(const char *text, size_t n) {
+        static const struct client_events events = {take_bytes, take_end, take_two, take_open,
+                        take_data, take_id, take_id};
+        static const uint16_t ports[] = {80, 443};
+        struct client_setup setup = {.streams = CLIENT_STDIN | CLIENT_STDOUT | CLIENT_TTY,
+                        .ports = ports,
+                        .port_count = ELEMENTS(ports)};
+        struct stream_client *c;
+        struct stream_frame f;
+        size_t used;
+
+        if (n == 0)
+                return;
+        (void)stream_frame_next(text, n, &f, &used);
+        setup.protocol = (unsigned char)text[0] % (PROTOCOL_FORWARD_TUNNEL + 1);
+        if (stream_client_new(&c, &setup, &events, NULL) < 0)
+                return;
+        if (stream_client_begin(c) >= 0)
+                for (size_t at = 1, piece = 1; at < n; at += piece, piece = piece * 2 % 61 + 1) {
+                        if (stream_client_feed(c, text + at, MIN(piece, n - at)) < 0)
+                                break;
+                        buf_reset(stream_client_output(c));
+                }
+        if (stream_client_is_ready(c))
+                (void)stream_client_finish(c, "{}");
+        stream_client_free(c);
+}
+
 const struct fuzz_target fuzz_targets[] = {
                 {"certificate", fuzz_certificate, "certificates and signing requests"},
                 {"crd", fuzz_crd, "CustomResourceDefinitions, their schemas and patterns"},
+                {"image", fuzz_image, "documents of images, references, challenges, credentials"},
                 {"json", fuzz_json, "JSON"},
                 {"json-stream", fuzz_json_stream, "JSON manifests, one after another"},
                 {"jsonpath", fuzz_jsonpath, "paths of printer columns, templates"},
@@ -299,6 +389,7 @@ const struct fuzz_target fuzz_targets[] = {
                 {"pod-units", fuzz_pod_units, "pods to units"},
                 {"protobuf", fuzz_protobuf, "objects in protobuf"},
                 {"selector", fuzz_selector, "label and field selectors"},
+                {"stream", fuzz_stream, "clients of exec, attach and port-forward"},
                 {"token", fuzz_token, "service account tokens"},
                 {"words", fuzz_words, "quantities, times, durations, base64"},
                 {"yaml", fuzz_yaml, "YAML"},

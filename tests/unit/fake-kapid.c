@@ -236,13 +236,17 @@ const char *http_request_path(const struct http_request *r) {
         return exchange_of(r)->path;
 }
 
-const char *http_request_query(const struct http_request *r, const char *name) {
+const char *http_request_query_at(const struct http_request *r, const char *name, size_t i) {
         const struct exchange *x = exchange_of(r);
 
-        for (size_t i = 0; i + 1 < ELEMENTS(x->query) && x->query[i]; i += 2)
-                if (streq(x->query[i], name))
-                        return x->query[i + 1];
+        for (size_t k = 0; k + 1 < ELEMENTS(x->query) && x->query[k]; k += 2)
+                if (streq(x->query[k], name) && i-- == 0)
+                        return x->query[k + 1];
         return NULL;
+}
+
+const char *http_request_query(const struct http_request *r, const char *name) {
+        return http_request_query_at(r, name, 0);
 }
 
 const char *http_request_header(const struct http_request *r, const char *name) {
@@ -345,6 +349,23 @@ void http_stream_end(struct http_stream *s) {
 
 void http_stream_abort(struct http_stream *s) {
         exchange_of(s)->aborted = true;
+}
+
+/* No exchange here leaves HTTP. */
+struct http_upgrade *http_upgrade_begin(struct http_request *r,
+                const struct http_upgrade_handler *handler, void *userdata) {
+        return NULL;
+}
+
+ssize_t http_upgrade_read(struct http_upgrade *u, void *p, size_t n) {
+        return -ENOTCONN;
+}
+
+ssize_t http_upgrade_write(struct http_upgrade *u, const void *p, size_t n) {
+        return -ENOTCONN;
+}
+
+void http_upgrade_end(struct http_upgrade *u) {
 }
 
 /* --- the daemon --- */

@@ -16,6 +16,7 @@ enum { FAKE_OBJECTS_MAX = 600 };
 struct fake {
         json_t *objects[WORLD_KINDS_MAX][FAKE_OBJECTS_MAX];
         size_t counts[WORLD_KINDS_MAX];
+        size_t listed; /* objects that lists have returned: the visits of a plan or waking */
         uint64_t lease_seen_us, lease_unbroken_us;
         uint64_t pulse_seen_us; /* of the lease keelson.load-balancer */
         struct world_config config;
@@ -33,15 +34,28 @@ static inline const json_t *fake_get(
         return NULL;
 }
 
+static inline bool fake_has(const struct world_index_row *row, const json_t *o, const char *value) {
+        const char *one;
+        char buffer[512];
+
+        if (row->func)
+                return streq_ptr(row->func(o, buffer, sizeof(buffer)), value);
+        for (size_t n = 0; (one = row->nth(o, n, buffer, sizeof(buffer))); n++)
+                if (streq(one, value))
+                        return true;
+        return false;
+}
+
 static inline void fake_list(
                 void *data, enum world_index index, const char *value, struct objects *ret) {
         const struct world_index_row *row = &world_indexes[index];
         struct fake *f = data;
-        char buffer[512];
 
         for (size_t i = 0; i < f->counts[row->kind]; i++)
-                if (streq_ptr(row->func(f->objects[row->kind][i], buffer, sizeof(buffer)), value))
+                if (fake_has(row, f->objects[row->kind][i], value)) {
+                        f->listed++;
                         objects_add(ret, f->objects[row->kind][i]);
+                }
 }
 
 static inline void fake_all(void *data, enum world_kind kind, struct objects *ret) {

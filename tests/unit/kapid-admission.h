@@ -57,7 +57,8 @@ static _unused_ void fill(void) {
                         "'pod-security.kubernetes.io/enforce':'privileged'}}}");
         put("", "namespaces", "gone",
                         "{'metadata':{'name':'gone','deletionTimestamp':'2024-01-01T00:00:00Z'}}");
-        put("", "serviceaccounts", "shop/builder", "{'metadata':{'name':'builder'}}");
+        put("", "serviceaccounts", "shop/builder",
+                        "{'metadata':{'name':'builder'},'imagePullSecrets':[{'name':'registry'}]}");
         put("", "nodes", "n1",
                         "{'metadata':{'name':'n1'},'spec':{'taints':[{'key':'a','effect':"
                         "'NoSchedule'}]},'status':{'addresses':[{'address':'192.0.2.7'}]}}");
@@ -158,9 +159,10 @@ static _unused_ int run(struct admission_chain *chain, const struct question *q,
         bool deletes = stage == ADMISSION_MAY_DELETE || stage == ADMISSION_DELETED;
         struct admission a = {.api = &api,
                         .user = &user,
-                        .operation = deletes ? ADMIT_DELETE
-                                     : live  ? ADMIT_UPDATE
-                                             : ADMIT_CREATE,
+                        .operation = deletes                          ? ADMIT_DELETE
+                                     : stage == ADMISSION_MAY_CONNECT ? ADMIT_CONNECT
+                                     : live                           ? ADMIT_UPDATE
+                                                                      : ADMIT_CREATE,
                         .kind = kind_registry_find_resource(api.kinds, q->group, q->plural),
                         .subresource = strempty(q->subresource),
                         .namespace = strempty(q->namespace),

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "lib/address.h"
+#include "lib/cidr.h"
 
 static void test_ranges(void **state) {
         static const struct {
@@ -84,9 +85,82 @@ static void test_next(void **state) {
         }
 }
 
+static void test_add(void **state) {
+        static const struct {
+                const char *from;
+                uint64_t n;
+                const char *to;
+        } cases[] = {{"10.244.0.0", 300, "10.244.1.44"}, {"10.244.0.255", 0, "10.244.0.255"},
+                        {"255.255.255.255", 2, "0.0.0.1"}, {"fd00::", 65536, "fd00::1:0"},
+                        {"fd00::ffff:ffff:ffff:ffff", 1, "fd00:0:0:1::"}};
+        char text[ADDRESS_TEXT_SIZE];
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct address a = address_parse(cases[i].from);
+
+                address_add(&a, cases[i].n);
+                assert_string_equal(address_text(&a, text), cases[i].to);
+        }
+}
+
+/* Networks of one or two families, in their usual form. */
+static void test_cidrs(void **state) {
+        static const struct {
+                const char *text, *four, *six; /* four NULL: refused, and six is said */
+        } cases[] = {
+                        {"10.244.3.7/16", "10.244.0.0/16", ""},
+                        {"fd00:0:0::7/64", "", "fd00::/64"},
+                        {"10.244.0.0/16,fd00:10:244::/56", "10.244.0.0/16", "fd00:10:244::/56"},
+                        {"fd00:10:244::/56,10.244.0.0/16", "10.244.0.0/16", "fd00:10:244::/56"},
+                        {"", NULL, "is not a network"},
+                        {"10.244.0.0", NULL, "\"10.244.0.0\" is not a network"},
+                        {"10.244.0.0/33", NULL, "is not a network"},
+                        {"10.244.0.0/16, fd00::/64", NULL, "\" fd00::/64\" is not a network"},
+                        {"10.244.0.0/16,10.245.0.0/16", NULL, "two networks of one family"},
+                        {"10.244.0.0/16,fd00::/64,fd01::/64", NULL, "more than two"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_problem_ struct problem p = {0};
+                struct cidrs all;
+                int r = cidrs_parse(cases[i].text, "--option", &all, &p);
+
+                assert_int_equal(r, cases[i].four ? 0 : -EINVAL);
+                if (r < 0) {
+                        assert_non_null(strstr(p.message, "--option"));
+                        assert_non_null(strstr(p.message, cases[i].six));
+                        continue;
+                }
+                assert_string_equal(cidrs_text(&all, FAMILY_IPV4), cases[i].four);
+                assert_string_equal(cidrs_text(&all, FAMILY_IPV6), cases[i].six);
+        }
+}
+
+static void test_cidrs_with(void **state) {
+        _cleanup_problem_ struct problem p = {0};
+        const struct cidr *x, *y;
+        struct cidrs a, b;
+
+        assert_int_equal(cidrs_parse("10.96.0.0/16,fd00:96::/112", "", &a, &p), 0);
+        assert_ptr_equal(cidrs_with(&a, "10.96.255.1"), &a.items[0]);
+        assert_ptr_equal(cidrs_with(&a, "fd00:96::ffff"), &a.items[1]);
+        assert_null(cidrs_with(&a, "10.97.0.1"));
+        assert_null(cidrs_with(&a, "fd00:96::1:0"));
+        assert_null(cidrs_with(&a, "name"));
+        assert_int_equal(cidr_host_bits(&a.items[1]), 16);
+        assert_int_equal(cidrs_parse("10.244.0.0/16,fd00::/16", "", &b, &p), 0);
+        assert_true(cidrs_overlap(&a, &b, &x, &y));
+        assert_string_equal(x->text, "fd00:96::/112");
+        assert_string_equal(y->text, "fd00::/16");
+        assert_int_equal(cidrs_parse("10.244.0.0/16,fd01::/16", "", &b, &p), 0);
+        assert_false(cidrs_overlap(&a, &b, &x, &y));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_ranges),
-                        cmocka_unit_test(test_overlap), cmocka_unit_test(test_next)};
+                        cmocka_unit_test(test_overlap), cmocka_unit_test(test_next),
+                        cmocka_unit_test(test_add), cmocka_unit_test(test_cidrs),
+                        cmocka_unit_test(test_cidrs_with)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,16 @@ static const char *by_node(const json_t *o, char *buffer, size_t n) {
         return json_str(o, "spec.nodeName");
 }
 
+/* The letters of the node's name, which are all different. */
+static const char *by_letter(const json_t *o, size_t n, char *buffer, size_t size) {
+        const char *node = json_str(o, "spec.nodeName");
+
+        if (n >= strlen(node))
+                return NULL;
+        snprintf(buffer, size, "%c", node[n]);
+        return buffer;
+}
+
 static void count_object(const json_t *object, void *userdata) {
         ++*(size_t *)userdata;
 }
@@ -188,6 +198,13 @@ static size_t on_node(const struct informer *i, const char *node) {
         size_t n = 0;
 
         informer_by_index(i, "node", node, count_object, &n);
+        return n;
+}
+
+static size_t with_letter(const struct informer *i, const char *letter) {
+        size_t n = 0;
+
+        informer_by_index(i, "letter", letter, count_object, &n);
         return n;
 }
 
@@ -201,6 +218,8 @@ static struct informer *start(struct world *w) {
 
         assert_int_equal(informer_new(&i, w->client, &options), 0);
         assert_int_equal(informer_add_index(i, "node", by_node), 0);
+        assert_int_equal(informer_add_index_of_many(i, "letter", by_letter), 0);
+        assert_int_equal(informer_add_index_of_many(i, "second", by_letter), -E2BIG);
         return i;
 }
 
@@ -221,12 +240,14 @@ static void test_informer_pages_and_watch(void **state) {
         loop_until(w->event, w->stream);
         assert_true(w->synced);
         assert_string_equal(w->log, "+a:3 +b:5 ");
-        assert_non_null(strstr(w->requests, "GET /api/v1/pods?limit=500&labelSelector=a%3Db"));
+        assert_non_null(strstr(w->requests, "GET /api/v1/pods?limit=150&labelSelector=a%3Db"));
         assert_non_null(strstr(w->requests, "continue=t%261"));
         assert_non_null(strstr(w->last_watch, "resourceVersion=7"));
         assert_non_null(strstr(w->last_watch, "allowWatchBookmarks=true"));
         assert_int_equal(informer_resource_version(i), 7);
         assert_int_equal(on_node(i, "n1"), 2);
+        assert_int_equal(with_letter(i, "n"), 2);
+        assert_int_equal(with_letter(i, "1"), 2);
 
         /* a line in pieces, two lines in one piece */
         say(w, "{\"type\":\"ADDED\",\"obj");
@@ -238,6 +259,9 @@ static void test_informer_pages_and_watch(void **state) {
         assert_int_equal(informer_count(i), 2);
         assert_int_equal(on_node(i, "n1"), 0);
         assert_int_equal(on_node(i, "n2"), 2);
+        assert_int_equal(with_letter(i, "n"), 2);
+        assert_int_equal(with_letter(i, "1"), 0);
+        assert_int_equal(with_letter(i, "2"), 2);
         assert_non_null(informer_get(i, "d/a"));
         assert_null(informer_get2(i, "d", "b"));
 

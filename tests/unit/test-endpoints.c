@@ -225,6 +225,85 @@ static void test_rootca(void **state) {
         }
 }
 
+/* ---- slices of a service with a selector ---- */
+
+#define SELECTING(rest) \
+        "{metadata: {name: web, namespace: a, uid: s}, spec: {selector: {app: web}, ports: " \
+        "[{port: 80}]" rest "}}"
+#define SERVING_POD(name, app, node) \
+        "{metadata: {name: " name ", namespace: a, uid: u-" name ", labels: {app: " app \
+        ", tier: x}}, spec: {nodeName: " node "}, status: {podIP: 10.0.0.9, conditions: [{type: " \
+        "Ready, status: 'True'}]}}"
+
+static void test_hints(void **state) {
+        static const struct {
+                const char *wish, *node, *want, *absent;
+        } cases[] = {
+                        {"", "n1", "\"zone\":\"z1\"", "hints"},
+                        {", trafficDistribution: PreferClose", "n1",
+                                        "\"hints\":{\"forZones\":[{\"name\":\"z1\"}]}", "forNodes"},
+                        {", trafficDistribution: PreferSameZone", "n1",
+                                        "\"hints\":{\"forZones\":[{\"name\":\"z1\"}]}", "forNodes"},
+                        {", trafficDistribution: PreferSameNode", "n1",
+                                        "\"hints\":{\"forNodes\":[{\"name\":\"n1\"}],\"forZones\":"
+                                        "[{\"name\":\"z1\"}]}",
+                                        NULL},
+                        {", trafficDistribution: PreferClose", "bare", "10.0.0.9", "hints"},
+                        {", trafficDistribution: PreferSameNode", "bare",
+                                        "\"hints\":{\"forNodes\":[{\"name\":\"bare\"}]}", "zone"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_fake_ struct fake *f = fake_new();
+                _cleanup_free_ char *got = NULL;
+
+                fake_put(f, WORLD_NODES,
+                                "{metadata: {name: n1, labels: {topology.kubernetes.io/zone: "
+                                "z1}}, status: {conditions: [{type: Ready, status: 'True'}]}}");
+                fake_put(f, WORLD_NODES,
+                                "{metadata: {name: bare}, status: {conditions: [{type: Ready, "
+                                "status: 'True'}]}}");
+                fake_put(f, WORLD_SERVICES, SELECTING("%s"), cases[i].wish);
+                fake_put(f, WORLD_PODS, SERVING_POD("p", "web", "%s"), cases[i].node);
+                got = fake_plan(f, &endpointslice_controller, "a/web", NULL);
+                if (!strstr(got, cases[i].want) ||
+                                (cases[i].absent && strstr(got, cases[i].absent)))
+                        fail_msg("%s on %s: %s", cases[i].wish, cases[i].node, got);
+        }
+}
+
+static void note_woken(void *userdata, const char *key) {
+        assert_string_equal(key, "a/web");
+        ++*(size_t *)userdata;
+}
+
+/* A service costs its own pods and a pod its own services, however many others there are. */
+static void test_visits(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *got = NULL;
+        size_t woken = 0;
+        const struct wake out = {note_woken, &woken};
+        const json_t *pod;
+
+        for (int i = 0; i < 500; i++) {
+                fake_put(f, WORLD_SERVICES,
+                                "{metadata: {name: s%d, namespace: a, uid: s%d}, spec: {selector: "
+                                "{app: a%d}, ports: [{port: 80}]}}",
+                                i, i, i);
+                fake_put(f, WORLD_PODS, SERVING_POD("p%d", "a%d", "n1"), i, i, i);
+        }
+        fake_put(f, WORLD_SERVICES, SELECTING(""));
+        pod = fake_put(f, WORLD_PODS, SERVING_POD("p", "web", "n1"));
+        endpointslice_controller.wake(
+                        &f->world, &out, WORLD_PODS, /* old= */ NULL, pod, /* gone= */ false);
+        assert_int_equal(woken, 1);
+        assert_int_equal(f->listed, 1);
+        f->listed = 0;
+        got = fake_plan(f, &endpointslice_controller, "a/web", NULL);
+        assert_non_null(strstr(got, "10.0.0.9"));
+        assert_int_equal(f->listed, 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_endpoints),
@@ -232,6 +311,8 @@ int main(void) {
                         cmocka_unit_test(test_mirroring),
                         cmocka_unit_test(test_mirror_update),
                         cmocka_unit_test(test_rootca),
+                        cmocka_unit_test(test_hints),
+                        cmocka_unit_test(test_visits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

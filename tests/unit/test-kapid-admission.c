@@ -219,6 +219,30 @@ static const struct refusal {
                                                           "'pod-security.kubernetes.io/enforce':"
                                                           "'lax'}}}"},
                                 422, "Namespace \"shop\" is invalid"},
+                {"PodSecurity", ADMISSION_MAY_CONNECT,
+                                {.group = "",
+                                                .plural = "pods",
+                                                .namespace = "shop",
+                                                .name = "p",
+                                                .subresource = "exec",
+                                                .live = "{" POD ",'hostNetwork':true}}"},
+                                403, "host namespaces"},
+                {"PodSecurity", ADMISSION_MAY_CONNECT,
+                                {.group = "",
+                                                .plural = "pods",
+                                                .namespace = "shop",
+                                                .name = "p",
+                                                .subresource = "attach",
+                                                .live = "{" POD ",'hostNetwork':true}}"},
+                                403, "host namespaces"},
+                {"PodSecurity", ADMISSION_MAY_CONNECT,
+                                {.group = "",
+                                                .plural = "pods",
+                                                .namespace = "shop",
+                                                .name = "p",
+                                                .subresource = "portforward",
+                                                .live = "{" POD ",'hostNetwork':true}}"},
+                                403, "host namespaces"},
                 {"PodNodeNameRestriction", ADMISSION_VALIDATE,
                                 {.group = "",
                                                 .plural = "pods",
@@ -464,7 +488,9 @@ static void test_pod_is_filled(void **state) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *pod = parse("{'spec':{}}"),
                               *critical = parse("{'spec':{'serviceAccount':'builder',"
-                                                "'priorityClassName':'system-node-critical'}}");
+                                                "'priorityClassName':'system-node-critical'}}"),
+                              *own = parse("{'spec':{'serviceAccount':'builder',"
+                                           "'imagePullSecrets':[{'name':'own'}]}}");
 
         assert_int_equal(run(all, &q, ADMISSION_MUTATE, NULL, pod, &p), 0);
         assert_json(pod, "{'spec':{'serviceAccount':'default','serviceAccountName':'default',"
@@ -472,7 +498,10 @@ static void test_pod_is_filled(void **state) {
         assert_int_equal(run(all, &q, ADMISSION_MUTATE, NULL, critical, &p), 0);
         assert_json(critical, "{'spec':{'serviceAccount':'builder','serviceAccountName':'builder',"
                               "'priorityClassName':'system-node-critical','preemptionPolicy':"
-                              "'PreemptLowerPriority','priority':2000001000}}");
+                              "'PreemptLowerPriority','priority':2000001000,"
+                              "'imagePullSecrets':[{'name':'registry'}]}}");
+        assert_int_equal(run(all, &q, ADMISSION_MUTATE, NULL, own, &p), 0);
+        assert_json(json_at(own, "spec.imagePullSecrets"), "[{'name':'own'}]");
         /* an update is left as it is */
         assert_int_equal(run(all, &q, ADMISSION_MUTATE, pod, pod, &p), 0);
         assert_int_equal(json_int_or(pod, "spec.priority", 0), 7);
@@ -485,13 +514,14 @@ static void test_warnings(void **state) {
                         .group = "apps", .plural = "deployments", .namespace = "shop", .name = "d"};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *object = parse("{'spec':{'template':{'spec':{'hostNetwork':true,"
-                                              "'containers':[{'name':'c','image':'host','tty':true}"
-                                              "]}}}}");
+                                              "'containers':[{'name':'c','image':'host',"
+                                              "'volumeDevices':[{'name':'x'}]}]}}}}");
 
         assert_int_equal(run(all, &q, ADMISSION_VALIDATE, NULL, object, &p), 0);
         assert_int_equal(strv_length(warnings), 2);
         assert_non_null(strstr(warnings[0], "would violate PodSecurity \"baseline:latest\""));
-        assert_non_null(strstr(warnings[1], "spec.template.spec.containers[0].tty has no effect"));
+        assert_non_null(strstr(warnings[1],
+                        "spec.template.spec.containers[0].volumeDevices has no effect"));
         forget();
         assert_int_equal(run(all, &q, ADMISSION_VALIDATE, object, object, &p), 0);
         assert_int_equal(strv_length(warnings), 0);

@@ -204,6 +204,28 @@ static void test_service(void **state) {
         assert_true(pipeline_validate_update(k, NULL, o, put, &p) < 0);
         if (!strstr(p.message, "may not change once set"))
                 fail_msg("%s", p.message);
+        create_fails(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':80}],"
+                        "'ipFamilies':['IPv4','IPv4']}}",
+                        "spec.ipFamilies[1]: Duplicate value: \"IPv4\"");
+        create_fails(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':80}],"
+                        "'clusterIPs':['10.96.0.7']}}",
+                        "spec.clusterIPs: Invalid value: [\"10.96.0.7\"]: must be empty when "
+                        "`clusterIP` is not specified");
+        create_fails(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':80}],"
+                        "'clusterIP':'10.96.0.7','clusterIPs':['10.96.0.7','10.96.0.8']}}",
+                        "may specify no more than one IP for each IP family");
+        create_fails(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':80}],"
+                        "'clusterIP':'10.96.0.7','clusterIPs':['10.96.0.7'],'ipFamilies':['IPv6']}}",
+                        "spec.clusterIPs[0]: Invalid value: \"10.96.0.7\": expected an IPv6 value as "
+                        "indicated by `ipFamilies[0]`");
+        create_fails(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'type':'ExternalName',"
+                        "'externalName':'a.example','ipFamilyPolicy':'SingleStack'}}",
+                        "spec.ipFamilyPolicy: Forbidden: may not be set for ExternalName services");
         create_fails(k, "{'metadata':{'name':'1s','namespace':'d'},'spec':{'ports':[{'port':80}]}}",
                         "a DNS-1035 label must consist of");
         create_fails(k, "{'metadata':{'name':'s','namespace':'d'},'spec':{}}",

@@ -250,17 +250,17 @@ static void test_default_class(void **state) {
 static void test_warning(void **state) {
         _cleanup_(admission_chain_freep) struct admission_chain *all =
                         chain_new(&(struct admission_options){0}, NULL);
-        const struct question q = {.group = "networking.k8s.io",
-                        .plural = "networkpolicies",
-                        .namespace = "shop",
-                        .name = "n"};
+        const struct question q = {
+                        .group = "networking.k8s.io", .plural = "ingressclasses", .name = "n"};
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *o = parse("{'spec':{'podSelector':{}}}");
+        _cleanup_json_ json_t *o =
+                        parse("{'spec':{'controller':'keelson.dev/ingress','parameters':{"
+                              "'kind':'Settings','name':'a'}}}");
 
         assert_int_equal(run(all, &q, ADMISSION_VALIDATE, NULL, o, &p), 0);
         assert_int_equal(strv_length(warnings), 1);
-        assert_non_null(strstr(warnings[0], "spec has no effect"));
-        assert_non_null(strstr(warnings[0], "no traffic is blocked"));
+        assert_non_null(strstr(warnings[0], "spec.parameters has no effect"));
+        assert_non_null(strstr(warnings[0], "keelson's controller has no parameters"));
         forget();
 }
 

@@ -697,8 +697,8 @@ static void test_whole_pods(void **state) {
                 post("pods", "Pod", rest, 422, "must be greater than or equal to 0");
         }
         post("pods", "Pod",
-                        POD("a", "'resources':{'requests':{'cpu':'1m'},'limits':{'memory':'1Mi'}}," CONTAINERS(
-                                                 "{'requests':{'cpu':'1'},'limits':{'memory':'2Gi'}}")),
+                        POD("a", "'resources':{'requests':{'cpu':'1'},'limits':{'memory':'2Gi'}}," CONTAINERS(
+                                                 "{'requests':{'cpu':'1'},'limits':{'memory':'1Mi'}}")),
                         403, "exceeded quota: q, requested: limits.memory=2Gi,");
         post("pods", "Pod",
                         POD("a", "'resources':{'requests':{'cpu':'1'},'limits':{'memory':'1Mi'}}," CONTAINERS(

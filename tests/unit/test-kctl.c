@@ -4,6 +4,8 @@
 
 #include "kctl/cluster.h"
 #include "kctl/kctl.h"
+#include "kctl/remote.h"
+#include "kctl/units.h"
 #include "lib/client/kubeconfig.h"
 #include "lib/fileio.h"
 #include "lib/pki.h"
@@ -82,11 +84,12 @@ static void test_cluster_files(void **state) {
                         "sa.pub", "store-ca.crt", "store-ca.key", "store.crt", "store.key", "peer.crt", "peer.key", "ssh_kapid",
                         "ssh_kapid.pub", "kreconciled.kubeconfig", "kschedd.kubeconfig",
                         "kgitd.kubeconfig", "admin.kubeconfig"};
+        struct cluster_ranges ranges;
         const struct cluster_spec spec = {.names = (const char *const[]){"n1", NULL},
                         .addresses = (const char *const[]){"10.0.0.1", NULL},
                         .server = "https://10.0.0.1:6443",
                         .port = 6443,
-                        .service_range = "10.96.0.0/16",
+                        .ranges = &ranges,
                         .context = "keelson"};
         struct cluster_spec broken = spec;
         _cleanup_cluster_ struct cluster_files f = {0}, none = {0};
@@ -94,6 +97,7 @@ static void test_cluster_files(void **state) {
         _cleanup_free_ char *cn = NULL;
         _cleanup_strv_free_ char **organizations = NULL;
 
+        assert_int_equal(ranges_read(NULL, NULL, (uint32_t[FAMILIES]){0}, &ranges, &p), 0);
         assert_int_equal(cluster_files_make(&spec, &f, &p), 0);
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 assert_non_null(cluster_file_text(&f, names[i]));
@@ -110,8 +114,57 @@ static void test_cluster_files(void **state) {
                         0);
         assert_string_equal(cn, "kapid");
         assert_non_null(startswith(cluster_file_text(&f, "ssh_kapid.pub"), "ssh-ed25519 AAAA"));
-        broken.service_range = "10.96.0.0";
+        broken.addresses = (const char *const[]){"10.0.0.x", NULL};
         assert_true(cluster_files_make(&broken, &none, &p) < 0);
+}
+
+/* What `kctl up` says to ranges: NULL where it takes them. */
+static void test_ranges(void **state) {
+        static const struct {
+                const char *pods, *services;
+                uint32_t bits[FAMILIES];
+                const char *says;
+        } cases[] = {
+                        {NULL, NULL, {0, 0}, NULL},
+                        {"10.244.0.0/16,fd00:10:244::/56", "10.96.0.0/16,fd00:10:96::/112", {23, 64},
+                                        NULL},
+                        {"10.0.0.0/12", NULL, {22, 0}, NULL},
+                        {"10.244.0.0/16,fd00:10:244::/56", NULL, {0, 0},
+                                        "must have the same families"},
+                        {"fd00:10:244::/56,10.244.0.0/16", "10.96.0.0/16,fd00:10:96::/112", {0, 0},
+                                        "the network of IPv4 comes first; give "
+                                        "10.244.0.0/16,fd00:10:244::/56"},
+                        {"fd00:10:244::/56", "fd00:10:96::/112", {0, 0},
+                                        "IPv6 alone is not supported"},
+                        {"10.244.0.0/16,10.245.0.0/16", NULL, {0, 0}, "two networks of one family"},
+                        {"10.244.0.0/16,fd00::/56,fd01::/56", NULL, {0, 0}, "more than two networks"},
+                        {"10.244.0.0", NULL, {0, 0}, "\"10.244.0.0\" is not a network"},
+                        {"10.244.0.0/16,", NULL, {0, 0}, "\"\" is not a network"},
+                        {"10.96.128.0/17", NULL, {0, 0},
+                                        "--cluster-cidr 10.96.128.0/17 overlaps with "
+                                        "--service-cluster-ip-range 10.96.0.0/16"},
+                        {"10.244.0.0/16,fd00:10::/56", "10.96.0.0/16,fd00:10::1:0/112", {0, 0},
+                                        "overlaps with --service-cluster-ip-range fd00:10::1:0/112"},
+                        {NULL, "172.0.0.0/8", {0, 0}, "must be between /12 and /28"},
+                        {"10.244.0.0/16,fd00:10:244::/56", "10.96.0.0/16,fd00:10:96::/48", {0, 0},
+                                        "must be between /64 and /124"},
+                        {NULL, NULL, {15, 0}, "--node-cidr-mask-size-ipv4 15 does not fit"},
+                        {"172.0.0.0/8", NULL, {26, 0}, "it must be between 16 and 24"},
+                        {"10.244.0.0/16,fd00:10:244::/48", "10.96.0.0/16,fd00:10:96::/112", {24, 72},
+                                        "--node-cidr-mask-size-ipv6 72 does not fit"},
+                        {"10.244.0.0/16,fd00:10:244::/112", "10.96.0.0/16,fd00:10:96::/112",
+                                        {22, 120}, "use at most 118"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_problem_ struct problem p = {0};
+                struct cluster_ranges r;
+                int error = ranges_read(cases[i].pods, cases[i].services, cases[i].bits, &r, &p);
+
+                assert_int_equal(error, cases[i].says ? -EINVAL : 0);
+                if (cases[i].says && !strstr(p.message, cases[i].says))
+                        fail_msg("%zu: %s\nnot: %s", i, p.message, cases[i].says);
+        }
 }
 
 static void test_kinds(void **state) {
@@ -168,10 +221,129 @@ static void test_manifests(void **state) {
         assert_int_equal(remove_tree(folder), 0);
 }
 
+static void test_copy_places(void **state) {
+        static const struct {
+                const char *word, *ns, *pod, *path;
+        } cases[] = {
+                        {"web-1:/tmp/x", NULL, "web-1", "/tmp/x"},
+                        {"shop/web-1:x:y", "shop", "web-1", "x:y"},
+                        {"web-1:", NULL, "web-1", ""},
+                        {"file", NULL, NULL, "file"},
+                        {"./a:b", NULL, NULL, "./a:b"},
+                        {"/a:b", NULL, NULL, "/a:b"},
+                        {":b", NULL, NULL, ":b"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct copy_place c = {0};
+
+                assert_int_equal(copy_place_parse(cases[i].word, &c), 0);
+                assert_true(streq_ptr(c.ns, cases[i].ns));
+                assert_true(streq_ptr(c.pod, cases[i].pod));
+                assert_string_equal(c.path, cases[i].path);
+                copy_place_done(&c);
+        }
+}
+
+static void test_tar_rename(void **state) {
+        static const struct {
+                const char *base, *name, *want;
+        } cases[] = {
+                        {"a", "b", "s,^a,b,S"},
+                        {"x[1].*", "n", "s,^x[[]1[]][.][*],n,S"},
+                        {"a,b^\\", "c,&\\", "s,^a\\,b\\^\\\\,c\\,\\&\\\\,S"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *got = tar_rename(cases[i].base, cases[i].name);
+
+                assert_string_equal(got, cases[i].want);
+        }
+}
+
+static void test_port_pairs(void **state) {
+        static const struct {
+                const char *word;
+                int local, remote; /* -1: refused */
+        } cases[] = {{"80", 80, 80}, {"8080:80", 8080, 80}, {":80", 0, 80}, {"80:", -1, 0},
+                        {"a:80", -1, 0}, {"80:65536", -1, 0}, {"0", -1, 0}, {"", -1, 0}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_problem_ struct problem p = {0};
+                uint16_t local = 1, remote = 1;
+                int r = port_pair_parse(cases[i].word, &local, &remote, &p);
+
+                if (cases[i].local < 0) {
+                        assert_true(r < 0 && p.message);
+                        continue;
+                }
+                assert_int_equal(r, 0);
+                assert_int_equal(local, cases[i].local);
+                assert_int_equal(remote, cases[i].remote);
+        }
+}
+
+static void test_remote_status(void **state) {
+        static const struct {
+                const char *text;
+                int code; /* -1: an error with this message */
+                const char *message;
+        } cases[] = {
+                        {"{\"metadata\":{},\"status\":\"Success\"}", 0, NULL},
+                        {"{\"status\":\"Failure\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
+                         "\"message\":\"3\"}]}}",
+                                        3, NULL},
+                        {"{\"status\":\"Failure\",\"message\":\"why\"}", -1, "why"},
+                        {"{\"status\":\"Failure\",\"message\":\"why\",\"details\":{\"causes\":[{"
+                         "\"reason\":\"ExitCode\",\"message\":\"999\"}]}}",
+                                        -1, "why"},
+                        {"", -1, "the connection ended before the command's result came"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_problem_ struct problem p = {0};
+                int code = -1, r = remote_status(cases[i].text, strlen(cases[i].text), &code, &p);
+
+                assert_int_equal(r < 0 ? -1 : code, cases[i].code);
+                if (cases[i].message)
+                        assert_string_equal(p.message, cases[i].message);
+        }
+}
+
+static void test_machine_units(void **state) {
+        static const char text[] = "Id=a.service\nLoadState=loaded\nActiveState=active\n"
+                                   "SubState=running\nDescription=A = B\n"
+                                   "FragmentPath=/lib/systemd/system/a.service\n\n"
+                                   "Id=kpod-x_y_z.service\nLoadState=loaded\nActiveState=active\n\n"
+                                   "Id=gone.service\nLoadState=not-found\nActiveState=inactive\n\n"
+                                   "Id=b.service\nLoadState=loaded\nActiveState=failed\n"
+                                   "SubState=failed\nDescription=\nFragmentPath=\n";
+        _cleanup_json_ json_t *units = machine_units_parse(text), *none = machine_units_parse(""),
+                              *pods = json_pack("[{s:{s:s, s:s, s:{s:s}}, s:{s:[{s:s}]}}]",
+                                              "metadata", "namespace", "shop", "name", "web",
+                                              "annotations", "unit.keelson.dev/adopt", "b.service",
+                                              "spec", "containers", "name", "c");
+
+        assert_int_equal(json_array_size(none), 0);
+        assert_int_equal(json_array_size(units), 2);
+        assert_int_equal(machine_units_adopted(units, pods), 0);
+        assert_string_equal(json_str(json_array_get(units, 0), "unit"), "a.service");
+        assert_string_equal(json_str(json_array_get(units, 0), "state"), "active (running)");
+        assert_string_equal(json_str(json_array_get(units, 0), "description"), "A = B");
+        assert_null(json_object_get(json_array_get(units, 0), "adoptedBy"));
+        assert_string_equal(json_string_value(json_array_get(
+                                            json_object_get(json_array_get(units, 1), "adoptedBy"),
+                                            0)),
+                        "shop/web (read-only)");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_machine_units),
+                        cmocka_unit_test(test_copy_places), cmocka_unit_test(test_tar_rename),
+                        cmocka_unit_test(test_port_pairs), cmocka_unit_test(test_remote_status),
                         cmocka_unit_test(test_kubeconfig),
-                        cmocka_unit_test(test_cluster_files),
+                        cmocka_unit_test(test_cluster_files), cmocka_unit_test(test_ranges),
                         cmocka_unit_test(test_kinds),
                         cmocka_unit_test(test_manifests),
         };

@@ -240,6 +240,10 @@ static void test_slow_start(void **state) {
         loop_until(t->event, fake_api_count(t->api, "replicasets", has_settled) == 1);
 }
 
+static bool has_subnet(const json_t *node) {
+        return json_str(node, "spec.podCIDR");
+}
+
 static void test_subnets_are_unique(void **state) {
         struct world_under_test *t = *state;
         _cleanup_json_ json_t *seen = json_object();
@@ -253,7 +257,7 @@ static void test_subnets_are_unique(void **state) {
         loop_for_ms(t->event, 20);
         add_node(t->api, "late");
         loop_until(t->event, json_str(fake_api_get(t->api, "nodes", "late"), "spec.podCIDR"));
-        loop_for_ms(t->event, 20);
+        loop_until(t->event, fake_api_count(t->api, "nodes", has_subnet) == 20);
         map_foreach (t->api->objects, e)
                 if (startswith(map_entry_key(e), "/api/v1/nodes|")) {
                         const char *cidr = json_str(map_entry_value(e), "spec.podCIDR");

@@ -113,7 +113,7 @@ static void test_resolv_conf(void **state) {
         cluster = file_of("{}", &f, "resolv.conf");
         assert_string_equal(cluster, "nameserver 10.96.0.10\nsearch t.svc.cluster.local "
                                      "svc.cluster.local cluster.local lan.example\noptions "
-                                     "timeout:1 rotate ndots:5\n");
+                                     "ndots:5\n");
         host = file_of("{\"hostNetwork\":true}", &f, "resolv.conf");
         assert_null(host);
 }

@@ -8,6 +8,7 @@
 #include "lib/crypto.h"
 #include "lib/object.h"
 #include "nodeagent/network/ipam.h"
+#include "nodeagent/network/node-address.h"
 #include "nodeagent/logs/logs.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pod/admission.h"
@@ -21,7 +22,7 @@ static bool observe(struct container_record *c, const struct unit_state *unit, u
         struct run_state s;
 
         if (unit)
-                systemd_run_state(unit, &s);
+                systemd_run_state(unit, NULL, &s);
         return container_observe(c, unit ? &s : NULL, now_us);
 }
 
@@ -252,6 +253,7 @@ static void test_status(void **state) {
         struct unit_state a = running("a", 0, 1000000);
         struct status_facts f = {.host_ip = "192.0.2.1",
                         .pod_ip = "10.244.1.7",
+                        .pod_ip6 = "fd00:244:1::7",
                         .start_us = 1000000,
                         .now_us = 2000000,
                         .sandbox_ready = true};
@@ -264,6 +266,9 @@ static void test_status(void **state) {
         wrap = json_pack("{s:O}", "status", v);
         assert_string_equal(json_str(v, "phase"), "Running");
         assert_string_equal(json_str(v, "podIP"), "10.244.1.7");
+        assert_int_equal(json_array_size(json_at(v, "podIPs")), 2);
+        assert_string_equal(json_str(json_array_get(json_at(v, "podIPs"), 1), "ip"), "fd00:244:1::7");
+        assert_int_equal(json_array_size(json_at(v, "hostIPs")), 1);
         assert_false(object_condition_true(wrap, "Ready"));
         assert_true(object_condition_true(wrap, "PodScheduled"));
         assert_string_equal(json_str(object_condition(wrap, "Ready"), "message"),
@@ -284,13 +289,11 @@ static void test_status(void **state) {
 static void test_node_status(void **state) {
         struct node_facts f = {.name = "n1",
                         .address = "192.0.2.1",
+                        .address6 = "fd00::1",
+                        .pods_max = 500,
                         .cpu_milli = 2000,
                         .memory_bytes = INT64_C(1) << 30,
                         .disk_bytes = 1000000,
-                        .memory_available = INT64_C(1) << 29,
-                        .disk_available = 500000,
-                        .pids_max = 100,
-                        .pids_used = 5,
                         .machine_id = "m",
                         .boot_id = "b",
                         .kernel = "k",
@@ -304,13 +307,23 @@ static void test_node_status(void **state) {
 
         assert_string_equal(json_str(a, "capacity.cpu"), "2");
         assert_string_equal(json_str(a, "capacity.memory"), "1048576Ki");
+        assert_string_equal(json_str(a, "capacity.pods"), "500");
+        assert_int_equal(json_array_size(json_at(a, "addresses")), 3);
+        assert_string_equal(json_str(json_array_get(json_at(a, "addresses"), 1), "type"), "InternalIP");
+        assert_string_equal(json_str(json_array_get(json_at(a, "addresses"), 1), "address"), "fd00::1");
         assert_true(object_condition_true(old, "Ready"));
         f.now_us = 99000000;
         b = node_status(old, &f);
         assert_false(node_status_differs(a, b));
-        f.memory_available = 1;
-        c = node_status(old, &f);
-        assert_true(node_status_differs(a, c));
+        f.pressure[PRESSURE_DISK] = true;
+        f.shutting_down = true;
+        c = json_pack("{s:o}", "status", node_status(old, &f));
+        assert_true(node_status_differs(a, json_at(c, "status")));
+        assert_true(object_condition_true(c, "DiskPressure"));
+        assert_false(object_condition_true(c, "MemoryPressure"));
+        assert_false(object_condition_true(c, "Ready"));
+        assert_string_equal(
+                        json_str(object_condition(c, "Ready"), "message"), "node is shutting down");
 }
 
 static void test_ipam(void **state) {
@@ -320,7 +333,9 @@ static void test_ipam(void **state) {
         assert_int_equal(ipam_new(&i, "10.0.0.0/8"), -EINVAL);
         assert_int_equal(ipam_new(&i, "10.244.3.0"), -EINVAL);
         assert_int_equal(ipam_new(&i, "10.244.3.0/29"), 0);
-        assert_string_equal(ipam_gateway(i), "10.244.3.1");
+        assert_string_equal(ipam_gateway(i, FAMILY_IPV4), "10.244.3.1");
+        assert_string_equal(ipam_gateway(i, FAMILY_IPV6), "");
+        assert_int_equal(ipam_size(i), 5);
         assert_int_equal(ipam_reserve(i, "10.244.3.3"), 0);
         assert_int_equal(ipam_reserve(i, "10.244.3.3"), -EADDRINUSE);
         assert_int_equal(ipam_reserve(i, "10.244.4.3"), -EADDRNOTAVAIL);
@@ -338,8 +353,74 @@ static void test_ipam(void **state) {
         assert_int_equal(ipam_take(i, a), 0);
         assert_string_equal(a, "10.244.3.4");
         assert_int_equal(ipam_take(i, a), -ENOSPC);
-        assert_true(cidr_contains("10.96.0.0/16", "10.96.255.1"));
-        assert_false(cidr_contains("10.96.0.0/16", "10.97.0.1"));
+}
+
+/* A pod has the same place in both ranges; a range of IPv6 may come later. */
+static void test_ipam_dual(void **state) {
+        static const char *const bad[] = {"fd00::/64", "fd00::/64,10.244.3.0/24",
+                        "10.244.2.0/23,fd00::/120", "10.244.3.0/24,10.244.4.0/24",
+                        "10.244.3.0/24,fd00::/64,fd01::/64"};
+        _cleanup_(ipam_freep) struct ipam *i = NULL, *late = NULL;
+        char a[16], six[ADDRESS_TEXT_SIZE];
+
+        for (size_t k = 0; k < ELEMENTS(bad); k++)
+                assert_int_equal(ipam_new(&i, bad[k]), -EINVAL);
+        assert_int_equal(ipam_new(&i, "10.244.2.0/23,fd00:10:244:1::/64"), 0);
+        assert_string_equal(ipam_ranges(i), "10.244.2.0/23,fd00:10:244:1::/64");
+        assert_string_equal(ipam_cidr(i, FAMILY_IPV6), "fd00:10:244:1::/64");
+        assert_string_equal(ipam_gateway(i, FAMILY_IPV6), "fd00:10:244:1::1");
+        assert_int_equal(ipam_size(i), 509);
+        for (int k = 0; k < 300; k++)
+                assert_int_equal(ipam_take(i, a), 0);
+        assert_string_equal(a, "10.244.3.45");
+        assert_string_equal(ipam_second(i, a, six), "fd00:10:244:1::12d");
+        assert_string_equal(ipam_second(i, "10.244.4.1", six), "");
+        assert_int_equal(ipam_extend(i, "10.244.2.0/23"), 0);
+        assert_int_equal(ipam_extend(i, "10.244.2.0/23,fd00:10:244:2::/64"), -EINVAL);
+        assert_int_equal(ipam_extend(i, "10.244.4.0/23"), -EINVAL);
+
+        assert_int_equal(ipam_new(&late, "10.244.3.0/24"), 0);
+        assert_int_equal(ipam_take(late, a), 0);
+        assert_string_equal(ipam_second(late, a, six), "");
+        assert_int_equal(ipam_extend(late, "10.244.3.0/24,fd00:10:244:2::/64"), 1);
+        assert_string_equal(ipam_second(late, a, six), "fd00:10:244:2::2");
+        assert_int_equal(ipam_reserve(late, a), -EADDRINUSE);
+}
+
+static void test_node_addresses(void **state) {
+        static const struct {
+                const char *text, *four, *six, *back;
+        } cases[] = {
+                        {"10.98.0.12", "10.98.0.12", "", "10.98.0.12"},
+                        {"10.98.0.12,fd00:98:0::12", "10.98.0.12", "fd00:98::12",
+                                        "10.98.0.12,fd00:98::12"},
+                        {"fd00:98::12,10.98.0.12", "10.98.0.12", "fd00:98::12",
+                                        "10.98.0.12,fd00:98::12"},
+                        {"fd00:98::12", "", "fd00:98::12", "fd00:98::12"},
+                        {"name,10.98.0.12,10.98.0.13,", "10.98.0.12", "", "10.98.0.12"},
+                        {"", "", "", ""},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const struct node_addresses a = node_addresses_read(cases[i].text);
+                _cleanup_free_ char *back = node_addresses_text(&a);
+
+                assert_string_equal(a.text[FAMILY_IPV4], cases[i].four);
+                assert_string_equal(a.text[FAMILY_IPV6], cases[i].six);
+                assert_string_equal(back, cases[i].back);
+        }
+}
+
+/* As many pods as the range has room for. */
+static void test_pods_max(void **state) {
+        static const struct {
+                uint32_t addresses;
+                int64_t pods;
+        } cases[] = {{0, 250}, {13, 13}, {125, 125}, {253, 250}, {509, 500}, {1021, 1000},
+                        {65533, 4000}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                assert_int_equal(node_pods_max(cases[i].addresses), cases[i].pods);
 }
 
 static void test_probe_parts(void **state) {
@@ -440,7 +521,9 @@ static void test_admission(void **state) {
                 _cleanup_problem_ struct problem p = {0};
 
                 json_set_at(pod, "spec.tolerations", json_loads(cases[i].tolerations, 0, NULL));
-                assert_int_equal(pod_admit(pod, taints, &p), cases[i].want);
+                assert_int_equal(pod_admit(pod, taints, /* pressures= */ 0,
+                                                 /* shutting_down= */ false, &p),
+                                cases[i].want);
                 if (cases[i].want < 0) {
                         assert_string_equal(p.reason, "TaintToleration");
                         assert_non_null(strstr(p.message, "control-plane:NoSchedule"));
@@ -463,7 +546,9 @@ int main(void) {
                         cmocka_unit_test(test_long_report), cmocka_unit_test(test_last_words),
                         cmocka_unit_test(test_record_survives), cmocka_unit_test(test_phases),
                         cmocka_unit_test(test_status), cmocka_unit_test(test_node_status),
-                        cmocka_unit_test(test_ipam), cmocka_unit_test(test_probe_parts),
+                        cmocka_unit_test(test_ipam), cmocka_unit_test(test_ipam_dual),
+                        cmocka_unit_test(test_node_addresses), cmocka_unit_test(test_pods_max),
+                        cmocka_unit_test(test_probe_parts),
                         cmocka_unit_test(test_log_requests), cmocka_unit_test(test_sealing),
                         cmocka_unit_test(test_admission), cmocka_unit_test(test_memory_reserve)};
 

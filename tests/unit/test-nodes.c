@@ -201,6 +201,55 @@ static void test_podcidr(void **state) {
         assert_plan_has(f, &podcidr_controller, "cidrs", "{\"data\":{\"z\":null}");
 }
 
+/* A block of each family, with parts of other sizes. */
+static void test_podcidr_dual(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        f->config.cluster_cidr = "10.244.0.0/16,fd00:10:244::/56";
+        f->config.node_cidr_mask_size = 23;
+        f->config.node_cidr_mask_size_ipv6 = 64;
+        put_node(f, "a", "True", "");
+        put_node(f, "old", "True", "podCIDR: 10.244.0.0/24, podCIDRs: [10.244.0.0/24]");
+        put_record(f, "old: 10.244.0.0/24");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "\"a\":\"10.244.2.0/23,fd00:10:244::/64\"");
+        /* a node that has one block keeps it, and gets one of the new range */
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "\"old\":\"10.244.0.0/24,fd00:10:244:1::/64\"");
+        put_record(f, "old: '10.244.0.0/24,fd00:10:244:f::/64', a: '10.244.2.0/23,fd00:10:244::/64'");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "{\"podCIDR\":\"10.244.0.0/24\",\"podCIDRs\":[\"10.244.0.0/24\","
+                        "\"fd00:10:244:f::/64\"]}");
+        put_node(f, "old", "True",
+                        "podCIDR: 10.244.0.0/24, podCIDRs: [10.244.0.0/24, 'fd00:10:244:f::/64']");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "{\"podCIDR\":\"10.244.2.0/23\",\"podCIDRs\":[\"10.244.2.0/23\","
+                        "\"fd00:10:244::/64\"]}");
+        put_node(f, "a", "True",
+                        "podCIDR: 10.244.2.0/23, podCIDRs: [10.244.2.0/23, 'fd00:10:244::/64']");
+        assert_plan(f, &podcidr_controller, "cidrs", "");
+        put_node(f, "b", "True", "");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "\"b\":\"10.244.4.0/23,fd00:10:244:1::/64\"");
+        /* of a node from before the record, both are taken */
+        put_node(f, "c", "True",
+                        "podCIDR: 10.244.4.0/23, podCIDRs: [10.244.4.0/23, 'fd00:10:244:1::/64']");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "\"b\":\"10.244.6.0/23,fd00:10:244:2::/64\"");
+}
+
+static void test_podcidr_dual_exhausted(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        f->config.cluster_cidr = "10.244.0.0/16,fd00:10:244::/63";
+        f->config.node_cidr_mask_size_ipv6 = 64;
+        put_record(f, "a: '10.244.0.0/24,fd00:10:244::/64', b: '10.244.1.0/24,fd00:10:244:1::/64'");
+        put_node(f, "c", "True", "");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "CIDRNotAvailable: Node c gets no pod subnet: fd00:10:244::/63 has no free "
+                        "/64 left");
+}
+
 static void test_podcidr_exhausted(void **state) {
         _cleanup_fake_ struct fake *f = fake_new();
 
@@ -313,6 +362,43 @@ static void test_slice_headless(void **state) {
                         "\"ready\":true,\"serving\":false,\"terminating\":false");
 }
 
+static void put_families(json_t *service, const char *first, const char *second) {
+        json_t *list = json_pack("[s]", first);
+
+        if (second)
+                json_array_append_new(list, json_string(second));
+        json_set_at(service, "spec.ipFamilies", list);
+}
+
+/* A slice for each of the service's families, with the pods' addresses of it. */
+static void test_slice_dual(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        json_t *service = put_service(f, ""), *pod = put_pod(f, "a", "n", "");
+
+        json_set_at(pod, "status.podIPs",
+                        json_pack("[{s:s}, {s:s}]", "ip", "10.0.0.9", "ip", "fd00::9"));
+        put_pod(f, "b", "n", ""); /* of IPv4 only */
+        put_families(service, "IPv6", NULL);
+        assert_plan(f, &endpointslice_controller, "d/s", "create endpointslices d/s-");
+        assert_plan_has(f, &endpointslice_controller, "d/s", "\"addressType\":\"IPv6\"");
+        assert_plan_has(f, &endpointslice_controller, "d/s", "\"addresses\":[\"fd00::9\"]");
+        apply_slice(f, "s-6");
+        assert_plan(f, &endpointslice_controller, "d/s", "");
+        put_families(service, "IPv4", "IPv6");
+        assert_plan(f, &endpointslice_controller, "d/s", "create endpointslices d/s-");
+        assert_plan_has(f, &endpointslice_controller, "d/s", "\"addressType\":\"IPv4\"");
+        apply_slice(f, "s-4");
+        assert_plan(f, &endpointslice_controller, "d/s", "");
+        /* Back to one family: the other one's slice leaves. */
+        put_families(service, "IPv4", NULL);
+        assert_plan(f, &endpointslice_controller, "d/s", "delete endpointslices d/s-6");
+        put_families(service, "IPv6", NULL);
+        json_set_at(pod, "status.podIPs", json_pack("[{s:s}]", "ip", "10.0.0.9"));
+        /* No pod has an address of the family: "none", not "unknown". */
+        assert_plan_has(f, &endpointslice_controller, "d/s", "\"endpoints\":[]");
+        assert_plan_has(f, &endpointslice_controller, "d/s", "delete endpointslices d/s-4");
+}
+
 static void test_slice_without_selector(void **state) {
         _cleanup_fake_ struct fake *f = fake_new();
         json_t *service = put_service(f, "");
@@ -333,14 +419,18 @@ static void test_podcidr_settings(void **state) {
                         {"10.244.0.0/16", 15, false},
                         {"10.0.0.0/8", 25, false}, /* more blocks than we count */
                         {"10.244.0.0", 24, false},
-                        {"fd00::/48", 64, false},
+                        {"fd00::/48", 24, true},
+                        {"fd00::/47", 24, false},
+                        {"10.244.0.0/16,fd00::/56", 24, true},
+                        {"10.244.0.0/16,10.245.0.0/16", 24, false},
                         {"10.244.0.0/33", 24, false},
                         {"10.244.0.0/28", 31, false},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 struct world_config config = {.cluster_cidr = cases[i].cidr,
-                                .node_cidr_mask_size = cases[i].bits};
+                                .node_cidr_mask_size = cases[i].bits,
+                                .node_cidr_mask_size_ipv6 = 64};
                 _cleanup_problem_ struct problem p = {0};
 
                 assert_int_equal(podcidr_check(&config, &p), cases[i].good ? 0 : -EINVAL);
@@ -358,12 +448,15 @@ int main(void) {
                         cmocka_unit_test(test_podgc),
                         cmocka_unit_test(test_podcidr),
                         cmocka_unit_test(test_podcidr_exhausted),
+                        cmocka_unit_test(test_podcidr_dual),
+                        cmocka_unit_test(test_podcidr_dual_exhausted),
                         cmocka_unit_test(test_podcidr_settings),
                         cmocka_unit_test(test_slice_made),
                         cmocka_unit_test(test_slice_unreachable),
                         cmocka_unit_test(test_slice_bounds),
                         cmocka_unit_test(test_slice_empty_and_gone),
                         cmocka_unit_test(test_slice_headless),
+                        cmocka_unit_test(test_slice_dual),
                         cmocka_unit_test(test_slice_without_selector),
         };
 

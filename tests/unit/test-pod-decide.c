@@ -17,6 +17,7 @@ struct trace {
         struct container_view containers[CONTAINERS_MAX];
         struct container_record records[CONTAINERS_MAX];
         char *failed_reason;
+        char resize_reason[32], resize_message[200];
         struct buf out;
 };
 
@@ -36,7 +37,8 @@ static const char *const stages[] = {
                 "alive", "draining", "pre-stop", "stopping", "cleaning", "finished"};
 
 static void add_containers(struct trace *t) {
-        static const char *const lists[] = {"spec.initContainers", "spec.containers"};
+        static const char *const lists[] = {
+                        "spec.initContainers", "spec.containers", "spec.ephemeralContainers"};
         const json_t *spec;
         size_t i;
 
@@ -45,12 +47,21 @@ static void add_containers(struct trace *t) {
                         struct container_record *r = &t->records[t->view.count];
 
                         assert_true(t->view.count < CONTAINERS_MAX);
-                        *r = (struct container_record){
-                                        .name = strdup(json_str(spec, "name")), .init = l == 0};
+                        *r = (struct container_record){.name = strdup(json_str(spec, "name")),
+                                        .init = l == 0,
+                                        .ephemeral = l == 2,
+                                        .sidecar = l == 0 && json_str(spec, "restartPolicy")};
+                        container_record_allocate(r, json_at(spec, "resources"));
+                        container_record_resized(r, json_at(spec, "resources"));
                         (void)container_set_waiting(r, "ContainerCreating", NULL);
                         t->containers[t->view.count].spec = spec;
                         t->containers[t->view.count++].record = r;
                 }
+}
+
+static void see_room(int64_t *amounts, const json_t *list) {
+        for (size_t i = 0; i < NODE_RESOURCES && list; i++)
+                amounts[i] = json_integer_value(json_array_get(list, i));
 }
 
 /* The view of the pod as a whole: each key of the scenario changes one fact. */
@@ -66,14 +77,22 @@ static void see_pod(struct trace *t, const json_t *see) {
                         {"fetching", &t->view.fetching}, {"prepared", &t->view.prepared},
                         {"prepareFailed", &t->view.prepare_failed},
                         {"measurable", &t->view.measurable}, {"measuring", &t->view.measuring},
-                        {"swept", &t->view.swept}, {"served", &t->view.served}};
+                        {"swept", &t->view.swept}, {"served", &t->view.served},
+                        {"halting", &t->view.halting}, {"shuttingDown", &t->view.shutting_down}};
 
         for (size_t i = 0; i < ELEMENTS(rows); i++)
                 *rows[i].fact = json_bool_or(see, rows[i].key, *rows[i].fact);
         if (json_at(see, "taints"))
                 t->view.taints = json_at(see, "taints");
-        if (json_str(see, "overLimit"))
-                t->view.over_limit = json_str(see, "overLimit");
+        if (json_str(see, "overLimit")) {
+                t->view.end_reason = "Evicted";
+                t->view.end_message = json_str(see, "overLimit");
+        }
+        t->view.stop_grace_s = json_int_or(see, "stopGrace", t->view.stop_grace_s);
+        t->view.pressures = (unsigned)json_int_or(see, "pressures", t->view.pressures);
+        see_room(t->view.room.capacity, json_at(see, "room.capacity"));
+        see_room(t->view.room.used, json_at(see, "room.used"));
+        see_room(t->view.room.own, json_at(see, "room.own"));
         if (json_at(see, "fetchAt"))
                 t->view.fetch_us = seconds(see, "fetchAt", MONO_S);
         if (json_bool_or(see, "deleted", false)) {
@@ -87,9 +106,22 @@ static void see_pod(struct trace *t, const json_t *see) {
         }
 }
 
+/* The resources of a container's spec change; its unit has got those that are granted. */
+static void see_resources(struct container_view *c, const json_t *see) {
+        struct container_record *r = (struct container_record *)c->record;
+
+        if (json_at(see, "resources"))
+                json_object_set(json_unconst(c->spec), "resources",
+                                json_unconst(json_at(see, "resources")));
+        if (json_bool_or(see, "resized", false)) {
+                c->resizing = false;
+                container_record_resized(r, r->allocated);
+        }
+}
+
 static void see_run(struct container_view *c, const json_t *run, uint64_t wall_us) {
         static const char *const phases[] = {"starting", "running", "stopping", "restarting",
-                        "exited", "failed", "stopped"};
+                        "exited", "failed", "stopped", "asleep"};
         static const char *const causes[] = {"own", "oom", "timeout", "watchdog"};
 
         if (json_bool_or(run, "gone", false)) {
@@ -105,6 +137,7 @@ static void see_run(struct container_view *c, const json_t *run, uint64_t wall_u
                         .ready = json_bool_or(run, "ready", true),
                         .ended = json_at(run, "exit") != NULL,
                         .given_up = json_bool_or(run, "givenUp", false),
+                        .hook_failed = json_bool_or(run, "hookFailed", false),
                         .exit_code = (int)json_int_or(run, "exit", 0),
                         .cause = (enum run_cause)word_of(
                                         causes, ELEMENTS(causes), json_str_or(run, "cause", "own")),
@@ -118,6 +151,43 @@ static void see_run(struct container_view *c, const json_t *run, uint64_t wall_u
                 (void)container_observe((struct container_record *)c->record, &c->run, wall_us);
 }
 
+static void see_image(struct image_view *image, const json_t *see) {
+        static const char *const states[] = {"ready", "invalid", "broken", "missing", "there",
+                        "pulling", "pulled", "failed"};
+
+        *image = (struct image_view){.state = (enum image_state)word_of(states, ELEMENTS(states),
+                                                     json_str_or(see, "state", "")),
+                        .name = json_str_or(see, "name", "nginx:1.27"),
+                        .policy = json_str_or(see, "policy", "IfNotPresent"),
+                        .reason = json_str(see, "reason"),
+                        .message = json_str(see, "message"),
+                        .took_us = seconds(see, "took", 0),
+                        .waited_us = seconds(see, "waited", 0),
+                        .size_bytes = (uint64_t)json_int_or(see, "size", 0),
+                        .retry_after_us = seconds(see, "retryAfter", 0),
+                        .layered = true};
+}
+
+/* As view.c does it, of a pod that lives. */
+static void see_adopted(struct container_view *c, const json_t *see) {
+        static const char *const modes[] = {"none", "read-only", "managed"};
+        struct container_record *r = (struct container_record *)c->record;
+
+        if (json_str(see, "adoption"))
+                r->adoption = (enum adoption)word_of(
+                                modes, ELEMENTS(modes), json_str(see, "adoption"));
+        if (r->adoption == ADOPTION_NONE || !json_at(see, "run"))
+                return;
+        c->known = true;
+        c->run.trouble = json_str(see, "trouble");
+        c->there = r->adoption == ADOPTION_MANAGED && c->run.phase != RUN_STOPPED &&
+                   !json_bool_or(see, "leftAlone", false);
+        if (c->run.alive) {
+                r->report = (struct start_report){.ran = true};
+                memcpy(r->report.invocation, c->run.id, sizeof(c->run.id));
+        }
+}
+
 static void see_container(struct trace *t, struct container_view *c, const json_t *see) {
         static const char *const names[] = {"startup", "liveness", "readiness"};
         static const char *const verdicts[] = {"off", "asking", "passed", "failed"};
@@ -129,7 +199,7 @@ static void see_container(struct trace *t, struct container_view *c, const json_
                         {"outdated", &c->outdated}, {"hookBusy", &c->hook_busy},
                         {"preStopDone", &c->pre_stop_done},
                         {"postStartFailed", &c->post_start_failed}, {"adopted", &c->memory.adopted},
-                        {"notify", &r->notify}};
+                        {"notify", &r->notify}, {"socket", &r->socket}, {"resizing", &c->resizing}};
 
         for (size_t i = 0; i < ELEMENTS(rows); i++)
                 *rows[i].fact = json_bool_or(see, rows[i].key, *rows[i].fact);
@@ -143,6 +213,7 @@ static void see_container(struct trace *t, struct container_view *c, const json_
         if (json_at(see, "record")) {
                 container_record_load(r, json_at(see, "record"));
                 snprintf(c->memory.announced, sizeof(c->memory.announced), "%s", r->invocation);
+                snprintf(c->memory.hooked, sizeof(c->memory.hooked), "%s", r->hooked);
         }
         if (json_str(see, "report")) {
                 r->report = (struct start_report){.ran = streq(json_str(see, "report"), "ran")};
@@ -155,8 +226,12 @@ static void see_container(struct trace *t, struct container_view *c, const json_
                 c->starting = false;
                 container_memory_refused(&c->memory, t->view.now_us);
         }
+        if (json_at(see, "image"))
+                see_image(&c->image, json_at(see, "image"));
+        see_resources(c, see);
         if (json_at(see, "run"))
                 see_run(c, json_at(see, "run"), t->view.wall_us);
+        see_adopted(c, see);
 }
 
 /* ---- the text of a step ---- */
@@ -178,11 +253,15 @@ static char *memory_text(const struct container_record *r, const struct containe
         buf_append_str(&b, m->ready ? " ready" : "");
         buf_append_str(&b, m->started ? " started" : "");
         buf_append_str(&b, m->restarting ? " restarting" : "");
+        buf_append_str(&b, m->ending == ENDING_RESTART ? " hook-then-restart"
+                           : m->ending == ENDING_STOP  ? " hook-then-stop"
+                                                       : "");
         if (m->backoff_us > 0)
                 buf_printf(&b, " back-off=%llus", (unsigned long long)(m->backoff_us / 1000000));
         write_time(&b, "retry", m->retry_us);
         write_time(&b, "failed", m->failed_us);
         write_time(&b, "kill", m->kill_us);
+        write_time(&b, "pull", m->pull_retry_us);
         buf_append_char(&b, '\n');
         return buf_take(&b);
 }
@@ -197,6 +276,15 @@ static void play(struct trace *t, const struct pod_decision *d) {
                         t->view.failed_reason = t->failed_reason = strdup(x->reason);
                 if (what == POD_SWEEP)
                         t->view.swept = true;
+                if (what == POD_RESIZE_PENDING) {
+                        snprintf(t->resize_reason, sizeof(t->resize_reason), "%s", x->reason);
+                        snprintf(t->resize_message, sizeof(t->resize_message), "%s", x->message);
+                        t->view.resize_reason = *x->reason ? t->resize_reason : NULL;
+                        t->view.resize_message = t->resize_message;
+                }
+                for (size_t k = 0; k < t->view.count && what == POD_RESIZE; k++)
+                        container_record_allocate(&t->records[k],
+                                        json_object_get(t->containers[k].spec, "resources"));
                 for (size_t k = 0; k < t->view.count; k++) {
                         struct container_view *c = &t->containers[k];
                         enum probe_kind kind = (enum probe_kind)(what - CONTAINER_PROBE_STARTUP);
@@ -209,6 +297,12 @@ static void play(struct trace *t, const struct pod_decision *d) {
                                 container_back_off(&t->records[k], x->message);
                         else if (what == CONTAINER_START)
                                 c->starting = true;
+                        else if (what == CONTAINER_ADOPT)
+                                t->records[k].found = c->run.phase == RUN_STOPPED
+                                                                      ? UNIT_FOUND_STOPPED
+                                                                      : UNIT_FOUND_RUNNING;
+                        else if (what == CONTAINER_RESIZE)
+                                c->resizing = true;
                         else if (what == CONTAINER_PROBES_STOP)
                                 memset(c->probes, 0, sizeof(c->probes));
                         else if (what == CONTAINER_STARTUP_PROBE_STOP)
@@ -280,6 +374,7 @@ static char *run_trace(const char *yaml) {
                         .synced = true,
                         .taints_known = true,
                         .prepared = true,
+                        .stop_grace_s = -1,
                         .records = t.records,
                         .containers = t.containers};
         add_containers(&t);
@@ -292,11 +387,16 @@ static char *run_trace(const char *yaml) {
 }
 
 static void test_goldens(void **state) {
-        static const char *const names[] = {"start", "init-containers", "crash", "back-off",
+        static const char *const names[] = {"start", "init-containers", "killed-in-pause", "crash", "back-off",
                         "gives-up", "probes", "startup-probe", "hooks", "post-start", "stop",
                         "grace-exceeded", "reboot", "adoption", "gone-while-stopping", "evicted",
                         "never", "on-failure", "not-admitted", "deadline", "same-name", "outdated",
-                        "resources"};
+                        "resources", "image-pull", "image-back-off", "image-never", "image-invalid",
+                        "image-root", "sidecars", "sidecars-job", "sidecar-crash",
+                        "hook-then-restart", "hook-takes-all", "resize", "resize-waits", "halted",
+                        "node-low", "pressure", "socket", "socket-fails", "adopt-read-only",
+                        "adopt-managed", "adopt-trouble", "ephemeral", "ephemeral-early",
+                        "hook-again", "hook-failed"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-decide", names[i], run_trace);

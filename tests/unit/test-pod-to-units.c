@@ -8,6 +8,7 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
+#include "nodeagent/plan/ephemeral.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
 #include "nodeagent/plan/unit-props.h"
@@ -35,11 +36,15 @@ static const char *key_of(const char *kind) {
 static char *convert(const char *yaml) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *resources = json_pack("{s:{}, s:{}, s:{}, s:{}}", "configmaps",
-                                              "secrets", "claims", "volumes"),
+        _cleanup_json_ json_t *resources = json_pack("{s:{}, s:{}, s:{}, s:{}, s:{s:{s:s}}}",
+                                              "configmaps", "secrets", "claims", "volumes",
+                                              "tokens", "600 vault", "token", "a.b.c"),
                               *plan = NULL, *images = NULL;
         struct pod_facts f = facts;
+        const json_t *stored = NULL; /* what the store has, for every container with an OCI image */
         const json_t *pod = NULL;
+        json_t *image;
+        const char *container;
         char *text;
 
         assert_int_equal(yaml_parse(yaml, strlen(yaml), &docs, &p), 0);
@@ -49,6 +54,8 @@ static char *convert(const char *yaml) {
                         pod = o;
                 else if (streq(object_kind(o), "Node"))
                         f.node = o;
+                else if (streq(object_kind(o), "Image"))
+                        stored = o;
                 else
                         json_object_set(json_object_get(resources, key_of(object_kind(o))),
                                         object_name(o), o);
@@ -57,6 +64,9 @@ static char *convert(const char *yaml) {
                 f.netns_path = NULL;
         if (images_resolve(pod, &images, &p) < 0)
                 return strformat("refused: %s: %s\n", strempty(p.reason), strempty(p.message));
+        json_object_foreach (images, container, image)
+                if (streq(json_str_or(image, "root", ""), "oci"))
+                        json_object_update(image, json_object_get(stored, "image"));
         f.images = images;
         if (pod_to_units(pod, resources, &f, &plan, &p) < 0)
                 return strformat("refused: %s: %s\n", strempty(p.reason), strempty(p.message));
@@ -67,12 +77,15 @@ static char *convert(const char *yaml) {
 }
 
 static void test_goldens(void **state) {
-        static const char *const names[] = {"minimal", "environment", "volumes", "security",
+        static const char *const names[] = {"minimal", "streams", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
-                        "refused-sidecar", "sandbox", "claims", "local-root", "refused-claim",
-                        "refused-owner", "refused-node", "refused-affinity", "refused-volume",
-                        "shares", "refused-share"};
+                        "sidecars", "whole", "token", "sandbox", "claims", "local-root",
+                        "refused-claim", "refused-owner", "refused-node", "refused-affinity",
+                        "refused-volume", "shares", "refused-share", "oci", "oci-pod",
+                        "refused-non-root", "refused-named-user", "refused-no-command", "socket",
+                        "refused-socket", "adopt", "refused-adopt", "refused-adopt-level",
+                        "refused-adopt-limits", "refused-adopt-unit", "ephemeral"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-to-units", names[i], convert);
@@ -249,7 +262,7 @@ static void test_refusals(void **state) {
                                         "hostNetwork"},
                         {"{}", "unit.keelson.dev/ExecStartPre: +/bin/sh", "annotation"},
                         {"image: /", "a: b", "the machine's own"},
-                        {"image: /usr/../", "a: b", "not something"},
+                        {"image: /usr/../", "a: b", "must be absolute"},
                         {"image: /proc/1/root", "a: b", "folder of the system"},
                         {"image: /var/lib/keelson/x", "a: b", "keelson"},
                         {"volumeMounts: [{name: v, mountPath: /x, subPath: a/../..}]", "a: b",
@@ -379,6 +392,41 @@ static void test_exec_unit(void **state) {
         assert_true(json_equal(json_at(run, "properties.ExecStartEx"), exec));
         assert_true(json_equal(json_at(run, "start.commands"), commands));
         assert_null(json_at(run, "properties.Restart"));
+}
+
+/* A container that has a terminal and a standard input of its own, and a command beside it. */
+static void test_stream_unit(void **state) {
+        _cleanup_json_ json_t *unit = json_pack(
+                "{s:s, s:{s:s, s:s, s:s, s:s}, s:{s:s, s:{s:[s]}, s:[s]}}", "name", "u",
+                "properties", "StandardInput", "tty", "StandardOutput", "tty", "TTYPath", "/t",
+                "StandardInputFile", "/s", "start", "dir", "/d", "commands", "main", "a",
+                "environment", "A=b"),
+                              *words = json_pack("[s]", "sh");
+        static const char *const gone[] = {"StandardInput", "StandardOutput", "TTYPath",
+                        "StandardInputFile", "TimeoutStartUSec"};
+        static const struct {
+                unsigned flags;
+                const char *own, *want; /* TERM of the container, and the last variable */
+        } cases[] = {{0, NULL, "A=b"}, {POD_STREAM_TTY, NULL, "TERM=xterm"},
+                        {POD_STREAM_TTY, "TERM=vt100", "TERM=vt100"}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *from = json_deep_copy(unit), *run = NULL;
+                json_t *list = json_object_get(json_object_get(from, "start"), "environment");
+                const json_t *variables;
+
+                if (cases[i].own)
+                        json_array_append_new(list, json_string(cases[i].own));
+                run = pod_stream_unit(from, "kpode-a_b_c_7.service", words, cases[i].flags);
+                variables = json_at(run, "start.environment");
+                for (size_t g = 0; g < ELEMENTS(gone); g++)
+                        assert_null(json_get(run, "properties", gone[g], NULL));
+                assert_string_equal(json_str_or(run, "properties.Type", ""), "exec");
+                assert_string_equal(json_str_or(run, "partOf", ""), "u");
+                assert_string_equal(json_string_value(json_array_get(
+                                                    variables, json_array_size(variables) - 1)),
+                                cases[i].want);
+        }
 }
 
 static void test_references(void **state) {
@@ -547,6 +595,73 @@ static void test_variables_of_variables(void **state) {
         assert_non_null(strstr(p.message, "environment variable V18: its value has more than"));
 }
 
+static json_t *unit_with(const char *properties) {
+        return json_pack("{s:o}", "properties", parse(properties));
+}
+
+/* Which processes of another container one sees in /proc: ptrace(2). */
+static void test_ephemeral_sees(void **state) {
+        static const struct {
+                const char *unit, *target;
+                bool sees;
+        } cases[] = {
+                        {"{ProtectProc: ptraceable, User: kp-1}", "{User: kp-1}", true},
+                        {"{ProtectProc: ptraceable, User: kp-1}", "{User: '5000'}", false},
+                        {"{ProtectProc: ptraceable, User: kp-1}",
+                                        "{User: '5000', PrivateUsers: true}", false},
+                        {"{ProtectProc: ptraceable, User: '5000', PrivateUsers: true}",
+                                        "{User: '5000', PrivateUsers: true}", false},
+                        {"{ProtectProc: ptraceable}", "{User: '5000', PrivateUsers: true}", true},
+                        {"{User: kp-1}", "{User: '5000', PrivateUsers: true}", true},
+                        {"{ProtectProc: ptraceable, CapabilityBoundingSet: [CAP_KILL]}",
+                                        "{CapabilityBoundingSet: [CAP_KILL]}", true},
+                        {"{ProtectProc: ptraceable, CapabilityBoundingSet: [CAP_KILL]}",
+                                        "{CapabilityBoundingSet: [CAP_KILL, CAP_CHOWN]}", false},
+                        {"{ProtectProc: ptraceable, CapabilityBoundingSet: [CAP_KILL]}", "{}",
+                                        false}, /* a privileged one */
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *unit = unit_with(cases[i].unit),
+                                      *target = unit_with(cases[i].target);
+
+                if (ephemeral_sees(unit, target) != cases[i].sees)
+                        fail_msg("case %zu", i);
+        }
+}
+
+/* The terminals of pods are mounted once, and not over something that the pod mounts there. */
+static void test_terminals(void **state) {
+        static const struct {
+                const char *properties;
+                bool own_devices;
+                const char *source; /* of what is mounted at /dev/pts */
+        } cases[] = {{"{PrivateDevices: true}", false, "/terminals"},
+                        {"{PrivateDevices: true}", true, "/terminals"},
+                        {"{BindPaths: [[/mine, /dev/pts]]}", false, "/mine"},
+                        {"{BindPaths: [[/mine, /dev]]}", false, NULL}};
+        const struct pod_facts f = {.terminal_dir = "/terminals"};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *properties = parse(cases[i].properties);
+                const json_t *bind;
+                const char *source = NULL;
+                size_t k, count = 0;
+
+                assert_int_equal(pod_terminals(&f, properties), 0);
+                if (cases[i].own_devices)
+                        assert_int_equal(pod_own_devices(properties, "/devices"), 1);
+                json_array_foreach (json_object_get(properties, "BindPaths"), k, bind) {
+                        if (!streq(json_string_value(json_array_get(bind, 1)), "/dev/pts"))
+                                continue;
+                        source = json_string_value(json_array_get(bind, 0));
+                        count++;
+                }
+                assert_true(count <= 1);
+                assert_string_equal(strempty(source), strempty(cases[i].source));
+        }
+}
+
 static void test_hash_follows_the_container(void **state) {
         _cleanup_json_ json_t *pod = json_pack("{s:{s:s}}", "metadata", "uid", "u");
         _cleanup_json_ json_t *a = json_pack("{s:s, s:s}", "name", "c", "image", "host"),
@@ -565,8 +680,10 @@ int main(void) {
                         cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
                         cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
                         cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
+                        cmocka_unit_test(test_stream_unit),
                         cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container),
+                        cmocka_unit_test(test_ephemeral_sees), cmocka_unit_test(test_terminals),
                         cmocka_unit_test(test_mounts_in_volumes),
                         cmocka_unit_test(test_many_groups), cmocka_unit_test(test_many_variables),
                         cmocka_unit_test(test_variables_of_variables)};

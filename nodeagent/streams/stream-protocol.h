@@ -1,0 +1,19 @@
+/* Between `knodeagent ssh` (session.c), which carries the bytes, and the agent (server.c), which
+ * knows the pods: lines of JSON over a Unix socket.
+ *
+ *   session: {verb, namespace, pod, uid, container, command, tty, ...}, the request as kapid sent
+ * it, with file descriptors: exec: standard input, output and error as far as `files` names them
+ * ("stdin", "stdout", "stderr"); attach: a socket agent:   {"ready": true}, port-forward with
+ * "netns": path or "", attach with "tty": path or "", or {"refused": {code, message}} and the end
+ *   agent:   {"exit": code} or {"failed": message}, exec only, and the end
+ *
+ * When the session's end closes, the agent kills the command. When the agent's end closes without a
+ * last line, it was restarted, and the next agent kills the command; attach and port-forward do not
+ * need it any longer. */
+#pragma once
+
+#include "nodeagent/agent.h"
+
+#define STREAM_SOCKET AGENT_RUN_DIR "/streams.sock"
+
+enum { STREAM_LINE_MAX = 128 << 10, STREAM_FILES_MAX = 3 };
