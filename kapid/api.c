@@ -81,8 +81,7 @@ static int add_metrics(struct api *a) {
                         m, "apiserver_watch_events_total", "", "Events written to watches.");
         if (!a->stream_gauge || !a->watch_events)
                 return -ENOMEM;
-        metrics_on_render(m, on_render, a);
-        return 0;
+        return metrics_on_render(m, on_render, a);
 }
 
 bool api_ready(void *userdata, const char **ret_why) {

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "lib/random.h"
@@ -67,6 +68,22 @@ int file_write_all(int fd, const void *data, size_t n) {
                 p += k;
                 n -= (size_t)k;
         }
+        return 0;
+}
+
+int file_in_memory(int *ret_fd, const char *name, const char *text) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!text)
+                return 0;
+        fd = memfd_create(name, MFD_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        r = file_write_all(fd, text, strlen(text));
+        if (r < 0)
+                return r;
+        *ret_fd = TAKE_FD(fd);
         return 0;
 }
 

@@ -12,6 +12,8 @@ int sync_folder(const char *path);
 /* Writes through a temporary file in the same folder, fsync, rename, fsync of the folder: after a
  * crash the old or the new content is there, whole. */
 int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode);
+/* A file without a path that holds the text; the name is for /proc. NULL: nothing is made. */
+int file_in_memory(int *ret_fd, const char *name, const char *text);
 /* Writes all of it, however many calls that takes. */
 int file_write_all(int fd, const void *data, size_t n);
 /* Makes a rename or a new name in the folder of this path durable. */

@@ -9,7 +9,8 @@
 #include "lib/http-client.h"
 
 #include <curl/curl.h>
-#include <sys/mman.h>
+
+#include "lib/fileio.h"
 
 enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
 /* Kept open for the next requests, idle or not. */
@@ -41,6 +42,7 @@ struct http_call {
         char *content_type, **warnings;
         int retry_after_s, error;
         bool added, cancelled, headers_reported;
+        bool paused, held; /* asked for; curl holds data back because of it */
 };
 
 static void client_destroy(struct http_client *c);
@@ -173,6 +175,17 @@ static void collect(struct http_client *client) {
         }
 }
 
+/* Curl hands over what it holds, from inside. On a failure of the receiver it does not end the
+ * transfer by itself. */
+static void let_go(struct http_call *c) {
+        CURLcode code;
+
+        c->held = false;
+        code = curl_easy_pause(c->easy, CURLPAUSE_CONT);
+        if (code != CURLE_OK)
+                call_finish(c, code);
+}
+
 static int on_deferred(sd_event_source *s, void *userdata) {
         struct http_client *client = userdata;
         struct http_call *next;
@@ -184,6 +197,11 @@ static int on_deferred(sd_event_source *s, void *userdata) {
                 else if (!c->added) {
                         c->added = true;
                         (void)curl_multi_add_handle(client->multi, c->easy);
+                } else if (c->held && !c->paused) {
+                        client->depth++;
+                        let_go(c);
+                        if (leave(client))
+                                return 0;
                 }
         }
         client->depth++;
@@ -287,26 +305,6 @@ static int copy(char **to, const char *from) {
         return *to ? 0 : -ENOMEM;
 }
 
-static int memory_file(int *ret_fd, const char *text) {
-        _cleanup_close_ int fd = -EBADF;
-        size_t n = text ? strlen(text) : 0;
-
-        if (!text)
-                return 0;
-        fd = memfd_create("pem", MFD_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        for (size_t done = 0; done < n;) {
-                ssize_t part = write(fd, text + done, n - done);
-
-                if (part < 0)
-                        return -errno;
-                done += (size_t)part;
-        }
-        *ret_fd = TAKE_FD(fd);
-        return 0;
-}
-
 /* CONNECT_TO sends connections for the name in the URL to the host of base_url, so that curl checks
  * the certificate for that name. */
 static int use_server_name(struct http_client *c, const char *base_url, const char *name) {
@@ -351,13 +349,13 @@ int http_client_new(
                 return r;
         if (copy(&c->unix_path, o->unix_path) < 0 || copy(&c->user_agent, o->user_agent) < 0)
                 return -ENOMEM;
-        r = memory_file(&c->ca_fd, o->ca_pem);
+        r = file_in_memory(&c->ca_fd, "pem", o->ca_pem);
         if (r < 0)
                 return r;
-        r = memory_file(&c->cert_fd, o->cert_pem);
+        r = file_in_memory(&c->cert_fd, "pem", o->cert_pem);
         if (r < 0)
                 return r;
-        r = memory_file(&c->key_fd, o->key_pem);
+        r = file_in_memory(&c->key_fd, "pem", o->key_pem);
         if (r < 0)
                 return r;
         if (o->token) {
@@ -442,6 +440,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         (void)rearm_idle(c);
         if (c->cancelled)
                 return 0;
+        if (c->paused) {
+                c->held = true;
+                return CURL_WRITEFUNC_PAUSE;
+        }
         if (c->options.on_headers && !c->headers_reported) {
                 c->headers_reported = true;
                 r = c->options.on_headers(c, status, c->options.userdata);
@@ -709,6 +711,17 @@ struct http_call *http_call_cancel(struct http_call *c) {
         return NULL;
 }
 
+void http_call_pause(struct http_call *c) {
+        assert(c->client->event);
+        c->paused = true;
+}
+
+void http_call_resume(struct http_call *c) {
+        c->paused = false;
+        if (c->held)
+                defer(c->client);
+}
+
 /* http_client_do() keeps what a finished call would free. */
 static int result_copy(const struct http_result *result, struct http_result *ret) {
         *ret = *result;
@@ -775,19 +788,4 @@ void http_result_done(struct http_result *r) {
         free((char *)r->body);
         strv_free((char **)r->warnings);
         *r = (struct http_result){0};
-}
-
-char *url_escape(const char *s) {
-        _cleanup_buf_ struct buf b = {0};
-
-        for (; *s; s++) {
-                unsigned char c = (unsigned char)*s;
-
-                if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                                strchr("-._~", c))
-                        buf_append_char(&b, (char)c);
-                else
-                        buf_printf(&b, "%%%02X", c);
-        }
-        return buf_take(&b);
 }

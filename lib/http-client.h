@@ -6,6 +6,7 @@
 
 #include "lib/buf.h"
 #include "lib/problem.h"
+#include "lib/url.h"
 
 struct http_client;
 struct http_call;
@@ -85,6 +86,11 @@ int http_call_start(struct http_client *c, const struct http_call_options *optio
 /* Ends it without its callback. NULL is fine; returns NULL. Allowed inside its own on_data (on_done
  * is then not called). */
 struct http_call *http_call_cancel(struct http_call *call);
+/* For a stream whose receiver cannot keep up: until it is resumed, on_data is not called and nothing
+ * more is read from the connection. The end of the stream may be reported all the same. Allowed
+ * inside on_data. A loop is needed. */
+void http_call_pause(struct http_call *call);
+void http_call_resume(struct http_call *call);
 
 /* Does one call and waits for it (its own loop inside; never from within an event callback of
  * a daemon). The result must be freed with http_result_done(). Returns 0 when an answer came,
@@ -92,6 +98,3 @@ struct http_call *http_call_cancel(struct http_call *call);
 int http_client_do(struct http_client *c, const struct http_call_options *options,
                 struct http_result *ret);
 void http_result_done(struct http_result *r);
-
-/* Percent-encodes one path segment or query value; caller frees. */
-char *url_escape(const char *s) _warn_unused_;

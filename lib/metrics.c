@@ -23,12 +23,16 @@ struct metric {
         uint64_t count;
 };
 
+struct on_render {
+        void (*func)(void *userdata);
+        void *userdata;
+};
+
 struct metrics { /* a vector */
         struct metric **items;
         size_t count, allocated;
         uint64_t started_us;
-        void (*on_render)(void *userdata);
-        void *userdata;
+        VECTOR(struct on_render) on_render;
 };
 
 struct metrics *metrics_new(void) {
@@ -55,6 +59,7 @@ struct metrics *metrics_free(struct metrics *m) {
         for (size_t i = 0; i < m->count; i++)
                 metric_free(m->items[i]);
         free(m->items);
+        vector_done(&m->on_render);
         free(m);
         return NULL;
 }
@@ -164,9 +169,26 @@ void metrics_zero(struct metrics *m, const char *name) {
                         m->items[i]->value = 0;
 }
 
-void metrics_on_render(struct metrics *m, void (*func)(void *userdata), void *userdata) {
-        m->on_render = func;
-        m->userdata = userdata;
+void metrics_remove(struct metrics *m, struct metric *x) {
+        for (size_t i = 0; x && i < m->count; i++)
+                if (m->items[i] == x) {
+                        vector_remove(m, i);
+                        metric_free(x);
+                        return;
+                }
+}
+
+int metrics_on_render(struct metrics *m, void (*func)(void *userdata), void *userdata) {
+        return vector_append(&m->on_render, ((struct on_render){func, userdata}));
+}
+
+void metrics_off_render(struct metrics *m, void (*func)(void *userdata), void *userdata) {
+        for (size_t i = 0; i < m->on_render.count; i++)
+                if (m->on_render.items[i].func == func &&
+                                m->on_render.items[i].userdata == userdata) {
+                        vector_remove(&m->on_render, i);
+                        return;
+                }
 }
 
 static void render_head(struct buf *out, const char *name, const char *help, const char *type) {
@@ -242,8 +264,8 @@ static void render_process(const struct metrics *m, struct buf *out) {
 int metrics_render(struct metrics *m, struct buf *out) {
         static const char *const types[] = {"counter", "gauge", "histogram"};
 
-        if (m->on_render)
-                m->on_render(m->userdata);
+        for (size_t i = 0; i < m->on_render.count; i++)
+                m->on_render.items[i].func(m->on_render.items[i].userdata);
         for (size_t i = 0; i < m->count; i++) {
                 const struct metric *x = m->items[i];
 

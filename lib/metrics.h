@@ -35,7 +35,11 @@ void metric_set_histogram(struct metric *x, const uint64_t *above, uint64_t coun
 unsigned process_open_fds(void);
 /* Every series of this name becomes 0. */
 void metrics_zero(struct metrics *m, const char *name);
-/* Called before each rendering, to refresh gauges. */
-void metrics_on_render(struct metrics *m, void (*func)(void *userdata), void *userdata);
+/* The series is no longer rendered; the handle is gone. NULL is fine. */
+void metrics_remove(struct metrics *m, struct metric *x);
+/* Called before each rendering, to refresh gauges; several may be. -ENOMEM. */
+int metrics_on_render(struct metrics *m, void (*func)(void *userdata), void *userdata);
+/* No longer: for one whose userdata ends before the metrics. */
+void metrics_off_render(struct metrics *m, void (*func)(void *userdata), void *userdata);
 /* Appends everything, and the process' own figures (memory, CPU, file descriptors, start time). */
 int metrics_render(struct metrics *m, struct buf *out);

@@ -86,6 +86,21 @@ bool object_condition_true(const json_t *o, const char *type) {
         return streq(json_str_or(object_condition(o, type), "status", ""), "True");
 }
 
+void object_trim_to_metadata(json_t *o) {
+        static const char *const keep[] = {"name", "namespace", "uid", "resourceVersion",
+                        "ownerReferences", "finalizers", "deletionTimestamp"};
+        json_t *metadata = json_object_get(o, "metadata"), *small = json_object();
+
+        for (size_t k = 0; small && k < ELEMENTS(keep); k++) {
+                json_t *v = json_object_get(metadata, keep[k]);
+
+                if (v)
+                        json_object_set(small, keep[k], v);
+        }
+        json_object_clear(o);
+        json_object_set_new(o, "metadata", small);
+}
+
 int object_split_api_version(const char *api_version, char group[static OBJECT_GROUP_SIZE],
                 char version[static OBJECT_VERSION_SIZE]) {
         const char *slash = strchr(api_version, '/');

@@ -424,7 +424,8 @@ static int start_network(struct agent *a, struct problem *p) {
                         .dns_address = dns_address(a->dns),
                         .on_changed = on_table_changed,
                         .on_foreign = on_foreign_rules,
-                        .userdata = a};
+                        .userdata = a,
+                        .figures = a->figures.services};
         const struct network_watch_callbacks watch = {.missing = on_network_missing,
                         .pod_link_gone = on_pod_link_gone,
                         .userdata = a};
@@ -449,7 +450,8 @@ static int start_policies(struct agent *a, struct problem *p) {
         const struct policies_options options = {.cluster = &a->cluster_ranges,
                         .on_ready = on_rules_ready,
                         .on_foreign = on_foreign_rules,
-                        .userdata = a};
+                        .userdata = a,
+                        .figures = a->figures.policies};
         int r = policies_new(&a->policies, a->event, &options);
         bool kept;
 
@@ -477,9 +479,21 @@ static int start_images(struct agent *a, struct problem *p) {
         return r < 0 ? r : image_care_new(&a->image_care, a);
 }
 
+static void count_pods(void *userdata) {
+        struct agent *a = userdata;
+        size_t counts[POD_PHASES] = {0};
+
+        pods_count_phases(a->pods, counts);
+        for (size_t i = 0; i < POD_PHASES; i++)
+                metric_set(a->figures.pods[i], (double)counts[i]);
+}
+
 static int start_pods(struct agent *a, struct problem *p) {
         int r = pods_new(&a->pods, a);
 
+        if (r < 0)
+                return r;
+        r = metrics_on_render(daemon_metrics(a->daemon), count_pods, a);
         return r < 0 ? r : pods_load(a->pods);
 }
 
@@ -588,6 +602,9 @@ int agent_start(struct agent *a, struct problem *p) {
         if (r < 0)
                 return r;
         a->event = daemon_event(a->daemon);
+        r = agent_figures_init(&a->figures, daemon_metrics(a->daemon));
+        if (r < 0)
+                return r;
         r = host_drift_new(&a->drift, a, p);
         if (r < 0)
                 return r;

@@ -6,6 +6,7 @@
 #include "lib/client/api.h"
 #include "lib/daemon.h"
 #include "lib/map.h"
+#include "nodeagent/figures.h"
 #include "nodeagent/machine.h"
 #include "nodeagent/network/ipam.h"
 #include "nodeagent/network/network.h"
@@ -64,6 +65,7 @@ struct agent_config {
 struct agent {
         struct agent_config config;
         struct daemon *daemon;
+        struct agent_figures figures;
         sd_event *event;
         struct api_client *api;  /* NULL: standalone */
         struct runtime *runtime; /* of the pods */

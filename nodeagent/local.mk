@@ -7,6 +7,7 @@ nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
 noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
+	nodeagent/figures.c nodeagent/figures.h \
 	nodeagent/load-balancer-plan.c nodeagent/load-balancer.h \
 	nodeagent/network/bandwidth.c nodeagent/network/bandwidth.h \
 	nodeagent/dns/records.c nodeagent/dns/records.h nodeagent/dns/table.c nodeagent/dns/table.h \
@@ -70,7 +71,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/statedir.c nodeagent/statedir.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
 	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
-	nodeagent/agent.c nodeagent/agent.h nodeagent/clean.c nodeagent/clean.h nodeagent/unit-watch.c nodeagent/unit-watch.h nodeagent/machine.c nodeagent/machine.h \
+	nodeagent/agent.c nodeagent/agent.h nodeagent/network/nft-figures.h nodeagent/clean.c nodeagent/clean.h nodeagent/unit-watch.c nodeagent/unit-watch.h nodeagent/machine.c nodeagent/machine.h \
 	nodeagent/main.c nodeagent/host-drift.c nodeagent/host-drift.h nodeagent/network/network-check.c nodeagent/network/network-check.h \
 	nodeagent/dns/dns.c \
 	nodeagent/dns/dns.h \

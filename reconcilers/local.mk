@@ -26,6 +26,7 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/turns.c reconcilers/gitsync/turns.h \
 	reconcilers/gitsync/plan.c reconcilers/gitsync/plan.h \
 	reconcilers/gitsync/gitsync.c reconcilers/gitsync/gitsync.h reconcilers/gitsync/gitsync-internal.h \
+	reconcilers/gitsync/figures.c reconcilers/gitsync/figures.h \
 	reconcilers/gitsync/requests.c reconcilers/gitsync/status.c \
 	reconcilers/gitsync/step-apply.c reconcilers/gitsync/step-check.c reconcilers/gitsync/step-drift.c \
 	reconcilers/gitsync/step-fetch.c reconcilers/gitsync/step-load.c reconcilers/gitsync/step-prune.c \
@@ -121,7 +122,7 @@ reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.
 reconcilers_kreconciled_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
 # The scheduler's driver: queue, watches, bindings (its pure half is lib/sched/)
 libreconcile_a_SOURCES += \
-	reconcilers/sched/bind.c reconcilers/sched/claims.c reconcilers/sched/internal.h reconcilers/sched/queue.c reconcilers/sched/queue.h \
+	reconcilers/sched/bind.c reconcilers/sched/claims.c reconcilers/sched/internal.h reconcilers/sched/metrics.c reconcilers/sched/queue.c reconcilers/sched/queue.h \
 	reconcilers/sched/report.c reconcilers/sched/scheduler.c reconcilers/sched/scheduler.h reconcilers/sched/watch.c \
 	reconcilers/sched/write.c
 reconcilers_kschedd_SOURCES = reconcilers/sched/kschedd.c reconcilers/program.c reconcilers/program.h

@@ -11,7 +11,7 @@ struct program {
         struct daemon *daemon;
         struct api_client *client;
         struct leader *leader;
-        struct metric *leading_metric;
+        struct metric *leading_metric, *master_metric;
         bool leading;
 };
 
@@ -76,6 +76,7 @@ int program_main(int argc, char **argv, const struct program_entry *entry) {
 static void set_leading(struct program *program, bool leading) {
         program->leading = leading;
         metric_set(program->leading_metric, leading);
+        metric_set(program->master_metric, leading);
         program->options.on_leading(leading, program->options.userdata);
 }
 
@@ -128,7 +129,8 @@ static int start_election(struct program *program) {
 int program_new(struct program **ret, const struct program_options *options) {
         _cleanup_(program_freep) struct program *program = calloc(1, sizeof(*program));
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *agent = strformat("%s/%s", options->name, PACKAGE_VERSION);
+        _cleanup_free_ char *agent = strformat("%s/%s", options->name, PACKAGE_VERSION),
+                            *labels = NULL;
         struct api_client_options client = {
                         .kubeconfig = options->flags->kubeconfig, .user_agent = agent};
         int r;
@@ -146,7 +148,12 @@ int program_new(struct program **ret, const struct program_options *options) {
         }
         program->leading_metric = metrics_gauge(daemon_metrics(program->daemon), "keelson_leading",
                         "", "1 while this process leads.");
-        if (!program->leading_metric)
+        labels = strformat("name=\"%s\"", options->lease ? options->lease : options->name);
+        program->master_metric = labels ? metrics_gauge(daemon_metrics(program->daemon),
+                                                          "leader_election_master_status", labels,
+                                                          "1 while this process holds the lease.")
+                                        : NULL;
+        if (!program->leading_metric || !program->master_metric)
                 return log_oom();
         daemon_on_ready_check(program->daemon, is_ready, program);
         r = daemon_listen_health(program->daemon, options->flags->health_address, &p);

@@ -341,7 +341,9 @@ int runner_new(struct runner **ret, const struct runner_options *options) {
         unsigned rounds = options->controller->rounds_max;
         struct workqueue_options queue = {.parallel_max = rounds ? rounds : RUNNER_ROUNDS_MAX,
                         .work = work,
-                        .userdata = runner};
+                        .userdata = runner,
+                        .metrics = options->metrics,
+                        .name = options->controller->name};
         int r;
 
         if (!runner)

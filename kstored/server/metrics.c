@@ -353,15 +353,14 @@ static int start(struct server *s, void *state, struct problem *p) {
         for (size_t i = 0; i < server_method_count; i++)
                 add_method(x, &server_methods[i], &x->methods[i]);
         add_facts(x);
-        metrics_on_render(m, refresh, x);
-        return 0;
+        return metrics_on_render(m, refresh, x);
 }
 
 static void end(struct server *s, void *state) {
         struct server_metrics *x = state;
 
         if (x->all)
-                metrics_on_render(x->all, NULL, NULL);
+                metrics_off_render(x->all, refresh, x);
         x->figures = mfree(x->figures);
         x->methods = mfree(x->methods);
 }

@@ -8,16 +8,22 @@
  * number of the listing that saw them, and what the last page leaves unseen was deleted meanwhile.
  * resourceVersion moves only forward with events and bookmarks. managedFields are dropped: they are
  * often half of an object and an update without them leaves them alone. The rules are those of
- * "efficient detection of changes" in the API concepts page. */
+ * "efficient detection of changes" in the API concepts page.
+ *
+ * A burst of events is handled in slices of TURN_US: the lines that are left wait in `lines` for
+ * the next turn of the loop, the connection is paused meanwhile, and an end of the stream that has
+ * come in is kept until the lines before it were handled. */
 #include "lib/client/informer.h"
 
 #include "lib/buf.h"
 #include "lib/client/api-internal.h"
+#include "lib/client/lines.h"
 #include "lib/json-text.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/object.h"
 #include "lib/random.h"
+#include "lib/timefmt.h"
 #include "lib/vector.h"
 
 enum {
@@ -31,6 +37,8 @@ enum {
 #define BACKOFF_MAX_US UINT64_C(30000000)
 /* The server sends a bookmark about once a minute: two missed ones mean a dead peer. */
 #define IDLE_TIMEOUT_US UINT64_C(130000000)
+/* How long one turn of the loop handles events. */
+#define TURN_US UINT64_C(10000)
 
 struct bucket;
 
@@ -70,10 +78,16 @@ struct informer {
         size_t index_count;
         json_t *kind, *api_version; /* shared by every object that came without */
         struct http_call *call;
-        sd_event_source *timer;
+        sd_event_source *timer, *more;
         char *resource_version; /* NULL: a list is needed */
         char *continue_token;
-        struct buf line;
+        struct lines lines;
+        bool backlog; /* whole lines wait for `more` */
+        bool ended;   /* the stream has ended meanwhile, as `end` says */
+        struct {
+                int error, retry_after_s;
+                char *why;
+        } end;
         unsigned listing;
         unsigned failures;
         uint64_t seen_version;
@@ -286,25 +300,10 @@ static void cache_put(struct informer *i, json_t *object) {
         notify(i, old ? INFORMER_MODIFIED : INFORMER_ADDED, old, new);
 }
 
-static void trim_metadata(json_t *o) {
-        static const char *const keep[] = {"name", "namespace", "uid", "resourceVersion",
-                        "ownerReferences", "finalizers", "deletionTimestamp"};
-        json_t *metadata = json_object_get(o, "metadata"), *small = json_object();
-
-        for (size_t k = 0; small && k < ELEMENTS(keep); k++) {
-                json_t *v = json_object_get(metadata, keep[k]);
-
-                if (v)
-                        json_object_set(small, keep[k], v);
-        }
-        json_object_clear(o);
-        json_object_set_new(o, "metadata", small);
-}
-
 /* Fresh from the parser and held by us alone, so it may still be changed. */
 static void trim_object(struct informer *i, json_t *o) {
         if (i->options.metadata_only)
-                trim_metadata(o);
+                object_trim_to_metadata(o);
         if (!json_object_get(o, "kind"))
                 json_object_set(o, "kind", i->kind);
         if (!json_object_get(o, "apiVersion"))
@@ -501,35 +500,55 @@ static int on_line(struct informer *i, const char *text, size_t n) {
         return 0;
 }
 
-static int on_watch_data(struct http_call *call, const char *data, size_t n, void *userdata) {
-        struct informer *i = userdata;
+/* What has come of the watch and was not handled. */
+static void drop_backlog(struct informer *i) {
+        lines_drop(&i->lines);
+        i->backlog = i->ended = false;
+        i->end.why = mfree(i->end.why);
+        (void)sd_event_source_set_enabled(i->more, SD_EVENT_OFF);
+}
 
-        while (n > 0) {
-                const char *end = memchr(data, '\n', n);
-                size_t part = end ? (size_t)(end - data) : n;
-                int r = 0;
+/* sd_event_now() is when this turn began, whatever part of it was ours. */
+static bool turn_is_over(const struct informer *i) {
+        uint64_t begin;
 
-                if (i->line.size + part > LINE_MAX_BYTES)
-                        return -EFBIG;
-                if (!end || i->line.size > 0) {
-                        r = buf_append(&i->line, data, part);
-                        if (r < 0)
-                                return r;
-                }
-                if (end) {
-                        r = i->line.size > 0 ? on_line(i, i->line.data, i->line.size)
-                                             : on_line(i, data, part);
-                        if (i->line.allocated > 1024 * 1024)
-                                buf_done(&i->line); /* one huge line must not keep its memory */
-                        else
-                                buf_reset(&i->line);
-                        part++;
-                }
+        return sd_event_now(api_client_event(i->client), CLOCK_MONOTONIC, &begin) >= 0 &&
+               now_mono_us() >= begin + TURN_US;
+}
+
+/* 1: whole lines are left for the next turn. A turn that ours begins handles one in any case. */
+static int handle_lines(struct informer *i, bool begins) {
+        for (bool first = begins; lines_has(&i->lines); first = false) {
+                const char *line;
+                size_t n;
+                int r;
+
+                if (!first && turn_is_over(i))
+                        return 1;
+                line = lines_take(&i->lines, &n);
+                r = on_line(i, line, n);
                 if (r < 0)
                         return r;
-                data += part;
-                n -= part;
         }
+        return 0;
+}
+
+static void continue_later(struct informer *i) {
+        i->backlog = true;
+        (void)sd_event_source_set_enabled(i->more, SD_EVENT_ONESHOT);
+}
+
+static int on_watch_data(struct http_call *call, const char *data, size_t n, void *userdata) {
+        struct informer *i = userdata;
+        int r = lines_append(&i->lines, data, n, LINE_MAX_BYTES);
+
+        if (r < 0 || i->backlog)
+                return r;
+        r = handle_lines(i, /* begins= */ false);
+        if (r <= 0)
+                return r;
+        continue_later(i);
+        http_call_pause(call);
         return 0;
 }
 
@@ -541,16 +560,8 @@ static int on_watch_headers(struct http_call *call, int code, void *userdata) {
         return 0;
 }
 
-static void on_watch_done(
-                struct http_call *call, const struct http_result *result, void *userdata) {
-        struct informer *i = userdata;
-        _cleanup_problem_ struct problem p = {0};
-        int r;
-
-        i->call = NULL;
-        buf_reset(&i->line);
-        r = api_result_error(result, &p);
-        if (r == -EKEYEXPIRED || i->expired) {
+static void end_watch(struct informer *i, int error, const char *why, int retry_after_s) {
+        if (error == -EKEYEXPIRED || i->expired) {
                 log_debug("The history of %s is gone, listing again", i->resource.plural);
                 forget_position(i);
                 /* At once the first time, but a server that always says so must not be flooded. */
@@ -560,12 +571,51 @@ static void on_watch_done(
                         retry(i, 0);
                 return;
         }
-        if (r < 0)
-                log_debug("The watch of %s broke: %s", i->resource.plural, strempty(p.message));
-        if (r == 0 && i->progressed)
+        if (error < 0)
+                log_debug("The watch of %s broke: %s", i->resource.plural, strempty(why));
+        if (error == 0 && i->progressed)
                 start_after(i, 0); /* its time was up */
         else
-                retry(i, p.retry_after_s);
+                retry(i, retry_after_s);
+}
+
+static void on_watch_done(
+                struct http_call *call, const struct http_result *result, void *userdata) {
+        struct informer *i = userdata;
+        _cleanup_problem_ struct problem p = {0};
+        int r = api_result_error(result, &p);
+
+        i->call = NULL;
+        if (i->backlog) {
+                i->ended = true;
+                i->end.error = r;
+                i->end.retry_after_s = p.retry_after_s;
+                i->end.why = TAKE_PTR(p.message);
+                return;
+        }
+        drop_backlog(i);
+        end_watch(i, r, p.message, p.retry_after_s);
+}
+
+/* The lines that a turn has left, then the end of the stream if it has come meanwhile. */
+static int on_more(sd_event_source *source, void *userdata) {
+        struct informer *i = userdata;
+        int r = handle_lines(i, /* begins= */ true);
+
+        if (r > 0) {
+                continue_later(i);
+                return 0;
+        }
+        i->backlog = false;
+        if (r == 0 && !i->ended) {
+                http_call_resume(i->call);
+                return 0;
+        }
+        _cleanup_free_ char *why = r < 0 ? strdup(strerror(-r)) : TAKE_PTR(i->end.why);
+        i->call = http_call_cancel(i->call);
+        drop_backlog(i);
+        end_watch(i, r < 0 ? r : i->end.error, why, r < 0 ? 0 : i->end.retry_after_s);
+        return 0;
 }
 
 static void append_query(struct buf *b, const char *name, const char *value) {
@@ -662,6 +712,12 @@ int informer_new(struct informer **ret, struct api_client *c,
         r = copy_options(i, options);
         if (r < 0)
                 return r;
+        r = sd_event_add_defer(api_client_event(c), &i->more, on_more, i);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(i->more, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
         /* From the loop, so that indexes can be added first and no callback comes before the
          * return. */
         r = sd_event_add_time_relative(
@@ -677,12 +733,14 @@ struct informer *informer_free(struct informer *i) {
                 return NULL;
         http_call_cancel(i->call);
         sd_event_source_disable_unref(i->timer);
+        sd_event_source_disable_unref(i->more);
         for (size_t k = 0; k < i->index_count; k++)
                 map_free(i->indexes[k].buckets);
         map_free(i->items);
         json_decref(i->kind);
         json_decref(i->api_version);
-        buf_done(&i->line);
+        lines_done(&i->lines);
+        free(i->end.why);
         free(i->ns);
         free(i->label_selector);
         free(i->field_selector);
@@ -694,7 +752,7 @@ struct informer *informer_free(struct informer *i) {
 
 void informer_relist(struct informer *i) {
         i->call = http_call_cancel(i->call);
-        buf_reset(&i->line);
+        drop_backlog(i);
         forget_position(i);
         i->synced = false;
         i->failures = 0;

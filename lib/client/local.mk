@@ -7,9 +7,9 @@ libclient_a_SOURCES = \
 	lib/client/informer.c lib/client/informer.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
 	lib/client/stream.c lib/client/stream.h \
-	lib/client/leader.c lib/client/leader.h lib/client/kinds.c lib/client/kinds.h \
+	lib/client/leader.c lib/client/leader.h lib/client/lines.c lib/client/lines.h lib/client/kinds.c lib/client/kinds.h \
 	lib/client/network-policy.c lib/client/network-policy.h \
-	lib/client/workqueue.c \
+	lib/client/workqueue.c lib/client/workqueue-metrics.c lib/client/workqueue-metrics.h \
 	lib/client/workqueue.h
 
 check_PROGRAMS += tests/unit/test-client tests/unit/test-workqueue

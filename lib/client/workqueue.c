@@ -11,8 +11,10 @@
 
 #include <sys/queue.h>
 
+#include "lib/client/workqueue-metrics.h"
 #include "lib/map.h"
 #include "lib/random.h"
+#include "lib/timefmt.h"
 
 enum { PARALLEL_DEFAULT = 16, FAILURES_SHIFT_MAX = 30 };
 
@@ -20,7 +22,7 @@ struct item {
         TAILQ_ENTRY(item) link;
         struct workqueue *queue;
         sd_event_source *timer;
-        uint64_t due_us;
+        uint64_t due_us, since_us; /* of the timer; in the queue or at work since */
         unsigned failures;
         bool queued, processing, dirty;
         char name[];
@@ -30,6 +32,7 @@ struct workqueue {
         sd_event *event;
         sd_event_source *dispatch;
         struct workqueue_options options;
+        struct workqueue_metrics metrics;
         struct map *items;
         TAILQ_HEAD(, item) ready;
         size_t ready_count;
@@ -49,6 +52,35 @@ static void wake(struct workqueue *q) {
                 (void)sd_event_source_set_enabled(q->dispatch, SD_EVENT_ONESHOT);
 }
 
+static double seconds(uint64_t begin_us, uint64_t end_us) {
+        return (double)(end_us - MIN(begin_us, end_us)) / 1e6;
+}
+
+/* The age of what is being worked on. */
+static void on_render(void *userdata) {
+        struct workqueue *q = userdata;
+        uint64_t now = now_mono_us();
+        double sum = 0, longest = 0;
+
+        map_foreach (q->items, e) {
+                const struct item *i = map_entry_value(e);
+                double age = i->processing ? seconds(i->since_us, now) : 0;
+
+                sum += age;
+                longest = MAX(longest, age);
+        }
+        metric_set(q->metrics.unfinished, sum);
+        metric_set(q->metrics.longest, longest);
+}
+
+static int start_counting(struct workqueue *q) {
+        if (!q->options.metrics)
+                return 0;
+        int r = workqueue_metrics_make(q->options.metrics, q->options.name, &q->metrics);
+
+        return r < 0 ? r : metrics_on_render(q->options.metrics, on_render, q);
+}
+
 static int on_dispatch(sd_event_source *source, void *userdata) {
         struct workqueue *q = userdata;
         struct item *i = TAILQ_FIRST(&q->ready);
@@ -56,8 +88,12 @@ static int on_dispatch(sd_event_source *source, void *userdata) {
         /* One name a turn: the loop gets to look at sockets and timers in between. */
         if (q->paused || !i || q->processing >= q->options.parallel_max)
                 return 0;
+        uint64_t now = now_mono_us();
         TAILQ_REMOVE(&q->ready, i, link);
         q->ready_count--;
+        metric_set(q->metrics.depth, (double)q->ready_count);
+        metric_observe(q->metrics.waited, seconds(i->since_us, now));
+        i->since_us = now;
         i->queued = false;
         i->processing = true;
         q->processing++;
@@ -85,6 +121,9 @@ int workqueue_new(
         q->items = map_new(item_free);
         if (!q->items)
                 return -ENOMEM;
+        r = start_counting(q);
+        if (r < 0)
+                return r;
         r = sd_event_add_defer(event, &q->dispatch, on_dispatch, q);
         if (r < 0)
                 return r;
@@ -102,6 +141,8 @@ int workqueue_new(
 struct workqueue *workqueue_free(struct workqueue *q) {
         if (!q)
                 return NULL;
+        if (q->options.metrics)
+                metrics_off_render(q->options.metrics, on_render, q);
         sd_event_source_disable_unref(q->dispatch);
         map_free(q->items);
         sd_event_unref(q->event);
@@ -130,17 +171,24 @@ static void item_maybe_drop(struct workqueue *q, struct item *i) {
                 map_remove(q->items, i->name);
 }
 
+static void queue_now(struct workqueue *q, struct item *i) {
+        i->queued = true;
+        i->since_us = now_mono_us();
+        TAILQ_INSERT_TAIL(&q->ready, i, link);
+        q->ready_count++;
+        metric_set(q->metrics.depth, (double)q->ready_count);
+        wake(q);
+}
+
 static void item_queue(struct workqueue *q, struct item *i) {
+        if (i->queued || i->dirty)
+                return;
+        metric_add(q->metrics.adds, 1);
         if (i->processing) {
                 i->dirty = true;
                 return;
         }
-        if (i->queued)
-                return;
-        i->queued = true;
-        TAILQ_INSERT_TAIL(&q->ready, i, link);
-        q->ready_count++;
-        wake(q);
+        queue_now(q, i);
 }
 
 void workqueue_add(struct workqueue *q, const char *name) {
@@ -195,10 +243,12 @@ void workqueue_done(struct workqueue *q, const char *name, int error, uint64_t r
         assert(i && i->processing);
         i->processing = false;
         q->processing--;
+        metric_observe(q->metrics.worked, seconds(i->since_us, now_mono_us()));
+        metric_add(q->metrics.retries, error < 0);
         i->failures = error < 0 ? MIN(i->failures + 1, (unsigned)FAILURES_SHIFT_MAX) : 0;
         if (i->dirty) {
                 i->dirty = false;
-                item_queue(q, i);
+                queue_now(q, i);
         }
         if (error < 0)
                 workqueue_add_after(q, i->name, backoff(q, i->failures));

@@ -4,7 +4,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "lib/base.h"
+#include "lib/metrics.h"
 
 struct workqueue;
 struct workqueue_options {
@@ -14,6 +14,9 @@ struct workqueue_options {
         /* Starts work on a name. It ends, now or later, with exactly one workqueue_done(). */
         void (*work)(struct workqueue *q, const char *name, void *userdata);
         void *userdata;
+        /* Counts under this name (workqueue-metrics.h); NULL: does not. */
+        struct metrics *metrics;
+        const char *name;
 };
 int workqueue_new(struct workqueue **ret, sd_event *event, const struct workqueue_options *options);
 struct workqueue *workqueue_free(struct workqueue *q);

@@ -36,6 +36,7 @@ struct transaction {
         bool rewrite;   /* ... also chains that seem complete */
         bool settle;    /* ... also what pods have that this agent does not know */
         uint64_t marks; /* every mark up to this one is in it; 0: not all */
+        uint64_t began_us;
         unsigned commits;
         uint32_t generation_before, generation_after;
         int flows_ended;
@@ -295,6 +296,7 @@ static void transaction_done(int result, void *userdata) {
         struct nft *n = t->nft;
 
         n->running = NULL;
+        nft_figures_ended(&n->options.figures, t->began_us, result);
         nft_monitor_end(n->monitor, t->commits, t->generation_before, t->generation_after);
         log_result(t, result);
         if (result < 0)
@@ -320,6 +322,7 @@ static void submit(struct nft *n, struct transaction *t) {
                 return;
         }
         n->running = t;
+        t->began_us = now_mono_us();
         nft_monitor_begin(n->monitor);
         if (t->whole)
                 nft_monitor_pause(n->monitor);

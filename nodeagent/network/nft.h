@@ -10,6 +10,7 @@
 #include "lib/client/kinds.h"
 #include "lib/json.h"
 #include "lib/map.h"
+#include "nodeagent/network/nft-figures.h"
 #include "nodeagent/network/service-table.h"
 
 struct nft;
@@ -26,6 +27,7 @@ struct nft_options {
          * it is. */
         bool (*on_foreign)(const char *table, void *userdata);
         void *userdata;
+        struct nft_figures figures;
 };
 
 /* Copies the texts and ranges of the options. A negative errno when nftables or the thread cannot

@@ -24,6 +24,7 @@ struct policy_change {
         struct policies *policies;
         struct buf text;
         uint64_t marks; /* every mark up to this one is in it */
+        uint64_t began_us;
         uint32_t generation_before, generation_after;
 };
 
@@ -106,6 +107,7 @@ static void change_done(int result, void *userdata) {
         struct policies *p = c->policies;
 
         p->running = NULL;
+        nft_figures_ended(&p->options.figures, c->began_us, result);
         nft_monitor_end(p->monitor, result >= 0, c->generation_before, c->generation_after);
         if (result < 0) {
                 log_error("nftables refused a change of the network policies' table: %.*s", 400,
@@ -128,6 +130,7 @@ static void submit(struct policies *p, struct policy_change *c) {
                 return;
         }
         p->running = c;
+        c->began_us = now_mono_us();
         nft_monitor_begin(p->monitor);
 }
 

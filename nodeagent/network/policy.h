@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "lib/cidr.h"
+#include "nodeagent/network/nft-figures.h"
 #include "nodeagent/network/policy-table.h"
 
 struct policies;
@@ -17,6 +18,7 @@ struct policies_options {
         /* Another program has changed the table. Returns whether it is to be restored. */
         bool (*on_foreign)(const char *table, void *userdata);
         void *userdata;
+        struct nft_figures figures;
 };
 
 /* Copies the options' texts. A negative errno when nftables or the thread cannot be used. */

@@ -279,6 +279,7 @@ void container_start_refused(struct container *c, const char *message) {
 void container_observe_run(struct container *c, const struct run_state *state) {
         struct pod *p = c->pod;
         struct container_record *r = c->record;
+        uint32_t restarts;
 
         pod_wake(p);
         /* A container of the same name that belongs to another pod (a StatefulSet's earlier
@@ -302,7 +303,10 @@ void container_observe_run(struct container *c, const struct run_state *state) {
                 if (state && state->start_failure)
                         sandbox_doubt(p);
         }
+        restarts = r->restart_count;
         (void)container_observe(r, state, now_wall_us());
+        if (r->restart_count > restarts)
+                metric_add(p->pods->agent->figures.restarts, r->restart_count - restarts);
 }
 
 void pod_wait_all(struct pod *p, const char *reason, const char *message) {

@@ -156,9 +156,14 @@ bool pod_has_started(const struct pod *p) {
         return false;
 }
 
-bool pod_is_terminal(const struct pod *p) {
+enum pod_phase pod_phase(const struct pod *p) {
         struct status_facts f = {.failed_reason = p->failed_reason};
-        const char *phase = status_phase(p->object, p->records, p->count, &f);
 
-        return streq(phase, "Succeeded") || streq(phase, "Failed");
+        return pod_phase_from_string(status_phase(p->object, p->records, p->count, &f));
+}
+
+bool pod_is_terminal(const struct pod *p) {
+        enum pod_phase phase = pod_phase(p);
+
+        return phase == PHASE_SUCCEEDED || phase == PHASE_FAILED;
 }

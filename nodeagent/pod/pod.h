@@ -140,6 +140,7 @@ struct pod {
         struct container **containers; /* as many, in the same order */
         size_t count;                  /* grows by ephemeral containers */
         uint64_t start_us;             /* wall clock; when the agent took the pod up */
+        uint64_t arrived_us;           /* monotonic, until its start was counted; 0: it is not */
         bool files_due;                /* file-check.c */
         bool api_gone;                 /* the API does not have it any longer */
         uint64_t save_us; /* monotonic; it could not be kept on disk: the next try, or 0 */
@@ -205,6 +206,7 @@ void pod_commit(struct pod *p, const struct pod_decision *d);
 struct container *pod_container(struct pod *p, const char *name);
 bool pod_is_host_network(const struct pod *p);
 bool pod_is_terminal(const struct pod *p);
+enum pod_phase pod_phase(const struct pod *p);
 /* Whether some container of it has been started, now or before. */
 bool pod_has_started(const struct pod *p);
 

@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
+#include "lib/timefmt.h"
 #include "nodeagent/host-drift.h"
 #include "nodeagent/eviction-plan.h"
 #include "nodeagent/plan/plan.h"
@@ -193,6 +194,8 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 return -ENOMEM;
         }
         pod_recover(p);
+        if (!pod_has_started(p))
+                p->arrived_us = now_mono_us();
         pod_update(p, object, /* first= */ true);
         return 0;
 }
@@ -245,6 +248,15 @@ void pods_wake_ending(struct pods *all) {
 
 size_t pods_count(const struct pods *all) {
         return map_size(all->by_uid);
+}
+
+void pods_count_phases(const struct pods *all, size_t counts[static POD_PHASES]) {
+        map_foreach (all->by_uid, e) {
+                enum pod_phase phase = pod_phase(map_entry_value(e));
+
+                if (phase < POD_PHASES)
+                        counts[phase]++;
+        }
 }
 
 void pods_each(struct pods *all, void (*func)(const json_t *object, void *userdata),

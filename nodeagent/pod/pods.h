@@ -76,6 +76,8 @@ bool pods_any_runs(const struct pods *p, bool critical);
 /* Whether the API has the last status of every pod. */
 bool pods_are_reported(const struct pods *p);
 size_t pods_count(const struct pods *p);
+/* How many pods have each phase; added to what is there. */
+void pods_count_phases(const struct pods *p, size_t counts[static POD_PHASES]);
 /* The OCI images of all containers: an object whose keys are their ids and names. The caller
  * unrefs; NULL when out of memory. */
 json_t *pods_images(const struct pods *p) _warn_unused_;

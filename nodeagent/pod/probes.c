@@ -150,6 +150,8 @@ static void verdict(struct probe *p, bool passed, const char *message) {
                 return;
         if (passed)
                 p->eager_us = p->period_us;
+        if (p->options.on_check)
+                p->options.on_check(p, passed, p->options.userdata);
         if (!passed && p->options.on_failure)
                 p->options.on_failure(p, message, p->options.userdata);
         due = probe_count(&p->counter, passed);

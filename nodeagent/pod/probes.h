@@ -21,6 +21,8 @@ struct probe_options {
         void (*exec_cancel)(struct probe *p, void *userdata);
         /* The verdict changed, or failed once more past the threshold (liveness acts on each). */
         void (*on_verdict)(struct probe *p, bool passed, const char *message, void *userdata);
+        /* Every single check, as it ended; may be NULL. */
+        void (*on_check)(struct probe *p, bool passed, void *userdata);
         /* Every single failed check, for events; may be NULL. */
         void (*on_failure)(struct probe *p, const char *message, void *userdata);
         void *userdata;

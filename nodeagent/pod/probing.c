@@ -22,6 +22,12 @@ static void on_verdict(struct probe *probe, bool passed, const char *message, vo
         pod_wake(c->pod);
 }
 
+static void on_check(struct probe *probe, bool passed, void *userdata) {
+        struct container *c = userdata;
+
+        metric_add(c->pod->pods->agent->figures.probes[kind_of(c, probe)][passed], 1);
+}
+
 static void on_failure(struct probe *probe, const char *message, void *userdata) {
         struct container *c = userdata;
 
@@ -53,6 +59,7 @@ void container_probe_start(struct container *c, enum probe_kind kind) {
                         .exec = on_exec,
                         .exec_cancel = on_exec_cancel,
                         .on_verdict = on_verdict,
+                        .on_check = on_check,
                         .on_failure = on_failure,
                         .userdata = c};
 

@@ -155,11 +155,24 @@ static int send_status(struct pod *p, const json_t *status) {
                         &p->reporting.call);
 }
 
+/* Once for each pod that came to this node; not one that fails before anything ran. */
+static void count_start(struct pod *p) {
+        enum pod_phase phase = p->arrived_us == 0 ? PHASE_PENDING : pod_phase(p);
+
+        if (phase == PHASE_PENDING)
+                return;
+        if (phase != PHASE_FAILED || pod_has_started(p))
+                metric_observe(p->pods->agent->figures.start_seconds,
+                                (double)(now_mono_us() - p->arrived_us) / 1e6);
+        p->arrived_us = 0;
+}
+
 void pod_report(struct pod *p) {
         struct pod_reporting *w = &p->reporting;
         _cleanup_json_ json_t *status = NULL;
         uint64_t now = now_mono_us();
 
+        count_start(p);
         if (p->save_us != 0 && now >= p->save_us)
                 pod_save_desired(p);
         if (p->save_us != 0)

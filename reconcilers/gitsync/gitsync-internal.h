@@ -112,6 +112,7 @@ struct gitsync {
         const char *reason;
         char *message;
         struct status_writer writer;
+        struct figures figures;
 };
 
 /* Values of gitsync.suspects: changed since it was last looked at, or being compared. */

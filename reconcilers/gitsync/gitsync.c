@@ -69,6 +69,9 @@ int gitsync_new(struct gitsync **ret, struct gitsync_world *world, const char *n
         r = init_names(s, ns, name);
         if (r < 0)
                 return r;
+        r = figures_init(&s->figures, &world->figures, ns, name);
+        if (r < 0)
+                return r;
         s->refreshed = map_new(NULL);
         s->suspects = map_new(NULL);
         s->drifted = map_new(NULL);
@@ -97,6 +100,7 @@ int gitsync_new(struct gitsync **ret, struct gitsync_world *world, const char *n
 struct gitsync *gitsync_free(struct gitsync *s) {
         if (!s)
                 return NULL;
+        figures_done(&s->figures);
         turn_leave(&s->turn);
         child_free(s->child);
         api_call_cancel(s->call);
@@ -156,12 +160,17 @@ void gitsync_poke(struct gitsync *s) {
                 s->again = true;
 }
 
-static uint64_t interval_us(const json_t *object) {
+static uint64_t nominal_interval_us(const json_t *object) {
         uint64_t us;
 
         if (parse_duration_us(json_str(object, "spec.interval"), &us) < 0)
                 us = INTERVAL_DEFAULT_S * 1000000ull;
-        us = MAX(us, INTERVAL_MIN_S * 1000000ull);
+        return MAX(us, INTERVAL_MIN_S * 1000000ull);
+}
+
+static uint64_t interval_us(const json_t *object) {
+        uint64_t us = nominal_interval_us(object);
+
         return us - us / 20 + random_below(us / 10 + 1); /* GitSyncs must not poll in lockstep */
 }
 
@@ -275,6 +284,8 @@ void gitsync_fail(struct gitsync *s, const char *reason, const struct problem *p
         s->ok = false;
         s->failures++;
         s->reason = reason;
+        if (!streq(reason, "Suspended"))
+                figures_failed(&s->figures);
         free(s->message);
         s->message = strdup(p->message ? p->message : "out of memory");
         revision_done(&s->candidate); /* the last good one stays */
@@ -413,6 +424,7 @@ static void decide_start(struct gitsync *s) {
                 gitsync_enter(s, GITSYNC_DRIFT);
                 break;
         case RUN_FETCH:
+                figures_begin(&s->figures);
                 gitsync_enter(s, GITSYNC_FETCHING);
                 break;
         }
@@ -440,6 +452,7 @@ static void start_run(struct gitsync *s) {
         json_decref(s->object);
         s->object = json_incref((json_t *)object);
         s->deleting = object_is_deleting(object);
+        figures_see(&s->figures, object, nominal_interval_us(object));
         s->identity = identity_get(s->world->identities, s->world->client, s->ns,
                         json_str(object, "spec.serviceAccountName"));
         if (!s->identity) {

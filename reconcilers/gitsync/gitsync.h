@@ -19,6 +19,7 @@
 #include "lib/client/informer.h"
 #include "reconcilers/gitsync/discovery.h"
 #include "reconcilers/gitsync/drift.h"
+#include "reconcilers/gitsync/figures.h"
 #include "reconcilers/gitsync/turns.h"
 
 /* Shared by all GitSyncs; owned by main. */
@@ -32,6 +33,7 @@ struct gitsync_world {
         const char *data_dir;
         const char *program;      /* path of kgitd itself, for the fetch child */
         struct fetch_turns turns; /* turns of fetching */
+        struct figures_shared figures;
 };
 
 struct gitsync;

@@ -158,6 +158,9 @@ static int setup(struct kgitd *k, struct program *program) {
         world->event = daemon_event(program_daemon(program));
         world->client = program_client(program);
         world->program = "/proc/self/exe";
+        r = figures_shared_init(&world->figures, daemon_metrics(program_daemon(program)));
+        if (r < 0)
+                return r;
         r = turns_init(&world->turns, world->event, FETCHING_MAX, CHILDREN_MAX, QUIET_US);
         if (r < 0)
                 return r;

@@ -421,6 +421,7 @@ static void succeed(struct gitsync *s) {
         s->message = strformat("applied %zu objects of %s (%s)", s->current.count, s->current.name,
                         s->current.summary);
         s->applied_generation = object_generation(s->object);
+        figures_good(&s->figures);
         gitsync_watch_all(s);
         report_unwatched(s);
         if (!gitsync_drift_is(s, "detect")) { /* drift that was only reported is corrected now */

@@ -43,6 +43,7 @@ static void on_unchanged(struct gitsync *s) {
 
         if (s->applied_generation == object_generation(s->object) && s->failures == 0 && !s->kept &&
                         (!asked || streq_ptr(asked, s->handled_at))) {
+                figures_good(&s->figures);
                 gitsync_enter(s, GITSYNC_IDLE);
                 return;
         }

@@ -24,6 +24,10 @@ void scheduler_binding_free(void *p) {
         free(b);
 }
 
+uint64_t scheduler_binding_started_us(const void *p) {
+        return ((const struct binding *)p)->started_us;
+}
+
 /* The pod needs no further attempt; another one of its name may. */
 static void leave_queue(struct scheduler *s, const struct binding *b, const json_t *pod) {
         if (pod && !streq(object_uid(pod), b->uid))
@@ -57,6 +61,7 @@ static void on_bound(int error, const json_t *object, const struct problem *p, v
 
         b->call = NULL;
         map_steal(s->bindings, b->key);
+        scheduler_metrics_end(s, b->started_us);
         if (error < 0)
                 on_refused(s, b, pod, error, p);
         else {

@@ -1,9 +1,10 @@
 /* The parts of the scheduler's driver: scheduler.c has the loop, watch.c the events of the API,
- * bind.c bindings, claims.c pods that wait for volumes, report.c what users see of a pod without a
+ * bind.c bindings, metrics.c figures, claims.c pods that wait for volumes, report.c what users see of a pod without a
  * node, and preemption, write.c the requests of these. */
 #pragma once
 
 #include "lib/client/informer.h"
+#include "lib/client/workqueue-metrics.h"
 #include "lib/map.h"
 #include "lib/sched/sched.h"
 #include "reconcilers/sched/queue.h"
@@ -42,7 +43,8 @@ struct scheduler {
         struct scheduler_wake wakes[WAKES_MAX];
         size_t wake_count;
         struct metric *bound_total, *unschedulable_total, *refused_total, *preempted_total,
-                        *latency, *choice;
+                        *latency, *choice, *pending[3];
+        struct workqueue_metrics work_metrics;
         bool leading;
 };
 
@@ -65,6 +67,14 @@ void scheduler_arm(struct scheduler *s);
 int scheduler_bind(
                 struct scheduler *s, struct sched_pod *pod, const json_t *object, const char *node);
 void scheduler_binding_free(void *binding);
+uint64_t scheduler_binding_started_us(const void *binding);
+
+/* metrics.c: work on a pod begins when the queue hands it out; it ends without a node, or with the
+ * answer to its binding. */
+int scheduler_metrics_make(struct scheduler *s);
+void scheduler_metrics_done(struct scheduler *s);
+void scheduler_metrics_begin(struct scheduler *s, const char *key);
+void scheduler_metrics_end(struct scheduler *s, uint64_t begin_us);
 
 /* claims.c: the pod is assumed on the node and bound when its claims have volumes there. */
 void scheduler_wait_for_claims(struct scheduler *s, struct sched_pod *pod, const json_t *object,

@@ -18,6 +18,7 @@ struct entry {
         enum state state;
         int32_t priority;
         uint64_t order;    /* of arrival */
+        uint64_t since_us; /* active since, and in work: how long it was active */
         uint64_t tried_us; /* the last attempt */
         uint64_t due_us;   /* in back-off */
         unsigned attempts;
@@ -41,7 +42,7 @@ struct sched_queue {
         struct heap active, backoff;
         TAILQ_HEAD(, entry) parked;
         size_t parked_count;
-        uint64_t order;
+        uint64_t order, adds, retries;
 };
 
 /* --- heaps --- */
@@ -126,6 +127,14 @@ static void move(struct sched_queue *q, struct entry *e, enum state state) {
         enter(q, e, state);
 }
 
+static void activate(struct sched_queue *q, struct entry *e, uint64_t now_us) {
+        if (e->state != ACTIVE) {
+                q->adds++;
+                e->since_us = now_us;
+        }
+        move(q, e, ACTIVE);
+}
+
 static uint64_t backoff_of(unsigned attempts) {
         unsigned doublings = attempts > 0 ? MIN(attempts - 1, 10u) : 0;
 
@@ -184,6 +193,8 @@ void sched_queue_put(struct sched_queue *q, const char *key, int32_t priority, u
                 memcpy(e->key, key, n + 1);
                 e->order = q->order++;
                 e->priority = priority;
+                e->since_us = now_us;
+                q->adds++;
                 enter(q, e, ACTIVE);
                 return;
         }
@@ -192,10 +203,14 @@ void sched_queue_put(struct sched_queue *q, const char *key, int32_t priority, u
                 e->priority = priority;
                 return;
         }
-        leave(q, e);
         set_payload(q, e, NULL);
+        if (e->state == ACTIVE)
+                leave(q, e);
         e->priority = priority;
-        enter(q, e, ACTIVE);
+        if (e->state == ACTIVE)
+                enter(q, e, ACTIVE);
+        else
+                activate(q, e, now_us);
 }
 
 bool sched_queue_has(const struct sched_queue *q, const char *key) {
@@ -216,9 +231,9 @@ static void make_due(struct sched_queue *q, uint64_t now_us) {
         struct entry *e;
 
         while (q->backoff.count > 0 && q->backoff.items[0]->due_us <= now_us)
-                move(q, q->backoff.items[0], ACTIVE);
+                activate(q, q->backoff.items[0], now_us);
         while ((e = TAILQ_FIRST(&q->parked)) && e->tried_us + PARKED_MAX_US <= now_us)
-                move(q, e, ACTIVE);
+                activate(q, e, now_us);
 }
 
 const char *sched_queue_pop(struct sched_queue *q, uint64_t now_us) {
@@ -228,6 +243,7 @@ const char *sched_queue_pop(struct sched_queue *q, uint64_t now_us) {
         if (q->active.count == 0)
                 return NULL;
         e = q->active.items[0];
+        e->since_us = now_us - MIN(now_us, e->since_us);
         move(q, e, IN_WORK);
         return e->key;
 }
@@ -254,7 +270,7 @@ static bool changed_meanwhile(struct sched_queue *q, struct entry *e, uint64_t n
                 return false;
         e->again = false;
         set_payload(q, e, NULL);
-        move(q, e, ACTIVE);
+        activate(q, e, now_us);
         return true;
 }
 
@@ -272,6 +288,7 @@ void sched_queue_retry(struct sched_queue *q, const char *key, uint64_t now_us) 
 
         if (!e || changed_meanwhile(q, e, now_us))
                 return;
+        q->retries++;
         e->due_us = now_us + backoff_of(e->attempts);
         move(q, e, BACKOFF);
 }
@@ -290,7 +307,10 @@ void sched_queue_wake(struct sched_queue *q, uint32_t events, uint64_t now_us,
                         continue;
                 /* The first retry is immediate: a node that has just joined is used at once. */
                 e->due_us = e->attempts <= 1 ? now_us : e->tried_us + backoff_of(e->attempts - 1);
-                move(q, e, e->due_us <= now_us ? ACTIVE : BACKOFF);
+                if (e->due_us <= now_us)
+                        activate(q, e, now_us);
+                else
+                        move(q, e, BACKOFF);
         }
 }
 
@@ -305,8 +325,17 @@ bool sched_queue_is_ready(const struct sched_queue *q, uint64_t now_us) {
         return q->active.count > 0 || sched_queue_next_us(q) <= now_us;
 }
 
+uint64_t sched_queue_waited_us(const struct sched_queue *q, const char *key) {
+        const struct entry *e = find(q, key);
+
+        assert(e && e->state == IN_WORK);
+        return e->since_us;
+}
+
 struct sched_queue_counts sched_queue_counts(const struct sched_queue *q) {
         return (struct sched_queue_counts){.active = q->active.count,
                         .backoff = q->backoff.count,
-                        .parked = q->parked_count};
+                        .parked = q->parked_count,
+                        .adds = q->adds,
+                        .retries = q->retries};
 }

@@ -47,7 +47,13 @@ uint64_t sched_queue_next_us(const struct sched_queue *q);
 /* Whether sched_queue_pop() has a pod now. */
 bool sched_queue_is_ready(const struct sched_queue *q, uint64_t now_us);
 
+/* How long the pod that was popped had been active. */
+uint64_t sched_queue_waited_us(const struct sched_queue *q, const char *key);
+
 struct sched_queue_counts {
         size_t active, backoff, parked;
+        /* Since the start: times that a pod became active; that it was tried again after an error.
+         */
+        uint64_t adds, retries;
 };
 struct sched_queue_counts sched_queue_counts(const struct sched_queue *q);

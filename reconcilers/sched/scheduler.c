@@ -77,9 +77,10 @@ static void place(struct scheduler *s, const char *key) {
         pod = read_pod(s, key, object, profile);
         node = sched_choose(s->cluster, pod, random_u64(), &why);
         metric_observe(s->choice, (double)(now_mono_us() - begin) / 1e6);
-        if (!node)
+        if (!node) {
                 no_node(s, key, pod, object, &why);
-        else if (bind_or_wait(s, pod, object, node) < 0)
+                scheduler_metrics_end(s, begin);
+        } else if (bind_or_wait(s, pod, object, node) < 0)
                 sched_queue_retry(s->queue, key, now_mono_us());
 }
 
@@ -120,6 +121,7 @@ static int on_work(sd_event_source *source, void *userdata) {
 
                 if (!key)
                         break;
+                scheduler_metrics_begin(s, key);
                 place(s, key);
         }
         if (sched_queue_is_ready(s->queue, now_mono_us()))
@@ -153,27 +155,6 @@ int scheduler_set_leading(struct scheduler *s, bool leading) {
 }
 
 /* --- life --- */
-
-static int make_metrics(struct scheduler *s) {
-        struct metrics *m = s->options.metrics;
-
-        s->bound_total = metrics_counter(
-                        m, "keelson_scheduler_bound_total", "", "Pods bound to a node.");
-        s->unschedulable_total = metrics_counter(m, "keelson_scheduler_unschedulable_total", "",
-                        "Times that no node was found for a pod.");
-        s->refused_total = metrics_counter(
-                        m, "keelson_scheduler_refused_total", "", "Bindings that the API refused.");
-        s->preempted_total = metrics_counter(m, "keelson_scheduler_preempted_total", "",
-                        "Pods deleted to make room for pods of a higher priority.");
-        s->latency = metrics_histogram(m, "keelson_scheduler_binding_seconds", "",
-                        "Time from the choice of a node to the answer to its binding.");
-        s->choice = metrics_histogram(m, "keelson_scheduler_choice_seconds", "",
-                        "Time that the choice of a node took.");
-        return s->bound_total && s->unschedulable_total && s->refused_total && s->preempted_total &&
-                                               s->latency && s->choice
-                               ? 0
-                               : -ENOMEM;
-}
 
 static void free_payload(void *payload, void *userdata) {
         struct scheduler *s = userdata;
@@ -229,7 +210,7 @@ int scheduler_new(struct scheduler **ret, const struct scheduler_options *option
                 log_error("The scheduler's configuration: %s", strempty(p.message));
                 return r;
         }
-        r = make_metrics(s);
+        r = scheduler_metrics_make(s);
         if (r < 0)
                 return r;
         r = make_sources(s);
@@ -242,6 +223,7 @@ int scheduler_new(struct scheduler **ret, const struct scheduler_options *option
 struct scheduler *scheduler_free(struct scheduler *s) {
         if (!s)
                 return NULL;
+        scheduler_metrics_done(s);
         map_free(s->bindings);
         map_free(s->writes);
         map_free(s->waiting);

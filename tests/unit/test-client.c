@@ -11,6 +11,7 @@
 #include "lib/fileio.h"
 #include "lib/http-server.h"
 #include "lib/object.h"
+#include "lib/timefmt.h"
 
 struct answer {
         int code;
@@ -28,6 +29,8 @@ struct world {
         size_t list_count, list_next, watches, watch_410;
         char last_watch[512], log[2048], requests[4096];
         bool synced, started, stopped;
+        uint64_t work_us; /* that a burst's event takes */
+        unsigned next;    /* the burst's event that must come now */
         json_t *lease;
         unsigned lease_version;
         int error, code;
@@ -355,6 +358,131 @@ static void test_informer_retries(void **state) {
         informer_free(i);
 }
 
+/* --- a burst of events --- */
+
+enum { BURST = 150 };
+
+/* Events come in order, each once, and each takes its time. */
+static void on_burst(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
+        struct world *w = userdata;
+        uint64_t end = now_mono_us() + w->work_us;
+
+        if (streq(object_name(object), "a")) {
+                note(w->log, sizeof(w->log), "a:%s ",
+                                json_str(object, "metadata.resourceVersion"));
+                return;
+        }
+        if (event == INFORMER_DELETED) /* a list lacked it */
+                return;
+        assert_int_equal(object_resource_version(object), w->next++);
+        while (now_mono_us() < end)
+                ;
+}
+
+/* The longest turn of the loop until so many events were handled and the condition holds. */
+#define longest_turn(w, condition)                                                                 \
+        ({                                                                                         \
+                uint64_t _longest = 0, _begin;                                                     \
+                while (!(condition)) {                                                             \
+                        int _r = sd_event_prepare((w)->event);                                     \
+                        _r = _r == 0 ? sd_event_wait((w)->event, 2000000) : _r;                    \
+                        assert_true(_r > 0);                                                       \
+                        _begin = now_mono_us();                                                    \
+                        assert_true(sd_event_dispatch((w)->event) >= 0);                           \
+                        _longest = MAX(_longest, now_mono_us() - _begin);                          \
+                }                                                                                  \
+                _longest;                                                                          \
+        })
+
+/* BURST events and then `last`, in one piece. */
+static void burst(struct world *w, const char *last) {
+        _cleanup_buf_ struct buf b = {0};
+
+        w->next = 100;
+        for (unsigned n = 100; n < 100 + BURST; n++)
+                buf_printf(&b, "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"p%u\","
+                               "\"namespace\":\"d\",\"uid\":\"u%u\",\"resourceVersion\":\"%u\"}}}\n",
+                                n, n, n);
+        buf_append_str(&b, last);
+        say(w, b.data);
+}
+
+static struct informer *start_burst(struct world *w) {
+        struct informer_options options = {.resource = api_resource_find("pods"),
+                        .on_event = on_burst,
+                        .on_synced = on_synced,
+                        .userdata = w};
+        struct informer *i;
+
+        w->lists[0] = (struct answer){200, LIST("7", "", POD("a", "ua", "3", "n1"))};
+        w->list_count = 1;
+        w->work_us = 1000;
+        assert_int_equal(informer_new(&i, w->client, &options), 0);
+        loop_until(w->event, w->stream);
+        return i;
+}
+
+/* 150 ms of work come in one piece: no turn takes the whole of it, and what stands after the events
+ * comes after them. */
+static void test_informer_burst(void **state) {
+        struct world *w = *state;
+        struct informer *i = start_burst(w);
+        uint64_t longest;
+
+        burst(w, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"900\"}}"));
+        longest = longest_turn(w, informer_resource_version(i) == 900);
+        assert_int_equal(w->next, 100 + BURST);
+        assert_in_range(longest, 1, 45000);
+        /* the stream's end comes in while events wait, and the next watch begins after them */
+        burst(w, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"950\"}}"));
+        http_stream_end(TAKE_PTR(w->stream));
+        longest = longest_turn(w, w->watches == 2);
+        assert_int_equal(w->next, 100 + BURST);
+        assert_in_range(longest, 1, 45000);
+        assert_non_null(strstr(w->last_watch, "resourceVersion=950"));
+        assert_int_equal(informer_count(i), 1 + BURST);
+        informer_free(i);
+}
+
+/* The same with ends that are errors: the events before them count. */
+static void test_informer_burst_and_error(void **state) {
+        struct world *w = *state;
+        struct informer *i = start_burst(w);
+
+        burst(w, EVENT("ERROR", "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\"}")
+                                        EVENT("ADDED", POD("z", "uz", "999", "n1")));
+        w->lists[0] = (struct answer){200, LIST("970", "", POD("a", "ua", "960", "n1"))};
+        w->work_us = 200;
+        w->log[0] = 0;
+        w->synced = false;
+        loop_until(w->event, strstr(w->log, "a:960")); /* listed again */
+        assert_int_equal(w->next, 100 + BURST);
+        loop_until(w->event, w->watches == 2);
+        assert_int_equal(informer_count(i), 1);
+        assert_null(informer_get(i, "d/z"));
+        informer_free(i);
+}
+
+/* Freed, or listed again, while events wait. */
+static void test_informer_burst_is_dropped(void **state) {
+        struct world *w = *state;
+        struct informer *i = start_burst(w);
+
+        burst(w, "");
+        loop_until(w->event, w->next > 100);
+        assert_true(w->next < 100 + BURST);
+        w->synced = false;
+        informer_relist(i);
+        loop_until(w->event, w->watches == 2 && w->stream);
+        assert_true(w->next < 100 + BURST);
+        burst(w, "");
+        loop_until(w->event, w->next > 100);
+        informer_free(i);
+        loop_for_ms(w->event, 20);
+        assert_true(w->next < 100 + BURST);
+}
+
 /* --- requests --- */
 
 static void on_done(int error, const json_t *object, const struct problem *p, void *userdata) {
@@ -629,6 +757,11 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_informer_gone, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_error_event, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_retries, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_informer_burst, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_informer_burst_and_error, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_informer_burst_is_dropped, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_no_server, setup, teardown),
                         cmocka_unit_test_setup_teardown(

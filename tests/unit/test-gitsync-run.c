@@ -9,6 +9,7 @@ struct world {
         sd_event *event;
         struct fake_api *api;
         struct gitsync_world gitsync_world;
+        struct metrics *metrics;
         struct gitsync *sync;
         char repo[128], data[128];
         unsigned dry_runs, applies, take_overs, events;
@@ -237,6 +238,8 @@ static void world_start(struct world *w, const char *drift) {
         sw->client = w->api->client;
         sw->data_dir = w->data;
         sw->program = "/proc/self/exe";
+        w->metrics = metrics_new();
+        assert_int_equal(figures_shared_init(&sw->figures, w->metrics), 0);
         assert_int_equal(turns_init(&sw->turns, sw->event, 1, 1, 1000000), 0);
         assert_int_equal(discovery_new(&sw->discovery, sw->client), 0);
         sw->identities = identities_new();
@@ -265,7 +268,19 @@ static void world_stop(struct world *w) {
         turns_done(&w->gitsync_world.turns);
         discovery_free(w->gitsync_world.discovery);
         fake_api_free(w->api);
+        metrics_free(w->metrics);
         sd_event_unref(w->event);
+}
+
+/* The value of a series, -1 when there is none. */
+static double figure(struct world *w, const char *series) {
+        _cleanup_buf_ struct buf b = {0};
+        _cleanup_free_ char *start = strformat("\n%s ", series);
+        const char *at;
+
+        assert_int_equal(metrics_render(w->metrics, &b), 0);
+        at = strstr(b.data, start);
+        return at ? strtod(at + strlen(start), NULL) : -1;
 }
 
 static void applies_and_prunes(void **state) {
@@ -454,6 +469,36 @@ static void applies_nothing_after_a_start(void **state) {
         world_stop(&w);
 }
 
+#define OF "namespace=\"default\",name=\"s\""
+
+/* Good and failed runs are counted and timed, and a GitSync that is gone leaves no series. */
+static void counts_its_runs(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        double good = figure(&w, "keelson_gitsync_runs_total{" OF ",result=\"good\"}"),
+               last = figure(&w, "keelson_gitsync_last_success_timestamp_seconds{" OF "}");
+        assert_true(good >= 1);
+        assert_true(last > (double)now_wall_us() / 1e6 - 60);
+        assert_true(figure(&w, "keelson_gitsync_ready{" OF "}") == 1);
+        assert_true(figure(&w, "keelson_gitsync_interval_seconds{" OF "}") == 3600);
+        assert_true(figure(&w, "keelson_gitsync_run_seconds_count{" OF "}") == good);
+        /* nothing new is a good run, too */
+        ask_now(&w);
+        loop_until(w.event, figure(&w, "keelson_gitsync_runs_total{" OF ",result=\"good\"}") ==
+                                            good + 1);
+        last = figure(&w, "keelson_gitsync_last_success_timestamp_seconds{" OF "}");
+        (void)remove_tree(w.repo);
+        ask_now(&w);
+        loop_until(w.event, streq(ready(&w), "False"));
+        assert_true(figure(&w, "keelson_gitsync_runs_total{" OF ",result=\"failed\"}") >= 1);
+        assert_true(figure(&w, "keelson_gitsync_ready{" OF "}") == 0);
+        assert_true(figure(&w, "keelson_gitsync_last_success_timestamp_seconds{" OF "}") == last);
+        w.sync = gitsync_free(w.sync);
+        assert_true(figure(&w, "keelson_gitsync_ready{" OF "}") == -1);
+        world_stop(&w);
+}
+
 /* Only what a commit changes is tried and applied. */
 static void applies_what_a_commit_changes(void **state) {
         struct world w;
@@ -583,6 +628,7 @@ int main(int argc, char **argv) {
                         cmocka_unit_test(takes_a_new_commit_while_drift_fails),
                         cmocka_unit_test(applies_nothing_after_a_start),
                         cmocka_unit_test(applies_what_a_commit_changes),
+                        cmocka_unit_test(counts_its_runs),
                         cmocka_unit_test(keeps_conditions_when_the_watch_is_late),
                         cmocka_unit_test(waits_for_the_write_of_the_one_before),
                         cmocka_unit_test(writes_no_status_of_the_one_before),

@@ -17,6 +17,7 @@ struct world {
         size_t streams_gone, connections, done, cancelled_in;
         char seen[256], address[64], body[256], error_text[512], warning[64];
         int error, code, retry_after_s;
+        bool fail_next;
         struct buf data;
 };
 
@@ -214,6 +215,91 @@ static void streams(void **state) {
         world_stop(&w);
 }
 
+static int pause_in_data(struct http_call *call, const char *data, size_t n, void *userdata) {
+        struct world *w = userdata;
+
+        buf_append(&w->data, data, n);
+        http_call_pause(call);
+        return w->fail_next ? -EBADMSG : 0;
+}
+
+static void resume_all(struct world *w, size_t n) {
+        while (w->data.size < n) {
+                size_t before = w->data.size;
+
+                http_call_resume(w->call);
+                loop_until(w->event, w->data.size > before);
+                before = w->data.size;
+                loop_for_ms(w->event, 2);
+                assert_int_equal(w->data.size, before); /* paused again by the piece */
+        }
+}
+
+static void pauses(struct world *w) {
+        enum { PIECE = 5003, PIECES = 40 };
+        const struct http_call_options o = {.method = "GET",
+                        .path = "/stream",
+                        .timeout_us = UINT64_MAX,
+                        .on_data = pause_in_data,
+                        .on_done = on_done,
+                        .userdata = w};
+        _cleanup_free_ char *piece = malloc(PIECE);
+
+        assert_int_equal(http_call_start(w->client, &o, &w->call), 0);
+        loop_until(w->event, w->stream);
+        for (int k = 0; k < PIECES; k++) {
+                memset(piece, 'a' + k % 26, PIECE);
+                assert_int_equal(http_stream_write_copy(w->stream, piece, PIECE), 0);
+        }
+        loop_until(w->event, w->data.size > 0);
+        resume_all(w, PIECE * 20);
+        http_stream_end(TAKE_PTR(w->stream));
+        while (w->data.size < (size_t)PIECE * PIECES && w->call) {
+                http_call_resume(w->call);
+                loop_for_ms(w->event, 1);
+        }
+        if (w->call)
+                http_call_resume(w->call);
+        loop_until(w->event, w->done == 1);
+        assert_int_equal(w->error, 0);
+        assert_int_equal(w->data.size, PIECE * PIECES);
+        for (size_t k = 0; k < w->data.size; k++)
+                assert_int_equal(w->data.data[k], 'a' + k / PIECE % 26);
+        /* what was held back is refused by the receiver: the call ends, once */
+        buf_reset(&w->data);
+        assert_int_equal(http_call_start(w->client, &o, &w->call), 0);
+        loop_until(w->event, w->stream);
+        write_stream(w, "x");
+        loop_until(w->event, w->data.size == 1);
+        write_stream(w, "y");
+        loop_for_ms(w->event, 5);
+        assert_int_equal(w->data.size, 1);
+        w->fail_next = true;
+        http_call_resume(w->call);
+        loop_until(w->event, w->done == 2);
+        assert_int_equal(w->error, -EBADMSG);
+        loop_for_ms(w->event, 5);
+        assert_int_equal(w->done, 2);
+}
+
+static void pauses_streams(void **state) {
+        struct test_cert ca = test_cert_new(NULL, "ca", NULL, false);
+        struct test_cert server = test_cert_new(&ca, "server", NULL, false);
+        struct http_client_options co = {0}, tls_co = {.ca_pem = ca.cert};
+        struct http_server_options so = {0},
+                                   tls_so = {.tls_cert = server.cert, .tls_key = server.key};
+        struct world w;
+
+        world_start(&w, &so, &co);
+        pauses(&w);
+        world_stop(&w);
+        world_start(&w, &tls_so, &tls_co);
+        pauses(&w);
+        world_stop(&w);
+        test_cert_done(&ca);
+        test_cert_done(&server);
+}
+
 static void calls_from_callbacks(void **state) {
         struct http_client_options co = {0};
         struct http_server_options so = {0};
@@ -349,6 +435,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(asks_and_reuses_connections),
                         cmocka_unit_test(streams),
+                        cmocka_unit_test(pauses_streams),
                         cmocka_unit_test(calls_from_callbacks),
                         cmocka_unit_test(freed_when_done),
                         cmocka_unit_test(says_what_failed),

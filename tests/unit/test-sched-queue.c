@@ -134,6 +134,27 @@ static void test_parked(void **state) {
         assert_pops(q, 302 * S, "p");
 }
 
+/* The figures of the queue: how long a pod was active, how often it became so, and errors. */
+static void test_counts(void **state) {
+        _cleanup_(sched_queue_freep) struct sched_queue *q = queue_new();
+
+        sched_queue_put(q, "p", 0, 1 * S);
+        sched_queue_put(q, "p", 0, 2 * S); /* it waits since the first time */
+        assert_pops(q, 4 * S, "p");
+        assert_int_equal(sched_queue_waited_us(q, "p"), 3 * S);
+        sched_queue_retry(q, "p", 4 * S);
+        assert_int_equal(sched_queue_counts(q).adds, 1);
+        assert_int_equal(sched_queue_counts(q).retries, 1);
+        assert_pops(q, 6 * S, "p"); /* active when the queue looked, not since its back-off ended */
+        assert_int_equal(sched_queue_waited_us(q, "p"), 0);
+        sched_queue_park(q, "p", 1, 6 * S);
+        sched_queue_put(q, "p", 0, 7 * S);
+        assert_pops(q, 9 * S, "p");
+        assert_int_equal(sched_queue_waited_us(q, "p"), 2 * S);
+        assert_int_equal(sched_queue_counts(q).adds, 3);
+        assert_int_equal(sched_queue_counts(q).retries, 1);
+}
+
 /* A change while the pod is in work is not lost, and its old payload is. */
 static void test_changed_in_work(void **state) {
         _cleanup_(sched_queue_freep) struct sched_queue *q = queue_new();
@@ -161,6 +182,7 @@ int main(void) {
                         cmocka_unit_test(test_many),
                         cmocka_unit_test(test_backoff),
                         cmocka_unit_test(test_parked),
+                        cmocka_unit_test(test_counts),
                         cmocka_unit_test(test_other_reason),
                         cmocka_unit_test(test_changed_in_work),
         };

@@ -9,6 +9,7 @@ struct world {
         char log[512];
         unsigned at_once, at_once_max, fail;
         bool hold; /* work is ended by the test */
+        struct metrics *metrics;
 };
 
 static void work(struct workqueue *q, const char *name, void *userdata) {
@@ -25,15 +26,30 @@ static void work(struct workqueue *q, const char *name, void *userdata) {
         w->fail -= w->fail > 0;
 }
 
+/* The value of a series of the queue. */
+static double figure(struct world *w, const char *name) {
+        _cleanup_buf_ struct buf b = {0};
+        _cleanup_free_ char *start = strformat("\n%s{name=\"test\"} ", name);
+        const char *at;
+
+        assert_int_equal(metrics_render(w->metrics, &b), 0);
+        at = strstr(b.data, start);
+        if (!at)
+                fail_msg("no series %s", name);
+        return strtod(at + strlen(start), NULL);
+}
+
 static int setup(void **state) {
         static struct world w;
         struct workqueue_options options = {.parallel_max = 2,
                         .backoff_min_us = 4000,
                         .backoff_max_us = 16000,
                         .work = work,
-                        .userdata = &w};
+                        .userdata = &w,
+                        .name = "test"};
 
-        w = (struct world){0};
+        w = (struct world){.metrics = metrics_new()};
+        options.metrics = w.metrics;
         assert_int_equal(sd_event_new(&w.event), 0);
         assert_int_equal(workqueue_new(&w.q, w.event, &options), 0);
         *state = &w;
@@ -44,6 +60,8 @@ static int teardown(void **state) {
         struct world *w = *state;
 
         workqueue_free(w->q);
+        assert_true(figure(w, "workqueue_depth") >= 0); /* rendered without the queue */
+        metrics_free(w->metrics);
         sd_event_unref(w->event);
         return 0;
 }
@@ -138,6 +156,37 @@ static void test_paused(void **state) {
         loop_until(w->event, streq(w->log, "a "));
 }
 
+/* With Kubernetes' meaning: an addition that changes nothing does not count, one during the work
+ * does; a retry is an addition after a failure. */
+static void test_figures(void **state) {
+        struct world *w = *state;
+
+        w->hold = true;
+        workqueue_add(w->q, "a");
+        workqueue_add(w->q, "a");
+        workqueue_add(w->q, "b");
+        assert_true(figure(w, "workqueue_adds_total") == 2);
+        assert_true(figure(w, "workqueue_depth") == 2);
+        loop_for_ms(w->event, 20);
+        assert_true(figure(w, "workqueue_depth") == 0);
+        assert_true(figure(w, "workqueue_queue_duration_seconds_count") == 2);
+        assert_true(figure(w, "workqueue_unfinished_work_seconds") > 0.01);
+        assert_true(figure(w, "workqueue_longest_running_processor_seconds") > 0.005);
+        assert_true(figure(w, "workqueue_work_duration_seconds_count") == 0);
+        workqueue_add(w->q, "a");
+        workqueue_add(w->q, "a");
+        assert_true(figure(w, "workqueue_adds_total") == 3);
+        w->hold = false;
+        workqueue_done(w->q, "b", 0, 0);
+        workqueue_done(w->q, "a", -EIO, 0);
+        loop_until(w->event, streq(w->log, "a b a a ") || streq(w->log, "a b a "));
+        loop_for_ms(w->event, 20);
+        assert_true(figure(w, "workqueue_retries_total") == 1);
+        assert_true(figure(w, "workqueue_work_duration_seconds_count") >= 3);
+        assert_true(figure(w, "workqueue_unfinished_work_seconds") == 0);
+        assert_true(figure(w, "workqueue_longest_running_processor_seconds") == 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test_setup_teardown(test_duplicates_collapse, setup, teardown),
@@ -149,6 +198,7 @@ int main(void) {
                                         test_after_keeps_the_earlier, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_requeue_after, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_paused, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_figures, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
