@@ -145,6 +145,11 @@ VERB(kctl_backup, "backup", "FILE",
 VERB(kctl_restore, "restore", "FILE",
      "Restore the store from a backup", "files",
      "control", "identity", "dir", "force", "other-cluster", "output", "timeout")
+VERB(kctl_support_bundle, "support-bundle", "[FILE]",
+     "Collect states, journals, metrics and objects of the fleet into a file, without secrets", "files",
+     "control", "identity", "selector", "since")
+VERB(kctl_ask_socket, "ask-socket", "SOCKET PATH",
+     NULL, NULL)
 VERB(kctl_version, "version", "",
      "Show the versions of kctl and the server", NULL,
      "client", "output")

@@ -75,16 +75,13 @@ static void log_to_journal(int level, const char *const *fields, const char *lin
         free(message);
 }
 
-int log_full(int level, int error, const char *const *fields, const char *fmt, ...) {
+int log_fullv(int level, int error, const char *const *fields, const char *fmt, va_list ap) {
         char line[LOG_LINE_MAX];
-        va_list ap;
         int saved = errno;
 
         error = abs(error);
         if (level <= state.level_max) {
-                va_start(ap, fmt);
                 int n = vsnprintf(line, sizeof(line), fmt, ap);
-                va_end(ap);
                 if (error != 0 && n >= 0 && (size_t)n < sizeof(line))
                         snprintf(line + n, sizeof(line) - (size_t)n, ": %s", strerror(error));
                 if (state.journal < 0)
@@ -99,4 +96,34 @@ int log_full(int level, int error, const char *const *fields, const char *fmt, .
         }
         errno = saved;
         return -error;
+}
+
+int log_full(int level, int error, const char *const *fields, const char *fmt, ...) {
+        va_list ap;
+
+        va_start(ap, fmt);
+        int r = log_fullv(level, error, fields, fmt, ap);
+        va_end(ap);
+        return r;
+}
+
+int log_aboutv(int level, int error, const char *kind, const char *key, const char *fmt,
+                va_list ap) {
+        const char *fields[] = {"KEELSON_OBJECT", NULL, NULL};
+        _cleanup_free_ char *value = NULL;
+
+        if (level > state.level_max)
+                return -abs(error);
+        value = kind && key ? strformat("%s/%s", kind, key) : NULL;
+        fields[1] = value;
+        return log_fullv(level, error, value ? fields : NULL, fmt, ap);
+}
+
+int log_about(int level, int error, const char *kind, const char *key, const char *fmt, ...) {
+        va_list ap;
+
+        va_start(ap, fmt);
+        int r = log_aboutv(level, error, kind, key, fmt, ap);
+        va_end(ap);
+        return r;
 }

@@ -3,6 +3,7 @@
  * secrets. */
 #pragma once
 
+#include <stdarg.h>
 #include <syslog.h>
 
 #include "lib/base.h"
@@ -16,6 +17,15 @@ int log_level_max(void);
 /* Writes a message. fields: NULL or pairs of strings, name then value, ended by NULL; names in
  * journald form (KEELSON_POD). Returns -abs(error) so that `return log_errno(...)` reads well. */
 int log_full(int level, int error, const char *const *fields, const char *fmt, ...) _printf_(4, 5);
+int log_fullv(int level, int error, const char *const *fields, const char *fmt, va_list ap)
+                _printf_(4, 0);
+/* About an object of the API: with the field KEELSON_OBJECT=Kind/namespace/name, or Kind/name of
+ * one without a namespace, so that `journalctl KEELSON_OBJECT=...` shows what all daemons of the
+ * machine say about it. key: "namespace/name" or "name"; kind or key NULL: without the field. */
+int log_about(int level, int error, const char *kind, const char *key, const char *fmt, ...)
+                _printf_(5, 6);
+int log_aboutv(int level, int error, const char *kind, const char *key, const char *fmt, va_list ap)
+                _printf_(5, 0);
 
 #define log_debug(...) ((void)log_full(LOG_DEBUG, 0, NULL, __VA_ARGS__))
 #define log_info(...) ((void)log_full(LOG_INFO, 0, NULL, __VA_ARGS__))

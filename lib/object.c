@@ -1,6 +1,8 @@
 /* Typed views of metadata and conditions. */
 #include "lib/object.h"
 
+#include "lib/log.h"
+
 const char *object_kind(const json_t *o) {
         return json_str_or(o, "kind", "");
 }
@@ -84,6 +86,16 @@ const json_t *object_condition(const json_t *o, const char *type) {
 
 bool object_condition_true(const json_t *o, const char *type) {
         return streq(json_str_or(object_condition(o, type), "status", ""), "True");
+}
+
+int object_log(int level, int error, const json_t *o, const char *kind, const char *fmt, ...) {
+        _cleanup_free_ char *key = level <= log_level_max() ? object_key(o) : NULL;
+        va_list ap;
+
+        va_start(ap, fmt);
+        int r = log_aboutv(level, error, kind ? kind : object_kind(o), key, fmt, ap);
+        va_end(ap);
+        return r;
 }
 
 void object_trim_to_metadata(json_t *o) {

@@ -23,6 +23,9 @@ char *object_key(const json_t *o) _warn_unused_;
 const json_t *object_condition(const json_t *o, const char *type);
 /* Whether that condition's status is "True". */
 bool object_condition_true(const json_t *o, const char *type);
+/* A log line about the object (log_about()); of one whose kind is not in it, say it in `kind`. */
+int object_log(int level, int error, const json_t *o, const char *kind, const char *fmt, ...)
+                _printf_(5, 6);
 /* Leaves of an object what a metadata-only cache keeps: its identity, owners and finalizers. */
 void object_trim_to_metadata(json_t *o);
 /* Splits "apps/v1" or "v1" into group ("" for core) and version; into fixed buffers. -EINVAL when

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "lib/ask-socket.h"
 #include "lib/log.h"
 #include "lib/options.h"
 #include "nodeagent/agent.h"
@@ -17,6 +18,7 @@
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/streams/session.h"
 
+#define HEALTH_SOCKET AGENT_RUN_DIR "/health.sock"
 #define OFFSET(f) offsetof(struct agent_config, f)
 static const struct option_row rows[] = {
                 {"node-name", 0, OPTION_STRING, OFFSET(node_name), "NAME",
@@ -144,6 +146,16 @@ static int run_units(const struct agent_config *config, char **arguments) {
         return manifest_print_units(arguments[0], config->node_name ? config->node_name : "node");
 }
 
+static int run_metrics(const struct agent_config *config, char **arguments) {
+        const char *path = startswith(strempty(config->health_address), "unix://");
+        _cleanup_problem_ struct problem p = {0};
+
+        if (ask_socket(path ? path : HEALTH_SOCKET, "/metrics", &p) >= 0)
+                return 0;
+        fprintf(stderr, "knodeagent: %s\n", strempty(p.message));
+        return 1;
+}
+
 static const struct subcommand subcommands[] = {
                 {"ssh", ANY_ARGUMENTS, .run = run_ssh},       /* kapid's forced command */
                 {"units", 1, .run = run_units},               /* what a manifest becomes */
@@ -152,6 +164,7 @@ static const struct subcommand subcommands[] = {
                 {"share-remove", 4, .run = run_share_remove},
                 {"image", ANY_ARGUMENTS, .run = run_image}, /* kctl image */
                 {"clean", 0, .run = run_clean},             /* of a node that leaves */
+                {"metrics", 0, .run = run_metrics},         /* of the agent that runs */
                 {"actions", 0, .run = run_actions}, /* every step of a pod's life, for tests */
                 {"csr", ANY_ARGUMENTS, .run_with_own_options = csr_main},
 };

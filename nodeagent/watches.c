@@ -37,7 +37,8 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
 
                 policies_pod_changed(s->agent->policies, object);
                 if (r < 0)
-                        log_warning_errno(r, "Cannot start pod %s/%s", object_namespace(object),
+                        object_log(LOG_WARNING, r, object, "Pod",
+                                        "Cannot start pod %s/%s", object_namespace(object),
                                         object_name(object));
         }
 }

@@ -28,7 +28,11 @@ struct unreported {
         json_t *object; /* as it was then */
 };
 
+enum { READY_STATES = 3 };
+static const char *const ready_states[READY_STATES] = {"True", "False", "Unknown"};
+
 struct manager {
+        struct metric *nodes[READY_STATES];
         struct manager_options options;
         struct world world;
         struct kind_watch kinds[WORLD_KINDS_MAX];
@@ -260,6 +264,37 @@ static int start_informer(struct manager *m, enum world_kind kind) {
         return 0;
 }
 
+/* Nodes by their Ready condition, as this process sees them while it leads. */
+static void count_nodes(void *userdata) {
+        struct manager *m = userdata;
+        size_t counts[READY_STATES] = {0};
+
+        if (m->leading && m->synced && m->kinds[WORLD_NODES].informer)
+                informer_foreach(m->kinds[WORLD_NODES].informer, e) {
+                        const json_t *ready = object_condition(informer_object(e), "Ready");
+                        const char *status = json_str_or(ready, "status", "Unknown");
+
+                        for (size_t i = 0; i < READY_STATES; i++)
+                                counts[i] += streq(status, ready_states[i]);
+                }
+        for (size_t i = 0; i < READY_STATES; i++)
+                metric_set(m->nodes[i], (double)counts[i]);
+}
+
+static int make_metrics(struct manager *m) {
+        char labels[64];
+
+        for (size_t i = 0; i < READY_STATES; i++) {
+                (void)snprintf(labels, sizeof(labels), "ready=\"%s\"", ready_states[i]);
+                m->nodes[i] = metrics_gauge(m->options.metrics, "keelson_nodes", labels,
+                                "Nodes by their Ready condition; 0 while this process does not "
+                                "lead.");
+                if (!m->nodes[i])
+                        return -ENOMEM;
+        }
+        return metrics_on_render(m->options.metrics, count_nodes, m);
+}
+
 int manager_new(struct manager **ret, const struct manager_options *options) {
         _cleanup_(manager_freep) struct manager *m = calloc(1, sizeof(*m));
         int r;
@@ -267,6 +302,9 @@ int manager_new(struct manager **ret, const struct manager_options *options) {
         if (!m)
                 return -ENOMEM;
         m->options = *options;
+        r = make_metrics(m);
+        if (r < 0)
+                return r;
         m->world = (struct world){.source = &live_source, .data = m, .config = options->config};
         m->wanted = options->kinds;
         m->lease_seen = map_new(free);
@@ -294,6 +332,7 @@ int manager_new(struct manager **ret, const struct manager_options *options) {
 struct manager *manager_free(struct manager *m) {
         if (!m)
                 return NULL;
+        metrics_off_render(m->options.metrics, count_nodes, m);
         for (size_t n = 0; m->runners && n < m->options.count; n++)
                 runner_free(m->runners[n]);
         for (int k = 0; k < WORLD_KINDS_MAX; k++)

@@ -47,6 +47,13 @@ struct round {
         bool touched_primary; /* its status is reported in the next round, from its new state */
 };
 
+/* The kind of the objects that the names are of; NULL: they are not an object's. */
+static const char *kind_of_names(const struct runner *runner) {
+        enum world_kind kind = runner->controller->primary;
+
+        return kind < WORLD_KINDS_MAX ? world_resource(kind)->kind : NULL;
+}
+
 /* --- writes that the caches must show --- */
 
 static void awaited_pop(struct awaited *a) {
@@ -84,7 +91,8 @@ static bool awaited_is_over(struct runner *runner, const char *name, struct awai
                         continue;
                 if (now_mono_us() < a->until_us)
                         return false;
-                log_debug("%s %s: a write was not seen in the caches for %u s",
+                log_about(LOG_DEBUG, 0, kind_of_names(runner), name,
+                                "%s %s: a write was not seen in the caches for %u s",
                                 runner->controller->name, name,
                                 (unsigned)(RUNNER_AWAIT_US / 1000000));
                 return true;
@@ -187,9 +195,10 @@ static void round_end(struct round *o) {
         if (r < 0) {
                 metric_add(runner->errors_total, 1);
                 /* Conflicts and busy servers are routine; the rest an operator should see. */
-                log_full(r == -ESTALE || r == -EAGAIN || r == -EINPROGRESS ? LOG_DEBUG
-                                                                           : LOG_WARNING,
-                                0, NULL, "%s %s: %s", runner->controller->name, o->name,
+                log_about(r == -ESTALE || r == -EAGAIN || r == -EINPROGRESS ? LOG_DEBUG
+                                                                            : LOG_WARNING,
+                                0, kind_of_names(runner), o->name, "%s %s: %s",
+                                runner->controller->name, o->name,
                                 p->message ? p->message : strerror(-r));
         }
         map_steal(runner->rounds, o->name);
@@ -315,7 +324,8 @@ static void work(struct workqueue *q, const char *name, void *userdata) {
         o = round_new(runner, name);
         runner->controller->plan(
                         runner->options.world(runner->options.userdata), o->name, &actions);
-        log_debug("%s %s: %zu actions", runner->controller->name, name, actions.count);
+        log_about(LOG_DEBUG, 0, kind_of_names(runner), name, "%s %s: %zu actions",
+                        runner->controller->name, name, actions.count);
         o->requeue_after_us = actions.requeue_after_us;
         executor_run(o->executor, &actions);
 }

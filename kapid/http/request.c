@@ -125,6 +125,19 @@ static void count(struct request *request, int code) {
                 metric_observe(x, (double)(now_mono_us() - request->started_us) / 1e6);
 }
 
+static void log_request(const struct request *request, int code) {
+        const struct route *r = &request->route;
+        _cleanup_free_ char *key = NULL;
+
+        if (log_level_max() < LOG_DEBUG)
+                return;
+        if (request->kind && !isempty(r->name))
+                key = isempty(r->namespace) ? strdup(r->name)
+                                            : strformat("%s/%s", r->namespace, r->name);
+        log_about(LOG_DEBUG, 0, request->kind ? request->kind->kind : NULL, key, "%s %s: %d",
+                        http_request_method(request->http), http_request_path(request->http), code);
+}
+
 /* Takes the HTTP request for answering it; NULL when no client waits for an answer. */
 static struct http_request *take_http(struct request *request, int code) {
         struct http_request *http = request->http;
@@ -133,7 +146,7 @@ static struct http_request *take_http(struct request *request, int code) {
                 return NULL;
         count(request, code);
         http_response_header(http, "Cache-Control", "no-cache, private");
-        log_debug("%s %s: %d", http_request_method(http), http_request_path(http), code);
+        log_request(request, code);
         request_end(request);
         return http;
 }

@@ -254,6 +254,8 @@ void api_event(struct api_client *c, const json_t *about, const char *type, cons
         /* A cut in the middle of a character would not be UTF-8, and jansson refuses it. */
         for (n = strlen(message); n > 0 && !utf8_is_valid(message, n); n--)
                 message[n - 1] = 0;
+        object_log(LOG_DEBUG, 0, about, NULL, "%s %s: %s: %s", object_kind(about),
+                        object_name(about), reason, message);
         key = strformat("%s/%s/%s/%s", object_uid(about), object_name(about), reason, message);
         if (!key)
                 return;

@@ -179,15 +179,33 @@ static bool is_listening(const struct sockaddr_un *address) {
                                           errno == EAGAIN);
 }
 
+/* The value of a field in a list of NAME=VALUE; "" without it. */
+static const char *field_of(const json_t *fields, const char *name) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (fields, i, v) {
+                const char *rest = startswith(strempty(json_string_value(v)), name);
+
+                if (rest && *rest == '=')
+                        return rest + 1;
+        }
+        return "";
+}
+
 /* The message that makes the collecting service read from fd; takes fd. */
 static int send_source(struct log_sockets *l, const char *name, const json_t *unit, int fd) {
         const json_t *stream = json_at(unit, "stream");
         json_t *message;
         _cleanup_json_ json_t *fields = json_deep_copy(json_at(unit, "properties.LogExtraFields"));
 
-        if (fields)
+        if (fields) {
                 json_array_append_new(fields, json_sprintf("SYSLOG_IDENTIFIER=%s",
                                                               json_str_or(unit, "container", "")));
+                json_array_append_new(fields, json_sprintf("KEELSON_OBJECT=Pod/%s/%s",
+                                                              field_of(fields, "KEELSON_NAMESPACE"),
+                                                              field_of(fields, "KEELSON_POD")));
+        }
         message = json_pack("{s:s, s:s, s:O?, s:s}", "name", name, "unit",
                         json_str_or(unit, "name", ""), "fields", fields, "version",
                         PACKAGE_VERSION);

@@ -67,7 +67,9 @@ static void listen_for(struct service_health *h, const char *service, unsigned p
                 return;
         }
         if (http_server_new(&l->server, h->event, &options, &p) < 0)
-                log_warning("Service %s: this node does not answer on its healthCheckNodePort: %s",
+                log_about(LOG_WARNING, 0, "Service", service,
+                                "Service %s: this node does not answer on its "
+                                "healthCheckNodePort: %s",
                                 service, strempty(p.message));
 }
 

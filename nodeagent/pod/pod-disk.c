@@ -15,7 +15,7 @@ void pod_save_desired(struct pod *p) {
 
         p->save_us = r < 0 ? now_mono_us() + SAVE_RETRY_US : 0;
         if (r < 0)
-                log_warning_errno(r,
+                object_log(LOG_WARNING, r, p->object, "Pod",
                                 "Cannot keep pod %s/%s on disk; it would not start without the "
                                 "control plane",
                                 object_namespace(p->object), object_name(p->object));

@@ -83,7 +83,9 @@ void pod_update(struct pod *p, const json_t *object, bool first) {
                 p->memory.admitted = is_admitted(p, object);
         if (changed) {
                 if (pod_add_ephemeral(p) < 0)
-                        log_error("Out of memory: ephemeral containers of pod %s/%s are left out",
+                        object_log(LOG_ERR, 0, object, "Pod",
+                                        "Out of memory: ephemeral containers of pod %s/%s are "
+                                        "left out",
                                         object_namespace(object), object_name(object));
                 sandbox_drop_plan(p);
                 /* Pods from disk start without another admission. */

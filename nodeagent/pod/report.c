@@ -30,8 +30,10 @@ static bool is_reported(const struct pod *p) {
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...) {
         char text[512];
         va_list ap;
+        _cleanup_free_ char *about = strformat(
+                        "Pod/%s/%s", object_namespace(p->object), object_name(p->object));
         const char *fields[] = {"KEELSON_NAMESPACE", object_namespace(p->object), "KEELSON_POD",
-                        object_name(p->object), NULL};
+                        object_name(p->object), "KEELSON_OBJECT", strempty(about), NULL};
 
         va_start(ap, fmt);
         vsnprintf(text, sizeof(text), fmt, ap);
@@ -57,7 +59,8 @@ static void save_run(struct pod *p) {
                 return;
         r = statedir_save_run(p->pods->agent->statedir, p->uid, run);
         if (r < 0) {
-                log_warning_errno(r, "Cannot keep the record of pod %s/%s on disk",
+                object_log(LOG_WARNING, r, p->object, "Pod",
+                                "Cannot keep the record of pod %s/%s on disk",
                                 object_namespace(p->object), object_name(p->object));
                 return;
         }
@@ -89,7 +92,8 @@ static void on_reported(
         }
         w->backoff_us = w->backoff_us == 0 ? RETRY_MIN_US
                                            : MIN(w->backoff_us * 2, (uint64_t)RETRY_MAX_US);
-        log_debug("Status of pod %s/%s was not written: %s", object_namespace(p->object),
+        object_log(LOG_DEBUG, 0, p->object, "Pod",
+                        "Status of pod %s/%s was not written: %s", object_namespace(p->object),
                         object_name(p->object), strempty(problem ? problem->message : NULL));
         retry_in(p, w->backoff_us);
 }

@@ -98,7 +98,7 @@ static void watch_objects(struct pod *p) {
         int r = !watches ? 0 : keys ? object_watches_set(watches, p, keys) : -ENOMEM;
 
         if (r < 0)
-                log_warning_errno(r,
+                object_log(LOG_WARNING, r, p->object, "Pod",
                                 "Cannot watch the ConfigMaps and Secrets of pod %s/%s; changes are "
                                 "seen once a minute",
                                 object_namespace(p->object), object_name(p->object));
@@ -542,7 +542,8 @@ int sandbox_ensure_plan(struct pod *p) {
         s->ready = true;
         r = runtime_prepare(p->pods->agent->runtime, s->plan);
         if (r < 0)
-                log_warning_errno(r, "Cannot prepare the sandbox of pod %s/%s",
+                object_log(LOG_WARNING, r, p->object, "Pod",
+                                "Cannot prepare the sandbox of pod %s/%s",
                                 object_namespace(p->object), object_name(p->object));
         assert(s->plan && s->ready);
         return 1;
@@ -570,7 +571,8 @@ static void remove_network(struct pod *p) {
         policies_pod_gone(a->policies, p->uid);
         r = network_pod_down(a->network, p->uid);
         if (r < 0)
-                log_warning_errno(r, "Cannot remove the network of pod %s/%s",
+                object_log(LOG_WARNING, r, p->object, "Pod",
+                                "Cannot remove the network of pod %s/%s",
                                 object_namespace(p->object), object_name(p->object));
         if (a->ipam && *p->sandbox.ip)
                 ipam_release(a->ipam, p->sandbox.ip);
@@ -590,6 +592,7 @@ void sandbox_clean(struct pod *p) {
         pod_shares_done(p);
         r = volumes_remove(p->pods->agent->trash, p->disk_dir, p->run_dir, p->secret_dir);
         if (r < 0)
-                log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",
+                object_log(LOG_WARNING, r, p->object, "Pod",
+                                "Cannot remove the volumes of pod %s/%s",
                                 object_namespace(p->object), object_name(p->object));
 }

@@ -95,7 +95,8 @@ void usage_measure(struct pod *p) {
         pod_wake_at(p, p->usage.next_us);
         r = measure(p);
         if (r < 0)
-                log_warning_errno(r, "Cannot measure the volumes of pod %s/%s with du",
+                object_log(LOG_WARNING, r, p->object, "Pod",
+                                "Cannot measure the volumes of pod %s/%s with du",
                                 object_namespace(p->object), object_name(p->object));
 }
 

@@ -138,6 +138,9 @@ void gitsync_carry_out(struct gitsync *s, struct actions *list, void (*then)(str
 struct api_client *gitsync_client(const struct gitsync *s);
 /* Whether a person confirmed the pruning of this commit. */
 bool gitsync_is_confirmed(const struct gitsync *s, const struct revision *r);
+/* A log line about the GitSync, and about another object, "Kind/namespace/name", unless NULL. */
+void gitsync_log(const struct gitsync *s, int level, const char *other, const char *fmt, ...)
+                _printf_(4, 5);
 /* Removes the finalizer of a deleted GitSync whose objects are pruned. */
 void gitsync_finish_deletion(struct gitsync *s);
 

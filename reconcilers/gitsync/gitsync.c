@@ -244,10 +244,26 @@ static const struct run_step {
                 [GITSYNC_DRIFT] = {"correct drift", gitsync_drift_begin, GITSYNC_IDLE},
 };
 
+void gitsync_log(const struct gitsync *s, int level, const char *other, const char *fmt, ...) {
+        _cleanup_free_ char *own = NULL;
+        va_list ap;
+
+        if (level > log_level_max())
+                return;
+        own = strformat("GitSync/%s", s->key);
+        /* A field may be there several times. */
+        const char *fields[] = {"KEELSON_OBJECT", strempty(own), "KEELSON_GITSYNC", s->key,
+                        "KEELSON_REVISION", strempty(s->current.commit),
+                        other ? "KEELSON_OBJECT" : NULL, other, NULL};
+        va_start(ap, fmt);
+        (void)log_fullv(level, 0, fields, fmt, ap);
+        va_end(ap);
+}
+
 void gitsync_enter(struct gitsync *s, enum gitsync_state state) {
         assert(state < GITSYNC_STATES_MAX);
         assert(!s->call && !s->child && !executor_is_running(s->executor));
-        log_debug("GitSync %s: %s", s->key, steps[state].name);
+        gitsync_log(s, LOG_DEBUG, NULL, "GitSync %s: %s", s->key, steps[state].name);
         s->was = s->state;
         s->state = state;
         steps[state].begin(s);
@@ -289,8 +305,7 @@ void gitsync_fail(struct gitsync *s, const char *reason, const struct problem *p
         free(s->message);
         s->message = strdup(p->message ? p->message : "out of memory");
         revision_done(&s->candidate); /* the last good one stays */
-        log_fields(LOG_WARNING, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
-                        "GitSync %s: %s", s->key, strempty(s->message));
+        gitsync_log(s, LOG_WARNING, NULL, "GitSync %s: %s", s->key, strempty(s->message));
         gitsync_enter(s, GITSYNC_REPORTING);
 }
 
@@ -320,8 +335,8 @@ static void on_finalizer(int error, const json_t *object, const struct problem *
         if (error == 0 && s->deleting)
                 s->finished = true;
         else if (error < 0 && error != -ENOENT)
-                log_warning("GitSync %s: cannot write its finalizer: %s", s->key,
-                                strempty(p->message));
+                gitsync_log(s, LOG_WARNING, NULL, "GitSync %s: cannot write its finalizer: %s",
+                                s->key, strempty(p->message));
         wake_in(s, error == 0 ? 50000 : RETRY_US); /* the watch brings the written object */
 }
 

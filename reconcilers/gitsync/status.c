@@ -154,8 +154,8 @@ static void on_written(int error, const json_t *object, const struct problem *p,
         if (error == 0)
                 remove_old_chunks(s);
         else if (error != -ENOENT)
-                log_warning("GitSync %s: cannot write its status: %s", s->key,
-                                strempty(p->message));
+                gitsync_log(s, LOG_WARNING, NULL, "GitSync %s: cannot write its status: %s",
+                                s->key, strempty(p->message));
         write_end(s, error);
 }
 
@@ -249,8 +249,8 @@ static void on_chunks(int error, const struct problem *p, void *userdata) {
         struct gitsync *s = userdata;
 
         if (error < 0) {
-                log_warning("GitSync %s: cannot write its inventory: %s", s->key,
-                                strempty(p->message));
+                gitsync_log(s, LOG_WARNING, NULL, "GitSync %s: cannot write its inventory: %s",
+                                s->key, strempty(p->message));
                 s->inventory_dirty = true;
                 write_end(s, error);
         } else
@@ -430,10 +430,7 @@ static void succeed(struct gitsync *s) {
                 map_clear(s->drifted);
         }
         if (!streq_ptr(before, s->current.name)) {
-                log_fields(LOG_NOTICE,
-                                ((const char *const[]){"KEELSON_GITSYNC", s->key,
-                                                "KEELSON_REVISION", s->current.commit, NULL}),
-                                "GitSync %s: %s", s->key, strempty(s->message));
+                gitsync_log(s, LOG_NOTICE, NULL, "GitSync %s: %s", s->key, strempty(s->message));
                 api_event(s->world->client, s->object, "Normal", "Applied", "%s",
                                 strempty(s->message));
         }

@@ -251,9 +251,10 @@ static void on_put_back(int error, const json_t *answer, const struct problem *p
                 put_back_failed(a, error, p);
                 return;
         }
-        log_fields(LOG_NOTICE, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
-                        "GitSync %s: put back %s \"%s\", which had drifted", s->key, object_kind(o),
-                        object_name(o));
+        _cleanup_free_ char *key = object_key(o),
+                            *other = strformat("%s/%s", object_kind(o), strempty(key));
+        gitsync_log(s, LOG_NOTICE, other, "GitSync %s: put back %s \"%s\", which had drifted",
+                        s->key, object_kind(o), object_name(o));
         api_event(s->world->client, s->object, "Normal", "DriftReverted", "put back %s \"%s\"",
                         object_kind(o), object_name(o));
         settled(a, f->w);

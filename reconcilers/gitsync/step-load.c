@@ -14,7 +14,8 @@ static void on_chunk(int error, const json_t *chunk, const struct problem *p, vo
         if (error == 0)
                 error = inventory_read_sets(&s->inventory, json_object_get(chunk, "sets"));
         if (error == -ENOENT) {
-                log_warning("GitSync %s: its inventory \"%s\" is gone; what is listed there is "
+                gitsync_log(s, LOG_WARNING, NULL,
+                                "GitSync %s: its inventory \"%s\" is gone; what is listed there is "
                             "applied again and not pruned",
                                 s->key, a->action->name);
                 error = 0;

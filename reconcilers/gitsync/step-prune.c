@@ -249,6 +249,23 @@ static void forget(struct gitsync *s, struct leaving *l) {
         s->inventory_dirty = true;
 }
 
+/* A line about the GitSync and about an object that it has applied. */
+static void log_entry(const struct gitsync *s, const struct inventory_entry *e, const char *fmt,
+                ...) _printf_(3, 4);
+static void log_entry(const struct gitsync *s, const struct inventory_entry *e, const char *fmt,
+                ...) {
+        _cleanup_free_ char *other = strformat(
+                        "%s/%s%s%s", e->kind, strempty(e->ns), isempty(e->ns) ? "" : "/", e->name);
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+
+        va_start(ap, fmt);
+        if (vasprintf(&text, fmt, ap) < 0)
+                text = NULL;
+        va_end(ap);
+        gitsync_log(s, LOG_INFO, other, "GitSync %s: %s", s->key, strempty(text));
+}
+
 static void on_deleted(int error, const json_t *object, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         struct leaving *l = a->action->subject;
@@ -261,7 +278,7 @@ static void on_deleted(int error, const json_t *object, const struct problem *p,
                 return;
         }
         if (error == 0)
-                log_info("GitSync %s: removed %s \"%s\", which left Git", s->key, l->entry->kind,
+                log_entry(s, l->entry, "removed %s \"%s\", which left Git", l->entry->kind,
                                 l->entry->name);
         forget(s, l);
         ended(a);
@@ -294,8 +311,7 @@ static int release_start(struct running_action *a) {
         const struct inventory_entry *e = l->entry;
         struct gitsync *s = gitsync_of(a);
 
-        log_info("GitSync %s: kept %s \"%s\", which left Git: %s", s->key, e->kind, e->name,
-                        a->action->message);
+        log_entry(s, e, "kept %s \"%s\", which left Git: %s", e->kind, e->name, a->action->message);
         api_event(s->world->client, s->object, "Normal", "PruneSkipped",
                         "kept %s \"%s\", which left Git: %s", e->kind, e->name, a->action->message);
         return forget_start(a);
@@ -353,8 +369,7 @@ static void report_kept(struct gitsync *s) {
         }
         gitsync_condition(s, "Pruned", "False", "Withheld", s->kept);
         if (!streq_ptr(s->kept_before, s->kept)) {
-                log_fields(LOG_WARNING, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
-                                "GitSync %s: %s", s->key, s->kept);
+                gitsync_log(s, LOG_WARNING, NULL, "GitSync %s: %s", s->key, s->kept);
                 api_event(s->world->client, s->object, "Warning", "PruneWithheld", "%s", s->kept);
         }
 }

@@ -49,8 +49,9 @@ static void on_refused(struct scheduler *s, const struct binding *b, const json_
                 return;
         }
         metric_add(s->refused_total, 1);
-        log_full(expected ? LOG_DEBUG : LOG_WARNING, 0, NULL, "Pod %s could not be bound to %s: %s",
-                        b->key, b->node, strempty(p->message));
+        log_about(expected ? LOG_DEBUG : LOG_WARNING, 0, "Pod", b->key,
+                        "Pod %s could not be bound to %s: %s", b->key, b->node,
+                        strempty(p->message));
         sched_queue_retry(s->queue, b->key, now_mono_us());
 }
 
@@ -68,6 +69,8 @@ static void on_bound(int error, const json_t *object, const struct problem *p, v
                 metric_add(s->bound_total, 1);
                 metric_observe(s->latency, (double)(now_mono_us() - b->started_us) / 1e6);
                 leave_queue(s, b, pod);
+                log_about(LOG_INFO, 0, "Pod", b->key, "Pod %s is bound to node %s", b->key,
+                                b->node);
                 if (pod)
                         api_event(s->options.client, pod, "Normal", "Scheduled",
                                         "Successfully assigned %s to %s", b->key, b->node);

@@ -51,7 +51,8 @@ void scheduler_wait_for_claims(struct scheduler *s, struct sched_pod *pod, const
         w->selected = strv_length(claims) == 0;
         sched_cluster_nominate(s->cluster, pod, NULL);
         sched_cluster_assume(s->cluster, pod, w->node);
-        log_debug("Pod %s waits for volumes on node %s", sched_pod_key(pod), w->node);
+        log_about(LOG_DEBUG, 0, "Pod", sched_pod_key(pod), "Pod %s waits for volumes on node %s",
+                        sched_pod_key(pod), w->node);
 }
 
 static void give_up(struct scheduler *s, const char *key, const struct waiting *w) {

@@ -41,8 +41,9 @@ static void evict(struct scheduler *s, const struct sched_pod *pod, const json_t
         patch_status(s, victim, json_pack("{s:o}", "conditions", conditions));
         scheduler_write_delete(s, path, options);
         metric_add(s->preempted_total, 1);
-        log_info("Pod %s is deleted from node %s to make room for pod %s", object_name(victim),
-                        node, sched_pod_key(pod));
+        object_log(LOG_INFO, 0, victim, "Pod",
+                        "Pod %s is deleted from node %s to make room for pod %s",
+                        object_name(victim), node, sched_pod_key(pod));
         api_event(s->options.client, victim, "Normal", "Preempted",
                         "Preempted by pod %s on node %s", sched_pod_uid(pod), node);
 }
@@ -72,7 +73,8 @@ void scheduler_report(struct scheduler *s, struct sched_pod *pod, const json_t *
                 message = strdup(text);
         assert(message);
         api_event(s->options.client, object, "Warning", "FailedScheduling", "%s", message);
-        log_debug("No node for pod %s: %s", sched_pod_key(pod), message);
+        log_about(LOG_DEBUG, 0, "Pod", sched_pod_key(pod), "No node for pod %s: %s",
+                        sched_pod_key(pod), message);
         if (preemption->is_hopeless)
                 sched_cluster_nominate(s->cluster, pod, NULL);
         if (preemption->node) {
