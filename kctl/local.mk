@@ -50,7 +50,7 @@ libkctl_a_SOURCES = \
 	kctl/remote-status.c \
 	kctl/remote.h \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
-	kctl/top.c kctl/units.c kctl/units.h \
+	kctl/top.c kctl/units.c kctl/units.h kctl/units-failing.c \
 	kctl/ask-socket.c kctl/redact.c kctl/redact.h kctl/support.h kctl/support-bundle.c kctl/support-objects.c \
 	kctl/tar-write.c kctl/tar-write.h \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h
@@ -60,7 +60,7 @@ nodist_libkctl_a_SOURCES = kctl/texts.c
 KCTL_TEXTS = \
 	allow-kapid.sh clean-node.sh completion.bash completion.fish completion.zsh down.sh inspect.sh installed-ranges.sh \
 	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
-	refresh.sh start-units.sh store-authority.sh store-state.sh support.sh units-trouble.sh unpack.sh
+	refresh.sh start-units.sh store-authority.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
 KCTL_TEXT_FILES = $(KCTL_TEXTS:%=kctl/config/%)
 EXTRA_DIST += $(KCTL_TEXT_FILES)
 CLEANFILES += kctl/texts.c

@@ -41,10 +41,13 @@ int machine_open_node(struct machine **ret, struct kctl *k, const json_t *node, 
 /* A command of this machine's shell; needs no machine. */
 int local_run(const char *command, const void *input, size_t input_size, unsigned timeout_s,
                 struct buf *out, struct buf *err, int *ret_status, struct problem *p);
-/* Waits until the API of a control plane answers that it is ready; prints the state of its units
- * when it does not in --timeout. k gets the client. (up.c) */
+/* Waits until the API of a control plane answers that it is ready. Ends before --timeout when a
+ * daemon cannot start, and prints the state of the units at its end. k gets the client. (up.c) */
 int machine_wait_ready(
                 struct kctl *k, struct machine *m, const char *config_path, struct problem *p);
+/* Whether a daemon of the control plane there ends again and again: -EIO, p has its own words; 0.
+ * (units-failing.c) */
+int machine_units_failing(struct machine *m, struct problem *p);
 /* Writes a file there, atomically, with this mode (octal text). */
 int machine_put(struct machine *m, const char *path, const char *mode, const char *text,
                 struct problem *p);

@@ -23,5 +23,6 @@ extern const char text_start_units_sh[];
 extern const char text_store_authority_sh[];
 extern const char text_store_state_sh[];
 extern const char text_support_sh[];
+extern const char text_units_failing_sh[];
 extern const char text_units_trouble_sh[];
 extern const char text_unpack_sh[];

@@ -10,6 +10,8 @@
 #include "lib/timefmt.h"
 
 enum { UP_TIMEOUT_DEFAULT_S = 90 };
+/* How often the units of a control plane that is awaited are looked at. */
+#define UNITS_LOOK_US UINT64_C(2000000)
 
 static void step(struct kctl *k, const char *what) {
         printf("%s\n", what);
@@ -90,7 +92,7 @@ int machine_wait_ready(
                 struct kctl *k, struct machine *m, const char *config_path, struct problem *p) {
         uint64_t timeout = k->flags.timeout_us ? k->flags.timeout_us
                                                : UP_TIMEOUT_DEFAULT_S * 1000000ull,
-                 deadline = now_mono_us() + timeout;
+                 deadline = now_mono_us() + timeout, look_us = now_mono_us() + UNITS_LOOK_US;
         struct api_client_options options = {.kubeconfig = config_path, .user_agent = "kctl"};
         int r = api_client_new(&k->client, NULL, &options, p);
 
@@ -112,6 +114,12 @@ int machine_wait_ready(
                 http_result_done(&result);
                 if (ready)
                         return 0;
+                if (now_mono_us() > look_us) {
+                        r = machine_units_failing(m, p);
+                        if (r < 0)
+                                return r;
+                        look_us = now_mono_us() + UNITS_LOOK_US;
+                }
                 if (now_mono_us() > deadline) {
                         print_trouble(m);
                         return problem_set(p, ETIMEDOUT, 0, NULL,
