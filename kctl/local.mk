@@ -51,7 +51,7 @@ libkctl_a_SOURCES = \
 	kctl/remote.h \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
 	kctl/top.c kctl/units.c kctl/units.h kctl/units-failing.c \
-	kctl/ask-socket.c kctl/redact.c kctl/redact.h kctl/support.h kctl/support-bundle.c kctl/support-objects.c \
+	kctl/ask-socket.c kctl/redact.c kctl/redact.h kctl/support.h kctl/support.c kctl/support-files.c kctl/support-objects.c \
 	kctl/tar-write.c kctl/tar-write.h \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h
 nodist_libkctl_a_SOURCES = kctl/texts.c

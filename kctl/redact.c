@@ -29,13 +29,13 @@ struct redactor *redactor_new(void) {
         return calloc(1, sizeof(struct redactor));
 }
 
-struct redactor *redactor_free(struct redactor *r) {
-        if (!r)
+struct redactor *redactor_free(struct redactor *x) {
+        if (!x)
                 return NULL;
-        for (size_t i = 0; i < r->count; i++)
-                free(r->items[i].text);
-        vector_done(r);
-        free(r);
+        for (size_t i = 0; i < x->count; i++)
+                free(x->items[i].text);
+        vector_done(x);
+        free(x);
         return NULL;
 }
 
@@ -50,7 +50,7 @@ static unsigned bit_of(uint64_t prefix) {
         return (unsigned)((prefix * UINT64_C(0x9e3779b97f4a7c15)) >> 48);
 }
 
-int redactor_add(struct redactor *r, const char *text, size_t n) {
+int redactor_add(struct redactor *x, const char *text, size_t n) {
         struct value v = {0};
 
         while (n > 0 && isspace((unsigned char)text[n - 1]))
@@ -63,30 +63,30 @@ int redactor_add(struct redactor *r, const char *text, size_t n) {
                 return -ENOMEM;
         memcpy(v.text, text, v.n);
         v.prefix = prefix_of(v.text);
-        if (vector_append(r, v) < 0) {
+        if (vector_append(x, v) < 0) {
                 free(v.text);
                 return -ENOMEM;
         }
-        r->seen[bit_of(v.prefix) / 8] |= (uint8_t)(1 << bit_of(v.prefix) % 8);
+        x->seen[bit_of(v.prefix) / 8] |= (uint8_t)(1 << bit_of(v.prefix) % 8);
         return 0;
 }
 
 /* A value of several lines, as a key, stands in a text with its lines apart, or with \n between. */
-static int add_lines(struct redactor *r, const char *text, size_t n) {
-        int result = redactor_add(r, text, n);
+static int add_lines(struct redactor *x, const char *text, size_t n) {
+        int r = redactor_add(x, text, n);
 
-        for (size_t i = 0; i < n && result >= 0;) {
+        for (size_t i = 0; i < n && r >= 0;) {
                 const char *end = memchr(text + i, '\n', n - i);
                 size_t part = end ? (size_t)(end - text) - i : n - i;
 
                 if (part < n)
-                        result = redactor_add(r, text + i, part);
+                        r = redactor_add(x, text + i, part);
                 i += part + 1;
         }
-        return result;
+        return r;
 }
 
-int redactor_add_secret(struct redactor *r, const json_t *secret) {
+int redactor_add_secret(struct redactor *x, const json_t *secret) {
         const char *key;
         json_t *v;
 
@@ -94,61 +94,61 @@ int redactor_add_secret(struct redactor *r, const json_t *secret) {
                 const char *encoded = strempty(json_string_value(v));
                 _cleanup_free_ void *data = NULL;
                 size_t n;
-                int result = redactor_add(r, encoded, strlen(encoded));
+                int r = redactor_add(x, encoded, strlen(encoded));
 
-                if (result < 0)
-                        return result;
+                if (r < 0)
+                        return r;
                 if (base64_decode(encoded, &data, &n) < 0)
                         continue;
-                result = add_lines(r, data, n);
-                if (result < 0)
-                        return result;
+                r = add_lines(x, data, n);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
 static int compare(const void *a, const void *b) {
-        const struct value *x = a, *y = b;
+        const struct value *v = a, *w = b;
 
-        if (x->prefix != y->prefix)
-                return x->prefix < y->prefix ? -1 : 1;
-        return x->n > y->n ? -1 : x->n < y->n;
+        if (v->prefix != w->prefix)
+                return v->prefix < w->prefix ? -1 : 1;
+        return v->n > w->n ? -1 : v->n < w->n;
 }
 
-void redactor_seal(struct redactor *r) {
-        if (r->count > 0)
-                qsort(r->items, r->count, sizeof(*r->items), compare);
+void redactor_seal(struct redactor *x) {
+        if (x->count > 0)
+                qsort(x->items, x->count, sizeof(*x->items), compare);
 }
 
 /* The length of the value that begins here; 0: none. */
-static size_t value_at(const struct redactor *r, const char *s, size_t n) {
-        size_t low = 0, high = r->count;
+static size_t value_at(const struct redactor *x, const char *s, size_t n) {
+        size_t low = 0, high = x->count;
         uint64_t prefix;
 
         if (n < PREFIX)
                 return 0;
         prefix = prefix_of(s);
-        if (!(r->seen[bit_of(prefix) / 8] & 1 << bit_of(prefix) % 8))
+        if (!(x->seen[bit_of(prefix) / 8] & 1 << bit_of(prefix) % 8))
                 return 0;
         while (low < high) {
                 size_t middle = (low + high) / 2;
 
-                if (r->items[middle].prefix < prefix)
+                if (x->items[middle].prefix < prefix)
                         low = middle + 1;
                 else
                         high = middle;
         }
-        for (; low < r->count && r->items[low].prefix == prefix; low++)
-                if (r->items[low].n <= n && memcmp(r->items[low].text, s, r->items[low].n) == 0)
-                        return r->items[low].n;
+        for (; low < x->count && x->items[low].prefix == prefix; low++)
+                if (x->items[low].n <= n && memcmp(x->items[low].text, s, x->items[low].n) == 0)
+                        return x->items[low].n;
         return 0;
 }
 
-static void drop_values(const struct redactor *r, const char *s, size_t n, struct buf *out) {
+static void drop_values(const struct redactor *x, const char *s, size_t n, struct buf *out) {
         size_t from = 0;
 
         for (size_t i = 0; i < n;) {
-                size_t found = value_at(r, s + i, n - i);
+                size_t found = value_at(x, s + i, n - i);
 
                 if (found == 0) {
                         i++;
@@ -253,8 +253,8 @@ static size_t skip_blanks(const char *s, size_t n, size_t i) {
         return i;
 }
 
-/* Of a value that begins here: its length. In quotes up to the closing one, after = a word, else all
- * that follows. */
+/* Of a value that begins here: its length. In quotes up to the closing one, after = a word, else
+ * all that follows. */
 static size_t setting_size(const char *s, size_t n, bool word) {
         size_t i = 0;
 
@@ -367,12 +367,12 @@ static void redact_lines(const char *s, size_t n, struct buf *out) {
         }
 }
 
-int redact_text(const struct redactor *r, const char *text, size_t n, struct buf *out) {
+int redact_text(const struct redactor *x, const char *text, size_t n, struct buf *out) {
         _cleanup_buf_ struct buf without = {0};
 
         if (n == 0)
                 return out->failed ? -ENOMEM : 0;
-        drop_values(r, text, n, &without);
+        drop_values(x, text, n, &without);
         if (without.failed)
                 return -ENOMEM;
         redact_lines(without.data, without.size, out);
@@ -381,7 +381,7 @@ int redact_text(const struct redactor *r, const char *text, size_t n, struct buf
 
 /* --- objects --- */
 
-static int walk(const struct redactor *r, json_t *v, const char *name, unsigned depth);
+static int walk(const struct redactor *x, json_t *v, const char *name, unsigned depth);
 
 /* Says how large it was: an empty password is a fault that support must see. */
 static int set_removed(json_t *v) {
@@ -400,13 +400,13 @@ static int remove_all(json_t *map) {
         return 0;
 }
 
-static int walk_string(const struct redactor *r, json_t *v, const char *name) {
+static int walk_string(const struct redactor *x, json_t *v, const char *name) {
         _cleanup_buf_ struct buf out = {0};
         const char *text = json_string_value(v);
 
         if (redact_is_secret_name(name, strlen(name)) && *text)
                 return set_removed(v);
-        if (redact_text(r, text, strlen(text), &out) < 0)
+        if (redact_text(x, text, strlen(text), &out) < 0)
                 return -ENOMEM;
         if (!out.data || streq(out.data, text))
                 return 0;
@@ -430,7 +430,7 @@ static int remove_values(json_t *list) {
 }
 
 /* Words of a command: the one after "--password" is removed, too. */
-static int walk_list(const struct redactor *r, json_t *list, const char *name, unsigned depth) {
+static int walk_list(const struct redactor *x, json_t *list, const char *name, unsigned depth) {
         bool secret = false;
         json_t *v;
         size_t i;
@@ -440,7 +440,7 @@ static int walk_list(const struct redactor *r, json_t *list, const char *name, u
         json_array_foreach (list, i, v) {
                 const char *text = strempty(json_string_value(v));
 
-                if (secret && *text ? set_removed(v) < 0 : walk(r, v, "", depth) < 0)
+                if (secret && *text ? set_removed(v) < 0 : walk(x, v, "", depth) < 0)
                         return -ENOMEM;
                 secret = *text == '-' && !strchr(text, '=') &&
                          redact_is_secret_name(text, strlen(text));
@@ -448,7 +448,7 @@ static int walk_list(const struct redactor *r, json_t *list, const char *name, u
         return 0;
 }
 
-static int walk(const struct redactor *r, json_t *v, const char *name, unsigned depth) {
+static int walk(const struct redactor *x, json_t *v, const char *name, unsigned depth) {
         const char *key;
         json_t *child;
         void *next;
@@ -456,19 +456,19 @@ static int walk(const struct redactor *r, json_t *v, const char *name, unsigned 
         if (depth > DEPTH_MAX)
                 return -ELOOP;
         if (json_is_string(v))
-                return walk_string(r, v, name);
+                return walk_string(x, v, name);
         if (json_is_array(v))
-                return walk_list(r, v, name, depth + 1);
-        json_object_foreach_safe (v, next, key, child) {
-                int result = walk(r, child, key, depth + 1);
+                return walk_list(x, v, name, depth + 1);
+        json_object_foreach_safe(v, next, key, child) {
+                int r = walk(x, child, key, depth + 1);
 
-                if (result < 0)
-                        return result;
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
-int redact_object(const struct redactor *r, json_t *o) {
+int redact_object(const struct redactor *x, json_t *o) {
         static const char *const data[] = {"data", "stringData", "binaryData"};
         json_t *metadata = json_object_get(o, "metadata");
         const char *kind = object_kind(o);
@@ -480,5 +480,5 @@ int redact_object(const struct redactor *r, json_t *o) {
         json_object_del(metadata, "managedFields");
         json_object_del(json_object_get(metadata, "annotations"),
                         "kubectl.kubernetes.io/last-applied-configuration");
-        return walk(r, o, "", 0);
+        return walk(x, o, "", 0);
 }

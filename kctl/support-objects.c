@@ -29,8 +29,10 @@ int support_read_secrets(struct support *s, struct problem *p) {
         if (r == -ENOMEM)
                 return r;
         if (r < 0) { /* the rules for what looks like a secret remain */
-                support_missing(s, "the values of Secrets, which are then removed only where they "
-                                   "look like secrets", strempty(p->message));
+                support_missing(s,
+                                "the values of Secrets, which are then removed only where they "
+                                "look like secrets",
+                                strempty(p->message));
                 problem_done(p);
         }
         json_array_foreach (json_object_get(list, "items"), i, secret) {
@@ -60,9 +62,9 @@ static int redact_list(struct support *s, json_t *list, const char *api_version,
 
 static int add_kind(struct support *s, const char *api_version, const json_t *resource,
                 struct problem *p) {
-        const char *plural = json_str_or(resource, "name", ""),
-                   *slash = strchr(api_version, '/');
-        _cleanup_free_ char *path = strformat("%s/%s/%s", slash ? "/apis" : "/api", api_version, plural),
+        const char *plural = json_str_or(resource, "name", ""), *slash = strchr(api_version, '/');
+        _cleanup_free_ char *path = strformat("%s/%s/%s", slash ? "/apis" : "/api", api_version,
+                                            plural),
                             *name = NULL, *text = NULL;
         _cleanup_problem_ struct problem why = {0};
         _cleanup_json_ json_t *list = NULL;

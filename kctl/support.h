@@ -23,8 +23,9 @@ void support_missing(struct support *s, const char *what, const char *why);
 int support_read_secrets(struct support *s, struct problem *p);
 int support_add_api(struct support *s, struct problem *p);
 
-/* The files of a machine's answer: "FILE name size" and its bytes, again and again. Calls add for
- * each. -EBADMSG when the answer is not whole; what came before is added. Pure. */
+/* support-files.c: the files of a machine's answer: "FILE name size" and its bytes, again and
+ * again. Calls add for each. -EBADMSG when the answer is not whole; what came before is added.
+ * Pure. */
 int support_each_file(const char *text, size_t n,
                 int (*add)(const char *name, const char *text, size_t n, void *userdata),
                 void *userdata);

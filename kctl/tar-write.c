@@ -20,9 +20,9 @@ struct tar_writer {
 };
 
 struct ustar {
-        char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type,
-                        link[100], magic[6], version[2], user[32], group[32], major[8], minor[8],
-                        prefix[155], pad[12];
+        char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100],
+                        magic[6], version[2], user[32], group[32], major[8], minor[8], prefix[155],
+                        pad[12];
 };
 _Static_assert(sizeof(struct ustar) == BLOCK, "a header is one block");
 
@@ -61,8 +61,8 @@ int tar_writer_new(
                 return -ENOMEM;
         t->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (t->fd < 0 && errno == EEXIST)
-                return problem_set(p, EEXIST, 0, NULL,
-                                "%s exists: name another file, or remove it", path);
+                return problem_set(p, EEXIST, 0, NULL, "%s exists: name another file, or remove it",
+                                path);
         if (t->fd < 0 || fchmod(t->fd, 0600) < 0)
                 return cannot(path, "write", -errno, p);
         copy = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
@@ -127,7 +127,8 @@ static char *safe_name(const char *folder, const char *name) {
         char *s = strformat("%s/%s", folder, name);
 
         for (char *c = s; c && *c; c++)
-                if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/", *c) ||
+                if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/",
+                                    *c) ||
                                 (*c == '.' && c > s && c[-1] == '/'))
                         *c = '_';
         return s;

@@ -7,8 +7,10 @@
 
 int ask_socket(const char *socket_path, const char *path, struct problem *p) {
         _cleanup_(http_client_freep) struct http_client *c = NULL;
-        const struct http_call_options call = {
-                        .method = "GET", .path = path, .accept = "*/*", .timeout_us = ASK_TIMEOUT_US};
+        const struct http_call_options call = {.method = "GET",
+                        .path = path,
+                        .accept = "*/*",
+                        .timeout_us = ASK_TIMEOUT_US};
         struct http_result result;
         int r = http_client_new(&c, NULL,
                         &(struct http_client_options){

@@ -86,9 +86,9 @@ int http_call_start(struct http_client *c, const struct http_call_options *optio
 /* Ends it without its callback. NULL is fine; returns NULL. Allowed inside its own on_data (on_done
  * is then not called). */
 struct http_call *http_call_cancel(struct http_call *call);
-/* For a stream whose receiver cannot keep up: until it is resumed, on_data is not called and no more
- * is read from the connection. The end of the stream may be reported all the same. Allowed inside
- * on_data. A loop is needed. */
+/* For a stream whose receiver cannot keep up: until it is resumed, on_data is not called and no
+ * more is read from the connection. The end of the stream may be reported all the same. Allowed
+ * inside on_data. A loop is needed. */
 void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
 

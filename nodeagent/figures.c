@@ -58,8 +58,8 @@ int agent_figures_init(struct agent_figures *f, struct metrics *m) {
         int r;
 
         for (size_t i = 0; i < POD_PHASES; i++) {
-                f->pods[i] = labelled(m, metrics_gauge, "keelson_agent_pods",
-                                "Pods of this node.", "phase", phases[i]);
+                f->pods[i] = labelled(m, metrics_gauge, "keelson_agent_pods", "Pods of this node.",
+                                "phase", phases[i]);
                 if (!f->pods[i])
                         return -ENOMEM;
         }

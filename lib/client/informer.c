@@ -85,7 +85,7 @@ struct informer {
         bool backlog; /* whole lines wait for `more` */
         bool ended;   /* the stream has ended meanwhile, as `end` says */
         struct {
-                int error, retry_after_s;
+                int failure, retry_after_s;
                 char *why;
         } end;
         unsigned listing;
@@ -588,7 +588,7 @@ static void on_watch_done(
         i->call = NULL;
         if (i->backlog) {
                 i->ended = true;
-                i->end.error = r;
+                i->end.failure = r;
                 i->end.retry_after_s = p.retry_after_s;
                 i->end.why = TAKE_PTR(p.message);
                 return;
@@ -614,7 +614,7 @@ static int on_more(sd_event_source *source, void *userdata) {
         _cleanup_free_ char *why = r < 0 ? strdup(strerror(-r)) : TAKE_PTR(i->end.why);
         i->call = http_call_cancel(i->call);
         drop_backlog(i);
-        end_watch(i, r < 0 ? r : i->end.error, why, r < 0 ? 0 : i->end.retry_after_s);
+        end_watch(i, r < 0 ? r : i->end.failure, why, r < 0 ? 0 : i->end.retry_after_s);
         return 0;
 }
 

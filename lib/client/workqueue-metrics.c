@@ -3,8 +3,7 @@
 
 enum { BUCKETS = 12 };
 
-int workqueue_metrics_make(
-                struct metrics *m, const char *name, struct workqueue_metrics *ret) {
+int workqueue_metrics_make(struct metrics *m, const char *name, struct workqueue_metrics *ret) {
         char labels[256];
 
         *ret = (struct workqueue_metrics){0};
@@ -27,9 +26,8 @@ int workqueue_metrics_make(
                                         "How long the work on a name took.", 1e-8, 10, BUCKETS),
                         .unfinished = metrics_gauge(m, "workqueue_unfinished_work_seconds", labels,
                                         "The age of all work in progress together."),
-                        .longest = metrics_gauge(m,
-                                        "workqueue_longest_running_processor_seconds", labels,
-                                        "The age of the oldest work in progress."),
+                        .longest = metrics_gauge(m, "workqueue_longest_running_processor_seconds",
+                                        labels, "The age of the oldest work in progress."),
         };
         return ret->adds && ret->depth && ret->retries && ret->waited && ret->worked &&
                                                ret->unfinished && ret->longest

@@ -1,7 +1,7 @@
 /* The figures of a work queue, with the names that Kubernetes gives them, so that its dashboards
  * and alerts work: workqueue_adds_total, _depth, _retries_total, _queue_duration_seconds,
- * _work_duration_seconds, _unfinished_work_seconds and _longest_running_processor_seconds, each with
- * the label name="QUEUE". */
+ * _work_duration_seconds, _unfinished_work_seconds and _longest_running_processor_seconds, each
+ * with the label name="QUEUE". */
 #pragma once
 
 #include "lib/metrics.h"

@@ -9,8 +9,7 @@ struct nft_figures {
 };
 
 /* A transaction that began at that monotonic time has ended. */
-static inline void nft_figures_ended(
-                const struct nft_figures *f, uint64_t began_us, int result) {
+static inline void nft_figures_ended(const struct nft_figures *f, uint64_t began_us, int result) {
         metric_observe(f->seconds, (double)(now_mono_us() - began_us) / 1e6);
         metric_add(f->failures, result < 0);
 }

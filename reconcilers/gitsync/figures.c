@@ -14,8 +14,7 @@ int figures_shared_init(struct figures_shared *f, struct metrics *metrics) {
         return f->without ? 0 : -ENOMEM;
 }
 
-static struct metric *run_counter(
-                struct metrics *m, const char *labels, const char *result) {
+static struct metric *run_counter(struct metrics *m, const char *labels, const char *result) {
         _cleanup_free_ char *both = strformat("%s,result=\"%s\"", labels, result);
 
         return both ? metrics_counter(m, "keelson_gitsync_runs_total", both,

@@ -22,8 +22,8 @@ struct figures {
         uint64_t began_us; /* monotonic; 0: no run */
         bool has_last;
 };
-int figures_init(struct figures *f, struct figures_shared *shared, const char *ns,
-                const char *name);
+int figures_init(
+                struct figures *f, struct figures_shared *shared, const char *ns, const char *name);
 /* Removes its series. */
 void figures_done(struct figures *f);
 /* The object as it is now: its interval, whether it is suspended, and, when this process has not

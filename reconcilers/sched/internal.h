@@ -1,6 +1,6 @@
 /* The parts of the scheduler's driver: scheduler.c has the loop, watch.c the events of the API,
- * bind.c bindings, metrics.c figures, claims.c pods that wait for volumes, report.c what users see of a pod without a
- * node, and preemption, write.c the requests of these. */
+ * bind.c bindings, metrics.c figures, claims.c pods that wait for volumes, report.c what users see
+ * of a pod without a node, and preemption, write.c the requests of these. */
 #pragma once
 
 #include "lib/client/informer.h"

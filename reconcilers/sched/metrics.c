@@ -1,5 +1,5 @@
-/* The scheduler's figures. Those of its queue have Kubernetes' names: work on a pod is the choice of
- * a node, and its binding until the answer comes. */
+/* The scheduler's figures. Those of its queue have Kubernetes' names: work on a pod is the choice
+ * of a node, and its binding until the answer comes. */
 #include "lib/timefmt.h"
 #include "reconcilers/sched/internal.h"
 
@@ -68,8 +68,7 @@ void scheduler_metrics_done(struct scheduler *s) {
 }
 
 void scheduler_metrics_begin(struct scheduler *s, const char *key) {
-        metric_observe(s->work_metrics.waited,
-                        (double)sched_queue_waited_us(s->queue, key) / 1e6);
+        metric_observe(s->work_metrics.waited, (double)sched_queue_waited_us(s->queue, key) / 1e6);
 }
 
 void scheduler_metrics_end(struct scheduler *s, uint64_t begin_us) {

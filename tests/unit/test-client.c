@@ -395,12 +395,12 @@ static void on_burst(struct informer *i, enum informer_event event, const json_t
                 _longest;                                                                          \
         })
 
-/* BURST events and then `last`, in one piece. */
-static void burst(struct world *w, const char *last) {
+/* BURST events from this version on and then `last`, in one piece. */
+static void burst(struct world *w, unsigned version, const char *last) {
         _cleanup_buf_ struct buf b = {0};
 
-        w->next = 100;
-        for (unsigned n = 100; n < 100 + BURST; n++)
+        w->next = version;
+        for (unsigned n = version; n < version + BURST; n++)
                 buf_printf(&b, "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"p%u\","
                                "\"namespace\":\"d\",\"uid\":\"u%u\",\"resourceVersion\":\"%u\"}}}\n",
                                 n, n, n);
@@ -430,18 +430,18 @@ static void test_informer_burst(void **state) {
         struct informer *i = start_burst(w);
         uint64_t longest;
 
-        burst(w, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"900\"}}"));
+        burst(w, 100, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"900\"}}"));
         longest = longest_turn(w, informer_resource_version(i) == 900);
         assert_int_equal(w->next, 100 + BURST);
         assert_in_range(longest, 1, 45000);
         /* the stream's end comes in while events wait, and the next watch begins after them */
-        burst(w, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"950\"}}"));
+        burst(w, 1000, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"2000\"}}"));
         http_stream_end(TAKE_PTR(w->stream));
         longest = longest_turn(w, w->watches == 2);
-        assert_int_equal(w->next, 100 + BURST);
+        assert_int_equal(w->next, 1000 + BURST);
         assert_in_range(longest, 1, 45000);
-        assert_non_null(strstr(w->last_watch, "resourceVersion=950"));
-        assert_int_equal(informer_count(i), 1 + BURST);
+        assert_non_null(strstr(w->last_watch, "resourceVersion=2000"));
+        assert_int_equal(informer_count(i), 1 + 2 * BURST);
         informer_free(i);
 }
 
@@ -450,7 +450,7 @@ static void test_informer_burst_and_error(void **state) {
         struct world *w = *state;
         struct informer *i = start_burst(w);
 
-        burst(w, EVENT("ERROR", "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\"}")
+        burst(w, 100, EVENT("ERROR", "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\"}")
                                         EVENT("ADDED", POD("z", "uz", "999", "n1")));
         w->lists[0] = (struct answer){200, LIST("970", "", POD("a", "ua", "960", "n1"))};
         w->work_us = 200;
@@ -469,14 +469,14 @@ static void test_informer_burst_is_dropped(void **state) {
         struct world *w = *state;
         struct informer *i = start_burst(w);
 
-        burst(w, "");
+        burst(w, 100, "");
         loop_until(w->event, w->next > 100);
         assert_true(w->next < 100 + BURST);
         w->synced = false;
         informer_relist(i);
         loop_until(w->event, w->watches == 2 && w->stream);
         assert_true(w->next < 100 + BURST);
-        burst(w, "");
+        burst(w, 100, "");
         loop_until(w->event, w->next > 100);
         informer_free(i);
         loop_for_ms(w->event, 20);

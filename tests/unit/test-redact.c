@@ -65,7 +65,8 @@ static void test_what_looks_secret(void **state) {
         check("got \"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl\" from n1",
                         "got \"(removed)\" from n1");
         check("join with abcdef.0123456789abcdef now", "join with (removed) now");
-        check("abcdef.0123456789abcdefg and node1.example", "abcdef.0123456789abcdefg and node1.example");
+        check("abcdef.0123456789abcdefg and node1.example",
+                        "abcdef.0123456789abcdefg and node1.example");
         check("clone https://me:hunter2@git.example/x failed",
                         "clone https://(removed)@git.example/x failed");
         check("GET https://10.0.0.1:6443/api?x=a@b", "GET https://10.0.0.1:6443/api?x=a@b");

@@ -31,45 +31,21 @@ void support_missing(struct support *s, const char *what, const char *why) {
         buf_printf(&s->readme, "not collected: %s: %s\n", what, why);
 }
 
-int support_each_file(const char *text, size_t n,
-                int (*add)(const char *name, const char *text, size_t n, void *userdata),
-                void *userdata) {
-        for (const char *end = text + n; text < end;) {
-                const char *newline = memchr(text, '\n', (size_t)(end - text)), *space;
-                _cleanup_free_ char *line = newline ? strndup(text, (size_t)(newline - text))
-                                                    : NULL;
-                const char *name = line ? startswith(line, "FILE ") : NULL;
-                uint64_t size;
-                int r;
-
-                space = name ? strrchr(name, ' ') : NULL;
-                if (!space || parse_u64(space + 1, &size) < 0 ||
-                                size > (uint64_t)(end - newline - 1))
-                        return -EBADMSG;
-                line[space - line] = 0;
-                r = add(name, newline + 1, size, userdata);
-                if (r < 0)
-                        return r;
-                text = newline + 1 + size;
-        }
-        return 0;
-}
-
 /* --- machines --- */
 
 struct machine_files {
         struct support *support;
         const char *folder; /* "nodes/n1" */
         struct problem *p;
-        int error; /* of writing */
+        int failure; /* of writing */
 };
 
 static int add_file(const char *name, const char *text, size_t n, void *userdata) {
         struct machine_files *f = userdata;
         _cleanup_free_ char *full = strformat("%s/%s", f->folder, name);
 
-        f->error = full ? support_add(f->support, full, text, n, f->p) : -ENOMEM;
-        return f->error;
+        f->failure = full ? support_add(f->support, full, text, n, f->p) : -ENOMEM;
+        return f->failure;
 }
 
 /* What the script says on the machine. */
@@ -91,7 +67,8 @@ static int collect(struct kctl *k, struct machine *m, struct buf *out, struct pr
         if (r < 0)
                 return r;
         return status == 0 ? 0
-                           : problem_set(p, EIO, 0, NULL, "the script ended with status %d", status);
+                           : problem_set(p, EIO, 0, NULL, "the script ended with status %d",
+                                             status);
 }
 
 /* A failure to write ends the verb. */
@@ -100,9 +77,9 @@ static int add_machine(struct support *s, const char *folder, const char *text, 
         struct machine_files f = {.support = s, .folder = folder, .p = p};
 
         s->machines++;
-        if (support_each_file(text, n, add_file, &f) < 0 && f.error == 0)
+        if (support_each_file(text, n, add_file, &f) < 0 && f.failure == 0)
                 support_missing(s, folder, "its answer is not whole");
-        return f.error;
+        return f.failure;
 }
 
 static int add_control(struct support *s, const char *where, struct problem *p) {
@@ -153,19 +130,19 @@ static int on_node(struct image_node *n, const void *userdata, struct problem *p
 struct node_results {
         struct support *support;
         struct problem *p;
-        int error;
+        int failure;
 };
 
 static void on_result(const char *node, const char *text, size_t n, void *userdata) {
         struct node_results *x = userdata;
         _cleanup_free_ char *folder = strformat("nodes/%s", node);
 
-        if (x->error < 0)
+        if (x->failure < 0)
                 return;
         if (n == 0)
                 support_missing(x->support, node, "the machine gave no answer");
         else
-                x->error = folder ? add_machine(x->support, folder, text, n, x->p) : -ENOMEM;
+                x->failure = folder ? add_machine(x->support, folder, text, n, x->p) : -ENOMEM;
 }
 
 static int add_nodes(struct support *s, struct problem *p) {
@@ -182,7 +159,7 @@ static int add_nodes(struct support *s, struct problem *p) {
         printf("Collecting from %zu nodes\n", json_array_size(nodes));
         /* Its messages name the nodes that fail. */
         (void)image_on_nodes(s->k, nodes, on_node, /* userdata= */ NULL, on_result, &results);
-        return results.error;
+        return results.failure;
 }
 
 /* --- the verb --- */
@@ -209,8 +186,8 @@ static int add_readme(struct support *s, struct problem *p) {
 }
 
 static int fill(struct support *s, struct problem *p) {
-        int (*const steps[])(struct support * s, struct problem * p) = {support_read_secrets,
-                        support_add_api, add_controls, add_nodes, add_readme};
+        int (*const steps[])(struct support * s, struct problem * p) = {
+                        support_read_secrets, support_add_api, add_controls, add_nodes, add_readme};
 
         for (size_t i = 0; i < ELEMENTS(steps); i++) {
                 int r = steps[i](s, p);
