@@ -9,17 +9,20 @@ PATH=$PATH:/usr/sbin:/sbin
 SYSTEMD_COLORS=0 SYSTEMD_PAGER=
 export SYSTEMD_COLORS SYSTEMD_PAGER
 
-# give NAME COMMAND...: what it says, at most the last 4 MB; a command that hangs is ended.
+# give NAME COMMAND...: the end of what it says: 2 MB, and 15 MB for all; a command that hangs is ended.
+left=15000000
 give() {
         name=$1
         shift
-        timeout 30 "$@" 2>&1 </dev/null | tail -c 4194304 >"$scratch/out"
+        timeout 30 "$@" 2>&1 </dev/null | tail -c $((left < 2097152 ? left : 2097152)) >"$scratch/out"
         size=$(wc -c <"$scratch/out")
+        left=$((left - size))
         echo "FILE $name $((size))"
         cat "$scratch/out"
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# The small and telling ones first: there may be no room for the last.
 give machine.txt sh -c 'cat /etc/os-release; uname -a; uptime; nproc; cat /proc/meminfo | head -n 5; systemctl --version | head -n 1; systemctl is-system-running'
 give clock.txt sh -c 'date -u +%FT%TZ; timedatectl show 2>/dev/null'
 give disks.txt sh -c 'df -h; df -i; cat /proc/mounts'
