@@ -4,4 +4,4 @@ EXTRA_DIST += $(MONITORING)
 monitoringdir = $(datadir)/keelson/monitoring
 monitoring_DATA = $(MONITORING)
 check_SCRIPTS += tests/monitoring
-EXTRA_DIST += tests/monitoring tests/promtool
+EXTRA_DIST += tests/monitoring tests/monitoring-alerts.yaml tests/promtool
