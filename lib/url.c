@@ -1,4 +1,5 @@
-/* Percent-encoding, RFC 3986 section 2: all but the unreserved characters. */
+/* Percent-encoding, RFC 3986 section 2: all but the unreserved characters. The user information of
+ * section 3.2.1 stands before the last @ of the authority. */
 #include "lib/url.h"
 
 #include "lib/buf.h"
@@ -16,4 +17,19 @@ char *url_escape(const char *s) {
                         buf_printf(&b, "%%%02X", c);
         }
         return buf_take(&b);
+}
+
+char *url_shown(const char *url) {
+        const char *start = strstr(url, "://"), *end, *at = NULL;
+
+        if (!start)
+                return strdup(url);
+        start += 3;
+        end = start + strcspn(start, "/?#");
+        for (const char *c = start; c < end; c++)
+                if (*c == '@')
+                        at = c;
+        if (!at || (!startswith(url, "http") && !memchr(start, ':', (size_t)(at - start))))
+                return strdup(url);
+        return strformat("%.*s%s", (int)(start - url), url, at + 1);
 }

@@ -9,6 +9,7 @@
 #include "lib/buf.h"
 #include "lib/fileio.h"
 #include "lib/plain.h"
+#include "lib/url.h"
 #include "reconcilers/gitsync/fetch-confine.h"
 #include "reconcilers/gitsync/fetch-progress.h"
 #include "reconcilers/gitsync/render.h"
@@ -39,9 +40,10 @@ static const char *git_why(const struct fetch_job *f) {
 
 static int refuse(struct fetch_job *f, const char *what, const char *remedy) {
         /* A remote server's own words may be among them. */
-        _cleanup_free_ char *why = plain_copy(git_why(f), strlen(git_why(f)), PLAIN_LINE);
+        _cleanup_free_ char *why = plain_copy(git_why(f), strlen(git_why(f)), PLAIN_LINE),
+                            *url = url_shown(field(f, "url"));
 
-        return problem_set(f->problem, EIO, 0, NULL, "%s %s: %s; %s", what, field(f, "url"),
+        return problem_set(f->problem, EIO, 0, NULL, "%s %s: %s; %s", what, strempty(url),
                         strempty(why), remedy);
 }
 
@@ -199,12 +201,13 @@ static int find_commit(struct fetch_job *f, git_commit **ret) {
         bool by_id = streq(field(f, "refKind"), "commit");
         const char *name = by_id ? field(f, "ref") : TARGET_REF;
         _cleanup_(git_object_freep) git_object *object = NULL;
+        _cleanup_free_ char *url = url_shown(field(f, "url"));
 
         if (git_revparse_single(&object, f->repo, name) < 0 ||
                         git_object_peel((git_object **)ret, object, GIT_OBJECT_COMMIT) < 0)
                 return problem_set(f->problem, ENOENT, 0, NULL,
                                 "%s has no %s \"%s\"; push it, or correct spec.ref",
-                                field(f, "url"), field(f, "refKind"), field(f, "ref"));
+                                strempty(url), field(f, "refKind"), field(f, "ref"));
         return 0;
 }
 

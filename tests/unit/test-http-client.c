@@ -431,6 +431,25 @@ static void escapes(void **state) {
         assert_string_equal(s, "a%20b%2F%C3%A4%3D1%2C~");
 }
 
+static void shows_no_password(void **state) {
+        static const char *const cases[][2] = {
+                        {"https://me:secret@git.example/x.git", "https://git.example/x.git"},
+                        {"https://token@git.example:8443", "https://git.example:8443"},
+                        {"https://a:b@c@git.example/@x", "https://git.example/@x"},
+                        {"https://git.example/a@b?c=d@e", "https://git.example/a@b?c=d@e"},
+                        {"ssh://git@git.example/x", "ssh://git@git.example/x"},
+                        {"ssh://git:secret@git.example/x", "ssh://git.example/x"},
+                        {"git@git.example:x", "git@git.example:x"},
+                        {"/srv/git/x", "/srv/git/x"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *s = url_shown(cases[i][0]);
+
+                assert_string_equal(s, cases[i][1]);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(asks_and_reuses_connections),
@@ -442,6 +461,7 @@ int main(void) {
                         cmocka_unit_test(tls),
                         cmocka_unit_test(waits_without_a_loop),
                         cmocka_unit_test(escapes),
+                        cmocka_unit_test(shows_no_password),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
