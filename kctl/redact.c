@@ -86,6 +86,17 @@ static int add_lines(struct redactor *x, const char *text, size_t n) {
         return r;
 }
 
+/* Keys of which the value is no secret, and may be a word that stands everywhere. */
+static bool is_public(const char *key) {
+        static const char *const keys[] = {"namespace", "ca.crt", "tls.crt", "known_hosts",
+                        "description", "expiration", "auth-extra-groups"};
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++)
+                if (streq(key, keys[i]))
+                        return true;
+        return false;
+}
+
 int redactor_add_secret(struct redactor *x, const json_t *secret) {
         const char *key;
         json_t *v;
@@ -94,11 +105,11 @@ int redactor_add_secret(struct redactor *x, const json_t *secret) {
                 const char *encoded = strempty(json_string_value(v));
                 _cleanup_free_ void *data = NULL;
                 size_t n;
-                int r = redactor_add(x, encoded, strlen(encoded));
+                int r = is_public(key) ? 0 : redactor_add(x, encoded, strlen(encoded));
 
                 if (r < 0)
                         return r;
-                if (base64_decode(encoded, &data, &n) < 0)
+                if (is_public(key) || base64_decode(encoded, &data, &n) < 0)
                         continue;
                 r = add_lines(x, data, n);
                 if (r < 0)

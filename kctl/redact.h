@@ -15,7 +15,8 @@ DEFINE_CLEANUP(struct redactor *, redactor_free);
  * ones than REDACT_VALUE_MAX only that many bytes are found and removed. */
 enum { REDACT_VALUE_MIN = 8, REDACT_VALUE_MAX = 4096 };
 int redactor_add(struct redactor *x, const char *value, size_t n);
-/* Every value of a Secret's data, as it is and as base64. */
+/* Every value of a Secret's data, as it is and as base64, but of keys that are no secret ("ca.crt",
+ * "namespace"). */
 int redactor_add_secret(struct redactor *x, const json_t *secret);
 /* All values were added; before the first text. */
 void redactor_seal(struct redactor *x);

@@ -12,9 +12,9 @@
 static struct redactor *redactor;
 
 static int setup(void **state) {
-        _cleanup_json_ json_t *secret = json_pack("{s:{s:s, s:s, s:s, s:s}}", "data", "password",
-                        "cGxhbnRlZC1wYXNzd29yZA==", /* planted-password */
-                        "short", "YWJj", "bad", "!!", "lines",
+        _cleanup_json_ json_t *secret = json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "data",
+                        "password", "cGxhbnRlZC1wYXNzd29yZA==", /* planted-password */
+                        "short", "YWJj", "bad", "!!", "namespace", "a3ViZS1zeXN0ZW0=", "lines",
                         "Zmlyc3QgbGluZSBvZiBpdApzZWNvbmQgbGluZSBvZiBpdAo=");
 
         redactor = redactor_new();
@@ -48,6 +48,7 @@ static void test_values_of_secrets(void **state) {
         check("planted-passwor planted", "planted-passwor planted");
         check("abc is too short to be found", "abc is too short to be found");
         check("x second line of it y", "x (removed) y");
+        check("pods in kube-system", "pods in kube-system"); /* the value of a key that is public */
         check("", "");
 }
 
