@@ -1,3 +1,4 @@
+/* The slots are a small array: everything looks at all of them. */
 #include "nodeagent/pod/start-slots.h"
 
 #include "lib/base.h"

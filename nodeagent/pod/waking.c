@@ -1,7 +1,7 @@
 /* Waking pods. Pods that were woken are in a list, which one deferred event source works off: a pod
  * is looked at once per turn of the loop, however many signals come, and a turn ends after
- * TURN_US, however many pods there are. Pods whose containers wait for a slot (start-slots.h) are in
- * another list, and are woken in its order. */
+ * TURN_US, however many pods there are. Pods whose containers wait for a slot (start-slots.h) are
+ * in another list, and are woken in its order. */
 #include "nodeagent/pod/pod.h"
 
 #include "lib/timefmt.h"

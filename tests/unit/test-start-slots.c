@@ -70,7 +70,8 @@ static void test_more_than_there_are(void **state) {
 }
 
 int main(void) {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_size), cmocka_unit_test(test_taken),
-                        cmocka_unit_test(test_expired), cmocka_unit_test(test_more_than_there_are)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_size),
+                        cmocka_unit_test(test_taken), cmocka_unit_test(test_expired),
+                        cmocka_unit_test(test_more_than_there_are)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
