@@ -380,7 +380,15 @@ static void on_burst(struct informer *i, enum informer_event event, const json_t
                 ;
 }
 
-/* The longest turn of the loop until so many events were handled and the condition holds. */
+/* Of this thread: what other programs take of the processor does not count. */
+static uint64_t cpu_us(void) {
+        struct timespec ts;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+        return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* The longest turn of the loop until the condition holds. */
 #define longest_turn(w, condition)                                                                 \
         ({                                                                                         \
                 uint64_t _longest = 0, _begin;                                                     \
@@ -388,9 +396,9 @@ static void on_burst(struct informer *i, enum informer_event event, const json_t
                         int _r = sd_event_prepare((w)->event);                                     \
                         _r = _r == 0 ? sd_event_wait((w)->event, 2000000) : _r;                    \
                         assert_true(_r > 0);                                                       \
-                        _begin = now_mono_us();                                                    \
+                        _begin = cpu_us();                                                         \
                         assert_true(sd_event_dispatch((w)->event) >= 0);                           \
-                        _longest = MAX(_longest, now_mono_us() - _begin);                          \
+                        _longest = MAX(_longest, cpu_us() - _begin);                               \
                 }                                                                                  \
                 _longest;                                                                          \
         })
