@@ -5,6 +5,7 @@
 #include "kapid/store/alloc.h"
 #include "kapid/admission/quota-accounts.h"
 #include "kapid/auth/authz.h"
+#include "kapid/auth/revoked.h"
 #include "kapid/bootstrap.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/http/dispatch.h"
@@ -25,6 +26,8 @@ static void on_change(struct cache *c, const struct change *change, void *userda
                 quotas_on_change(a->quotas, c, change);
                 if (streq(cache_prefix(c), crd_prefix))
                         crds_on_change(a, change);
+                else if (c == a->cluster_users)
+                        revoked_on_change(a, change);
                 return;
         }
         crds_load(a);
@@ -140,6 +143,9 @@ static int add_caches(struct api *a) {
         r = cache_set_index(pods, item_node_of_pod);
         if (r < 0)
                 return r;
+        a->cluster_users = api_cache(a, "keelson.dev", "clusterusers");
+        if (!a->cluster_users)
+                return -ENOMEM;
         a->turns = turns_new(a->caches);
         return a->turns ? 0 : -ENOMEM;
 }

@@ -1,6 +1,7 @@
 /* The API server's parts in one place, for requests. */
 #pragma once
 
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
@@ -59,6 +60,7 @@ struct api {
         struct quotas *quotas; /* what every ResourceQuota counts */
         struct turns *turns;   /* of the writes that are charged to them */
         struct sign_key *jwt;  /* NULL: no service-account tokens */
+        struct cache *cluster_users; /* what was revoked (auth/revoked.h) */
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
@@ -69,6 +71,7 @@ struct api {
         struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams, node_streams;
         struct stream_session *sessions; /* of exec, attach and port-forward */
+        LIST_HEAD(open_requests, request) open; /* whose answers are streams */
         struct metric *in_flight[3], *stream_gauge, *watch_events;
 };
 

@@ -2,6 +2,7 @@
 #include "kapid/auth/authn.h"
 
 #include "kapid/auth/jwt.h"
+#include "kapid/auth/revoked.h"
 #include "lib/crypto.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -152,6 +153,7 @@ int authenticate_token(struct api *a, const char *token, struct user *ret, struc
 
 static int user_of_peer(struct request *request, const struct http_peer *peer, struct problem *p) {
         struct user *u = &request->user;
+        int r;
 
         if (peer->unix_socket) {
                 /* The socket is root's (and our own account's, whose processes have our keys
@@ -167,6 +169,9 @@ static int user_of_peer(struct request *request, const struct http_peer *peer, s
                 return unauthorized(p);
         if (peer->not_after_s && peer->not_after_s <= now_wall_us() / 1000000)
                 return unauthorized(p); /* a connection that outlived its certificate */
+        r = revoked_check(request->api, peer->cn, peer->fingerprint, p);
+        if (r < 0)
+                return r;
         if (user_set(u, peer->cn, "") < 0)
                 return -ENOMEM;
         for (size_t i = 0; peer->organizations && peer->organizations[i]; i++)

@@ -37,6 +37,10 @@ static void on_http_free(void *p) {
 
         if (request->http)
                 request_end(request);
+        if (request->carrier) {
+                LIST_REMOVE(request, open);
+                request->carrier = NULL;
+        }
         dispatch_leave(request);
         request_unref(request);
 }
@@ -316,9 +320,11 @@ struct http_stream *respond_stream(struct request *request, const char *content_
                 size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
         struct http_request *http = take_http(request, 200);
 
-        return http ? http_stream_begin(
-                                      http, 200, content_type, queued_max, on_stream_gone, userdata)
-                    : NULL;
+        if (!http)
+                return NULL;
+        request->carrier = http;
+        LIST_INSERT_HEAD(&request->api->open, request, open);
+        return http_stream_begin(http, 200, content_type, queued_max, on_stream_gone, userdata);
 }
 
 struct http_upgrade *respond_upgrade(struct request *request,

@@ -25,7 +25,9 @@ struct verb_state {
 struct request {
         unsigned refs;
         struct api *api;
-        struct http_request *http; /* NULL: gone or answered */
+        struct http_request *http;    /* NULL: gone or answered */
+        struct http_request *carrier; /* of a stream that is open; else NULL */
+        LIST_ENTRY(request) open;     /* with it: of the API's */
         struct user user;
         struct user real_user; /* the impersonating user; name NULL: none */
         struct route route;

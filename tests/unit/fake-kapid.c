@@ -289,6 +289,9 @@ void http_request_on_gone(struct http_request *r,
                 void (*func)(struct http_request *r, void *userdata), void *userdata) {
 }
 
+void http_request_hang_up(struct http_request *r) {
+}
+
 int http_response_header(struct http_request *r, const char *name, const char *value) {
         if (strcaseeq(name, "Warning"))
                 buf_printf(&exchange_of(r)->warnings, "%s\n", value);

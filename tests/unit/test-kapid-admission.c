@@ -560,7 +560,7 @@ static void test_order(void **state) {
                         "ServiceAddressRestriction AddressPoolOverlap "
                         "GitSyncImpersonation "
                         "RBACEscalationPrevention CertificateApproval CertificateSigning "
-                        "CertificateSubjectRestriction ResourceQuota");
+                        "CertificateSubjectRestriction UserRevocation ResourceQuota");
         assert_order(
                         &(struct admission_options){
                                         .disable = list("*,PodSecurity,GitSyncImpersonation"
@@ -570,7 +570,8 @@ static void test_order(void **state) {
                         " RBACEscalationPrevention ServiceAccount NodeConnectionRestriction "
                         "LimitRanger PodNodeNameRestriction Priority ServiceIPAllocation "
                         "ServiceAddressRestriction AddressPoolOverlap CertificateApproval "
-                        "CertificateSigning CertificateSubjectRestriction ResourceQuota");
+                        "CertificateSigning CertificateSubjectRestriction UserRevocation "
+                        "ResourceQuota");
 }
 
 static void test_bad_flags(void **state) {
