@@ -2,6 +2,7 @@
 #include "kapid/auth/authn.h"
 
 #include "kapid/auth/jwt.h"
+#include "kapid/auth/oidc.h"
 #include "kapid/auth/revoked.h"
 #include "lib/crypto.h"
 #include "lib/object.h"
@@ -143,6 +144,8 @@ int authenticate_token(struct api *a, const char *token, struct user *ret, struc
 
         if (strlen(token) == JOIN_TOKEN_ID + 1 + JOIN_TOKEN_SECRET)
                 return user_of_join_token(a, token, ret, p);
+        if (a->oidc && oidc_knows(a->oidc, token))
+                return oidc_authenticate(a->oidc, token, ret, p);
         if (!a->jwt || jwt_verify(a->jwt, token, now_wall_us() / 1000000, &claims) < 0)
                 return unauthorized(p);
         if (!streq(json_str_or(claims, "iss", ""), a->options.issuer) ||

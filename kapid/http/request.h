@@ -46,6 +46,8 @@ struct request {
         struct problem refusal;          /* found before the body came */
         int refused;                     /* 0, or the refusal's errno */
         struct fairness_ticket ticket;   /* dispatch.c */
+        char audit_id[65];               /* "": not yet known */
+        struct audit_record *audit;      /* owned; NULL: not audited */
         /* Called when the awaited event has come: its turn, fresh caches. */
         void (*next)(struct request *request);
         /* Read by the verb from the body (pipeline/body.h) and the query. */

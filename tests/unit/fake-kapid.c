@@ -236,6 +236,10 @@ const char *http_request_path(const struct http_request *r) {
         return exchange_of(r)->path;
 }
 
+const char *http_request_query_text(const struct http_request *r) {
+        return "";
+}
+
 const char *http_request_query_at(const struct http_request *r, const char *name, size_t i) {
         const struct exchange *x = exchange_of(r);
 
