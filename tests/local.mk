@@ -67,6 +67,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/loadbalancer \
 	tests/clients/storage \
 	tests/clients/pod-resources \
+	tests/clients/people tests/clients/people.py \
 	tests/clients/quota \
 	tests/clients/quota.py \
 	tests/clients/corpus \
