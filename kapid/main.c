@@ -74,14 +74,16 @@ static const struct option_row rows[] = {
                                 "FILE", "Key that signs and checks service-account tokens", NULL},
                 {"service-account-issuer", 0, OPTION_STRING, offsetof(struct flags, issuer), "URL",
                                 "Issuer in those tokens", "https://kubernetes.default.svc"},
-                {"oidc-issuer-url", 0, OPTION_STRING, offsetof(struct flags, oidc.issuer_url), "URL",
+                {"oidc-issuer-url", 0, OPTION_STRING, offsetof(struct flags, oidc.issuer_url),
+                                "URL",
                                 "OpenID Connect issuer whose ID tokens are accepted, exactly as it "
                                 "writes itself; https only",
                                 NULL},
                 {"oidc-client-id", 0, OPTION_STRING, offsetof(struct flags, oidc.client_id), "NAME",
                                 "The audience that its tokens must have", NULL},
-                {"oidc-username-claim", 0, OPTION_STRING, offsetof(struct flags, oidc.username_claim),
-                                "CLAIM", "The claim that is the user's name", "sub"},
+                {"oidc-username-claim", 0, OPTION_STRING,
+                                offsetof(struct flags, oidc.username_claim), "CLAIM",
+                                "The claim that is the user's name", "sub"},
                 {"oidc-username-prefix", 0, OPTION_STRING,
                                 offsetof(struct flags, oidc.username_prefix), "TEXT",
                                 "Text before the name; - for none. Without the flag: the issuer "
@@ -113,8 +115,9 @@ static const struct option_row rows[] = {
                                 "journal",
                                 NULL},
                 {"audit-log-maxage", 0, OPTION_U32, offsetof(struct flags, audit.log.age_days),
-                                "DAYS", "Old files of the audit log are removed after these; 0: "
-                                        "never",
+                                "DAYS",
+                                "Old files of the audit log are removed after these; 0: "
+                                "never",
                                 "0"},
                 {"audit-log-maxbackup", 0, OPTION_U32, offsetof(struct flags, audit.log.backups),
                                 "N", "Old files that are kept; 0: all", "0"},

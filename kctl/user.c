@@ -1,6 +1,6 @@
-/* kctl user: certificates for people. The key is made here and leaves only in the kubeconfig that is
- * written; the API signs the request. A ClusterUser lists what was issued, and kapid accepts nothing
- * else for that name: so a certificate that is taken out, or marked, no longer opens anything. */
+/* kctl user: certificates for people. The key is made here and leaves only in the kubeconfig that
+ * is written; the API signs the request. A ClusterUser lists what was issued, and kapid accepts
+ * nothing else for that name: so a certificate that is removed, or marked, opens nothing. */
 #include "kctl/cluster.h"
 #include "kctl/sign-request.h"
 #include "lib/client/kubeconfig.h"
@@ -55,8 +55,8 @@ static int check_new(struct kctl *k, const char *name, struct problem *p) {
                 return problem_set(p, EINVAL, 0, NULL,
                                 "%s: names that begin with system: are the cluster's own", name);
         if (strv_length(k->flags.user_groups) > GROUPS_MAX)
-                return problem_set(p, EINVAL, 0, NULL, "at most %d groups are possible",
-                                GROUPS_MAX);
+                return problem_set(
+                                p, EINVAL, 0, NULL, "at most %d groups are possible", GROUPS_MAX);
         for (char **g = k->flags.user_groups; g && *g; g++)
                 if (streq(*g, "system:masters"))
                         return problem_set(p, EINVAL, 0, NULL,
@@ -185,8 +185,9 @@ static int make_key(struct issue *i, char **ret_csr, struct problem *p) {
                         .organizations = (const char *const *)i->k->flags.user_groups};
         int r = pki_key_new(&i->key);
 
-        if (r >= 0)
-                r = pki_csr_new(i->key, &subject, ret_csr);
+        if (r < 0)
+                return r;
+        r = pki_csr_new(i->key, &subject, ret_csr);
         if (r < 0 && r != -ENOMEM)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "no certificate request can be made for %s in these groups: %s",
@@ -244,10 +245,9 @@ static int add_certificate(json_t *user, void *userdata, struct problem *p) {
 }
 
 /* Where the person reaches the API: as we do; from this machine's own address as nodes do. */
-static int find_server(const struct issue *i, char **ret_server, char **ret_ca,
-                struct problem *p) {
-        _cleanup_free_ char *path = api_path(api_resource(KIND_CONFIGMAPS), "kube-system",
-                        "keelson-info", NULL, NULL);
+static int find_server(const struct issue *i, char **ret_server, char **ret_ca, struct problem *p) {
+        _cleanup_free_ char *path = api_path(
+                        api_resource(KIND_CONFIGMAPS), "kube-system", "keelson-info", NULL, NULL);
         _cleanup_problem_ struct problem ignored = {0};
         _cleanup_json_ json_t *info = NULL;
         const char *server = strempty(i->own.server), *ca = strempty(i->own.ca_pem);
@@ -288,8 +288,8 @@ static int write_kubeconfig(const struct issue *i, struct problem *p) {
 /* Before anything is issued: whether the file can be written afterwards. */
 static int check_out(const struct issue *i, struct problem *p) {
         const char *slash = strrchr(i->out, '/');
-        _cleanup_free_ char *folder = slash ? strndup(i->out, (size_t)MAX(slash - i->out, 1))
-                                            : strdup(".");
+        _cleanup_free_ char *folder =
+                        slash ? strndup(i->out, (size_t)MAX(slash - i->out, 1)) : strdup(".");
 
         if (!folder)
                 return -ENOMEM;
@@ -323,8 +323,7 @@ static int issue_certificate(struct issue *i, struct problem *p) {
 static int add_user(struct issue *i, struct problem *p) {
         char end[TIMEFMT_SIZE];
         uint64_t end_s = 0;
-        int r = kubeconfig_load(
-                        &i->own, i->k->flags.kubeconfig, i->k->flags.context, p);
+        int r = kubeconfig_load(&i->own, i->k->flags.kubeconfig, i->k->flags.context, p);
 
         if (r < 0)
                 return r;
@@ -484,7 +483,7 @@ static const char *state_of(const json_t *user, const char **ret_end, size_t *re
                 if (++*ret_valid == 1 || strcmp(end, *ret_end) > 0)
                         *ret_end = end;
         }
-        return *ret_valid > 0                       ? "valid"
+        return *ret_valid > 0                     ? "valid"
                : json_str(user, "spec.revokedAt") ? "revoked"
                : expired > 0                      ? "expired"
                                                   : "no certificate";

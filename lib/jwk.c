@@ -100,19 +100,22 @@ static int read_bytes(const json_t *key, const char *name, gnutls_datum_t *ret) 
         return 0;
 }
 
+static void datum_done(gnutls_datum_t *d) {
+        free(d->data);
+}
+
 static int import_rsa(struct jwk *k, const json_t *key) {
-        gnutls_datum_t modulus = {0}, exponent = {0};
+        _cleanup_(datum_done) gnutls_datum_t modulus = {0}, exponent = {0};
         unsigned bits = 0;
         int r = read_bytes(key, "n", &modulus);
 
-        if (r >= 0)
-                r = read_bytes(key, "e", &exponent);
-        if (r >= 0 && gnutls_pubkey_import_rsa_raw(k->public, &modulus, &exponent) < 0)
-                r = -EINVAL;
-        free(modulus.data);
-        free(exponent.data);
         if (r < 0)
                 return r;
+        r = read_bytes(key, "e", &exponent);
+        if (r < 0)
+                return r;
+        if (gnutls_pubkey_import_rsa_raw(k->public, &modulus, &exponent) < 0)
+                return -EINVAL;
         if (gnutls_pubkey_get_pk_algorithm(k->public, &bits) != GNUTLS_PK_RSA ||
                         bits < JWK_RSA_BITS_MIN || bits > JWK_RSA_BITS_MAX)
                 return -EINVAL;
@@ -120,26 +123,29 @@ static int import_rsa(struct jwk *k, const json_t *key) {
         return 0;
 }
 
-static int import_ec(struct jwk *k, const json_t *key) {
-        const char *name = json_str_or(key, "crv", "");
-        gnutls_datum_t x = {0}, y = {0};
-        int r = -EINVAL;
-
+static int find_curve(const char *name, gnutls_ecc_curve_t *ret) {
         for (size_t i = 0; i < ELEMENTS(curves); i++)
                 if (streq(curves[i].name, name)) {
-                        k->curve = curves[i].curve;
-                        r = 0;
+                        *ret = curves[i].curve;
+                        return 0;
                 }
-        if (r >= 0)
-                r = read_bytes(key, "x", &x);
-        if (r >= 0)
-                r = read_bytes(key, "y", &y);
-        if (r >= 0 && gnutls_pubkey_import_ecc_raw(k->public, k->curve, &x, &y) < 0)
-                r = -EINVAL;
-        free(x.data);
-        free(y.data);
+        return -EINVAL;
+}
+
+static int import_ec(struct jwk *k, const json_t *key) {
+        _cleanup_(datum_done) gnutls_datum_t x = {0}, y = {0};
+        int r = find_curve(json_str_or(key, "crv", ""), &k->curve);
+
+        if (r < 0)
+                return r;
+        r = read_bytes(key, "x", &x);
+        if (r < 0)
+                return r;
+        r = read_bytes(key, "y", &y);
+        if (r < 0)
+                return r;
         k->type = KEY_EC;
-        return r;
+        return gnutls_pubkey_import_ecc_raw(k->public, k->curve, &x, &y) < 0 ? -EINVAL : 0;
 }
 
 static int copy(char **to, const char *from) {
@@ -161,6 +167,19 @@ static int jwk_read(struct jwk *k, const json_t *key) {
         return rsa ? import_rsa(k, key) : import_ec(k, key);
 }
 
+static int add_key(struct jwk_set *s, const json_t *key) {
+        _cleanup_(jwk_done) struct jwk k = {0};
+        int r = jwk_read(&k, key);
+
+        if (r < 0)
+                return r;
+        r = vector_append(&s->keys, k);
+        if (r < 0)
+                return r;
+        k = (struct jwk){0};
+        return 0;
+}
+
 int jwk_set_new(struct jwk_set **ret, const json_t *document, struct problem *p) {
         _cleanup_(jwk_set_freep) struct jwk_set *s = calloc(1, sizeof(*s));
         const json_t *keys = json_object_get(document, "keys"), *v;
@@ -174,15 +193,9 @@ int jwk_set_new(struct jwk_set **ret, const json_t *document, struct problem *p)
                 return problem_set(p, EINVAL, 0, NULL, "it has %zu keys, and at most %d are read",
                                 json_array_size(keys), JWK_COUNT_MAX);
         json_array_foreach (keys, i, v) {
-                struct jwk k = {0};
-                int r = jwk_read(&k, v);
+                int r = add_key(s, v);
 
-                if (r >= 0)
-                        r = vector_append(&s->keys, k);
-                if (r >= 0)
-                        continue;
-                jwk_done(&k);
-                if (r != -EINVAL)
+                if (r < 0 && r != -EINVAL)
                         return r;
         }
         if (s->keys.count == 0)

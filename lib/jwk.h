@@ -12,8 +12,8 @@ enum {
         JWK_RSA_BITS_MAX = 8192, /* time of one verification */
 };
 
-/* Whether the word is one of the algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384,
- * ES512. Nothing else is: not "none", and no HMAC. */
+/* Whether the word is one of the algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256,
+ * ES384, ES512. Nothing else is: not "none", and no HMAC. */
 bool jwk_algorithm_is_known(const char *name);
 
 struct jwk_set;

@@ -79,8 +79,8 @@ static int add_metrics(struct audit *a, struct metrics *m) {
         return 0;
 }
 
-int audit_new(struct audit **ret, sd_event *event, const struct audit_options *o,
-                struct metrics *m, struct problem *p) {
+int audit_new(struct audit **ret, sd_event *event, const struct audit_options *o, struct metrics *m,
+                struct problem *p) {
         _cleanup_(audit_freep) struct audit *a = NULL;
         int r = check_flags(o, p);
 
@@ -196,7 +196,7 @@ static json_t *shared_part(const struct request *request, enum audit_level level
                    *path = http_request_path(request->http);
         _cleanup_free_ char *uri = isempty(query) ? strdup(path) : strformat("%s?%s", path, query);
         _cleanup_json_ json_t *v = json_pack("{ss, ss, ss}", "kind", "Event", "apiVersion",
-                                       "audit.k8s.io/v1", "level", audit_level_name(level)),
+                                              "audit.k8s.io/v1", "level", audit_level_name(level)),
                               *addresses = source_addresses(peer);
 
         if (!v || !uri || set_text(v, "auditID", request->audit_id, HEADER_SIZE_MAX) < 0 ||
@@ -206,8 +206,8 @@ static json_t *shared_part(const struct request *request, enum audit_level level
                 return NULL;
         if (json_object_set_new(v, "user", u->name ? user_value(u, peer) : json_object()) < 0)
                 return NULL;
-        if (request->real_user.name &&
-                        json_object_set_new(v, "impersonatedUser", user_to_json(&request->user)) < 0)
+        if (request->real_user.name && json_object_set_new(v, "impersonatedUser",
+                                                       user_to_json(&request->user)) < 0)
                 return NULL;
         if (addresses && json_object_set(v, "sourceIPs", addresses) < 0)
                 return NULL;
@@ -239,10 +239,9 @@ static int line_of(const struct audit_record *r, bool complete, struct buf *out)
 }
 
 static void emit(struct audit_record *r, enum audit_stage stage) {
-        const char *const fields[] = {"KEELSON_AUDIT_ID",
-                        json_str_or(r->event, "auditID", ""), "KEELSON_AUDIT_USER",
-                        json_str_or(r->event, "user.username", ""), "KEELSON_AUDIT_VERB",
-                        json_str_or(r->event, "verb", ""), NULL};
+        const char *const fields[] = {"KEELSON_AUDIT_ID", json_str_or(r->event, "auditID", ""),
+                        "KEELSON_AUDIT_USER", json_str_or(r->event, "user.username", ""),
+                        "KEELSON_AUDIT_VERB", json_str_or(r->event, "verb", ""), NULL};
         _cleanup_buf_ struct buf line = {0};
 
         if (r->decision.omit_stages & stage)
@@ -284,16 +283,16 @@ static struct audit_decision decide(const struct audit *a, const struct request 
         const struct user *u = request->real_user.name ? &request->real_user : &request->user;
         const struct route *t = &request->route;
 
-        return audit_policy_decide(a->policy,
-                        &(struct audit_attributes){.user = strempty(u->name),
-                                        .groups = u->groups,
-                                        .verb = strempty(t->verb),
-                                        .path = t->resource ? NULL : strempty(t->path),
-                                        .group = strempty(t->group),
-                                        .resource = strempty(t->plural),
-                                        .subresource = strempty(t->subresource),
-                                        .namespace = strempty(namespace_of(t)),
-                                        .name = strempty(t->name)});
+        return audit_policy_decide(
+                        a->policy, &(struct audit_attributes){.user = strempty(u->name),
+                                                   .groups = u->groups,
+                                                   .verb = strempty(t->verb),
+                                                   .path = t->resource ? NULL : strempty(t->path),
+                                                   .group = strempty(t->group),
+                                                   .resource = strempty(t->plural),
+                                                   .subresource = strempty(t->subresource),
+                                                   .namespace = strempty(namespace_of(t)),
+                                                   .name = strempty(t->name)});
 }
 
 void audit_begin(struct request *request) {
@@ -378,8 +377,8 @@ void audit_request_text(struct request *request, const char *data, size_t n) {
                 annotate(request->audit, TRUNCATED, "true");
                 return;
         }
-        if (json_parse(data, n, 0, &object, NULL) < 0 &&
-                        yaml_parse(data, n, &docs, &p) >= 0 && docs.count == 1)
+        if (json_parse(data, n, 0, &object, NULL) < 0 && yaml_parse(data, n, &docs, &p) >= 0 &&
+                        docs.count == 1)
                 object = json_incref(docs.items[0].value); /* an apply */
         if (object)
                 request->audit->requested = object_text(request->audit, object);

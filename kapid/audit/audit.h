@@ -25,8 +25,8 @@ struct audit_options {
 };
 
 /* *ret is NULL when nothing is to be audited. p names flag, file and remedy. */
-int audit_new(struct audit **ret, sd_event *event, const struct audit_options *o,
-                struct metrics *m, struct problem *p);
+int audit_new(struct audit **ret, sd_event *event, const struct audit_options *o, struct metrics *m,
+                struct problem *p);
 struct audit *audit_free(struct audit *a);
 DEFINE_CLEANUP(struct audit *, audit_free);
 

@@ -82,8 +82,8 @@ struct audit_policy *audit_policy_free(struct audit_policy *policy) {
 /* --- reading --- */
 
 /* All refusals are set with the code 0: they are about a file. */
-static int check_fields(const json_t *v, const char *const *known, const char *where,
-                struct problem *p) {
+static int check_fields(
+                const json_t *v, const char *const *known, const char *where, struct problem *p) {
         const char *name;
         json_t *member;
 
@@ -109,12 +109,12 @@ static int read_words(const json_t *v, const char *name, const char *where, char
         if (!list || json_is_null(list))
                 return 0;
         if (!json_is_array(list))
-                return problem_set(p, EINVAL, 0, NULL, "%s.%s: expected a list of texts", where,
-                                name);
+                return problem_set(
+                                p, EINVAL, 0, NULL, "%s.%s: expected a list of texts", where, name);
         json_array_foreach (list, i, item) {
                 if (!json_is_string(item))
-                        return problem_set(p, EINVAL, 0, NULL, "%s.%s[%zu]: expected a text",
-                                        where, name, i);
+                        return problem_set(p, EINVAL, 0, NULL, "%s.%s[%zu]: expected a text", where,
+                                        name, i);
                 if (strv_extend(ret, json_string_value(item)) < 0)
                         return -ENOMEM;
         }
@@ -128,8 +128,8 @@ static int read_bool(const json_t *v, const char *name, const char *where, bool 
         if (!b || json_is_null(b))
                 return 0;
         if (!json_is_boolean(b))
-                return problem_set(p, EINVAL, 0, NULL, "%s.%s: expected true or false", where,
-                                name);
+                return problem_set(
+                                p, EINVAL, 0, NULL, "%s.%s: expected true or false", where, name);
         *ret = json_is_true(b);
         return 0;
 }
@@ -157,8 +157,8 @@ static int read_stages(const json_t *v, const char *where, unsigned *ret, struct
         return 0;
 }
 
-static int read_level(const json_t *v, const char *where, enum audit_level *ret,
-                struct problem *p) {
+static int read_level(
+                const json_t *v, const char *where, enum audit_level *ret, struct problem *p) {
         const char *name = json_str_or(v, "level", "");
 
         for (size_t i = 0; i < ELEMENTS(levels); i++)
@@ -235,8 +235,8 @@ static int check_paths(const struct rule *rule, const char *where, struct proble
         return 0;
 }
 
-static int read_rule_words(struct rule *rule, const json_t *v, const char *where,
-                struct problem *p) {
+static int read_rule_words(
+                struct rule *rule, const json_t *v, const char *where, struct problem *p) {
         const struct {
                 const char *name;
                 char ***words;
@@ -282,8 +282,8 @@ static int read_rule(struct rule *rule, const json_t *v, const char *where, stru
 }
 
 static int read_policy(struct audit_policy *policy, const json_t *v, struct problem *p) {
-        static const char *const known[] = {"apiVersion", "kind", "metadata", "rules",
-                        "omitStages", "omitManagedFields", NULL};
+        static const char *const known[] = {"apiVersion", "kind", "metadata", "rules", "omitStages",
+                        "omitManagedFields", NULL};
         const json_t *rules = json_object_get(v, "rules"), *item;
         struct rule common = {0};
         size_t i;
@@ -296,8 +296,8 @@ static int read_policy(struct audit_policy *policy, const json_t *v, struct prob
                 return problem_set(p, EINVAL, 0, NULL,
                                 "expected apiVersion: audit.k8s.io/v1 and kind: Policy");
         if (json_array_size(rules) == 0 || json_array_size(rules) > RULES_MAX)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "rules: expected a list of 1 to %d rules", RULES_MAX);
+                return problem_set(p, EINVAL, 0, NULL, "rules: expected a list of 1 to %d rules",
+                                RULES_MAX);
         r = read_stages(v, "the policy", &common.omit_stages, p);
         if (r < 0)
                 return r;
@@ -307,9 +307,9 @@ static int read_policy(struct audit_policy *policy, const json_t *v, struct prob
         json_array_foreach (rules, i, item) {
                 _cleanup_free_ char *where = strformat("rules[%zu]", i);
 
-                r = where ? vector_append(&policy->rules, common) : -ENOMEM;
-                if (r >= 0)
-                        r = read_rule(&policy->rules.items[i], item, where, p);
+                if (!where || vector_append(&policy->rules, common) < 0)
+                        return -ENOMEM;
+                r = read_rule(&policy->rules.items[i], item, where, p);
                 if (r < 0)
                         return r;
         }

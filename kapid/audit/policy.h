@@ -12,7 +12,7 @@ const char *audit_level_name(enum audit_level level);
 
 enum audit_stage {
         AUDIT_RECEIVED = 1 << 0,
-        AUDIT_STARTED = 1 << 1,  /* of what is answered by a stream */
+        AUDIT_STARTED = 1 << 1, /* of what is answered by a stream */
         AUDIT_COMPLETE = 1 << 2,
         AUDIT_PANIC = 1 << 3, /* known in policies; there is no such stage here */
 };

@@ -52,7 +52,8 @@ char *sink_backup_name(const char *name, uint64_t wall_us) {
         char stamp[32];
         struct tm tm;
 
-        if (!gmtime_r(&seconds, &tm) || strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H-%M-%S", &tm) == 0)
+        if (!gmtime_r(&seconds, &tm) ||
+                        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H-%M-%S", &tm) == 0)
                 return NULL;
         return strformat("%.*s-%s.%03u%s", (int)stem, name, stamp,
                         (unsigned)(wall_us / 1000 % 1000), name + stem);
@@ -139,9 +140,8 @@ static bool ends_with_newline(int fd, uint64_t size) {
 }
 
 static int open_file(struct sink *s) {
-        _cleanup_close_ int fd = open(s->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY |
-                                                               O_NONBLOCK,
-                        0600);
+        _cleanup_close_ int fd = open(s->path,
+                        O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
         struct stat st;
 
         if (fd < 0)
@@ -151,11 +151,11 @@ static int open_file(struct sink *s) {
         safe_close(s->fd);
         s->fd = TAKE_FD(fd);
         s->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-        s->size_max = S_ISREG(st.st_mode) ? (uint64_t)(s->options.size_mb_max
-                                                                        ? s->options.size_mb_max
-                                                                        : SINK_SIZE_MB_DEFAULT)
-                                                            << 20
-                                          : 0;
+        s->size_max = S_ISREG(st.st_mode)
+                                      ? (uint64_t)(s->options.size_mb_max ? s->options.size_mb_max
+                                                                          : SINK_SIZE_MB_DEFAULT)
+                                                        << 20
+                                      : 0;
         s->broken = S_ISREG(st.st_mode) && !ends_with_newline(s->fd, s->size);
         return 0;
 }
@@ -199,8 +199,8 @@ static void rotate(struct sink *s) {
 }
 
 static int write_file(struct sink *s, const char *line, size_t n) {
-        struct iovec iov[3] = {{(char *)"\n", s->broken ? 1 : 0}, {(char *)line, n},
-                        {(char *)"\n", 1}};
+        struct iovec iov[3] = {
+                        {(char *)"\n", s->broken ? 1 : 0}, {(char *)line, n}, {(char *)"\n", 1}};
         size_t all = iov[0].iov_len + n + 1;
         ssize_t done;
 
@@ -214,13 +214,12 @@ static int write_file(struct sink *s, const char *line, size_t n) {
                 s->broken = false;
                 return 0;
         }
-        int error = done < 0 ? -errno : -ENOSPC;
-        if (done > 0) {
-                s->broken = ftruncate(s->fd, (off_t)s->size) < 0;
-                if (s->broken)
-                        s->size += (size_t)done;
-        }
-        return error;
+        if (done < 0)
+                return -errno;
+        s->broken = ftruncate(s->fd, (off_t)s->size) < 0;
+        if (s->broken)
+                s->size += (size_t)done;
+        return -ENOSPC;
 }
 
 /* --- pipes and sockets: what they do not take at once waits --- */
@@ -359,8 +358,7 @@ int sink_new(struct sink **ret, sd_event *event, const struct sink_options *o, s
         s->options = *o;
         s->path = strdup(o->path);
         s->options.path = s->path;
-        s->events = metrics_counter(
-                        m, "apiserver_audit_event_total", "", "Audit events written.");
+        s->events = metrics_counter(m, "apiserver_audit_event_total", "", "Audit events written.");
         s->errors = metrics_counter(m, "apiserver_audit_error_total", "plugin=\"log\"",
                         "Audit events that could not be written.");
         if (!s->path || !s->events || !s->errors)

@@ -31,7 +31,8 @@ DEFINE_CLEANUP(struct sink *, sink_free);
 /* Writes one line (no newline in it). fields: for the journal, as log_full() takes them. */
 void sink_write(struct sink *s, const char *line, size_t n, const char *const *fields);
 
-/* "audit-2024-01-02T03-04-05.006.log" for "audit.log" at that time (UTC); the caller frees. Pure. */
+/* "audit-2024-01-02T03-04-05.006.log" for "audit.log" at that time (UTC); the caller frees. Pure.
+ */
 char *sink_backup_name(const char *name, uint64_t wall_us);
 /* Of names in the folder, those of old files that must go, newest kept: more than `backups`, or
  * older than `age_days`. *ret is a vector of names. Pure. */

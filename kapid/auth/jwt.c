@@ -126,8 +126,8 @@ int jwt_parse(const char *token, struct jwt *ret) {
                         &t.header);
         if (r < 0)
                 return r;
-        r = decode_json(first + 1, (size_t)(second - first - 1),
-                        JSON_PARSE_REJECT_DUPLICATES_FLAG, &t.claims);
+        r = decode_json(first + 1, (size_t)(second - first - 1), JSON_PARSE_REJECT_DUPLICATES_FLAG,
+                        &t.claims);
         if (r < 0)
                 return r;
         if (!json_is_object(t.header) || !json_is_object(t.claims))

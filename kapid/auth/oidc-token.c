@@ -1,5 +1,5 @@
-/* The order is: form, algorithm, signature, and only then the claims, each exactly. Names that begin
- * with "system:" are the cluster's own: no issuer gives them. */
+/* The order is: form, algorithm, signature, and only then the claims, each exactly. Names that
+ * begin with "system:" are the cluster's own: no issuer gives them. */
 #include "kapid/auth/oidc-token.h"
 
 #include <stdarg.h>
@@ -38,8 +38,7 @@ static int check_algorithms(char *const *names, struct problem *p) {
         return 0;
 }
 
-int oidc_options_check(
-                const struct oidc_options *o, const char *own_issuer, struct problem *p) {
+int oidc_options_check(const struct oidc_options *o, const char *own_issuer, struct problem *p) {
         const char *host;
         int r;
 
@@ -159,8 +158,7 @@ static int check_audience(const json_t *claims, const char *client_id, struct pr
         return refuse(p, "is for another audience than %s", client_id);
 }
 
-static int check_required_claims(
-                const json_t *claims, char *const *required, struct problem *p) {
+static int check_required_claims(const json_t *claims, char *const *required, struct problem *p) {
         for (; required && *required; required++) {
                 const char *equals = strchr(*required, '=');
                 _cleanup_free_ char *name = strndup(*required, (size_t)(equals - *required));
@@ -225,9 +223,8 @@ static int add_group(const struct oidc_options *o, const char *value, struct use
 
 static int add_groups(const struct oidc_options *o, const json_t *claims, struct user *u,
                 struct problem *p) {
-        const json_t *groups = isempty(o->groups_claim)
-                                               ? NULL
-                                               : json_object_get(claims, o->groups_claim),
+        const json_t *groups = isempty(o->groups_claim) ? NULL
+                                                        : json_object_get(claims, o->groups_claim),
                      *v;
         size_t i;
 

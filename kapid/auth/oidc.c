@@ -1,8 +1,9 @@
-/* The issuer's configuration (OpenID Connect Discovery 1.0 section 4) names the address of its keys;
- * both are fetched at the start and every few minutes, so that a key that the issuer has withdrawn
- * is refused soon. A token with an unknown key causes a fetch too, but not more often than every ten
- * seconds, whoever sends such tokens. Meanwhile it gets 503 with Retry-After, which clients repeat;
- * others are not concerned. While the issuer does not answer, the keys stay as they were. */
+/* The issuer's configuration (OpenID Connect Discovery 1.0 section 4) names the address of its
+ * keys; both are fetched at the start and every few minutes, so that a key that the issuer has
+ * withdrawn is refused soon. A token with an unknown key causes a fetch too, at most every ten
+ * seconds, however many such tokens come. Meanwhile it gets 503 with Retry-After, which clients
+ * repeat; others are not concerned. While the issuer does not answer, the keys stay as they were.
+ */
 #include "kapid/auth/oidc.h"
 
 #include "lib/http-client.h"
@@ -183,8 +184,7 @@ bool oidc_knows(const struct oidc *o, const char *token) {
 }
 
 int oidc_authenticate(struct oidc *o, const char *token, struct user *ret, struct problem *p) {
-        int r = oidc_token_check(
-                        o->options, o->keys, token, now_wall_us() / SECOND_US, ret, p);
+        int r = oidc_token_check(o->options, o->keys, token, now_wall_us() / SECOND_US, ret, p);
 
         if (r != -ENOKEY)
                 return r;

@@ -38,8 +38,7 @@ uint64_t revoked_until(const json_t *user) {
         return until;
 }
 
-int revoked_check(
-                struct api *a, const char *name, const char *fingerprint, struct problem *p) {
+int revoked_check(struct api *a, const char *name, const char *fingerprint, struct problem *p) {
         struct item *it = api_find(a, "keelson.dev", "clusterusers", "", name);
         _cleanup_json_ json_t *user = NULL;
 

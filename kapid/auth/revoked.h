@@ -15,7 +15,6 @@ bool certificate_is_listed(const json_t *user, const char *fingerprint);
 uint64_t revoked_until(const json_t *user);
 
 /* 401 in p when there is a ClusterUser of the name that does not list the certificate. */
-int revoked_check(
-                struct api *a, const char *name, const char *fingerprint, struct problem *p);
+int revoked_check(struct api *a, const char *name, const char *fingerprint, struct problem *p);
 /* A ClusterUser has changed: ends what is open of a user who was revoked. */
 void revoked_on_change(struct api *a, const struct change *change);

@@ -56,19 +56,22 @@ static void test_rules(void **state) {
                                         AUDIT_NONE},
                         {{.user = "u", .verb = "get", R("metrics.k8s.io", "pods", "", "d", "p")},
                                         AUDIT_NONE},
-                        {{.user = "u", .verb = "get",
+                        {{.user = "u",
+                                         .verb = "get",
                                          R("", "configmaps", "", "d", "controller-leader")},
                                         AUDIT_NONE},
                         {{.user = "u", .verb = "get", R("", "configmaps", "", "d", "other")},
                                         AUDIT_METADATA},
                         {{.user = "u", .verb = "create", R("", "configmaps", "", "d", "")},
                                         AUDIT_METADATA},
-                        {{.user = "u", .verb = "get",
+                        {{.user = "u",
+                                         .verb = "get",
                                          R("", "configmaps", "", "kube-system", "other")},
                                         AUDIT_REQUEST},
                         {{.user = "u", .verb = "get", R("", "secrets", "", "d", "s")},
                                         AUDIT_METADATA},
-                        {{.user = "system:kube-proxy", .verb = "watch",
+                        {{.user = "system:kube-proxy",
+                                         .verb = "watch",
                                          R("", "services", "", "", "")},
                                         AUDIT_NONE},
                         {{.user = "u", .verb = "watch", R("", "services", "", "", "")},
@@ -88,10 +91,14 @@ static void test_rules(void **state) {
                         {{.user = "u", .groups = authenticated, .verb = "get", .path = "/apis/x"},
                                         AUDIT_NONE},
                         {{.user = "ann", .verb = "get", .path = "/apis/x"}, AUDIT_METADATA},
-                        {{.user = "ann", .groups = authenticated, .verb = "get",
+                        {{.user = "ann",
+                                         .groups = authenticated,
+                                         .verb = "get",
                                          .path = "/version"},
                                         AUDIT_NONE},
-                        {{.user = "ann", .groups = authenticated, .verb = "get",
+                        {{.user = "ann",
+                                         .groups = authenticated,
+                                         .verb = "get",
                                          .path = "/version/x"},
                                         AUDIT_METADATA},
 #undef R
@@ -147,8 +154,8 @@ static void test_bad_policies(void **state) {
                 struct audit_policy *policy = NULL;
                 _cleanup_problem_ struct problem p = {0};
 
-                assert_int_equal(audit_policy_new(&policy, cases[i].text, strlen(cases[i].text),
-                                                 &p),
+                assert_int_equal(
+                                audit_policy_new(&policy, cases[i].text, strlen(cases[i].text), &p),
                                 -EINVAL);
                 if (!strstr(strempty(p.message), cases[i].message))
                         fail_msg("%s: %s", cases[i].text, strempty(p.message));
@@ -160,16 +167,17 @@ static void test_old_names(void **state) {
         static char *names[] = {(char *)"audit.log", (char *)"audit-2024-01-02T03-04-05.006.log",
                         (char *)"audit-2024-01-01T03-04-05.006.log",
                         (char *)"audit-2023-12-01T00-00-00.000.log",
-                        (char *)"audit-2023-12-01T00-00-00.000.log.gz",
-                        (char *)"audit-notes.log", (char *)"audit-2023-99-01T00-00-00.000.log",
+                        (char *)"audit-2023-12-01T00-00-00.000.log.gz", (char *)"audit-notes.log",
+                        (char *)"audit-2023-99-01T00-00-00.000.log",
                         (char *)"other-2023-12-01T00-00-00.000.log", NULL};
         static const struct {
                 uint32_t days, backups;
                 const char *expired;
         } cases[] = {
                         {0, 0, ""},
-                        {0, 1, "audit-2024-01-01T03-04-05.006.log "
-                               "audit-2023-12-01T00-00-00.000.log"},
+                        {0, 1,
+                                        "audit-2024-01-01T03-04-05.006.log "
+                                        "audit-2023-12-01T00-00-00.000.log"},
                         {0, 2, "audit-2023-12-01T00-00-00.000.log"},
                         {0, 3, ""},
                         {7, 0, "audit-2023-12-01T00-00-00.000.log"},
@@ -259,8 +267,7 @@ static void test_rotation(void **state) {
 
         place_init(&l);
         memset(line, 'x', LINE);
-        s = open_sink(&l,
-                        &(struct sink_options){.path = l.path, .size_mb_max = 1, .backups = 2});
+        s = open_sink(&l, &(struct sink_options){.path = l.path, .size_mb_max = 1, .backups = 2});
         for (size_t i = 0; i < LINES; i++) {
                 sink_write(s, line, LINE, NULL);
                 usleep(2000); /* names have milliseconds */

@@ -73,14 +73,14 @@ static json_t *public_half(const struct issuer_key *k) {
 }
 
 static int make_keys(void **state) {
-        _cleanup_json_ json_t *document = json_pack("{s[{ss, ss}, {ss}]}", "keys", "kty", "oct",
-                        "k", "c2VjcmV0", "kty", "OKP");
+        _cleanup_json_ json_t *document = json_pack(
+                        "{s[{ss, ss}, {ss}]}", "keys", "kty", "oct", "k", "c2VjcmV0", "kty", "OKP");
         _cleanup_problem_ struct problem p = {0};
 
         for (size_t i = 0; i < ELEMENTS(keys); i++) {
                 assert_int_equal(gnutls_privkey_init(&keys[i].key), 0);
-                assert_int_equal(gnutls_privkey_generate(keys[i].key, keys[i].algorithm,
-                                                 keys[i].bits, 0),
+                assert_int_equal(gnutls_privkey_generate(
+                                                 keys[i].key, keys[i].algorithm, keys[i].bits, 0),
                                 0);
                 json_array_append_new(json_object_get(document, "keys"), public_half(&keys[i]));
         }
@@ -96,8 +96,8 @@ static int free_keys(void **state) {
         return 0;
 }
 
-static void append_signature(struct buf *token, const struct issuer_key *k,
-                gnutls_sign_algorithm_t algorithm) {
+static void append_signature(
+                struct buf *token, const struct issuer_key *k, gnutls_sign_algorithm_t algorithm) {
         gnutls_datum_t in = {(unsigned char *)token->data, (unsigned)token->size}, der, r, s;
         unsigned char raw[132] = {0};
         _cleanup_free_ char *text = NULL;
@@ -144,8 +144,8 @@ static char *token_of(const char *header, const char *claims, const struct issue
 }
 
 static struct oidc_options usual(void) {
-        static char *algorithms[] = {(char *)"RS256", (char *)"ES256", (char *)"ES384",
-                        (char *)"PS256", NULL};
+        static char *algorithms[] = {
+                        (char *)"RS256", (char *)"ES256", (char *)"ES384", (char *)"PS256", NULL};
 
         return (struct oidc_options){.issuer_url = (char *)ISSUER,
                         .client_id = (char *)"keelson",
@@ -202,8 +202,7 @@ static void test_signatures(void **state) {
                 for (size_t j = 0; cases[i].key && j < ELEMENTS(keys); j++)
                         if (streq(keys[j].id, cases[i].key))
                                 k = &keys[j];
-                _cleanup_free_ char *token =
-                                token_of(cases[i].header, good, k, cases[i].algorithm);
+                _cleanup_free_ char *token = token_of(cases[i].header, good, k, cases[i].algorithm);
                 int r = check(&o, token, &u, &p);
 
                 if (r != cases[i].expected)
@@ -316,8 +315,8 @@ static void test_users(void **state) {
                                         false},
                         {"email", NULL, NULL, ",'email':'a@b.c','email_verified':true", "a@b.c",
                                         "system:authenticated", false},
-                        {"email", NULL, NULL, ",'email':'a@b.c','email_verified':false", NULL,
-                                        NULL, false},
+                        {"email", NULL, NULL, ",'email':'a@b.c','email_verified':false", NULL, NULL,
+                                        false},
                         {"email", NULL, NULL, ",'email':'a@b.c','email_verified':'true'", NULL,
                                         NULL, false},
                         /* the cluster's own names are nobody else's */
@@ -334,8 +333,8 @@ static void test_users(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *claims = strformat("{" WHO ",'exp':1700000100%s}",
-                                            cases[i].more),
+                _cleanup_free_ char *claims = strformat(
+                                                    "{" WHO ",'exp':1700000100%s}", cases[i].more),
                                     *token = token_of("{'alg':'RS256','kid':'rsa'}", claims,
                                                     &keys[0], GNUTLS_SIGN_RSA_SHA256),
                                     *groups = NULL;
