@@ -41,80 +41,61 @@ static const char policy_text[] = HEAD
                 "- {level: Request, resources: [{group: extensions}]}\n"
                 "- {level: Metadata, users: [ann]}\n";
 
-static void test_rules(void **state) {
-        static char *authenticated[] = {(char *)"x", (char *)"system:authenticated", NULL};
-        static const struct {
-                struct audit_attributes a;
-                enum audit_level level;
-        } cases[] = {
+static char *authenticated[] = {(char *)"x", (char *)"system:authenticated", NULL};
+static const struct {
+        struct audit_attributes a;
+        enum audit_level level;
+} rule_cases[] = {
 #define R(g, r, s, ns, n) .group = g, .resource = r, .subresource = s, .namespace = ns, .name = n
-                        {{.user = "u", .verb = "get", R("", "pods", "", "d", "p")},
-                                        AUDIT_REQUEST_RESPONSE},
-                        {{.user = "u", .verb = "get", R("", "pods", "log", "d", "p")},
-                                        AUDIT_METADATA},
-                        {{.user = "u", .verb = "create", R("", "pods", "exec", "d", "p")},
-                                        AUDIT_NONE},
-                        {{.user = "u", .verb = "get", R("metrics.k8s.io", "pods", "", "d", "p")},
-                                        AUDIT_NONE},
-                        {{.user = "u",
-                                         .verb = "get",
-                                         R("", "configmaps", "", "d", "controller-leader")},
-                                        AUDIT_NONE},
-                        {{.user = "u", .verb = "get", R("", "configmaps", "", "d", "other")},
-                                        AUDIT_METADATA},
-                        {{.user = "u", .verb = "create", R("", "configmaps", "", "d", "")},
-                                        AUDIT_METADATA},
-                        {{.user = "u",
-                                         .verb = "get",
-                                         R("", "configmaps", "", "kube-system", "other")},
-                                        AUDIT_REQUEST},
-                        {{.user = "u", .verb = "get", R("", "secrets", "", "d", "s")},
-                                        AUDIT_METADATA},
-                        {{.user = "system:kube-proxy",
-                                         .verb = "watch",
-                                         R("", "services", "", "", "")},
-                                        AUDIT_NONE},
-                        {{.user = "u", .verb = "watch", R("", "services", "", "", "")},
-                                        AUDIT_REQUEST},
-                        {{.user = "u", .verb = "get", R("", "nodes", "", "", "n")}, AUDIT_REQUEST},
-                        {{.user = "u", .verb = "get", R("", "services", "", "d", "n")}, AUDIT_NONE},
-                        {{.user = "u", .verb = "get", R("apps", "deployments", "scale", "d", "n")},
-                                        AUDIT_METADATA},
-                        {{.user = "u", .verb = "get", R("apps", "deployments", "", "d", "n")},
-                                        AUDIT_NONE},
-                        {{.user = "u", .verb = "get", R("apps", "sets", "", "d", "n")},
-                                        AUDIT_METADATA},
-                        {{.user = "u", .verb = "get", R("apps", "sets", "status", "d", "n")},
-                                        AUDIT_METADATA},
-                        {{.user = "u", .verb = "list", R("extensions", "any", "thing", "", "")},
-                                        AUDIT_REQUEST},
-                        {{.user = "u", .groups = authenticated, .verb = "get", .path = "/apis/x"},
-                                        AUDIT_NONE},
-                        {{.user = "ann", .verb = "get", .path = "/apis/x"}, AUDIT_METADATA},
-                        {{.user = "ann",
-                                         .groups = authenticated,
-                                         .verb = "get",
-                                         .path = "/version"},
-                                        AUDIT_NONE},
-                        {{.user = "ann",
-                                         .groups = authenticated,
-                                         .verb = "get",
-                                         .path = "/version/x"},
-                                        AUDIT_METADATA},
+                {{.user = "u", .verb = "get", R("", "pods", "", "d", "p")}, AUDIT_REQUEST_RESPONSE},
+                {{.user = "u", .verb = "get", R("", "pods", "log", "d", "p")}, AUDIT_METADATA},
+                {{.user = "u", .verb = "create", R("", "pods", "exec", "d", "p")}, AUDIT_NONE},
+                {{.user = "u", .verb = "get", R("metrics.k8s.io", "pods", "", "d", "p")},
+                                AUDIT_NONE},
+                {{.user = "u", .verb = "get", R("", "configmaps", "", "d", "controller-leader")},
+                                AUDIT_NONE},
+                {{.user = "u", .verb = "get", R("", "configmaps", "", "d", "other")},
+                                AUDIT_METADATA},
+                {{.user = "u", .verb = "create", R("", "configmaps", "", "d", "")}, AUDIT_METADATA},
+                {{.user = "u", .verb = "get", R("", "configmaps", "", "kube-system", "other")},
+                                AUDIT_REQUEST},
+                {{.user = "u", .verb = "get", R("", "secrets", "", "d", "s")}, AUDIT_METADATA},
+                {{.user = "system:kube-proxy", .verb = "watch", R("", "services", "", "", "")},
+                                AUDIT_NONE},
+                {{.user = "u", .verb = "watch", R("", "services", "", "", "")}, AUDIT_REQUEST},
+                {{.user = "u", .verb = "get", R("", "nodes", "", "", "n")}, AUDIT_REQUEST},
+                {{.user = "u", .verb = "get", R("", "services", "", "d", "n")}, AUDIT_NONE},
+                {{.user = "u", .verb = "get", R("apps", "deployments", "scale", "d", "n")},
+                                AUDIT_METADATA},
+                {{.user = "u", .verb = "get", R("apps", "deployments", "", "d", "n")}, AUDIT_NONE},
+                {{.user = "u", .verb = "get", R("apps", "sets", "", "d", "n")}, AUDIT_METADATA},
+                {{.user = "u", .verb = "get", R("apps", "sets", "status", "d", "n")},
+                                AUDIT_METADATA},
+                {{.user = "u", .verb = "list", R("extensions", "any", "thing", "", "")},
+                                AUDIT_REQUEST},
+                {{.user = "u", .groups = authenticated, .verb = "get", .path = "/apis/x"},
+                                AUDIT_NONE},
+                {{.user = "ann", .verb = "get", .path = "/apis/x"}, AUDIT_METADATA},
+                {{.user = "ann", .groups = authenticated, .verb = "get", .path = "/version"},
+                                AUDIT_NONE},
+                {{.user = "ann", .groups = authenticated, .verb = "get", .path = "/version/x"},
+                                AUDIT_METADATA},
 #undef R
-        };
+};
+
+static void test_rules(void **state) {
         _cleanup_(audit_policy_freep) struct audit_policy *policy = policy_of(policy_text);
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                struct audit_decision d = audit_policy_decide(policy, &cases[i].a);
+        for (size_t i = 0; i < ELEMENTS(rule_cases); i++) {
+                struct audit_decision d = audit_policy_decide(policy, &rule_cases[i].a);
 
-                if (d.level != cases[i].level)
+                if (d.level != rule_cases[i].level)
                         fail_msg("case %zu: %s", i, audit_level_name(d.level));
                 if (d.level != AUDIT_NONE)
                         assert_true(d.omit_stages & AUDIT_RECEIVED);
                 assert_int_equal(d.omit_managed_fields, d.level == AUDIT_REQUEST_RESPONSE);
         }
-        assert_int_equal(audit_policy_decide(policy, &cases[13].a).omit_stages,
+        assert_int_equal(audit_policy_decide(policy, &rule_cases[13].a).omit_stages,
                         AUDIT_RECEIVED | AUDIT_STARTED);
 }
 
