@@ -32,10 +32,11 @@ static const struct algorithm {
 static const struct {
         const char *name;
         gnutls_ecc_curve_t curve;
+        size_t coordinate_size;
 } curves[] = {
-                {"P-256", GNUTLS_ECC_CURVE_SECP256R1},
-                {"P-384", GNUTLS_ECC_CURVE_SECP384R1},
-                {"P-521", GNUTLS_ECC_CURVE_SECP521R1},
+                {"P-256", GNUTLS_ECC_CURVE_SECP256R1, 32},
+                {"P-384", GNUTLS_ECC_CURVE_SECP384R1, 48},
+                {"P-521", GNUTLS_ECC_CURVE_SECP521R1, 66},
 };
 
 struct jwk {
@@ -123,10 +124,11 @@ static int import_rsa(struct jwk *k, const json_t *key) {
         return 0;
 }
 
-static int find_curve(const char *name, gnutls_ecc_curve_t *ret) {
+static int find_curve(const char *name, gnutls_ecc_curve_t *ret, size_t *ret_size) {
         for (size_t i = 0; i < ELEMENTS(curves); i++)
                 if (streq(curves[i].name, name)) {
                         *ret = curves[i].curve;
+                        *ret_size = curves[i].coordinate_size;
                         return 0;
                 }
         return -EINVAL;
@@ -134,7 +136,8 @@ static int find_curve(const char *name, gnutls_ecc_curve_t *ret) {
 
 static int import_ec(struct jwk *k, const json_t *key) {
         _cleanup_(datum_done) gnutls_datum_t x = {0}, y = {0};
-        int r = find_curve(json_str_or(key, "crv", ""), &k->curve);
+        size_t size;
+        int r = find_curve(json_str_or(key, "crv", ""), &k->curve, &size);
 
         if (r < 0)
                 return r;
@@ -144,6 +147,8 @@ static int import_ec(struct jwk *k, const json_t *key) {
         r = read_bytes(key, "y", &y);
         if (r < 0)
                 return r;
+        if (x.size != size || y.size != size) /* RFC 7518 section 6.2.1.2 */
+                return -EINVAL;
         k->type = KEY_EC;
         return gnutls_pubkey_import_ecc_raw(k->public, k->curve, &x, &y) < 0 ? -EINVAL : 0;
 }
