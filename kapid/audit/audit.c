@@ -11,7 +11,7 @@
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
 
-enum { POLICY_SIZE_MAX = 1 << 20, HEADER_SIZE_MAX = 1024 };
+enum { POLICY_SIZE_MAX = 1 << 20, HEADER_SIZE_MAX = 1024, URI_SIZE_MAX = 64 << 10 };
 
 #define TRUNCATED "audit.k8s.io/truncated"
 
@@ -148,19 +148,34 @@ static json_t *source_addresses(const struct http_peer *peer) {
         return json_pack("[s%]", s, n);
 }
 
-/* With the certificate that was shown, as kube-apiserver records it. */
+static json_t *texts_value(char *const *texts) {
+        json_t *list = json_array();
+
+        for (; list && texts && *texts; texts++)
+                (void)json_array_append_new(list, text_value(*texts, URI_SIZE_MAX));
+        return list;
+}
+
+/* Whatever bytes a name has (one that is impersonated): there is an event. With the certificate
+ * that was shown, as kube-apiserver records it. */
 static json_t *user_value(const struct user *u, const struct http_peer *peer) {
-        json_t *v = user_to_json(u);
+        _cleanup_json_ json_t *v = json_object();
         _cleanup_free_ char *id = NULL;
 
-        if (!v || !peer || !peer->certificate || !peer->fingerprint)
-                return v;
+        if (!v || json_object_set_new(v, "username", text_value(u->name, URI_SIZE_MAX)) < 0 ||
+                        set_text(v, "uid", u->uid, URI_SIZE_MAX) < 0 ||
+                        json_object_set_new(v, "groups", texts_value(u->groups)) < 0)
+                return NULL;
+        if (u->extra && json_object_set(v, "extra", u->extra) < 0)
+                return NULL;
+        if (!peer || !peer->certificate || !peer->fingerprint)
+                return json_incref(v);
         id = strformat("X509SHA256=%s", peer->fingerprint);
-        if (id)
-                (void)json_object_set_new(v, "extra",
-                                json_pack("{s[s]}", "authentication.kubernetes.io/credential-id",
-                                                id));
-        return v;
+        if (!id || json_object_set_new(v, "extra",
+                                   json_pack("{s[s]}", "authentication.kubernetes.io/credential-id",
+                                                   id)) < 0)
+                return NULL;
+        return json_incref(v);
 }
 
 static const char *namespace_of(const struct route *t) {
@@ -173,12 +188,12 @@ static const char *namespace_of(const struct route *t) {
 static json_t *object_reference(const struct route *t) {
         _cleanup_json_ json_t *v = json_object();
 
-        if (!v || set_text(v, "resource", t->plural, HEADER_SIZE_MAX) < 0 ||
-                        set_text(v, "namespace", namespace_of(t), HEADER_SIZE_MAX) < 0 ||
-                        set_text(v, "name", t->name, HEADER_SIZE_MAX) < 0 ||
-                        set_text(v, "apiGroup", t->group, HEADER_SIZE_MAX) < 0 ||
-                        set_text(v, "apiVersion", t->version, HEADER_SIZE_MAX) < 0 ||
-                        set_text(v, "subresource", t->subresource, HEADER_SIZE_MAX) < 0)
+        if (!v || set_text(v, "resource", t->plural, ROUTE_PATH_MAX) < 0 ||
+                        set_text(v, "namespace", namespace_of(t), ROUTE_PATH_MAX) < 0 ||
+                        set_text(v, "name", t->name, ROUTE_PATH_MAX) < 0 ||
+                        set_text(v, "apiGroup", t->group, ROUTE_PATH_MAX) < 0 ||
+                        set_text(v, "apiVersion", t->version, ROUTE_PATH_MAX) < 0 ||
+                        set_text(v, "subresource", t->subresource, ROUTE_PATH_MAX) < 0)
                 return NULL;
         return json_incref(v);
 }
@@ -201,7 +216,7 @@ static json_t *shared_part(const struct request *request, enum audit_level level
 
         if (!v || !uri || set_text(v, "auditID", request->audit_id, HEADER_SIZE_MAX) < 0 ||
                         json_object_set_new(v, "stage", json_string("")) < 0 ||
-                        set_text(v, "requestURI", uri, ROUTE_PATH_MAX) < 0 ||
+                        set_text(v, "requestURI", uri, URI_SIZE_MAX) < 0 ||
                         set_text(v, "verb", request->route.verb, HEADER_SIZE_MAX) < 0)
                 return NULL;
         if (json_object_set_new(v, "user", u->name ? user_value(u, peer) : json_object()) < 0)
@@ -405,6 +420,8 @@ void audit_status(struct request *request, const json_t *status) {
 static char *answer_text(struct audit_record *r, const char *body, size_t n) {
         _cleanup_json_ json_t *object = NULL;
 
+        if (n == 0)
+                return NULL;
         if (n > AUDIT_OBJECT_BYTES_MAX) {
                 annotate(r, TRUNCATED, "true");
                 return NULL;

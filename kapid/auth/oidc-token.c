@@ -189,7 +189,7 @@ static bool name_is_good(const char *name) {
 static char *prefixed_name(const struct oidc_options *o, const char *name) {
         const char *prefix = o->username_prefix;
 
-        if (!prefix) /* the default of kube-apiserver */
+        if (isempty(prefix)) /* the default of kube-apiserver */
                 return streq(o->username_claim, "email") ? strdup(name)
                                                          : strformat("%s#%s", o->issuer_url, name);
         return streq(prefix, "-") ? strdup(name) : strformat("%s%s", prefix, name);

@@ -10,7 +10,7 @@ struct oidc_options {
         char *issuer_url; /* NULL: no OpenID Connect */
         char *client_id;
         char *username_claim;  /* "sub" */
-        char *username_prefix; /* NULL: the issuer and '#', none for the claim "email"; "-": none */
+        char *username_prefix; /* empty: the issuer and '#', none for the claim "email"; "-": none */
         char *groups_claim;    /* NULL: no groups */
         char *groups_prefix;   /* NULL: none */
         char **required_claims; /* "key=value" */

@@ -386,6 +386,12 @@ def test_audit(k):
     e = audited('as-1')
     ok('impersonation: both users', e and e[-1]['user']['username'] == 'kubernetes-admin' and
        e[-1]['impersonatedUser']['username'] == 'otto', e)
+    k.ask('GET', '/api/v1/nodes', headers={'Audit-Id': 'as-2', 'Impersonate-User': 'o\xff', 'Impersonate-Group': '\xfe'})
+    e = audited('as-2')
+    ok('whatever bytes the name has', e and e[-1]['impersonatedUser']['username'] == 'o?', e)
+    k.ask('GET', '/api/v1/nodes?x=' + 'y' * 6000 + '&limit=1', headers={'Audit-Id': 'long-1'})
+    e = audited('long-1')
+    ok('a long address is there to its end', e and e[-1]['requestURI'].endswith('&limit=1'), e)
     k.ask('GET', '/api/v1/nodes?watch=1&timeoutSeconds=1', headers={'Audit-Id': 'watch-1'})
     ok('a watch: three stages', eventually(3, lambda: [x['stage'] for x in audited('watch-1')] ==
                                            ['RequestReceived', 'ResponseStarted', 'ResponseComplete']), audited('watch-1'))
