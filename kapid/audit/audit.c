@@ -222,7 +222,7 @@ static json_t *shared_part(const struct request *request, enum audit_level level
         if (json_object_set_new(v, "user", u->name ? user_value(u, peer) : json_object()) < 0)
                 return NULL;
         if (request->real_user.name && json_object_set_new(v, "impersonatedUser",
-                                                       user_to_json(&request->user)) < 0)
+                                                       user_value(&request->user, NULL)) < 0)
                 return NULL;
         if (addresses && json_object_set(v, "sourceIPs", addresses) < 0)
                 return NULL;
