@@ -25,6 +25,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/stories/storage \
 	tests/lab/stories/cronjob \
 	tests/lab/stories/drain \
+	tests/lab/stories/people \
 	tests/lab/stories/preemption \
 	tests/lab/stories/workloads \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
