@@ -418,6 +418,14 @@ static const struct refusal {
                                                           "'kubernetes.io/kube-apiserver-client',"
                                                           "'request':'*'}}"},
                                 400, "spec.request is not base64 text"},
+                {"UserRevocation", ADMISSION_MAY_DELETE,
+                                {.group = "keelson.dev",
+                                                .plural = "clusterusers",
+                                                .name = "ann",
+                                                .live = "{'metadata':{'name':'ann'},'spec':{"
+                                                        "'certificates':[{'revokedAt':'x',"
+                                                        "'expiresAt':'2999-01-01T00:00:00Z'}]}}"},
+                                403, "until they expire (2999-01-01T00:00:00Z)"},
 };
 
 static json_t *object_of(const char *text) {
