@@ -4,7 +4,10 @@
 
 #include "kapid/store/alloc.h"
 #include "kapid/admission/quota-accounts.h"
+#include "kapid/audit/audit.h"
 #include "kapid/auth/authz.h"
+#include "kapid/auth/oidc.h"
+#include "kapid/auth/revoked.h"
 #include "kapid/bootstrap.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/http/dispatch.h"
@@ -25,6 +28,8 @@ static void on_change(struct cache *c, const struct change *change, void *userda
                 quotas_on_change(a->quotas, c, change);
                 if (streq(cache_prefix(c), crd_prefix))
                         crds_on_change(a, change);
+                else if (c == a->cluster_users)
+                        revoked_on_change(a, change);
                 return;
         }
         crds_load(a);
@@ -115,6 +120,16 @@ static int add_parts(struct api *a, struct problem *p) {
         if (o->sa_key_pem && sign_key_new(&a->jwt, o->sa_key_pem) < 0)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--service-account-key-file holds no ECDSA P-256 or RSA key");
+        if (o->audit) {
+                r = audit_new(&a->audit, a->event, o->audit, daemon_metrics(a->daemon), p);
+                if (r < 0)
+                        return r;
+        }
+        if (o->oidc && !isempty(o->oidc->issuer_url)) {
+                r = oidc_new(&a->oidc, a->event, o->oidc, daemon_metrics(a->daemon));
+                if (r < 0)
+                        return r;
+        }
         a->rbac = rbac_new();
         a->documents = documents_new();
         a->leases = leases_new();
@@ -139,6 +154,9 @@ static int add_caches(struct api *a) {
         r = cache_set_index(pods, item_node_of_pod);
         if (r < 0)
                 return r;
+        a->cluster_users = api_cache(a, "keelson.dev", "clusterusers");
+        if (!a->cluster_users)
+                return -ENOMEM;
         a->turns = turns_new(a->caches);
         return a->turns ? 0 : -ENOMEM;
 }
@@ -199,6 +217,8 @@ struct api *api_free(struct api *a) {
         leases_free(a->leases);
         rbac_free(a->rbac);
         sign_key_free(a->jwt);
+        oidc_free(a->oidc);
+        audit_free(a->audit);
         admission_chain_free(a->admission);
         alloc_free(a->alloc);
         kind_registry_free(a->kinds);

@@ -1,6 +1,7 @@
 /* The API server's parts in one place, for requests. */
 #pragma once
 
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
@@ -13,11 +14,15 @@
 #include "lib/unit-properties.h"
 
 struct alloc;
+struct audit;
+struct audit_options;
 struct bootstrap;
 struct compact;
 struct dispatch;
 struct documents;
 struct leases;
+struct oidc;
+struct oidc_options;
 struct quotas;
 struct rbac;
 struct request;
@@ -39,6 +44,8 @@ struct api_options {
         const char *ssh_key_file;  /* NULL: no logs */
         const char *sa_key_pem;    /* NULL: no tokens */
         const char *issuer;
+        const struct audit_options *audit;        /* NULL: no audit log */
+        const struct oidc_options *oidc;          /* without an issuer: no OpenID Connect */
         char *const *runtime_config;              /* old versions: kapid/kinds/versions.h */
         enum security_level pod_security_default; /* of namespaces without the label */
         char *const *external_ip_ranges;          /* NULL: none */
@@ -56,9 +63,12 @@ struct api {
         struct rbac *rbac;
         struct alloc *alloc;
         struct admission_chain *admission;
-        struct quotas *quotas; /* what every ResourceQuota counts */
-        struct turns *turns;   /* of the writes that are charged to them */
-        struct sign_key *jwt;  /* NULL: no service-account tokens */
+        struct quotas *quotas;       /* what every ResourceQuota counts */
+        struct turns *turns;         /* of the writes that are charged to them */
+        struct sign_key *jwt;        /* NULL: no service-account tokens */
+        struct audit *audit;         /* NULL: nothing is audited */
+        struct oidc *oidc;           /* NULL: no users of an OpenID Connect issuer */
+        struct cache *cluster_users; /* what was revoked (auth/revoked.h) */
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
@@ -68,7 +78,8 @@ struct api {
         bool bootstrapped;     /* the bootstrap objects exist */
         struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams, node_streams;
-        struct stream_session *sessions; /* of exec, attach and port-forward */
+        struct stream_session *sessions;        /* of exec, attach and port-forward */
+        LIST_HEAD(open_requests, request) open; /* whose answers are streams */
         struct metric *in_flight[3], *stream_gauge, *watch_events;
 };
 

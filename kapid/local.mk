@@ -8,7 +8,7 @@ KIND_DOCUMENTS = \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
 	kapid/kinds/discovery.yaml \
-	kapid/kinds/keelson.yaml \
+	kapid/kinds/keelson.yaml kapid/kinds/keelson-users.yaml \
 	kapid/kinds/meta.yaml \
 	kapid/kinds/metrics.yaml \
 	kapid/kinds/networking.yaml \
@@ -166,14 +166,19 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/service-addresses.c \
 	kapid/admission/service-ips.c \
 	kapid/admission/storage-in-use.c \
+	kapid/admission/user-revocation.c \
 	kapid/pipeline/admit.c kapid/pipeline/admit.h
+# Users of elsewhere, and the log of what was done
+libkapid_api_a_SOURCES += \
+	kapid/audit/audit.c kapid/audit/audit.h kapid/audit/policy.c kapid/audit/policy.h \
+	kapid/audit/sink.c kapid/audit/sink.h
 libkapid_api_a_SOURCES += \
 	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c kapid/auth/account-token.c kapid/auth/account-token.h \
 	kapid/admission/service-account-secret.c \
-	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
+	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
-	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
+	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
 	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/internal.h kapid/verbs/delete.h \
@@ -264,3 +269,8 @@ tests_unit_test_kapid_eviction_races_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-quota
 tests_unit_test_kapid_quota_SOURCES = tests/unit/test-kapid-quota.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
 tests_unit_test_kapid_quota_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-people tests/unit/test-kapid-audit
+tests_unit_test_kapid_people_SOURCES = tests/unit/test-kapid-people.c tests/unit/unit.h
+tests_unit_test_kapid_people_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_kapid_audit_SOURCES = tests/unit/test-kapid-audit.c tests/unit/unit.h
+tests_unit_test_kapid_audit_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

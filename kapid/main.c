@@ -9,6 +9,8 @@
 #include "kapid/admission/plugins.h"
 #include "kapid/admission/pod-security.h"
 #include "kapid/api.h"
+#include "kapid/audit/audit.h"
+#include "kapid/auth/oidc-token.h"
 #include "kapid/http/handle.h"
 #include "lib/fileio.h"
 #include "lib/http-server.h"
@@ -34,6 +36,10 @@ struct flags {
         char **admission_disable, **admission_enable, **admission_order;
         char *log_level;
         uint64_t stream_idle_us;
+        struct oidc_options oidc; /* but ca_pem */
+        char *oidc_ca_file;
+        struct audit_options audit; /* but log.path */
+        char *audit_log_path;
 };
 
 static const struct option_row rows[] = {
@@ -68,6 +74,58 @@ static const struct option_row rows[] = {
                                 "FILE", "Key that signs and checks service-account tokens", NULL},
                 {"service-account-issuer", 0, OPTION_STRING, offsetof(struct flags, issuer), "URL",
                                 "Issuer in those tokens", "https://kubernetes.default.svc"},
+                {"oidc-issuer-url", 0, OPTION_STRING, offsetof(struct flags, oidc.issuer_url),
+                                "URL",
+                                "OpenID Connect issuer whose ID tokens are accepted, exactly as it "
+                                "writes itself; https only",
+                                NULL},
+                {"oidc-client-id", 0, OPTION_STRING, offsetof(struct flags, oidc.client_id), "NAME",
+                                "The audience that its tokens must have", NULL},
+                {"oidc-username-claim", 0, OPTION_STRING,
+                                offsetof(struct flags, oidc.username_claim), "CLAIM",
+                                "The claim that is the user's name", "sub"},
+                {"oidc-username-prefix", 0, OPTION_STRING,
+                                offsetof(struct flags, oidc.username_prefix), "TEXT",
+                                "Text before the name; - for none. Without the flag: the issuer "
+                                "and #, none for the claim email",
+                                NULL},
+                {"oidc-groups-claim", 0, OPTION_STRING, offsetof(struct flags, oidc.groups_claim),
+                                "CLAIM", "The claim that lists the user's groups", NULL},
+                {"oidc-groups-prefix", 0, OPTION_STRING, offsetof(struct flags, oidc.groups_prefix),
+                                "TEXT", "Text before each of them", NULL},
+                {"oidc-required-claim", 0, OPTION_STRINGS,
+                                offsetof(struct flags, oidc.required_claims), "KEY=VALUE",
+                                "A claim that its tokens must have; may be repeated", NULL},
+                {"oidc-signing-algs", 0, OPTION_STRINGS, offsetof(struct flags, oidc.algorithms),
+                                "NAME[,NAME]",
+                                "Algorithms that are accepted: RS256, RS384, RS512, PS256, PS384, "
+                                "PS512, ES256, ES384, ES512",
+                                "RS256"},
+                {"oidc-ca-file", 0, OPTION_STRING, offsetof(struct flags, oidc_ca_file), "FILE",
+                                "CA certificates that verify the issuer's server; without the flag "
+                                "those of the system",
+                                NULL},
+                {"audit-policy-file", 0, OPTION_STRING, offsetof(struct flags, audit.policy_file),
+                                "FILE",
+                                "Policy (audit.k8s.io/v1) that says which requests are logged and "
+                                "how much of them",
+                                NULL},
+                {"audit-log-path", 0, OPTION_STRING, offsetof(struct flags, audit_log_path), "FILE",
+                                "The audit log: a file, - for standard output, journald for the "
+                                "journal",
+                                NULL},
+                {"audit-log-maxage", 0, OPTION_U32, offsetof(struct flags, audit.log.age_days),
+                                "DAYS",
+                                "Old files of the audit log are removed after these; 0: "
+                                "never",
+                                "0"},
+                {"audit-log-maxbackup", 0, OPTION_U32, offsetof(struct flags, audit.log.backups),
+                                "N", "Old files that are kept; 0: all", "0"},
+                {"audit-log-maxsize", 0, OPTION_U32, offsetof(struct flags, audit.log.size_mb_max),
+                                "MB", "Size at which a new file is begun; 0: 100", "0"},
+                {"audit-log-format", 0, OPTION_STRING, offsetof(struct flags, audit.format), "json",
+                                "Format of the audit log: one Event of audit.k8s.io/v1 a line",
+                                "json"},
                 {"ssh-key-file", 0, OPTION_STRING, offsetof(struct flags, ssh_key_file), "FILE",
                                 "Private key for the nodes (logs)", NULL},
                 {"advertise-address", 0, OPTION_STRING, offsetof(struct flags, advertise),
@@ -179,7 +237,9 @@ struct server {
         struct daemon *daemon;
         struct api *api;
         struct http_server *secure, *local;
-        char *sa_key, *cert, *key, *ca, *advertise;
+        char *sa_key, *cert, *key, *ca, *advertise, *oidc_ca;
+        struct oidc_options oidc;
+        struct audit_options audit;
         sd_event_source *drain;
         uint64_t drain_until_us;
 };
@@ -269,6 +329,26 @@ static int read_policies(const struct flags *f, struct api_options *o, struct pr
         return 0;
 }
 
+/* Who may come in beside the holders of the cluster's own certificates and tokens, and the log of
+ * what they did. */
+static int read_people(
+                struct server *s, const struct flags *f, struct api_options *o, struct problem *p) {
+        int r = oidc_options_check(&f->oidc, f->issuer, p);
+
+        if (r < 0)
+                return r;
+        r = read_pem(f->oidc_ca_file, "read", &s->oidc_ca, p);
+        if (r < 0)
+                return r;
+        s->oidc = f->oidc;
+        s->oidc.ca_pem = s->oidc_ca;
+        s->audit = f->audit;
+        s->audit.log.path = f->audit_log_path;
+        o->oidc = &s->oidc;
+        o->audit = &s->audit;
+        return 0;
+}
+
 static int start(struct server *s, const struct flags *f, struct problem *p) {
         const struct tls_files tls = {
                         .cert = f->store_cert, .key = f->store_key, .ca = f->store_ca};
@@ -285,6 +365,9 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
                 return problem_set(p, EINVAL, 0, NULL,
                                 "nothing to listen on: give --secure-port or --unix-socket");
         r = read_policies(f, &o, p);
+        if (r < 0)
+                return r;
+        r = read_people(s, f, &o, p);
         if (r < 0)
                 return r;
         r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
@@ -313,6 +396,7 @@ static void server_done(struct server *s) {
         free(s->key);
         free(s->ca);
         free(s->advertise);
+        free(s->oidc_ca);
 }
 
 static void flags_done(struct flags *f) {

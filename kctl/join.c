@@ -5,19 +5,18 @@
 
 #include "kctl/cluster.h"
 #include "kctl/machine.h"
+#include "kctl/sign-request.h"
 #include "kctl/template.h"
 #include "kctl/texts.h"
 #include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/pki.h"
-#include "lib/random.h"
 #include "lib/timefmt.h"
 
 #define CONTROL_PLANE_ROLE "node-role.kubernetes.io/control-plane"
 
 enum {
         JOIN_PARALLEL_MAX = 16,
-        CERTIFICATE_TIMEOUT_S = 60,
         READY_TIMEOUT_S = 90,
         CERTIFICATE_SECONDS = 31536000
 };
@@ -117,102 +116,21 @@ static int check_request(struct join *j, const char *csr) {
         return 0;
 }
 
-static json_t *request_object(const char *name, const char *csr) {
-        _cleanup_free_ char *encoded = base64_encode(csr, strlen(csr));
-
-        return encoded ? json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:[s, s], s:i}}", "apiVersion",
-                                         "certificates.k8s.io/v1", "kind",
-                                         "CertificateSigningRequest", "metadata", "name", name,
-                                         "spec", "request", encoded, "signerName",
-                                         "kubernetes.io/kube-apiserver-client-kubelet", "usages",
-                                         "digital signature", "client auth", "expirationSeconds",
-                                         CERTIFICATE_SECONDS)
-                       : NULL;
-}
-
-static int approve(struct join *j, const struct api_resource *csrs, json_t *request) {
-        _cleanup_free_ char *path = api_path(csrs, NULL, object_name(request), "approval", NULL);
-        _cleanup_json_ json_t *approved = json_deep_copy(request);
-        char now[TIMEFMT_SIZE];
-
-        if (!path || !approved ||
-                        json_set_at(approved, "status.conditions",
-                                        json_pack("[{s:s, s:s, s:s, s:s, s:s}]", "type", "Approved",
-                                                        "status", "True", "reason", "KctlNodeJoin",
-                                                        "message", "approved by kctl node join",
-                                                        "lastUpdateTime",
-                                                        time_format(now_wall_us(), now))) < 0)
-                return -ENOMEM;
-        return api_request(
-                        j->k->client, "PUT", path, "application/json", approved, NULL, j->problem);
-}
-
-/* The certificate of a signed request: 1, or 0 when it is not signed yet. */
-static int read_certificate(struct join *j, const char *path, char **ret_cert) {
-        _cleanup_json_ json_t *o = NULL;
-        const char *encoded;
-        void *data;
-        size_t n;
-        int r;
-
-        r = api_get(j->k->client, path, &o, j->problem);
-        if (r < 0)
-                return r;
-        encoded = json_str(o, "status.certificate");
-        if (isempty(encoded)) {
-                if (!object_condition_true(o, "Failed"))
-                        return 0;
-                return problem_set(j->problem, EIO, 0, NULL,
-                                "%s: the certificate was not signed: %s", j->name,
-                                json_str_or(object_condition(o, "Failed"), "message",
-                                                "no reason given"));
-        }
-        r = base64_decode(encoded, &data, &n);
-        if (r < 0)
-                return problem_set(j->problem, EINVAL, 0, NULL,
-                                "%s: the API returned an unreadable certificate", j->name);
-        *ret_cert = data;
-        return 1;
-}
-
 /* Has the API sign the request; the certificate's PEM. */
 static int sign(struct join *j, const char *csr, char **ret_cert) {
-        const struct api_resource *csrs = api_resource(KIND_CERTIFICATESIGNINGREQUESTS);
-        _cleanup_free_ char *name = NULL,
-                            *list_path = api_path(csrs, /* ns= */ NULL, /* name= */ NULL,
-                                            /* subresource= */ NULL, /* query= */ NULL),
-                            *path = NULL;
-        _cleanup_json_ json_t *body = NULL, *made = NULL;
-        uint64_t deadline = now_mono_us() + CERTIFICATE_TIMEOUT_S * 1000000ull;
-        char suffix[9];
-        int r;
+        _cleanup_free_ char *prefix = strformat("node-%s", j->name);
 
-        random_name_suffix(suffix, 8);
-        name = strformat("node-%s-%s", j->name, suffix);
-        path = name ? api_path(csrs, /* ns= */ NULL, name, /* subresource= */ NULL,
-                                      /* query= */ NULL)
-                    : NULL;
-        body = name ? request_object(name, csr) : NULL;
-        if (!body || !list_path || !path)
+        if (!prefix)
                 return -ENOMEM;
-        r = api_request(j->k->client, "POST", list_path, "application/json", body, &made,
-                        j->problem);
-        if (r < 0)
-                return r;
-        r = approve(j, csrs, made);
-        if (r < 0)
-                return r;
-        for (;;) {
-                r = read_certificate(j, path, ret_cert);
-                if (r != 0)
-                        return r < 0 ? r : 0;
-                if (now_mono_us() > deadline)
-                        return problem_set(j->problem, ETIMEDOUT, 0, NULL,
-                                        "%s: the certificate was not signed within %i s; does "
-                                        "kreconciled run on the control plane?",
-                                        j->name, CERTIFICATE_TIMEOUT_S);
-                usleep(100000);
-        }
+        return sign_request(j->k,
+                        &(struct certificate_wish){.about = j->name,
+                                        .name_prefix = prefix,
+                                        .signer = "kubernetes.io/kube-apiserver-client-kubelet",
+                                        .csr_pem = csr,
+                                        .seconds = CERTIFICATE_SECONDS,
+                                        .reason = "KctlNodeJoin",
+                                        .verb = "kctl node join"},
+                        ret_cert, j->problem);
 }
 
 static int write_node_files(struct join *j, const char *cert) {

@@ -49,6 +49,7 @@ libkctl_a_SOURCES = \
 	kctl/remote.c \
 	kctl/remote-status.c \
 	kctl/remote.h \
+	kctl/sign-request.c kctl/sign-request.h kctl/user.c \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
 	kctl/top.c kctl/units.c kctl/units.h kctl/units-failing.c \
 	kctl/ask-socket.c kctl/redact.c kctl/redact.h kctl/support.h kctl/support.c kctl/support-files.c kctl/support-objects.c \

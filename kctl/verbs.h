@@ -124,6 +124,15 @@ VERB(kctl_node_remove, "node remove", "NODE...",
 VERB(kctl_node_units, "node units", "NODE",
      "List a machine's own units, and the pods that have adopted them", "nodes",
      "identity", "output", "no-headers")
+VERB(kctl_user_add, "user add", "NAME",
+     "Issue a certificate for a person, and write a kubeconfig with it", NULL,
+     "group", "expires", "out")
+VERB(kctl_user_list, "user list", "",
+     "List the people with certificates", NULL,
+     "output", "no-headers")
+VERB(kctl_user_revoke, "user revoke", "NAME...",
+     "Refuse the certificates of people from now on", NULL,
+     "force")
 VERB(kctl_image_pull, "image pull", "IMAGE NODE...",
      "Pull an image on nodes, before a pod needs it", "nodes",
      "selector", "all", "identity")

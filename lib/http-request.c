@@ -127,6 +127,10 @@ const char *http_request_body(const struct http_request *r, size_t *ret_size) {
         return r->body.data ? r->body.data : "";
 }
 
+void http_request_hang_up(struct http_request *r) {
+        (void)shutdown(r->connection->fd, SHUT_RDWR);
+}
+
 void http_request_set_userdata(struct http_request *r, void *userdata, void (*free_func)(void *)) {
         r->userdata = userdata;
         r->free_func = free_func;

@@ -109,6 +109,8 @@ void *http_request_userdata(const struct http_request *r);
  * answered. */
 void http_request_on_gone(struct http_request *r,
                 void (*func)(struct http_request *r, void *userdata), void *userdata);
+/* Breaks the connection as if the client had left: on_gone follows. */
+void http_request_hang_up(struct http_request *r);
 
 /* Adds a header to the answer; before http_respond / http_stream_begin. */
 int http_response_header(struct http_request *r, const char *name, const char *value);

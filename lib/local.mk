@@ -64,7 +64,7 @@ tests_unit_test_ssh_LDADD = $(TEST_LIBS)
 
 # Small shared pieces: one vector, one JSONPath, one home for cryptography
 libkeelson_a_SOURCES += \
-	lib/crypto.c lib/crypto.h \
+	lib/crypto.c lib/crypto.h lib/jwk.c lib/jwk.h \
 	lib/jsonpath.c lib/jsonpath.h \
 	lib/vector.c lib/vector.h
 check_PROGRAMS += tests/unit/test-crypto tests/unit/test-json-text tests/unit/test-jsonpath tests/unit/test-vector

@@ -624,6 +624,19 @@ int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations
         return r;
 }
 
+int pki_cert_fingerprint(const char *cert_pem, char ret[static SHA256_HEX_SIZE]) {
+        _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+        _cleanup_datum_ gnutls_datum_t der = {0};
+        int r = crt_import(&crt, cert_pem);
+
+        if (r < 0)
+                return r;
+        if (gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der) < 0)
+                return -EINVAL;
+        sha256_hex(der.data, der.size, ret);
+        return 0;
+}
+
 int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s) {
         _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
         int r = crt_import(&crt, cert_pem);

@@ -54,5 +54,7 @@ int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations
                 uint64_t *ret_not_after_s);
 /* When a certificate begins to be valid, in seconds since the epoch. */
 int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s);
+/* SHA-256 of a certificate (its DER form) as lower-case hex, as servers see their peers'. */
+int pki_cert_fingerprint(const char *cert_pem, char ret[static SHA256_HEX_SIZE]);
 /* Whether key and certificate belong together. */
 int pki_cert_matches_key(const char *cert_pem, const char *key_pem);

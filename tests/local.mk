@@ -25,6 +25,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/stories/storage \
 	tests/lab/stories/cronjob \
 	tests/lab/stories/drain \
+	tests/lab/stories/people \
 	tests/lab/stories/preemption \
 	tests/lab/stories/monitoring \
 	tests/lab/stories/workloads \
@@ -68,6 +69,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/loadbalancer \
 	tests/clients/storage \
 	tests/clients/pod-resources \
+	tests/clients/people tests/clients/people.py \
 	tests/clients/quota \
 	tests/clients/quota.py \
 	tests/clients/corpus \

@@ -11,7 +11,7 @@ packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsq
         libzstd-dev)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps haproxy unbound
         bind9-dnsutils)
-packages_check=(btrfs-progs python3-kubernetes python3-grpcio python3-protobuf python3-h2 openssl jq clang libclang-rt-dev mmdebstrap
+packages_check=(btrfs-progs python3-kubernetes python3-grpcio python3-protobuf python3-h2 python3-cryptography openssl jq clang libclang-rt-dev mmdebstrap
         xz-utils docker-registry skopeo busybox-static zstd)
 
 step_number=0 steps=0 step_started=0

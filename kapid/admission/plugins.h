@@ -30,6 +30,7 @@
         X("CertificateApproval", admission_certificate_approval) \
         X("CertificateSigning", admission_certificate_signing) \
         X("CertificateSubjectRestriction", admission_certificate_subject) \
+        X("UserRevocation", admission_user_revocation) \
         X("DefaultIngressClass", admission_default_ingress_class) \
         X("CustomResourceDefinitionNames", admission_definition_names) \
         X("FieldsWithoutEffect", admission_no_effect) \

@@ -2,6 +2,8 @@
 #include "kapid/auth/authn.h"
 
 #include "kapid/auth/jwt.h"
+#include "kapid/auth/oidc.h"
+#include "kapid/auth/revoked.h"
 #include "lib/crypto.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -142,6 +144,8 @@ int authenticate_token(struct api *a, const char *token, struct user *ret, struc
 
         if (strlen(token) == JOIN_TOKEN_ID + 1 + JOIN_TOKEN_SECRET)
                 return user_of_join_token(a, token, ret, p);
+        if (a->oidc && oidc_knows(a->oidc, token))
+                return oidc_authenticate(a->oidc, token, ret, p);
         if (!a->jwt || jwt_verify(a->jwt, token, now_wall_us() / 1000000, &claims) < 0)
                 return unauthorized(p);
         if (!streq(json_str_or(claims, "iss", ""), a->options.issuer) ||
@@ -152,6 +156,7 @@ int authenticate_token(struct api *a, const char *token, struct user *ret, struc
 
 static int user_of_peer(struct request *request, const struct http_peer *peer, struct problem *p) {
         struct user *u = &request->user;
+        int r;
 
         if (peer->unix_socket) {
                 /* The socket is root's (and our own account's, whose processes have our keys
@@ -167,6 +172,9 @@ static int user_of_peer(struct request *request, const struct http_peer *peer, s
                 return unauthorized(p);
         if (peer->not_after_s && peer->not_after_s <= now_wall_us() / 1000000)
                 return unauthorized(p); /* a connection that outlived its certificate */
+        r = revoked_check(request->api, peer->cn, peer->fingerprint, p);
+        if (r < 0)
+                return r;
         if (user_set(u, peer->cn, "") < 0)
                 return -ENOMEM;
         for (size_t i = 0; peer->organizations && peer->organizations[i]; i++)

@@ -60,7 +60,7 @@ int jwt_sign(const struct sign_key *key, const json_t *claims, char **ret) {
 
 /* --- verifying --- */
 
-static int decode_json(const char *s, size_t n, json_t **ret) {
+static int decode_json(const char *s, size_t n, unsigned flags, json_t **ret) {
         _cleanup_free_ void *text = NULL;
         size_t size;
         int r;
@@ -68,7 +68,7 @@ static int decode_json(const char *s, size_t n, json_t **ret) {
         r = base64url_decode(s, n, &text, &size);
         if (r < 0)
                 return r;
-        return json_parse(text, size, 0, ret, NULL) < 0 ? -EINVAL : 0;
+        return json_parse(text, size, flags, ret, NULL) < 0 ? -EINVAL : 0;
 }
 
 static int check_signature(const struct sign_key *key, const char *token, const char *dot) {
@@ -89,7 +89,7 @@ int jwt_verify(const struct sign_key *key, const char *token, uint64_t now_s, js
 
         if (!second || strlen(token) > TOKEN_SIZE_MAX)
                 return -EINVAL;
-        r = decode_json(token, (size_t)(first - token), &header);
+        r = decode_json(token, (size_t)(first - token), 0, &header);
         if (r < 0)
                 return r;
         /* The key decides the algorithm, never the token (RFC 8725 section 3.1). */
@@ -98,12 +98,46 @@ int jwt_verify(const struct sign_key *key, const char *token, uint64_t now_s, js
         r = check_signature(key, token, second);
         if (r < 0)
                 return r;
-        r = decode_json(first + 1, (size_t)(second - first - 1), &claims);
+        r = decode_json(first + 1, (size_t)(second - first - 1), 0, &claims);
         if (r < 0)
                 return r;
         if (json_int_or(claims, "exp", 0) <= (int64_t)now_s ||
                         json_int_or(claims, "nbf", 0) > (int64_t)now_s + 60)
                 return -ETIME;
         *ret_claims = TAKE_PTR(claims);
+        return 0;
+}
+
+void jwt_done(struct jwt *t) {
+        json_decref(t->header);
+        json_decref(t->claims);
+        free(t->signature);
+        *t = (struct jwt){0};
+}
+
+int jwt_parse(const char *token, struct jwt *ret) {
+        const char *first = strchr(token, '.'), *second = first ? strchr(first + 1, '.') : NULL;
+        _cleanup_jwt_ struct jwt t = {0};
+        int r;
+
+        if (!second || strlen(token) > TOKEN_SIZE_MAX)
+                return -EINVAL;
+        r = decode_json(token, (size_t)(first - token), JSON_PARSE_REJECT_DUPLICATES_FLAG,
+                        &t.header);
+        if (r < 0)
+                return r;
+        r = decode_json(first + 1, (size_t)(second - first - 1), JSON_PARSE_REJECT_DUPLICATES_FLAG,
+                        &t.claims);
+        if (r < 0)
+                return r;
+        if (!json_is_object(t.header) || !json_is_object(t.claims))
+                return -EINVAL;
+        r = base64url_decode(second + 1, strlen(second + 1), &t.signature, &t.signature_size);
+        if (r < 0)
+                return r;
+        t.signed_text = token;
+        t.signed_size = (size_t)(second - token);
+        *ret = t;
+        t = (struct jwt){0};
         return 0;
 }

@@ -10,3 +10,16 @@ int jwt_sign(const struct sign_key *key, const json_t *claims, char **ret);
 /* Checks form, algorithm and signature, and exp and nbf against the time (seconds since 1970).
  * -EINVAL when it is not a token of this key, -ETIME when it is not valid now. */
 int jwt_verify(const struct sign_key *key, const char *token, uint64_t now_s, json_t **ret_claims);
+
+/* A token taken apart, nothing of it verified. */
+struct jwt {
+        json_t *header, *claims; /* objects */
+        const char *signed_text; /* borrowed from the token */
+        size_t signed_size;
+        void *signature;
+        size_t signature_size;
+};
+/* -EINVAL when it has not that form, is too long, or names a member twice; -ENOMEM. */
+int jwt_parse(const char *token, struct jwt *ret);
+void jwt_done(struct jwt *t);
+#define _cleanup_jwt_ _cleanup_(jwt_done)

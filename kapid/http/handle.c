@@ -5,6 +5,7 @@
  * there, passes the steps of pipeline/write-object.c, and is carried out by pipeline/write.c. */
 #include "kapid/http/handle.h"
 
+#include "kapid/audit/audit.h"
 #include "kapid/auth/authn.h"
 #include "kapid/auth/authz.h"
 #include "kapid/http/dispatch.h"
@@ -24,7 +25,10 @@ static int step_identify(struct request *request, struct problem *p) {
 
         for (const char *s = given; usable && *s; s++)
                 usable = *s > ' ' && *s < 0x7f;
-        return http_response_header(request->http, "Audit-Id", usable ? given : random_uuid(uuid));
+        if (!usable)
+                given = random_uuid(uuid);
+        memcpy(request->audit_id, given, strlen(given) + 1);
+        return http_response_header(request->http, "Audit-Id", given);
 }
 
 static int step_route(struct request *request, struct problem *p) {
@@ -261,6 +265,7 @@ enum http_admission api_admit(struct http_request *http, void *userdata) {
         if (!request)
                 return HTTP_DROP_BODY;
         wanted = take_steps(request, first_steps, ELEMENTS(first_steps)) >= 0 && has_body(request);
+        audit_begin(request);
         request_unref(request);
         return wanted ? HTTP_READ_BODY : HTTP_DROP_BODY;
 }
@@ -305,6 +310,7 @@ void api_reject(struct http_request *http, int code, const char *why, void *user
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *status = NULL;
         _cleanup_free_ char *text = NULL;
+        struct request *request = http_request_userdata(http);
         char uuid[UUID_SIZE];
 
         problem_set(&p, EINVAL, code,
@@ -315,7 +321,12 @@ void api_reject(struct http_request *http, int code, const char *why, void *user
                         "%s", code == 413 ? "Request entity too large: limit is 3145728" : why);
         status = problem_to_status(&p, NULL, NULL, NULL);
         text = status ? json_text(status) : NULL;
-        http_response_header(http, "Audit-Id", random_uuid(uuid));
+        if (request) {
+                audit_status(request, status);
+                audit_answer_text(request, code, "application/json", strempty(text),
+                                strlen(strempty(text)));
+        } else
+                http_response_header(http, "Audit-Id", random_uuid(uuid));
         http_response_header(http, "Cache-Control", "no-cache, private");
         http_respond(http, code, "application/json", strempty(text), strlen(strempty(text)));
 }

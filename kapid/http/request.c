@@ -3,6 +3,7 @@
 #include "kapid/http/request.h"
 
 #include "kapid/http/dispatch.h"
+#include "kapid/audit/audit.h"
 #include "kapid/cache/forms.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -37,6 +38,10 @@ static void on_http_free(void *p) {
 
         if (request->http)
                 request_end(request);
+        if (request->carrier) {
+                LIST_REMOVE(request, open);
+                request->carrier = NULL;
+        }
         dispatch_leave(request);
         request_unref(request);
 }
@@ -75,6 +80,7 @@ struct request *request_unref(struct request *request) {
         assert(request->refs > 0);
         if (--request->refs > 0)
                 return NULL;
+        audit_end(request);
         if (request->state)
                 request->state->free(request->state);
         decoded_done(&request->body);
@@ -153,7 +159,10 @@ static struct http_request *take_http(struct request *request, int code) {
 
 void respond_pieces(struct request *request, int code, const char *content_type,
                 struct bytes **pieces, size_t n) {
-        struct http_request *http = take_http(request, code);
+        struct http_request *http;
+
+        audit_answer(request, code, content_type, pieces, n);
+        http = take_http(request, code);
 
         if (http)
                 http_respond_pieces(http, code, content_type, pieces, n);
@@ -161,8 +170,10 @@ void respond_pieces(struct request *request, int code, const char *content_type,
 
 void respond_data(struct request *request, int code, const char *content_type, const void *data,
                 size_t n) {
-        struct http_request *http = take_http(request, code);
+        struct http_request *http;
 
+        audit_answer_text(request, code, content_type, data, n);
+        http = take_http(request, code);
         if (http)
                 http_respond(http, code, content_type, data, n);
 }
@@ -204,6 +215,7 @@ void respond_problem(struct request *request, const struct problem *p) {
                 snprintf(seconds, sizeof(seconds), "%d", copy.retry_after_s);
                 http_response_header(request->http, "Retry-After", seconds);
         }
+        audit_status(request, status);
         respond_json(request, copy.code, status);
 }
 
@@ -231,6 +243,7 @@ void respond_success(struct request *request, int code, const char *name, const 
                 json_set_str(v, "details.group", request->kind->group);
         if (v && !isempty(uid))
                 json_set_str(v, "details.uid", uid);
+        audit_status(request, v);
         respond_json(request, code, v);
 }
 
@@ -284,6 +297,7 @@ void respond_item(struct request *request, int code, struct item *it) {
                 respond_error(request, r, &p);
                 return;
         }
+        audit_answer(request, code, "application/json", (struct bytes *[]){item_text(it)}, 1);
         http = take_http(request, code);
         if (http)
                 http_respond_bytes(http, code, "application/json", item_text(it));
@@ -327,16 +341,23 @@ void request_warn_all(struct request *request, char *const *texts) {
 
 struct http_stream *respond_stream(struct request *request, const char *content_type,
                 size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
-        struct http_request *http = take_http(request, 200);
+        struct http_request *http;
 
-        return http ? http_stream_begin(
-                                      http, 200, content_type, queued_max, on_stream_gone, userdata)
-                    : NULL;
+        audit_stream(request, 200);
+        http = take_http(request, 200);
+        if (!http)
+                return NULL;
+        request->carrier = http;
+        LIST_INSERT_HEAD(&request->api->open, request, open);
+        return http_stream_begin(http, 200, content_type, queued_max, on_stream_gone, userdata);
 }
 
 struct http_upgrade *respond_upgrade(struct request *request,
                 const struct http_upgrade_handler *handler, void *userdata) {
-        struct http_request *http = take_http(request, 101);
+        struct http_request *http;
+
+        audit_stream(request, 101);
+        http = take_http(request, 101);
 
         return http ? http_upgrade_begin(http, handler, userdata) : NULL;
 }

@@ -25,7 +25,9 @@ struct verb_state {
 struct request {
         unsigned refs;
         struct api *api;
-        struct http_request *http; /* NULL: gone or answered */
+        struct http_request *http;    /* NULL: gone or answered */
+        struct http_request *carrier; /* of a stream that is open; else NULL */
+        LIST_ENTRY(request) open;     /* with it: of the API's */
         struct user user;
         struct user real_user; /* the impersonating user; name NULL: none */
         struct route route;
@@ -44,6 +46,8 @@ struct request {
         struct problem refusal;          /* found before the body came */
         int refused;                     /* 0, or the refusal's errno */
         struct fairness_ticket ticket;   /* dispatch.c */
+        char audit_id[65];               /* "": not yet known */
+        struct audit_record *audit;      /* owned; NULL: not audited */
         /* Called when the awaited event has come: its turn, fresh caches. */
         void (*next)(struct request *request);
         /* Read by the verb from the body (pipeline/body.h) and the query. */

@@ -1,15 +1,21 @@
 /* Reading a write's body; every verb with a body comes through here. */
 #include "kapid/pipeline/body.h"
 
+#include "kapid/audit/audit.h"
 #include "lib/object.h"
 
 int request_decode(struct request *request, struct problem *p) {
         size_t n;
         const char *data = request_body(request, &n);
 
+        int r;
+
         assert(!request->body.object);
-        return pipeline_decode(request->kind, request->sub, request_header(request, "Content-Type"),
+        r = pipeline_decode(request->kind, request->sub, request_header(request, "Content-Type"),
                         data, n, request->validation, &request->body, p);
+        if (r >= 0)
+                audit_request_object(request, request->body.object);
+        return r;
 }
 
 int request_check_names(struct request *request, json_t *object, struct problem *p) {

@@ -85,5 +85,11 @@ static void gitsync_validate(struct findings *f, const json_t *object) {
 
 const struct kind_strategy strategies_keelson[] = {
                 {.group = "keelson.dev", .kind = "GitSync", .validate = gitsync_validate},
+                /* Its name is a user's name. Read at once: a certificate that was revoked is
+                 * refused from the answer on. */
+                {.group = "keelson.dev",
+                                .kind = "ClusterUser",
+                                .name = NAME_PATH_SEGMENT,
+                                .flags = STRATEGY_NEEDS_VERSION | STRATEGY_READ_AT_ONCE},
                 {0},
 };

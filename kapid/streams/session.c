@@ -30,6 +30,7 @@ struct stream_session {
         struct api *api;
         struct stream_session *next, **link; /* of the API's */
         char *user;
+        char *authenticated; /* the same, or who acts as that user */
         enum state state;
         struct request *request; /* in CALLING */
         struct stream_choice choice;
@@ -62,6 +63,7 @@ static struct stream_session *session_free(struct stream_session *s) {
         stream_client_free(s->client);
         request_unref(s->request);
         free(s->user);
+        free(s->authenticated);
         return mfree(s);
 }
 DEFINE_CLEANUP(struct stream_session *, session_free);
@@ -81,6 +83,17 @@ static void fail(struct stream_session *s, int error) {
         log_debug_errno(error, "A stream of %s has ended early", s->user);
         s->failed = true;
         timer_in(s, 0);
+}
+
+size_t stream_sessions_end_of(struct api *api, const char *user) {
+        size_t n = 0;
+
+        for (struct stream_session *s = api->sessions; s; s = s->next)
+                if (streq(s->authenticated, user)) {
+                        fail(s, -EACCES);
+                        n++;
+                }
+        return n;
 }
 
 /* ---- both directions ---- */
@@ -508,7 +521,9 @@ int stream_session_start(struct request *request, struct session_options *o, str
         s->choice = o->choice;
         s->forwards = o->setup.protocol >= PROTOCOL_FORWARD;
         s->user = strdup(strempty(request->user.name));
-        if (!s->user)
+        s->authenticated = strdup(strempty(request->real_user.name ? request->real_user.name
+                                                                   : request->user.name));
+        if (!s->user || !s->authenticated)
                 return -ENOMEM;
         r = stream_client_new(&s->client, &o->setup, &client_events, s);
         if (r < 0)

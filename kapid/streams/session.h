@@ -21,3 +21,5 @@ struct session_options {
 int stream_session_start(struct request *request, struct session_options *o, struct problem *p);
 /* Ends all; for the end of the server. */
 void stream_sessions_end(struct api *api);
+/* Ends those of a user, in the next turn of the loop. The number of them. */
+size_t stream_sessions_end_of(struct api *api, const char *user);

@@ -2,6 +2,7 @@
  * has gone. */
 #include "kapid/verbs/delete.h"
 
+#include "kapid/audit/audit.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/verbs.h"
@@ -138,6 +139,8 @@ int request_delete_options(struct request *request, struct problem *p) {
         r = delete_options_decode(request_header(request, "Content-Type"), data, n, &body, p);
         if (r < 0)
                 return r;
+        if (body)
+                audit_request_object(request, body);
         r = delete_options_parse(body, request_query(request, "gracePeriodSeconds"),
                         request_query(request, "propagationPolicy"), &request->delete_options, p);
         if (r < 0)

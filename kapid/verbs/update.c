@@ -1,4 +1,5 @@
 /* PUT and PATCH of an object, its status, its scale and the other parts that are written alone. */
+#include "kapid/audit/audit.h"
 #include "kapid/auth/authz.h"
 #include "kapid/patch/managed.h"
 #include "kapid/pipeline/admit.h"
@@ -249,8 +250,11 @@ static void patch_write(struct request *request) {
 
 void verb_patch(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
+        size_t n;
+        const char *data = request_body(request, &n);
         int r = patch_begin(request, &p);
 
+        audit_request_text(request, data, n);
         if (r < 0)
                 respond_error(request, r, &p);
         else

@@ -15,5 +15,6 @@ for d in $daemons; do
         groupdel keelson-$d 2>/dev/null
 done
 test -e /etc/keelson/node || rm -rf /opt/keelson
-rmdir /etc/keelson /var/lib/keelson 2>/dev/null
+# An audit log stays.
+rmdir /etc/keelson /var/lib/keelson /var/log/keelson/kapid /var/log/keelson 2>/dev/null
 true

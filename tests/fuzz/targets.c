@@ -1,7 +1,9 @@
 /* The targets. Those that need a lot of setting up do it once. */
 #include "tests/fuzz/fuzz.h"
 
+#include "kapid/audit/policy.h"
 #include "kapid/auth/jwt.h"
+#include "kapid/auth/oidc-token.h"
 #include "kapid/kinds/kind.h"
 #include "kapid/pipeline/delete-options.h"
 #include "kapid/pipeline/pipeline.h"
@@ -44,10 +46,16 @@ static void fuzz_json(const char *text, size_t n) {
 
 static void fuzz_yaml(const char *text, size_t n) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0}, again = {0};
+        _cleanup_(audit_policy_freep) struct audit_policy *policy = NULL;
         _cleanup_problem_ struct problem p = {0}, q = {0};
 
         if (yaml_parse(text, n, &docs, &p) < 0)
                 return;
+        if (audit_policy_new(&policy, text, n, &q) >= 0)
+                assert(audit_policy_decide(policy,
+                                       &(struct audit_attributes){
+                                                       .user = "", .verb = "", .path = "/"})
+                                                .level <= AUDIT_REQUEST_RESPONSE);
         for (size_t i = 0; i < docs.count; i++) {
                 _cleanup_free_ char *written = yaml_text(docs.items[i].value);
 
@@ -202,6 +210,24 @@ static void fuzz_crd(const char *text, size_t n) {
         (void)kind_registry_remove_crd(registry(), object_name(d.object));
 }
 
+/* The same bytes as an ID token, and what it claims as an issuer's keys. */
+static void fuzz_id_token(const char *text) {
+        static char *algorithms[] = {(char *)"RS256", (char *)"ES256", NULL};
+        static const struct oidc_options options = {.issuer_url = (char *)"https://a",
+                        .client_id = (char *)"a",
+                        .username_claim = (char *)"sub",
+                        .groups_claim = (char *)"groups",
+                        .algorithms = algorithms};
+        _cleanup_(jwk_set_freep) struct jwk_set *keys = NULL;
+        _cleanup_problem_ struct problem p = {0}, q = {0};
+        _cleanup_user_ struct user u = {0};
+        _cleanup_jwt_ struct jwt jwt = {0};
+
+        if (jwt_parse(text, &jwt) >= 0)
+                (void)jwk_set_new(&keys, jwt.claims, &p);
+        assert(oidc_token_check(&options, keys, text, 1, &u, &q) < 0);
+}
+
 static void fuzz_token(const char *text, size_t n) {
         static struct sign_key *key;
         _cleanup_json_ json_t *claims = NULL;
@@ -210,6 +236,7 @@ static void fuzz_token(const char *text, size_t n) {
         if (!key)
                 assert(pki_key_new(&pem) == 0 && sign_key_new(&key, pem) == 0);
         assert(jwt_verify(key, text, 1, &claims) < 0); /* nobody signed it */
+        fuzz_id_token(text);
 }
 
 static void fuzz_certificate(const char *text, size_t n) {
@@ -346,8 +373,8 @@ static int take_id(uint32_t id, void *userdata) {
 
 /* The first byte is the protocol. Answers are taken, or the buffer would grow. */
 static void fuzz_stream(const char *text, size_t n) {
-        static const struct client_events events = {take_bytes, take_end, take_two, take_open,
-                        take_data, take_id, take_id};
+        static const struct client_events events = {
+                        take_bytes, take_end, take_two, take_open, take_data, take_id, take_id};
         static const uint16_t ports[] = {80, 443};
         struct client_setup setup = {.streams = CLIENT_STDIN | CLIENT_STDOUT | CLIENT_TTY,
                         .ports = ports,

@@ -236,6 +236,10 @@ const char *http_request_path(const struct http_request *r) {
         return exchange_of(r)->path;
 }
 
+const char *http_request_query_text(const struct http_request *r) {
+        return "";
+}
+
 const char *http_request_query_at(const struct http_request *r, const char *name, size_t i) {
         const struct exchange *x = exchange_of(r);
 
@@ -287,6 +291,9 @@ void *http_request_userdata(const struct http_request *r) {
 
 void http_request_on_gone(struct http_request *r,
                 void (*func)(struct http_request *r, void *userdata), void *userdata) {
+}
+
+void http_request_hang_up(struct http_request *r) {
 }
 
 int http_response_header(struct http_request *r, const char *name, const char *value) {

@@ -418,6 +418,14 @@ static const struct refusal {
                                                           "'kubernetes.io/kube-apiserver-client',"
                                                           "'request':'*'}}"},
                                 400, "spec.request is not base64 text"},
+                {"UserRevocation", ADMISSION_MAY_DELETE,
+                                {.group = "keelson.dev",
+                                                .plural = "clusterusers",
+                                                .name = "ann",
+                                                .live = "{'metadata':{'name':'ann'},'spec':{"
+                                                        "'certificates':[{'revokedAt':'x',"
+                                                        "'expiresAt':'2999-01-01T00:00:00Z'}]}}"},
+                                403, "until they expire (2999-01-01T00:00:00Z)"},
 };
 
 static json_t *object_of(const char *text) {
@@ -560,7 +568,7 @@ static void test_order(void **state) {
                         "ServiceAddressRestriction AddressPoolOverlap "
                         "GitSyncImpersonation "
                         "RBACEscalationPrevention CertificateApproval CertificateSigning "
-                        "CertificateSubjectRestriction ResourceQuota");
+                        "CertificateSubjectRestriction UserRevocation ResourceQuota");
         assert_order(
                         &(struct admission_options){
                                         .disable = list("*,PodSecurity,GitSyncImpersonation"
@@ -570,7 +578,8 @@ static void test_order(void **state) {
                         " RBACEscalationPrevention ServiceAccount NodeConnectionRestriction "
                         "LimitRanger PodNodeNameRestriction Priority ServiceIPAllocation "
                         "ServiceAddressRestriction AddressPoolOverlap CertificateApproval "
-                        "CertificateSigning CertificateSubjectRestriction ResourceQuota");
+                        "CertificateSigning CertificateSubjectRestriction UserRevocation "
+                        "ResourceQuota");
 }
 
 static void test_bad_flags(void **state) {
