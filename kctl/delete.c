@@ -1,5 +1,5 @@
 /* kctl delete. */
-#include "kctl/kctl.h"
+#include "kctl/change.h"
 #include "lib/object.h"
 
 struct doomed {
@@ -76,33 +76,17 @@ static int delete_one(
         return wait_for(k, t, k->flags.timeout_us, is_gone, &doomed, p);
 }
 
-static int targets_of_files(struct kctl *k, struct targets *ret, struct problem *p) {
-        _cleanup_manifests_ struct manifests m = {0};
-        int r = manifests_read(k, &m, p);
+/* Those of -f; the last one made is deleted first. */
+static int doomed_of_files(struct kctl *k, struct targets *ret, struct problem *p) {
+        int r = targets_of_files(k, ret, p);
 
-        if (r < 0)
-                return r;
-        if (!kctl_client(k))
-                return -ENOTCONN;
-        ret->items = calloc(m.count + 1, sizeof(*ret->items));
-        if (!ret->items)
-                return -ENOMEM;
-        for (size_t i = m.count; i-- > 0;) { /* the last one made is deleted first */
-                struct target *t = &ret->items[ret->count];
+        for (size_t i = 0, n = ret->count; r >= 0 && i < n / 2; i++) {
+                struct target t = ret->items[i];
 
-                r = kind_find_object(k, object_api_version(m.items[i].object),
-                                object_kind(m.items[i].object), &t->kind, p);
-                if (r < 0)
-                        return r;
-                ret->count++;
-                t->name = strdup(object_name(m.items[i].object));
-                if (t->kind.resource.namespaced)
-                        t->ns = strdup(json_str_or(m.items[i].object, "metadata.namespace",
-                                        kctl_namespace(k)));
-                if (!t->name || (t->kind.resource.namespaced && !t->ns))
-                        return -ENOMEM;
+                ret->items[i] = ret->items[n - 1 - i];
+                ret->items[n - 1 - i] = t;
         }
-        return 0;
+        return r;
 }
 
 int kctl_delete(struct kctl *k) {
@@ -117,7 +101,7 @@ int kctl_delete(struct kctl *k) {
         if (!k->flags.filenames && whole && !k->flags.all && !k->flags.selector &&
                         !k->flags.field_selector)
                 return kctl_usage(k, "which %s? Give names, -l LABELS or --all", k->words[0]);
-        r = k->flags.filenames ? targets_of_files(k, &t, &p) : targets_resolve(k, 0, &t, &p);
+        r = k->flags.filenames ? doomed_of_files(k, &t, &p) : targets_resolve(k, 0, &t, &p);
         if (r < 0)
                 return kctl_fail(&p);
         if (t.count == 0)

@@ -1,4 +1,4 @@
-/* Verbs that ask the server about itself: api-resources, explain, version, auth can-i, events. */
+/* Verbs that ask the server about itself: api-resources, api-versions, explain, version. */
 #include "kctl/kctl.h"
 #include "lib/object.h"
 
@@ -12,6 +12,10 @@ static char *join_strings(const json_t *list) {
         json_array_foreach (list, i, v)
                 buf_printf(&b, "%s%s", i > 0 ? "," : "", strempty(json_string_value(v)));
         return buf_take(&b);
+}
+
+static int compare_texts(const void *a, const void *b) {
+        return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static int print_group(struct kctl *k, const char *api_version, struct problem *p) {
@@ -206,54 +210,23 @@ int kctl_version(struct kctl *k) {
         return EXIT_OK;
 }
 
-int kctl_auth_can_i(struct kctl *k) {
+int kctl_api_versions(struct kctl *k) {
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *review = NULL, *answer = NULL;
-        const char *slash = NULL;
-        struct kind_ref kind;
-        size_t n = strv_length(k->words);
+        _cleanup_json_ json_t *groups = NULL;
+        _cleanup_strv_free_ char **names = NULL;
+        const json_t *g, *v;
+        size_t i, j;
 
-        if (n < 2 || n > 3)
-                return kctl_usage(k, "VERB and KIND are needed");
         if (!kctl_client(k))
                 return EXIT_ERROR;
-        slash = strchr(k->words[1], '/');
-        _cleanup_free_ char *word = slash ? strndup(k->words[1], (size_t)(slash - k->words[1]))
-                                          : strdup(k->words[1]);
-        if (!word)
-                return kctl_error("out of memory");
-        if (streq(word, "*"))
-                kind = (struct kind_ref){{"*", "*", "*", "*", true}, "*"};
-        else if (kind_find(k, word, &kind, &p) < 0)
+        if (api_get(k->client, "/apis", &groups, &p) < 0 || strv_extend(&names, "v1") < 0)
                 return kctl_fail(&p);
-        review = json_pack("{s:s, s:s, s:{s:{s:s, s:s, s:s, s:s, s:s}}}", "apiVersion",
-                        "authorization.k8s.io/v1", "kind", "SelfSubjectAccessReview", "spec",
-                        "resourceAttributes", "verb", k->words[0], "group", kind.resource.group,
-                        "resource", kind.resource.plural, "name",
-                        n == 3  ? k->words[2]
-                        : slash ? slash + 1
-                                : "",
-                        "namespace",
-                        k->flags.all_namespaces || !kind.resource.namespaced ? ""
-                                                                             : kctl_namespace(k));
-        if (!review || api_request(k->client, "POST",
-                                       "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-                                       "application/json", review, &answer, &p) < 0)
-                return kctl_fail(&p);
-        bool allowed = json_bool_or(answer, "status.allowed", false);
-        puts(allowed ? "yes" : "no");
-        return allowed ? EXIT_OK : EXIT_ERROR;
-}
-
-int kctl_events(struct kctl *k) {
-        char **own = k->words;
-        char *words[] = {(char *)api_resource(KIND_EVENTS)->plural, NULL};
-        int code;
-
-        if (own)
-                return kctl_usage(k, "events takes no argument (\"%s\")", own[0]);
-        k->words = words;
-        code = kctl_get(k);
-        k->words = own;
-        return code;
+        json_array_foreach (json_object_get(groups, "groups"), i, g)
+                json_array_foreach (json_object_get(g, "versions"), j, v)
+                        if (strv_extend(&names, json_str_or(v, "groupVersion", "")) < 0)
+                                return kctl_fail(&p);
+        qsort(names, strv_length(names), sizeof(*names), compare_texts);
+        for (char **name = names; *name; name++)
+                puts(*name);
+        return EXIT_OK;
 }
