@@ -6,7 +6,7 @@
 static int ask(struct kctl *k, const char *path, const json_t *review, json_t **ret,
                 struct problem *p) {
         if (!kctl_client(k))
-                return problem_set(p, ENOTCONN, 0, NULL, "no cluster to talk to");
+                return kctl_no_client(p);
         if (!review)
                 return -ENOMEM;
         return api_request(k->client, "POST", path, "application/json", review, ret, p);
@@ -37,7 +37,7 @@ static int print_user(const json_t *user) {
                 grid_add_texts(&g, (const char *const[]){"UID", json_str(user, "uid")}, 2);
         if (json_array_size(json_object_get(user, "groups")) > 0)
                 grid_add_texts(&g, (const char *const[]){"Groups", groups}, 2);
-        json_object_each(json_object_get(user, "extra"), key, list) {
+        json_object_each (json_object_get(user, "extra"), key, list) {
                 _cleanup_free_ char *name = strformat("Extra: %s", key), *values = go_list(list);
 
                 grid_add_texts(&g, (const char *const[]){name, values}, 2);
@@ -49,7 +49,8 @@ static int print_user(const json_t *user) {
 int kctl_auth_whoami(struct kctl *k) {
         struct kind_ref kind = kind_ref_of(KIND_SELFSUBJECTREVIEWS);
         _cleanup_json_ json_t *review = json_pack("{s:s, s:s}", "apiVersion",
-                              "authentication.k8s.io/v1", "kind", "SelfSubjectReview"),
+                                              "authentication.k8s.io/v1", "kind",
+                                              "SelfSubjectReview"),
                               *answer = NULL;
         _cleanup_problem_ struct problem p = {0};
         int r;
@@ -66,8 +67,8 @@ int kctl_auth_whoami(struct kctl *k) {
 
 /* A row of --list. */
 struct rule_row {
-        char *order; /* what kubectl sorts by */
-        const char *resource, *url;
+        char *order;                    /* what kubectl sorts by */
+        const char *group, *word, *url; /* a resource of a group, or a path */
         const json_t *names, *verbs;
         char *label;
 };
@@ -89,17 +90,20 @@ static int compare_rows(const void *a, const void *b) {
         return strcmp(((const struct rule_row *)a)->order, ((const struct rule_row *)b)->order);
 }
 
+/* Takes the label. kubectl sorts by the text that Go makes of a rule. */
 static int add_row(struct rule_rows *rows, const struct rule_row *row) {
         struct rule_row *items = reallocarray(rows->items, rows->count + 1, sizeof(*items));
         _cleanup_free_ char *verb_text = go_list(row->verbs), *names = go_list(row->names);
 
-        if (!items)
+        if (!items) {
+                free(row->label);
                 return -ENOMEM;
+        }
         rows->items = items;
         items[rows->count] = *row;
-        items[rows->count].order = strformat("%s %s %s %s", strempty(verb_text),
-                        strempty(row->resource), strempty(names), strempty(row->url));
-        items[rows->count].label = row->resource ? strdup(row->resource) : NULL;
+        items[rows->count].order =
+                        strformat("%s,[%s],[%s],%s,[%s]", strempty(verb_text), strempty(row->group),
+                                        strempty(row->word), strempty(names), strempty(row->url));
         rows->count++;
         return items[rows->count - 1].order ? 0 : -ENOMEM;
 }
@@ -111,22 +115,16 @@ static int add_resource_rule(struct rule_rows *rows, const json_t *rule) {
 
         json_array_foreach (json_object_get(rule, "apiGroups"), i, group)
                 json_array_foreach (json_object_get(rule, "resources"), j, resource) {
-                        const char *g = strempty(json_string_value(group)),
-                                   *word = strempty(json_string_value(resource));
-                        size_t n = strcspn(word, "/");
-                        _cleanup_free_ char *text = strformat("%.*s%s%s%s", (int)n, word,
-                                        *g ? "." : "", g, word + n);
-                        int r = text ? add_row(rows,
-                                                       &(struct rule_row){.resource = text,
-                                                                       .names = json_object_get(
-                                                                                       rule,
-                                                                                       "resourceN"
-                                                                                       "ames"),
-                                                                       .verbs = json_object_get(
-                                                                                       rule,
-                                                                                       "verbs")})
-                                     : -ENOMEM;
+                        struct rule_row row = {.group = strempty(json_string_value(group)),
+                                        .word = strempty(json_string_value(resource)),
+                                        .names = json_object_get(rule, "resourceNames"),
+                                        .verbs = json_object_get(rule, "verbs")};
+                        size_t n = strcspn(row.word, "/");
+                        int r;
 
+                        row.label = strformat("%.*s%s%s%s", (int)n, row.word, *row.group ? "." : "",
+                                        row.group, row.word + n);
+                        r = row.label ? add_row(rows, &row) : -ENOMEM;
                         if (r < 0)
                                 return r;
                 }
@@ -145,9 +143,8 @@ static int rows_of(const json_t *status, struct rule_rows *rows) {
         }
         json_array_foreach (json_object_get(status, "nonResourceRules"), i, rule)
                 json_array_foreach (json_object_get(rule, "nonResourceURLs"), j, url) {
-                        r = add_row(rows,
-                                        &(struct rule_row){.url = json_string_value(url),
-                                                        .verbs = json_object_get(rule, "verbs")});
+                        r = add_row(rows, &(struct rule_row){.url = json_string_value(url),
+                                                          .verbs = json_object_get(rule, "verbs")});
                         if (r < 0)
                                 return r;
                 }

@@ -5,11 +5,11 @@
 static int autoscaler_of(struct kctl *k, const struct target *t, json_t **ret, struct problem *p) {
         const struct kctl_flags *f = &k->flags;
         const struct api_resource *scaled = &t->kind.resource;
-        _cleanup_free_ char *version = *scaled->group
-                        ? strformat("%s/%s", scaled->group, scaled->version)
-                        : strdup(scaled->version);
-        _cleanup_json_ json_t *o = object_new(KIND_HORIZONTALPODAUTOSCALERS,
-                              f->object_name ? f->object_name : t->name);
+        _cleanup_free_ char *version =
+                        *scaled->group ? strformat("%s/%s", scaled->group, scaled->version)
+                                       : strdup(scaled->version);
+        _cleanup_json_ json_t *o = object_new(
+                        KIND_HORIZONTALPODAUTOSCALERS, f->object_name ? f->object_name : t->name);
         int64_t min = 0, max, cpu = 0;
         int r;
 
@@ -26,10 +26,10 @@ static int autoscaler_of(struct kctl *k, const struct target *t, json_t **ret, s
                 return problem_set(p, EINVAL, 0, NULL, "--min %lld is more than --max %lld",
                                 (long long)min, (long long)max);
         r = version ? json_set_at(o, "spec",
-                                       json_pack("{s:I, s:{s:s, s:s, s:s}}", "maxReplicas",
-                                                       (json_int_t)max, "scaleTargetRef",
-                                                       "apiVersion", version, "kind", scaled->kind,
-                                                       "name", t->name))
+                                      json_pack("{s:I, s:{s:s, s:s, s:s}}", "maxReplicas",
+                                                      (json_int_t)max, "scaleTargetRef",
+                                                      "apiVersion", version, "kind", scaled->kind,
+                                                      "name", t->name))
                     : -ENOMEM;
         if (r < 0)
                 return r;
@@ -44,7 +44,7 @@ static int autoscaler_of(struct kctl *k, const struct target *t, json_t **ret, s
                 if (r < 0)
                         return r;
         }
-        if (t->ns)
+        if (t->ns && !streq(t->ns, kctl_namespace(k)))
                 json_set_str(o, "metadata.namespace", t->ns);
         *ret = TAKE_PTR(o);
         return 0;

@@ -23,9 +23,17 @@ int dry_run_parse(struct kctl *k, enum dry_run *ret, struct problem *p) {
                         k->flags.dry_run);
 }
 
+const char *dry_run_text(enum dry_run dry_run) {
+        static const char *const texts[] = {[DRY_RUN_NONE] = "",
+                        [DRY_RUN_CLIENT] = " (dry run)",
+                        [DRY_RUN_SERVER] = " (server dry run)"};
+
+        return texts[dry_run];
+}
+
 char *change_query(struct kctl *k, enum dry_run dry_run, const char *more) {
-        _cleanup_free_ char *manager = url_escape(
-                        k->flags.field_manager ? k->flags.field_manager : "kctl");
+        _cleanup_free_ char *manager =
+                        url_escape(k->flags.field_manager ? k->flags.field_manager : "kctl");
 
         if (!manager)
                 return NULL;
@@ -36,17 +44,14 @@ char *change_query(struct kctl *k, enum dry_run dry_run, const char *more) {
 
 int print_change(struct kctl *k, const json_t *object, const struct kind_ref *kind,
                 const char *done, enum dry_run dry_run, struct problem *p) {
-        static const char *const suffixes[] = {[DRY_RUN_NONE] = "",
-                        [DRY_RUN_CLIENT] = " (dry run)",
-                        [DRY_RUN_SERVER] = " (server dry run)"};
         char label[320];
 
         if (!done)
                 return 0;
         if (k->flags.output && !streq(k->flags.output, "wide"))
                 return print_object(k, object, kind, p);
-        printf("%s/%s %s%s\n", kind_label(kind, label), object_name(object), done,
-                        suffixes[dry_run]);
+        printf("%s/%s %s%s\n", object_kind_label(object, kind, label), object_name(object), done,
+                        dry_run_text(dry_run));
         return 0;
 }
 
@@ -94,7 +99,7 @@ json_t *merge_apply(const json_t *value, const json_t *patch) {
         merged = json_is_object(value) ? json_shallow_copy(value) : json_object();
         if (!merged)
                 return NULL;
-        json_object_each(patch, key, v)
+        json_object_each (patch, key, v)
                 if (json_is_null(v))
                         json_object_del(merged, key);
                 else if (json_object_set_new(merged, key,
@@ -110,11 +115,10 @@ json_t *merge_difference(const json_t *old, const json_t *new) {
 
         if (!patch)
                 return NULL;
-        json_object_each(old, key, value)
-                if (!json_object_get(new, key) &&
-                                json_object_set_new(patch, key, json_null()) < 0)
+        json_object_each (old, key, value)
+                if (!json_object_get(new, key) && json_object_set_new(patch, key, json_null()) < 0)
                         return NULL;
-        json_object_each(new, key, value) {
+        json_object_each (new, key, value) {
                 const json_t *before = json_object_get(old, key);
                 json_t *part;
 
@@ -133,7 +137,7 @@ bool merge_is_current(const json_t *patch, const json_t *old, const json_t *live
         const json_t *value;
         const char *key;
 
-        json_object_each(patch, key, value) {
+        json_object_each (patch, key, value) {
                 const json_t *before = json_object_get(old, key), *now = json_object_get(live, key);
 
                 if (json_is_object(value) && json_is_object(before)) {
@@ -212,7 +216,7 @@ int targets_of_files(struct kctl *k, struct targets *ret, struct problem *p) {
         if (r < 0)
                 return r;
         if (!kctl_client(k))
-                return problem_set(p, ENOTCONN, 0, NULL, "no cluster to talk to");
+                return kctl_no_client(p);
         for (size_t i = 0; i < m.count; i++) {
                 const json_t *o = m.items[i].object;
                 struct kind_ref kind;
@@ -220,8 +224,7 @@ int targets_of_files(struct kctl *k, struct targets *ret, struct problem *p) {
                 r = kind_find_object(k, object_api_version(o), object_kind(o), &kind, p);
                 if (r < 0)
                         return r;
-                r = targets_add(ret, &kind,
-                                json_str_or(o, "metadata.namespace", kctl_namespace(k)),
+                r = targets_add(ret, &kind, json_str_or(o, "metadata.namespace", kctl_namespace(k)),
                                 object_name(o));
                 if (r < 0)
                         return r;

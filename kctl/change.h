@@ -7,6 +7,8 @@
 enum dry_run { DRY_RUN_NONE, DRY_RUN_CLIENT, DRY_RUN_SERVER };
 /* 0, or -EINVAL with p. */
 int dry_run_parse(struct kctl *k, enum dry_run *ret, struct problem *p);
+/* "", " (dry run)" or " (server dry run)": behind what a verb says it has done. */
+const char *dry_run_text(enum dry_run dry_run);
 /* "fieldManager=...", and more for a dry run by the server; more may be NULL. Caller frees. */
 char *change_query(struct kctl *k, enum dry_run dry_run, const char *more);
 

@@ -11,6 +11,12 @@ struct kubeconfig_overrides kctl_overrides(const struct kctl *k) {
                         .as_groups = k->flags.as_groups};
 }
 
+const char kctl_said[] = "said";
+
+int kctl_no_client(struct problem *p) {
+        return problem_set(p, ENOTCONN, 0, kctl_said, "no cluster to talk to");
+}
+
 /* -v 6 and more: each request, without headers and bodies, which may hold secrets. */
 static void show_request(const char *method, const char *url, int code, uint64_t took_us) {
         fprintf(stderr, "%s %s %d in %llu ms\n", method, url, code,

@@ -35,9 +35,13 @@ int kctl_cluster_info(struct kctl *k) {
         print_place(k, "Kubernetes control plane", server);
         json_array_foreach (json_object_get(list, "items"), i, o) {
                 const char *name = object_label(o, "kubernetes.io/name");
+                const json_t *port = json_array_get(json_at(o, "spec.ports"), 0);
+                const char *port_name = json_str_or(port, "name", "");
+                bool secure = streq(port_name, "https") || json_int_or(port, "port", 0) == 443;
                 _cleanup_free_ char *url = strformat(
-                                "%s/api/v1/namespaces/kube-system/services/%s/proxy", server,
-                                object_name(o));
+                                "%s/api/v1/namespaces/kube-system/services/%s%s%s%s/proxy", server,
+                                secure ? "https:" : "", object_name(o),
+                                *port_name || secure ? ":" : "", port_name);
 
                 print_place(k, name ? name : object_name(o), strempty(url));
         }

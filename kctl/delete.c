@@ -53,11 +53,18 @@ static int delete_one(
         _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *result = NULL;
         struct doomed doomed;
+        enum dry_run dry_run;
         char label[320];
-        int r = path ? api_request(k->client, "DELETE", path, "application/json", options, &result,
-                                       p)
-                     : -ENOMEM;
+        int r = dry_run_parse(k, &dry_run, p);
 
+        if (r < 0)
+                return r;
+        if (!path)
+                return -ENOMEM;
+        if (dry_run == DRY_RUN_CLIENT)
+                r = api_get(k->client, path, &result, p);
+        else
+                r = api_request(k->client, "DELETE", path, "application/json", options, &result, p);
         if (r == -ENOENT && k->flags.ignore_not_found)
                 return 0;
         if (r < 0)
@@ -66,11 +73,9 @@ static int delete_one(
                 printf("%s/%s\n", kind_label(&t->kind, label), t->name);
         else
                 printf("%s \"%s\" %sdeleted%s\n", kind_label(&t->kind, label), t->name,
-                                k->flags.force ? "force " : "",
-                                streq_ptr(k->flags.dry_run, "server") ? " (server dry run)" : "");
+                                k->flags.force ? "force " : "", dry_run_text(dry_run));
         fflush(stdout);
-        if (!k->flags.wait || streq_ptr(k->flags.dry_run, "server") ||
-                        streq(object_kind(result), "Status"))
+        if (!k->flags.wait || dry_run != DRY_RUN_NONE || streq(object_kind(result), "Status"))
                 return 0;
         doomed.uid = object_uid(result);
         return wait_for(k, t, k->flags.timeout_us, is_gone, &doomed, p);

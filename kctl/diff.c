@@ -84,8 +84,8 @@ static int diff_one(struct kctl *k, const json_t *object, const char *folder, st
         if (t.kind.resource.namespaced)
                 t.ns = (char *)json_str_or(object, "metadata.namespace", kctl_namespace(k));
         manager = url_escape(k->flags.field_manager ? k->flags.field_manager : "kctl");
-        query = manager ? strformat("fieldManager=%s&force=true&dryRun=All&fieldValidation=Strict",
-                                          manager)
+        query = manager ? strformat("fieldManager=%s%s&dryRun=All&fieldValidation=Strict", manager,
+                                          k->flags.force_conflicts ? "&force=true" : "")
                         : NULL;
         path = query ? target_path(&t, /* subresource= */ NULL, query) : NULL;
         name = file_name(&t.kind, strempty(t.ns), t.name);

@@ -40,8 +40,8 @@ static int ports_found(const json_t *o, const struct kind_ref *kind, json_t *por
                                                             (json_int_t)json_int_or(port,
                                                                             "containerPort", 0),
                                                             "protocol",
-                                                            json_str_or(port, "protocol",
-                                                                            "TCP"))) < 0)
+                                                            json_str_or(port, "protocol", "TCP"))) <
+                                        0)
                                 return -ENOMEM;
         if (!streq(kind->resource.kind, "Service"))
                 return 0;
@@ -73,9 +73,8 @@ static int ports_given(const char *text, const json_t *found, json_t *ports, str
                 json_array_foreach (found, i, known)
                         if (json_int_or(known, "port", 0) == port)
                                 protocol = json_str_or(known, "protocol", "TCP");
-                if (json_array_append_new(ports,
-                                    json_pack("{s:I, s:s}", "port", (json_int_t)port, "protocol",
-                                                    protocol)) < 0)
+                if (json_array_append_new(ports, json_pack("{s:I, s:s}", "port", (json_int_t)port,
+                                                                 "protocol", protocol)) < 0)
                         return -ENOMEM;
         }
         return 0;
@@ -126,9 +125,8 @@ static json_t *labels_of_flag(const char *text, const char *flag, struct problem
 
 static int add_selector(struct kctl *k, const json_t *o, const struct kind_ref *kind,
                 json_t *service, struct problem *p) {
-        json_t *selector = k->flags.selector
-                        ? labels_of_flag(k->flags.selector, "--selector", p)
-                        : json_ref(selector_of(o, kind, p)),
+        json_t *selector = k->flags.selector ? labels_of_flag(k->flags.selector, "--selector", p)
+                                             : json_ref(selector_of(o, kind, p)),
                *labels = k->flags.labels ? labels_of_flag(k->flags.labels, "--labels", p)
                                          : json_ref(json_at(o, "metadata.labels"));
 
@@ -191,7 +189,7 @@ static int expose_one(struct kctl *k, const struct target *t, struct problem *p)
         r = service_of(k, o, &t->kind, &service, p);
         if (r < 0)
                 return r;
-        if (t->ns)
+        if (t->ns && !streq(t->ns, kctl_namespace(k)))
                 json_set_str(service, "metadata.namespace", t->ns);
         return object_create(k, &kind, service, "exposed", /* ret_made= */ NULL, p);
 }

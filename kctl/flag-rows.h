@@ -166,6 +166,7 @@ FLAG_STRING(requests, "requests", 0, "AMOUNTS", "What is set aside: cpu=100m,mem
 FLAG_STRING(limits, "limits", 0, "AMOUNTS", "What may be used: cpu=200m,memory=512Mi", NULL)
 FLAG_STRING(prefix_text, "prefix", 0, "TEXT", "Before the names of variables that --from takes", NULL)
 FLAG_STRINGS(keys, "keys", 0, "KEY,...", "Only these keys of --from", NULL)
+FLAG_BOOL(server_side, "server-side", 0, "BOOL", "Apply is by the server, always; the flag is kubectl's", "true")
 /* Of config and proxy. */
 FLAG_BOOL(minify, "minify", 0, NULL, "Only what the current context needs", NULL)
 FLAG_BOOL(raw_values, "raw", 0, NULL, "Keys and tokens too", NULL)

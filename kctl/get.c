@@ -59,7 +59,8 @@ static int print_objects(struct kctl *k, const struct targets *t) {
                 }
         }
         /* Named objects that do not exist do not make an empty list. */
-        if (streq(k->flags.output, "name") || (t->items[0].name && json_array_size(items) == 0))
+        if ((streq(k->flags.output, "name") && !k->flags.sort_by) ||
+                        (t->items[0].name && json_array_size(items) == 0))
                 return code;
         if (k->flags.sort_by && sort_by_path(items, NULL, k->flags.sort_by, &p) < 0)
                 return kctl_fail(&p);

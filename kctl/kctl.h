@@ -77,6 +77,10 @@ const char *kctl_namespace(struct kctl *k);
 /* Prints a failure in kubectl's manner ("Error from server (NotFound): ...", "error: ...") and
  * returns EXIT_ERROR. */
 int kctl_fail(const struct problem *p);
+/* There is no client, and kctl_client() has said why: -ENOTCONN with a problem that kctl_fail() does
+ * not print. */
+int kctl_no_client(struct problem *p);
+extern const char kctl_said[]; /* the reason of that problem */
 int kctl_error(const char *fmt, ...) _printf_(1, 2);
 int kctl_usage(struct kctl *k, const char *fmt, ...) _printf_(2, 3);
 
@@ -100,6 +104,10 @@ bool kind_is_called(const struct kind_facts *f, const char *word);
 struct kind_ref kind_ref_of(enum kind_id id);
 /* "deployment.apps" or "pod": how messages name a kind. Into a fixed buffer. */
 const char *kind_label(const struct kind_ref *kind, char buffer[static 320]);
+/* The same for an object, which may be of another kind than was asked for (the Scale of a
+ * Deployment). */
+const char *object_kind_label(
+                const json_t *object, const struct kind_ref *kind, char buffer[static 320]);
 
 /* targets.c: "KIND NAME...", "KIND/NAME...", "KIND1,KIND2", -f FILE: what a verb works on. */
 struct target {

@@ -39,6 +39,8 @@ int kctl_usage(struct kctl *k, const char *fmt, ...) {
 }
 
 int kctl_fail(const struct problem *p) {
+        if (p->reason == kctl_said)
+                return EXIT_ERROR;
         fflush(stdout);
         if (p->code && p->reason)
                 fprintf(stderr, "Error from server (%s): %s\n", p->reason, strempty(p->message));
@@ -129,8 +131,7 @@ int main(int argc, char **argv) {
         if (k.verb)
                 code = run_verb(&k, argc, argv);
         else if (word)
-                code = streq(word, "help") ? (print_usage(), EXIT_OK)
-                                           : verb_not_found(argc, argv);
+                code = streq(word, "help") ? (print_usage(), EXIT_OK) : verb_not_found(argc, argv);
         else if (argc > 1 && streq(argv[1], "--version")) {
                 puts("kctl " PACKAGE_VERSION);
                 code = EXIT_OK;

@@ -189,11 +189,11 @@ static void print_names(const json_t *o, const struct kind_ref *kind) {
         size_t i;
 
         if (!json_is_array(items)) {
-                printf("%s/%s\n", kind_label(kind, label), object_name(o));
+                printf("%s/%s\n", object_kind_label(o, kind, label), object_name(o));
                 return;
         }
         json_array_foreach (items, i, item)
-                printf("%s/%s\n", kind_label(kind, label), object_name(item));
+                printf("%s/%s\n", object_kind_label(item, kind, label), object_name(item));
 }
 
 /* Values for a program, as they are. */
@@ -203,10 +203,12 @@ static void print_exact(struct kctl *k, const char *text) {
         output_exact(k, false);
 }
 
-static int print_jsonpath(struct kctl *k, const json_t *object, const char *template,
-                struct problem *p) {
+static int print_jsonpath(
+                struct kctl *k, const json_t *object, const char *template, struct problem *p) {
+        /* Maps come with their keys in order, as kubectl prints them. */
+        _cleanup_json_ json_t *sorted = json_sorted(object);
         _cleanup_free_ char *text = NULL;
-        int r = jsonpath_print(template, object, &text, p);
+        int r = sorted ? jsonpath_print(template, sorted, &text, p) : -ENOMEM;
 
         if (r < 0)
                 return r;
@@ -221,13 +223,13 @@ static bool collect(const json_t *value, void *userdata) {
 /* -o jsonpath-as-json=: every value that the path reaches, as a JSON array. */
 static int print_path_as_json(const json_t *object, const char *template, struct problem *p) {
         _cleanup_(jsonpath_freep) struct jsonpath *path = NULL;
-        _cleanup_json_ json_t *values = json_array();
+        _cleanup_json_ json_t *values = json_array(), *sorted = json_sorted(object);
         _cleanup_free_ char *text = NULL;
         int r = jsonpath_parse(template, &path, p);
 
         if (r < 0)
                 return r;
-        jsonpath_each(path, object, collect, values);
+        jsonpath_each(path, sorted, collect, values);
         text = json_text_pretty(values);
         if (!text)
                 return -ENOMEM;

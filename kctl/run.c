@@ -158,8 +158,7 @@ static int expose(struct kctl *k, const json_t *pod, struct problem *p) {
                         json_pack("{s:[{s:I, s:s, s:I}], s:O}", "ports", "port", (json_int_t)port,
                                         "protocol", "TCP", "targetPort", (json_int_t)port,
                                         "selector", json_at(pod, "metadata.labels")));
-        return r < 0 ? r
-                     : object_create(k, &kind, service, "created", /* ret_made= */ NULL, p);
+        return r < 0 ? r : object_create(k, &kind, service, "created", /* ret_made= */ NULL, p);
 }
 
 static int is_started(const json_t *o, void *userdata, struct problem *p) {
@@ -239,7 +238,7 @@ static int run(struct kctl *k, int *ret_code, struct problem *p) {
         if (r < 0)
                 return r;
         if (dry_run != DRY_RUN_CLIENT && !kctl_client(k))
-                return problem_set(p, ENOTCONN, 0, NULL, "no cluster to talk to");
+                return kctl_no_client(p);
         if (k->flags.expose) {
                 r = expose(k, pod, p);
                 if (r < 0)

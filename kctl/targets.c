@@ -93,7 +93,7 @@ int targets_parse(struct kctl *k, size_t from, struct targets *ret, struct probl
         int r;
 
         if (!kctl_client(k)) /* the context's namespace is needed */
-                return problem_set(p, ENOTCONN, 0, NULL, "no cluster to talk to");
+                return kctl_no_client(p);
         if (from >= n)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "a kind is missing: for example pods, deployment/web; kctl "

@@ -14,10 +14,10 @@ VERB(kctl_describe, "describe", "KIND [NAME...] | KIND/NAME...",
      "all-namespaces", "selector")
 VERB(kctl_apply, "apply", "-f FILE...",
      "Create and change objects as files describe them (server-side apply)", "files",
-     "filename", "dry-run", "force-conflicts", "field-manager", "output")
+     "filename", "dry-run", "force-conflicts", "field-manager", "server-side", "output")
 VERB(kctl_diff, "diff", "-f FILE...",
      "Show what apply would change", "files",
-     "filename", "field-manager")
+     "filename", "field-manager", "force-conflicts", "server-side")
 VERB(kctl_create, "create", "-f FILE... | KIND NAME",
      "Create objects of files, or of words", "files",
      "filename", "field-manager", "dry-run", "output")
@@ -150,7 +150,7 @@ VERB(kctl_cp, "cp", "FILE POD:PATH | POD:PATH FILE",
      "container")
 VERB(kctl_scale, "scale", "KIND NAME... --replicas N",
      "Set the number of replicas", "objects",
-     "replicas", "current-replicas", "dry-run")
+     "replicas", "current-replicas", "field-manager", "dry-run", "output")
 VERB(kctl_rollout_status, "rollout status", "KIND/NAME",
      "Wait until a rollout is done", "objects",
      "timeout", "watch")
@@ -177,10 +177,10 @@ VERB(kctl_drain, "drain", "NODE...",
      "selector", "force", "grace-period", "timeout", "ignore-daemonsets", "delete-emptydir-data", "disable-eviction")
 VERB(kctl_label, "label", "KIND NAME KEY=VALUE... KEY-...",
      "Set and remove labels", "objects",
-     "overwrite", "all", "selector", "all-namespaces", "dry-run")
+     "overwrite", "all", "selector", "all-namespaces", "list", "field-manager", "dry-run", "output")
 VERB(kctl_annotate, "annotate", "KIND NAME KEY=VALUE... KEY-...",
      "Set and remove annotations", "objects",
-     "overwrite", "all", "selector", "all-namespaces", "dry-run")
+     "overwrite", "all", "selector", "all-namespaces", "list", "field-manager", "dry-run", "output")
 VERB(kctl_taint, "taint", "NODE... KEY[=VALUE]:EFFECT... KEY[:EFFECT]-...",
      "Add taints to nodes and remove them", "nodes",
      "overwrite", "all", "selector", "dry-run")

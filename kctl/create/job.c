@@ -14,14 +14,14 @@ static int from_cronjob(struct kctl *k, json_t *object, struct problem *p) {
         int r;
 
         if (!word || !slash[1] || !kind_is_called(&kind_facts[KIND_CRONJOBS], word))
-                return problem_set(p, EINVAL, 0, NULL, "--from %s is not cronjob/NAME",
-                                k->flags.from);
+                return problem_set(
+                                p, EINVAL, 0, NULL, "--from %s is not cronjob/NAME", k->flags.from);
         if (k->flags.images || create_command(k))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--from takes image and command from the CronJob; they are not "
                                 "given beside it");
         if (!kctl_client(k))
-                return problem_set(p, ENOTCONN, 0, NULL, "no cluster to talk to");
+                return kctl_no_client(p);
         path = api_path(cronjobs, kctl_namespace(k), slash + 1, NULL, NULL);
         r = path ? api_get(k->client, path, &cronjob, p) : -ENOMEM;
         if (r < 0)

@@ -20,8 +20,8 @@ struct sink {
         json_t *data, *binary;
 };
 
-static int add_value(struct sink *to, const char *key, const char *value, size_t n,
-                struct problem *p) {
+static int add_value(
+                struct sink *to, const char *key, const char *value, size_t n, struct problem *p) {
         bool text = to->binary && utf8_is_valid(value, n);
         _cleanup_free_ char *encoded = text ? NULL : base64_encode(value, n);
         json_t *v;
@@ -207,10 +207,12 @@ int append_hash(json_t *object, struct problem *p) {
         char hash[SHA256_HEX_SIZE];
         json_t *data = json_object_get(object, "data");
 
-        if (!hashed ||
-                        json_object_set_new(hashed, "data",
-                                        data ? json_incref(data) : json_string("")) < 0)
+        if (!hashed || json_object_set_new(hashed, "data",
+                                       data ? json_incref(data) : json_object()) < 0)
                 return -ENOMEM;
+        /* Of a Secret the type belongs to it, also when none was given. */
+        if (streq(json_str_or(object, "kind", ""), "Secret") && !json_object_get(hashed, "type"))
+                json_set_str(hashed, "type", "");
         text = json_text_sorted(hashed);
         escaped = text ? html_escaped(text) : NULL;
         if (!escaped)

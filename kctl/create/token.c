@@ -69,9 +69,10 @@ int kctl_create_token(struct kctl *k) {
                         /* query= */ NULL);
         r = path ? api_request(k->client, "POST", path, "application/json", request, &answer, &p)
                  : -ENOMEM;
-        if (r >= 0 && k->flags.output)
-                r = print_object(k, answer, &kind, &p);
         if (r < 0)
+                return kctl_error(
+                                "failed to create token: %s", p.message ? p.message : strerror(-r));
+        if (k->flags.output && print_object(k, answer, &kind, &p) < 0)
                 return kctl_fail(&p);
         if (!k->flags.output)
                 puts(json_str_or(answer, "status.token", ""));

@@ -7,8 +7,8 @@
 
 /* What is to be done with each container. */
 struct changes {
-        json_t *set;     /* entries of env */
-        char **removed;  /* names */
+        json_t *set;    /* entries of env */
+        char **removed; /* names */
         const char *container;
         struct kctl *kctl;
 };
@@ -66,14 +66,14 @@ static int list_one(json_t *container, void *userdata) {
         const char *key;
         size_t i;
 
-        printf("# %s %s, container %s\n", t->kind.resource.plural, t->name,
+        printf("# %s %s, container %s\n", t->kind.resource.kind, t->name,
                         json_str_or(container, "name", ""));
         json_array_foreach (json_object_get(container, "env"), i, e) {
                 if (!json_object_get(e, "valueFrom")) {
                         printf("%s=%s\n", json_str_or(e, "name", ""), json_str_or(e, "value", ""));
                         continue;
                 }
-                json_object_each(json_object_get(e, "valueFrom"), key, from)
+                json_object_each (json_object_get(e, "valueFrom"), key, from)
                         if (startswith(key, "configMap"))
                                 printf("# %s from configmap %s, key %s\n",
                                                 json_str_or(e, "name", ""),
@@ -152,15 +152,17 @@ static int add_from(struct kctl *k, json_t *set, struct problem *p) {
 
                 if (k->flags.keys && !strv_contains(k->flags.keys, key))
                         continue;
-                if (!name ||
-                                json_array_append_new(set,
-                                                json_pack("{s:s, s:{s:{s:s, s:s}}}", "name", name,
-                                                                "valueFrom",
-                                                                streq(kind, "Secret")
-                                                                                ? "secretKeyRef"
-                                                                                : "configMapKeyRef",
-                                                                "key", key, "name",
-                                                                t.items[0].name)) < 0)
+                if (name && !streq(name + strlen(strempty(k->flags.prefix_text)), key))
+                        fprintf(stderr, "Warning: key %s transferred to %s\n", key,
+                                        name + strlen(strempty(k->flags.prefix_text)));
+                if (!name || json_array_append_new(set,
+                                             json_pack("{s:s, s:{s:{s:s, s:s}}}", "name", name,
+                                                             "valueFrom",
+                                                             streq(kind, "Secret")
+                                                                             ? "secretKeyRef"
+                                                                             : "configMapKeyRef",
+                                                             "key", key, "name", t.items[0].name)) <
+                                                0)
                         return -ENOMEM;
         }
         return 0;
