@@ -3,6 +3,7 @@ bin_PROGRAMS += kctl/kctl
 noinst_LIBRARIES += libkctl.a
 libkctl_a_CPPFLAGS = $(AM_CPPFLAGS) -DKEELSON_LIBEXECDIR='"$(libexecdir)"' -DKEELSON_SBINDIR='"$(sbindir)"'
 libkctl_a_SOURCES = \
+	kctl/api-resources.c \
 	kctl/apply.c \
 	kctl/auth.c \
 	kctl/autoscale.c \
@@ -45,6 +46,7 @@ libkctl_a_SOURCES = \
 	kctl/diff.c \
 	kctl/edit.c \
 	kctl/events.c \
+	kctl/explain.c \
 	kctl/expose.c \
 	kctl/formats.c \
 	kctl/formats.h \
@@ -73,6 +75,7 @@ libkctl_a_SOURCES = \
 	kctl/set/subject.c \
 	kctl/sort-by.c \
 	kctl/verb-find.c \
+	kctl/version.c \
 	kctl/backup.c \
 	kctl/cluster.c \
 	kctl/cluster.h \
@@ -86,7 +89,6 @@ libkctl_a_SOURCES = \
 	kctl/describe-forms.c \
 	kctl/describe-forms.h \
 	kctl/dev.c \
-	kctl/discover.c \
 	kctl/drain.c \
 	kctl/exec.c \
 	kctl/explain-placement.c \

@@ -215,7 +215,7 @@ VERB(kctl_wait, "wait", "KIND NAME... --for WHAT",
      "for", "timeout", "selector", "all", "all-namespaces")
 VERB(kctl_api_resources, "api-resources", "",
      "List the kinds that the server serves", NULL,
-     "api-group", "no-headers")
+     "api-group", "namespaced", "no-headers", "output")
 VERB(kctl_auth_can_i, "auth can-i", "VERB KIND [NAME]",
      "Check whether a request is allowed", "kinds",
      "all-namespaces", "list", "subresource", "quiet", "no-headers")

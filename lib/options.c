@@ -235,7 +235,7 @@ static void print_help(const struct option_program *program) {
                 snprintf(left, sizeof(left), "%s --%s%s%s", letter, row->name,
                                 row->argument ? " " : "", strempty(row->argument));
                 printf("  %-40s %s", left, row->help);
-                if (!isempty(row->fallback) && !streq(row->fallback, "0"))
+                if (!isempty(row->fallback))
                         printf(" (%s)", row->fallback);
                 putchar('\n');
         }
