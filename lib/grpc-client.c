@@ -58,7 +58,7 @@ struct grpc_channel {
         struct grpc_client_call *waiting, **waiting_tail, *cursor;
         sd_event_source *state; /* calls on_state from the loop */
         bool reported_up;
-        bool *freed; /* set when the channel is freed inside of on_deadline() */
+        bool *freed; /* set when the channel is freed while it ends calls or looks at deadlines */
 };
 
 struct grpc_client_call {
@@ -406,23 +406,32 @@ static void retry_in(struct grpc_channel *ch, uint64_t us) {
         (void)sd_event_source_set_enabled(ch->retry, SD_EVENT_ONESHOT);
 }
 
+/* Ends a call that waits. Its owner may free the channel meanwhile. */
+static void end_waiting(struct grpc_client_call *call, enum grpc_code code, const char *message) {
+        waiting_unlink(call);
+        calls_unlink(call);
+        call_done(call, code, message);
+        call_free(call);
+}
+
 /* Ends the waiting calls that do not wait for a connection (fail_fast). */
 static void fail_fast(struct grpc_channel *ch) {
-        bool freed = false;
+        bool freed = false, *outer = ch->freed;
 
         ch->freed = &freed;
         for (struct grpc_client_call *call = ch->waiting; call; call = ch->cursor) {
                 ch->cursor = call->next;
                 if (!call->options.fail_fast)
                         continue;
-                waiting_unlink(call);
-                call_done(call, GRPC_UNAVAILABLE, ch->why);
-                if (freed)
+                end_waiting(call, GRPC_UNAVAILABLE, ch->why);
+                if (freed) {
+                        if (outer)
+                                *outer = true;
                         return;
-                call_free(call);
+                }
         }
         ch->cursor = NULL;
-        ch->freed = NULL;
+        ch->freed = outer;
 }
 
 /* This endpoint does not answer: the next one, at once unless all have been tried. */
@@ -623,12 +632,10 @@ static void on_deadline(struct h2_loop *loop, uint64_t now_us) {
                         next_us = MIN(next_us, call->stream.deadline_us);
                         continue;
                 }
-                waiting_unlink(call);
-                call_done(call, GRPC_DEADLINE_EXCEEDED,
+                end_waiting(call, GRPC_DEADLINE_EXCEEDED,
                                 ch->why ? ch->why : "no connection in time");
                 if (freed)
                         return;
-                call_free(call);
         }
         ch->cursor = NULL;
         if (ch->connection && ch->going_away && now_us >= ch->goaway_at_us)

@@ -256,6 +256,13 @@ static int broken(struct run *x) {
                         x->conn->where, ssh_get_error(x->conn->session));
 }
 
+/* A write failed. When the command has ended, it wants no more, and what it has written is still to
+ * be read; libssh calls its channel open until then (ssh_channel_is_closed). 0, or the connection
+ * broke. */
+static int takes_no_input(struct run *x) {
+        return ssh_is_connected(x->conn->session) ? 0 : broken(x);
+}
+
 static int open_channel(struct run *x, const char *command) {
         x->channel = ssh_channel_new(x->conn->session);
         if (!x->channel)
@@ -303,7 +310,7 @@ static int feed(struct run *x, char *piece, size_t size, size_t *have, size_t *s
                 if (n == 0) {
                         *ended = true;
                         if (ssh_channel_send_eof(x->channel) != SSH_OK)
-                                return broken(x);
+                                return takes_no_input(x);
                 }
         }
         if (*ended)
@@ -313,8 +320,10 @@ static int feed(struct run *x, char *piece, size_t size, size_t *have, size_t *s
                 return 0;
         int n = ssh_channel_write(
                         x->channel, piece + *sent, (uint32_t)MIN(*have - *sent, (size_t)window));
-        if (n == SSH_ERROR)
-                return broken(x);
+        if (n == SSH_ERROR) {
+                *ended = true;
+                return takes_no_input(x);
+        }
         *sent += (size_t)n;
         return 1;
 }
@@ -327,7 +336,7 @@ static int loop(struct run *x) {
         for (;;) {
                 int r = feed(x, piece, sizeof(piece), &have, &sent, &ended), a, b;
 
-                if (r < 0 && !ssh_channel_is_closed(x->channel))
+                if (r < 0)
                         return r;
                 a = drain(x, false);
                 if (a < 0)
@@ -496,7 +505,7 @@ static int relay_read_socket(struct relay *y) {
         y->last_us = now_mono_us() + SSH_RELAY_LAST_MS * 1000;
         if (!ssh_channel_is_closed(y->run.channel) &&
                         ssh_channel_send_eof(y->run.channel) != SSH_OK)
-                return broken(&y->run);
+                return takes_no_input(&y->run);
         return 1;
 }
 
@@ -506,19 +515,12 @@ static int relay_write_channel(struct relay *y) {
 
         if (y->in_size == 0 || window == 0)
                 return 0;
-        /* The command has ended and wants no more; what it has written is still read. */
-        if (ssh_channel_is_closed(y->run.channel)) {
-                y->in_size = 0;
-                return 0;
-        }
         n = ssh_channel_write(y->run.channel, y->in + y->in_at,
                         (uint32_t)MIN(y->in_size, (size_t)window));
-        if (n == SSH_ERROR && ssh_channel_is_closed(y->run.channel)) {
+        if (n == SSH_ERROR) {
                 y->in_size = 0;
-                return 0;
+                return takes_no_input(&y->run);
         }
-        if (n == SSH_ERROR)
-                return broken(&y->run);
         y->in_at += (size_t)n;
         y->in_size -= (size_t)n;
         return n > 0;

@@ -14,6 +14,7 @@
 #include "nodeagent/pod/object-watch.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/portables.h"
+#include "nodeagent/pod/users.h"
 #include "nodeagent/pod/volumes.h"
 #include "nodeagent/terminals.h"
 
@@ -517,6 +518,18 @@ static const char *plan_event(const char *reason) {
         return streq(reason, "ContainerCreating") ? "FailedMount" : "Failed";
 }
 
+/* Before the first of them starts: systemd cannot hide a file of the user database (/etc/shadow) from
+ * a unit in the moment in which it is replaced. What fails is reported at the container's start. */
+static void make_users(struct pod *p) {
+        for (size_t i = 0; i < p->count; i++) {
+                _cleanup_problem_ struct problem problem = {0};
+                const json_t *unit = container_plan(p->containers[i]);
+
+                if (unit)
+                        (void)users_ensure(unit, &problem);
+        }
+}
+
 int sandbox_ensure_plan(struct pod *p) {
         struct pod_sandbox *s = &p->sandbox;
         _cleanup_problem_ struct problem problem = {0};
@@ -545,6 +558,7 @@ int sandbox_ensure_plan(struct pod *p) {
                 log_warning_errno(r, "Cannot prepare the sandbox of pod %s/%s",
                                 object_namespace(p->object), object_name(p->object));
         assert(s->plan && s->ready);
+        make_users(p);
         return 1;
 }
 

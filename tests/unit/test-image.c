@@ -368,6 +368,7 @@ static void test_credentials(void **state) {
         }
         assert_int_equal(image_credentials_find(list, "registry.lan:5000", "x", &found), 0);
         assert_string_equal(found.items[0].password, "a:b");
+        image_credentials_done(&found);
         assert_int_equal(image_credentials_find(NULL, "x.lan", "x", &found), 0);
 }
 
