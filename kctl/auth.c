@@ -58,10 +58,10 @@ int kctl_auth_whoami(struct kctl *k) {
         if (k->words)
                 return kctl_usage(k, "whoami takes no argument (\"%s\")", k->words[0]);
         r = ask(k, "/apis/authentication.k8s.io/v1/selfsubjectreviews", review, &answer, &p);
-        if (r >= 0 && k->flags.output)
-                r = print_object(k, answer, &kind, &p);
-        else if (r >= 0)
-                r = print_user(json_at(answer, "status.userInfo"));
+        if (r < 0)
+                return kctl_fail(&p);
+        r = k->flags.output ? print_object(k, answer, &kind, &p)
+                            : print_user(json_at(answer, "status.userInfo"));
         return r < 0 ? kctl_fail(&p) : EXIT_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Clients of the API as the command line wants them. */
 #include "kctl/kctl.h"
+#include "lib/timefmt.h"
 
 #include "config.h"
 
@@ -18,9 +19,9 @@ int kctl_no_client(struct problem *p) {
 }
 
 /* -v 6 and more: each request, without headers and bodies, which may hold secrets. */
-static void show_request(const char *method, const char *url, int code, uint64_t took_us) {
+static void show_request(const char *method, const char *url, int code, uint64_t began_us) {
         fprintf(stderr, "%s %s %d in %llu ms\n", method, url, code,
-                        (unsigned long long)(took_us / 1000));
+                        (unsigned long long)((now_mono_us() - began_us) / 1000));
 }
 
 enum { TRACE_LEVEL = 6 };

@@ -44,7 +44,8 @@ struct setting {
 };
 static int set_all(json_t *map, const struct setting *settings, size_t n) {
         for (size_t i = 0; i < n; i++)
-                if (settings[i].value && json_set_str(map, settings[i].field, settings[i].value) < 0)
+                if (settings[i].value &&
+                                json_set_str(map, settings[i].field, settings[i].value) < 0)
                         return -ENOMEM;
         return 0;
 }

@@ -50,15 +50,11 @@ int kctl_config_view(struct kctl *k) {
         struct kind_ref kind = {{"", "v1", "configs", "Config", false}, "config", NULL};
         _cleanup_json_ json_t *merged = NULL, *config = NULL;
         _cleanup_problem_ struct problem p = {0};
-        int r = kubeconfig_merged(k, &merged, &p);
 
-        if (r >= 0) {
-                config = json_deep_copy(merged);
-                r = config ? 0 : -ENOMEM;
-        }
-        if (r >= 0 && k->flags.minify)
-                r = minify(k, config, &p);
-        if (r < 0)
+        if (kubeconfig_merged(k, &merged, &p) < 0)
+                return kctl_fail(&p);
+        config = json_deep_copy(merged);
+        if (!config || (k->flags.minify && minify(k, config, &p) < 0))
                 return kctl_fail(&p);
         if (!k->flags.raw_values)
                 hide_secrets(config);

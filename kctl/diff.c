@@ -130,7 +130,7 @@ static int compare(const char *folder, int *ret_code, struct problem *p) {
 
         if (!live || !merged)
                 return -ENOMEM;
-        return program_run(isempty(external) ? "diff -u -N" : external, arguments, ret_code, p);
+        return run_by_shell(isempty(external) ? "diff -u -N" : external, arguments, ret_code, p);
 }
 
 /* All objects into the folder, then the comparison. */
@@ -150,6 +150,11 @@ static int diff_all(struct kctl *k, const struct manifests *m, const char *folde
         return compare(folder, ret_code, p);
 }
 
+static int trouble(const struct problem *p) {
+        (void)kctl_fail(p);
+        return EXIT_TROUBLE;
+}
+
 int kctl_diff(struct kctl *k) {
         _cleanup_manifests_ struct manifests m = {0};
         _cleanup_problem_ struct problem p = {0};
@@ -158,18 +163,13 @@ int kctl_diff(struct kctl *k) {
 
         if (!k->flags.filenames || k->words)
                 return kctl_usage(k, "-f FILE is needed, and no word");
-        r = manifests_read(k, &m, &p);
-        if (r >= 0 && !kctl_client(k))
+        if (manifests_read(k, &m, &p) < 0)
+                return trouble(&p);
+        if (!kctl_client(k))
                 return EXIT_TROUBLE;
-        if (r >= 0)
-                r = private_folder(&folder, &p);
-        if (r >= 0)
-                r = diff_all(k, &m, folder, &code, &p);
-        if (folder)
-                (void)remove_tree(folder);
-        if (r < 0) {
-                (void)kctl_fail(&p);
-                return EXIT_TROUBLE;
-        }
-        return code;
+        if (private_folder(&folder, &p) < 0)
+                return trouble(&p);
+        r = diff_all(k, &m, folder, &code, &p);
+        (void)remove_tree(folder);
+        return r < 0 ? trouble(&p) : code;
 }

@@ -139,7 +139,7 @@ static int edit_round(struct editing *e, char **body, struct problem *p) {
         char *const arguments[] = {e->file, NULL};
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_t *new = NULL, *patch = NULL;
-        int code, r = program_run(editor(), arguments, &code, p);
+        int code, r = run_by_shell(editor(), arguments, &code, p);
 
         if (r < 0)
                 return r;
@@ -196,26 +196,30 @@ static int edit_object(struct editing *e, struct problem *p) {
         return r;
 }
 
+static void editing_done(struct editing *e) {
+        if (e->folder && !e->kept)
+                (void)remove_tree(e->folder);
+        json_decref(e->original);
+        free(e->folder);
+        free(e->file);
+}
+
 static int edit_one(struct kctl *k, const struct target *t, enum dry_run dry_run,
                 struct problem *p) {
-        struct editing e = {.kctl = k, .t = t, .dry_run = dry_run};
+        _cleanup_(editing_done) struct editing e = {.kctl = k, .t = t, .dry_run = dry_run};
         _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         int r = path ? api_get(k->client, path, &e.original, p) : -ENOMEM;
 
-        if (r >= 0)
-                r = private_folder(&e.folder, p);
-        if (r >= 0) {
-                json_del_at(e.original, "metadata.managedFields");
-                e.file = strformat("%s/%s-%s.yaml", e.folder, t->kind.singular, t->name);
-                r = e.file ? edit_object(&e, p) : -ENOMEM;
-        }
+        if (r < 0)
+                return r;
+        r = private_folder(&e.folder, p);
+        if (r < 0)
+                return r;
+        json_del_at(e.original, "metadata.managedFields");
+        e.file = strformat("%s/%s-%s.yaml", e.folder, t->kind.singular, t->name);
+        r = e.file ? edit_object(&e, p) : -ENOMEM;
         if (r < 0 && e.kept)
                 fprintf(stderr, "error: your changes are kept in %s\n", e.file);
-        else if (e.folder)
-                (void)remove_tree(e.folder);
-        json_decref(e.original);
-        free(e.folder);
-        free(e.file);
         return r;
 }
 

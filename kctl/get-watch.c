@@ -137,7 +137,9 @@ int get_watch(struct kctl *k, const struct target *t) {
                 r = http_client_do(api_client_http(k->client),
                                 &(struct http_call_options){.method = "GET",
                                                 .path = watch_path,
-                                                .accept = get_wants_table(k) ? GET_ACCEPT_TABLE : NULL,
+                                                .accept = get_wants_table(k)
+                                                                        ? GET_ACCEPT_TABLE
+                                                                        : NULL,
                                                 .timeout_us = UINT64_MAX,
                                                 .on_data = on_watch_data,
                                                 .userdata = &w},

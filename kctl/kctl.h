@@ -77,8 +77,8 @@ const char *kctl_namespace(struct kctl *k);
 /* Prints a failure in kubectl's manner ("Error from server (NotFound): ...", "error: ...") and
  * returns EXIT_ERROR. */
 int kctl_fail(const struct problem *p);
-/* There is no client, and kctl_client() has said why: -ENOTCONN with a problem that kctl_fail() does
- * not print. */
+/* There is no client, and kctl_client() has said why: -ENOTCONN with a problem that kctl_fail()
+ * does not print. */
 int kctl_no_client(struct problem *p);
 extern const char kctl_said[]; /* the reason of that problem */
 int kctl_error(const char *fmt, ...) _printf_(1, 2);

@@ -57,17 +57,19 @@ int kubeconfig_open(struct kctl *k, char **ret_path, json_t **ret, struct proble
         return 0;
 }
 
-int kubeconfig_save(const char *path, const json_t *config, struct problem *p) {
-        _cleanup_free_ char *text = yaml_text(config), *folder = strdup(path);
-        char *slash = folder ? strrchr(folder, '/') : NULL;
-        int r = text && folder ? 0 : -ENOMEM;
+static int write_text(const char *path, const char *text) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *folder =
+                        slash && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
+        int r = folder ? mkdir_parents(folder, 0700) : 0;
 
-        if (slash && slash != folder) {
-                *slash = 0;
-                r = mkdir_parents(folder, 0700);
-        }
-        if (r >= 0)
-                r = file_write_atomic(path, text, strlen(text), 0600);
+        return r < 0 ? r : file_write_atomic(path, text, strlen(text), 0600);
+}
+
+int kubeconfig_save(const char *path, const json_t *config, struct problem *p) {
+        _cleanup_free_ char *text = yaml_text(config);
+        int r = text ? write_text(path, text) : -ENOMEM;
+
         if (r < 0) {
                 _cleanup_free_ char *why = file_error_text(path, "write", r);
 
@@ -138,8 +140,9 @@ int kubeconfig_merged(struct kctl *k, json_t **ret, struct problem *p) {
                 _cleanup_json_ json_t *one = NULL;
 
                 r = read_config(*path, &one, p);
-                if (r >= 0)
-                        r = add_missing(config, one);
+                if (r < 0)
+                        break;
+                r = add_missing(config, one);
         }
         if (r < 0)
                 return r;

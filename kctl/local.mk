@@ -147,3 +147,6 @@ tests_unit_test_describe_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-template
 tests_unit_test_template_SOURCES = tests/unit/test-template.c tests/unit/unit.h
 tests_unit_test_template_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-verbs
+tests_unit_test_verbs_SOURCES = tests/unit/test-verbs.c tests/unit/unit.h
+tests_unit_test_verbs_LDADD = libkctl.a libsched.a $(TEST_LIBS)

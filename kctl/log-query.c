@@ -62,18 +62,35 @@ int log_query(struct kctl *k, const char *tail_default, struct buf *b, struct pr
         return b->failed ? -ENOMEM : 0;
 }
 
-static const char *const lists[] = {
-                "spec.initContainers", "spec.containers", "spec.ephemeralContainers"};
+/* Where containers are, and how kubectl calls those that are none of the usual ones. */
+static const struct {
+        const char *path, *suffix;
+} lists[] = {{"spec.initContainers", " (init)"}, {"spec.containers", ""},
+                {"spec.ephemeralContainers", " (ephem)"}};
 
 static int all_names(const json_t *pod, char ***ret) {
         const json_t *c;
         size_t i;
 
         for (size_t l = 0; l < ELEMENTS(lists); l++)
-                json_array_foreach (json_at(pod, lists[l]), i, c)
+                json_array_foreach (json_at(pod, lists[l].path), i, c)
                         if (strv_extend(ret, json_str_or(c, "name", "")) < 0)
                                 return -ENOMEM;
         return 0;
+}
+
+/* "a, b, i (init)": the usual ones first. Caller frees; NULL when out of memory. */
+static char *names_text(const json_t *pod) {
+        static const size_t order[] = {1, 0, 2};
+        _cleanup_buf_ struct buf b = {0};
+        const json_t *c;
+        size_t i;
+
+        for (size_t o = 0; o < ELEMENTS(order); o++)
+                json_array_foreach (json_at(pod, lists[order[o]].path), i, c)
+                        buf_printf(&b, "%s%s%s", b.size > 0 ? ", " : "", json_str_or(c, "name", ""),
+                                        lists[order[o]].suffix);
+        return buf_take(&b);
 }
 
 int log_containers(struct kctl *k, const json_t *pod, char ***ret, struct problem *p) {
@@ -93,14 +110,14 @@ int log_containers(struct kctl *k, const json_t *pod, char ***ret, struct proble
         if (!k->flags.container && preferred && strv_contains(all, preferred))
                 chosen = preferred;
         if (!strv_contains(all, chosen)) {
-                _cleanup_free_ char *list = strv_join(all, ", ");
+                _cleanup_free_ char *list = names_text(pod);
 
                 return problem_set(p, ENOENT, 0, NULL,
                                 "container %s is not valid for pod %s; it has %s", chosen,
                                 object_name(pod), strempty(list));
         }
         if (!k->flags.container && chosen == first && strv_length(all) > 1) {
-                _cleanup_free_ char *list = strv_join(all, ", ");
+                _cleanup_free_ char *list = names_text(pod);
 
                 fprintf(stderr, "Defaulted container \"%s\" out of: %s\n", chosen, strempty(list));
         }

@@ -20,7 +20,7 @@ struct log_reading {
         size_t count, running;
         sd_event *event;
         struct problem problem;
-        int error;
+        int failed; /* -EIO: a source could not be read */
 };
 
 static void reading_done(struct log_reading *r) {
@@ -161,9 +161,9 @@ static void on_end(struct http_call *call, const struct http_result *result, voi
                 if (r->kctl->flags.ignore_errors)
                         (void)kctl_fail(&r->problem);
                 else
-                        r->error = -EIO;
+                        r->failed = -EIO;
         }
-        if (--r->running == 0 || r->error < 0)
+        if (--r->running == 0 || r->failed < 0)
                 (void)sd_event_exit(r->event, 0);
 }
 
@@ -213,14 +213,15 @@ static int follow_all(struct kctl *k, struct log_reading *reading, const char *q
                 return r;
         output_exact(k, !isatty(STDOUT_FILENO));
         r = start_all(reading, client, query);
-        if (r >= 0)
-                r = sd_event_loop(reading->event);
-        if (r < 0 || reading->error >= 0)
+        if (r < 0)
+                return r;
+        r = sd_event_loop(reading->event);
+        if (r < 0 || reading->failed >= 0)
                 return MIN(r, 0);
         problem_done(p);
         *p = reading->problem;
         reading->problem = (struct problem){0};
-        return reading->error;
+        return reading->failed;
 }
 
 static int add_pod(struct kctl *k, struct log_reading *reading, const json_t *pod,

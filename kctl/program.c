@@ -6,7 +6,7 @@
 
 extern char **environ;
 
-int program_run(const char *command, char *const *arguments, int *ret_code, struct problem *p) {
+int run_by_shell(const char *command, char *const *arguments, int *ret_code, struct problem *p) {
         _cleanup_free_ char *line = strformat("%s \"$@\"", command);
         _cleanup_strv_free_ char **argv = NULL;
         int status, r = -ENOMEM;

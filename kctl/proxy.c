@@ -241,9 +241,9 @@ int kctl_proxy(struct kctl *k) {
                 return kctl_usage(k, "proxy takes no argument (\"%s\")", k->words[0]);
         if (*prefix != '/' || !endswith(prefix, "/"))
                 return kctl_usage(k, "--api-prefix %s does not begin and end with '/'", prefix);
-        r = sd_event_new(&proxy.event);
-        if (r >= 0)
-                r = serve(k, &proxy, &p);
+        if (sd_event_new(&proxy.event) < 0)
+                return kctl_error("out of memory");
+        r = serve(k, &proxy, &p);
         api_client_free(proxy.client);
         sd_event_unref(proxy.event);
         return r < 0 ? kctl_fail(&p) : EXIT_OK;

@@ -26,7 +26,7 @@ struct http_client {
         int ca_fd, cert_fd, key_fd; /* memory files; -EBADF where there is none */
         uint64_t connect_timeout_us, timeout_us;
         const struct http_header *standing; /* headers of every call; borrowed, or NULL */
-        void (*trace)(const char *method, const char *url, int code, uint64_t took_us);
+        void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
         unsigned flags;
         unsigned depth;          /* > 0: curl or collect() is on the stack */
         bool dying;              /* freed by a callback: the outermost frame does it */
@@ -44,7 +44,7 @@ struct http_call {
         struct buf received;
         char *content_type, **warnings;
         int retry_after_s, error;
-        uint64_t began_us; /* for the trace */
+        uint64_t began_us;
         bool added, cancelled, headers_reported;
 };
 
@@ -144,8 +144,7 @@ static void call_finish(struct http_call *c, CURLcode code) {
                 result.body_size = c->received.size;
         }
         if (c->client->trace)
-                c->client->trace(c->options.method, c->url, result.code,
-                                now_mono_us() - c->began_us);
+                c->client->trace(c->options.method, c->url, result.code, c->began_us);
         bool notify = !c->cancelled && c->options.on_done;
         c->cancelled = true; /* for a callback that frees the client or cancels this call */
         c->client->depth++;
@@ -545,26 +544,16 @@ static int set_headers(struct http_call *c, const struct http_call_options *o) {
 
         if (r < 0)
                 return r;
-        if (o->content_type) {
-                r = add_named_header(c, "Content-Type", o->content_type);
-                if (r < 0)
+        if (o->content_type && (r = add_named_header(c, "Content-Type", o->content_type)) < 0)
+                return r;
+        if (c->client->authorization && (r = add_header(c, c->client->authorization)) < 0)
+                return r;
+        for (const struct http_header *h = c->client->standing; h && h->name; h++)
+                if ((r = add_named_header(c, h->name, h->value)) < 0)
                         return r;
-        }
-        if (c->client->authorization) {
-                r = add_header(c, c->client->authorization);
-                if (r < 0)
+        for (const struct http_header *h = o->headers; h && h->name; h++)
+                if ((r = add_named_header(c, h->name, h->value)) < 0)
                         return r;
-        }
-        for (const struct http_header *h = c->client->standing; h && h->name; h++) {
-                r = add_named_header(c, h->name, h->value);
-                if (r < 0)
-                        return r;
-        }
-        for (const struct http_header *h = o->headers; h && h->name; h++) {
-                r = add_named_header(c, h->name, h->value);
-                if (r < 0)
-                        return r;
-        }
         return add_header(c, "Expect:"); /* no 100-continue round trip */
 }
 

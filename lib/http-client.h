@@ -37,9 +37,10 @@ struct http_client_options {
         unsigned flags;              /* enum http_client_flags */
         /* Sent with every call, ended by a NULL name; borrowed for the client's life. NULL: none */
         const struct http_header *headers;
-        /* Called when a call has ended, with its HTTP status (0: no answer came). NULL: not wanted
+        /* Called when a call has ended, with its HTTP status (0: no answer came) and the monotonic
+         * time at which it began. NULL: not wanted
          */
-        void (*trace)(const char *method, const char *url, int code, uint64_t took_us);
+        void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
 };
 
 /* event may be NULL for programs that only use http_client_do(). */

@@ -1,5 +1,5 @@
-/* kctl set: what its verbs share. Each changes the pod template of objects, or another part of them,
- * through object_change(). */
+/* kctl set: what its verbs share. Each changes the pod template of objects, or another part of
+ * them, through object_change(). */
 #pragma once
 
 #include "kctl/change.h"

@@ -20,7 +20,7 @@ struct api_client_options {
         const struct kubeconfig_overrides *overrides;
         uint64_t timeout_us; /* of a call; 0: the HTTP client's own */
         /* lib/http-client.h */
-        void (*trace)(const char *method, const char *url, int code, uint64_t took_us);
+        void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
 };
 
 /* event NULL: only the blocking calls. p names the file and the missing part. */
