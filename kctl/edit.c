@@ -152,6 +152,7 @@ static int edit_round(struct editing *e, char **body, struct problem *p) {
         if (r < 0 && !text)
                 return r;
         bool same = streq(text, *body);
+        e->kept |= !same;
         free(*body);
         *body = TAKE_PTR(text);
         if (r < 0)
@@ -186,13 +187,12 @@ static int edit_object(struct editing *e, struct problem *p) {
         while (r >= 0) {
                 r = edit_round(e, &body, p);
                 if (r > 0)
-                        return 0;
-                if (r < 0)
-                        break;
+                        e->kept = false;
+                if (r != 0)
+                        return MIN(r, 0);
                 fprintf(stderr, "error: %s\n", strempty(p->message));
                 r = write_file(e, body, strempty(p->message), p);
         }
-        e->kept = r != -ENOMEM;
         return r;
 }
 

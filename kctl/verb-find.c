@@ -22,9 +22,7 @@ static const struct {
                 {"config", "use", "use-context"},
                 {"config", "rename", "rename-context"},
                 {"top", "no", "node"},
-                {"top", "nodes", "node"},
                 {"top", "po", "pod"},
-                {"top", "pods", "pod"},
 };
 
 /* Similar enough to be meant: the words share their beginning or differ by little. */
@@ -97,6 +95,13 @@ static void head_read(struct head *h, int argc, char **argv) {
                         h->words[1] = aliases[i].word;
 }
 
+/* Whether a typed word is one of a verb's; "top nodes" is "top node". */
+static bool is_word(const char *typed, const char *word, size_t length, const char *first) {
+        if (strncmp(typed, word, length) != 0)
+                return false;
+        return !typed[length] || (streq(first, "top") && streq(typed + length, "s"));
+}
+
 /* How many words a verb has, when they are those that the command line begins with; else 0. */
 static size_t words_matching(const struct verb *v, const struct head *h) {
         const char *s = v->name;
@@ -105,8 +110,7 @@ static size_t words_matching(const struct verb *v, const struct head *h) {
         for (;; n++) {
                 size_t length = strcspn(s, " ");
 
-                if (n >= h->count || strlen(h->words[n]) != length ||
-                                strncmp(h->words[n], s, length) != 0)
+                if (n >= h->count || !is_word(h->words[n], s, length, n == 1 ? h->words[0] : ""))
                         return 0;
                 s += length;
                 if (!*s)
