@@ -44,6 +44,8 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/network/service-table.c nodeagent/network/service-table.h nodeagent/network/services-disk.c nodeagent/network/services-disk.h nodeagent/network/services-to-nft.c nodeagent/network/services-to-nft.h nodeagent/pod/status.c nodeagent/pod/status.h \
 	nodeagent/pod/actions.c nodeagent/pod/actions.h nodeagent/pod/decide.c nodeagent/pod/decide.h \
 	nodeagent/pod/decide-container.c \
+	nodeagent/pod/start-slots.c \
+	nodeagent/pod/start-slots.h \
 	nodeagent/pod/decide-end.c \
 	nodeagent/pod/decide-ephemeral.c \
 	nodeagent/pod/decide-image.c \
@@ -164,6 +166,8 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/pod/usage.c \
 	nodeagent/watches.c \
 	nodeagent/watches.h \
+	nodeagent/runtime/manager-connect.c \
+	nodeagent/runtime/manager-connect.h \
 	nodeagent/runtime/unit-ask.c \
 	nodeagent/runtime/unit-ask.h \
 	nodeagent/runtime/units.c \
@@ -185,6 +189,9 @@ tests_unit_test_adoption_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-pod-fields
 tests_unit_test_pod_fields_SOURCES = tests/unit/test-pod-fields.c tests/unit/unit.h
 tests_unit_test_pod_fields_LDADD = $(NODEAGENT_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-start-slots
+tests_unit_test_start_slots_SOURCES = tests/unit/test-start-slots.c tests/unit/unit.h
+tests_unit_test_start_slots_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-pod-decide
 tests_unit_test_pod_decide_SOURCES = tests/unit/test-pod-decide.c tests/unit/golden.c tests/unit/golden.h \
 	tests/unit/unit.h

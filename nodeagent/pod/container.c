@@ -146,6 +146,7 @@ void pod_free_containers(struct pod *p) {
                 container_hooks_stop(c);
                 container_image_done(c);
                 container_resize_done(c);
+                start_slots_release(&p->pods->slots, c);
                 free(c->unit);
                 free(c->adopts);
                 free(c);
@@ -249,6 +250,10 @@ void container_start(struct container *c) {
 
         if (r >= 0) {
                 c->starting = true;
+                start_slots_take(&c->pod->pods->slots, c,
+                                now_mono_us() + (uint64_t)(c->record->notify
+                                                                ? START_SLOT_NOTIFY_US
+                                                                : START_SLOT_US));
                 container_record_resized(c->record, c->record->allocated);
                 if (warning)
                         pod_event(c->pod, "Warning", "FieldWithoutEffect", "%s", warning);
@@ -269,6 +274,7 @@ void container_start_refused(struct container *c, const char *message) {
         if (!c->starting)
                 return;
         c->starting = false;
+        start_slots_release(&c->pod->pods->slots, c);
         container_memory_refused(&c->memory, now_mono_us());
         (void)container_observe(c->record, NULL, now_wall_us());
         (void)container_set_waiting(c->record, "CreateContainerError", message);
@@ -287,6 +293,9 @@ void container_observe_run(struct container *c, const struct run_state *state) {
                 return;
         if (p->pods->units_listed)
                 c->starting = false;
+        /* A unit that is new has not been stopped, but looks so. */
+        if (!state || (state->phase != RUN_STARTING && state->phase != RUN_STOPPED))
+                start_slots_release(&p->pods->slots, c);
         if (c->adopts) {
                 if (state && !state->trouble)
                         (void)container_observe(r, state, now_wall_us());

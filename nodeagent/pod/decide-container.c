@@ -432,6 +432,10 @@ static int decide_absent(struct decide *d, size_t i) {
                 decide_wake(d, m->retry_us);
                 return 0;
         }
+        if (d->v->slots_full) {
+                d->out->wants_slot = true;
+                return 0;
+        }
         m->retry_us = 0;
         action_container(&d->out->actions, CONTAINER_START, c->record->name);
         return 0;

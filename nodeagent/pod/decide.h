@@ -140,6 +140,7 @@ struct pod_view {
         struct node_room room; /* when a resize is wanted */
         const char *resize_reason, *resize_message; /* why one waits; or NULL */
         bool halting;                               /* it is this pod's turn to end for it */
+        bool slots_full;                            /* enough containers are being started */
         bool swept;                                 /* evicted, and its data is removed */
         bool served;                                /* a service leads to it now */
         const struct container_record *records;
@@ -150,6 +151,7 @@ struct pod_view {
 struct pod_decision {
         struct actions actions; /* in the order in which they are carried out */
         bool again;             /* decide again at once: the actions change what is seen */
+        bool wants_slot;        /* a container waits for others to be started first */
         uint64_t wake_us;       /* decide again at the latest then */
         struct pod_memory memory;
         struct container_memory *containers; /* as many as the view has */

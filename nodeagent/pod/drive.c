@@ -255,6 +255,8 @@ static int look_once(struct look *l, struct container_view *containers) {
         assert(!executor_is_running(l->executor));
         if (d.wake_us > 0)
                 pod_wake_at(p, d.wake_us);
+        if (d.wants_slot)
+                pod_want_slot(p);
         assert(!d.again || !l->finished);
         return d.again;
 }

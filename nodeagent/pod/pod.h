@@ -11,6 +11,7 @@
 #include "nodeagent/pod/decide.h"
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/pod/probes.h"
+#include "nodeagent/pod/start-slots.h"
 
 /* The probes of the run that is seen. probing.c */
 struct container_probes {
@@ -107,6 +108,8 @@ struct pod_waking {
         uint64_t at_us;          /* monotonic; 0: the timer is off */
         bool dirty;              /* to be looked at; it is in the set's list then */
         TAILQ_ENTRY(pod) others; /* in that list */
+        bool wants_slot;         /* it is in the set's list of those */
+        TAILQ_ENTRY(pod) slot_others;
 };
 
 /* The disk volumes with a limit. usage.c */
@@ -165,6 +168,9 @@ struct pods {
         sd_event_source *defer;
         sd_event_source *file_check; /* file-check.c */
         TAILQ_HEAD(pods_dirty, pod) dirty; /* to be looked at; waking.c */
+        struct start_slots slots;
+        TAILQ_HEAD(pods_slots, pod) want_slots; /* in this order; waking.c */
+        sd_event_source *slot_timer;
         struct look *look;                 /* carries decisions out; drive.c */
         unsigned exec_serial;              /* of the next command beside a container */
         char boot_id[33];
@@ -226,6 +232,8 @@ json_t *pod_run_record(const struct pod *p) _warn_unused_;
 void pod_wake(struct pod *p);
 /* Asks for another look at this monotonic time at the latest. */
 void pod_wake_at(struct pod *p, uint64_t mono_us);
+/* Asks for another look when fewer containers are being started. */
+void pod_want_slot(struct pod *p);
 /* Looks at every pod that was woken since. */
 int pods_on_defer(sd_event_source *s, void *userdata);
 void pod_waking_done(struct pod *p);

@@ -28,6 +28,8 @@ int pods_new(struct pods **ret, struct agent *agent) {
                 return -ENOMEM;
         p->agent = agent;
         TAILQ_INIT(&p->dirty);
+        TAILQ_INIT(&p->want_slots);
+        start_slots_init(&p->slots, sysconf(_SC_NPROCESSORS_ONLN));
         p->by_uid = map_new(free_pod);
         p->by_unit = map_new(NULL);
         p->by_sandbox = map_new(NULL);
@@ -60,6 +62,7 @@ struct pods *pods_free(struct pods *p) {
         look_free(p->look);
         sd_event_source_disable_unref(p->file_check);
         sd_event_source_disable_unref(p->defer);
+        sd_event_source_disable_unref(p->slot_timer);
         free(p);
         return NULL;
 }

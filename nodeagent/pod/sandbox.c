@@ -518,8 +518,9 @@ static const char *plan_event(const char *reason) {
         return streq(reason, "ContainerCreating") ? "FailedMount" : "Failed";
 }
 
-/* Before the first of them starts: systemd cannot hide a file of the user database (/etc/shadow) from
- * a unit in the moment in which it is replaced. What fails is reported at the container's start. */
+/* Before the first of them starts: systemd cannot hide a file of the user database (/etc/shadow)
+ * from a unit in the moment in which it is replaced. What fails is reported at the container's
+ * start. */
 static void make_users(struct pod *p) {
         for (size_t i = 0; i < p->count; i++) {
                 _cleanup_problem_ struct problem problem = {0};

@@ -1,9 +1,11 @@
 /* Waking pods. Pods that were woken are in a list, which one deferred event source works off: a pod
  * is looked at once per turn of the loop, however many signals come, and a turn ends after
- * TURN_US, however many pods there are. */
+ * TURN_US, however many pods there are. Pods whose containers wait for a slot (start-slots.h) are
+ * in another list, and are woken in its order. */
 #include "nodeagent/pod/pod.h"
 
 #include "lib/timefmt.h"
+#include "nodeagent/eviction-plan.h"
 
 enum { ACCURACY_US = 20000, TURN_US = 20000 };
 
@@ -43,6 +45,56 @@ static void sleep_again(struct pod *p) {
         p->waking.dirty = false;
 }
 
+void pod_want_slot(struct pod *p) {
+        struct pods *all = p->pods;
+
+        if (p->waking.wants_slot)
+                return;
+        p->waking.wants_slot = true;
+        if (eviction_pod_is_critical(p->object))
+                TAILQ_INSERT_HEAD(&all->want_slots, p, waking.slot_others);
+        else
+                TAILQ_INSERT_TAIL(&all->want_slots, p, waking.slot_others);
+}
+
+static void want_no_slot(struct pod *p) {
+        if (p->waking.wants_slot)
+                TAILQ_REMOVE(&p->pods->want_slots, p, waking.slot_others);
+        p->waking.wants_slot = false;
+}
+
+static int on_slot_timer(sd_event_source *s, uint64_t usec, void *userdata);
+
+/* Wakes as many as there are free slots: those that want none any longer leave theirs to the next
+ * ones, when they have been looked at. */
+static void give_slots(struct pods *all) {
+        bool full = start_slots_are_full(&all->slots, now_mono_us());
+        uint64_t next_us = start_slots_next_us(&all->slots);
+        struct pod *p;
+
+        for (size_t n = all->slots.count; n < all->slots.max; n++) {
+                p = TAILQ_FIRST(&all->want_slots);
+                if (!p)
+                        return;
+                want_no_slot(p);
+                pod_wake(p);
+        }
+        if (!full || TAILQ_EMPTY(&all->want_slots))
+                return;
+        if (!all->slot_timer) {
+                (void)sd_event_add_time(all->agent->event, &all->slot_timer, CLOCK_MONOTONIC,
+                                next_us, ACCURACY_US, on_slot_timer, all);
+                return;
+        }
+        (void)sd_event_source_set_time(all->slot_timer, next_us);
+        (void)sd_event_source_set_enabled(all->slot_timer, SD_EVENT_ONESHOT);
+}
+
+static int on_slot_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        give_slots(userdata);
+        return 0;
+}
+
 int pods_on_defer(sd_event_source *s, void *userdata) {
         struct pods *all = userdata;
         uint64_t end = now_mono_us() + TURN_US;
@@ -56,6 +108,7 @@ int pods_on_defer(sd_event_source *s, void *userdata) {
                 /* It may free the pod: nothing may touch it after this. */
                 pod_look(p);
         }
+        give_slots(all);
         if (all->units_listed && !TAILQ_EMPTY(&all->dirty))
                 (void)sd_event_source_set_enabled(all->defer, SD_EVENT_ONESHOT);
         return 0;
@@ -63,5 +116,6 @@ int pods_on_defer(sd_event_source *s, void *userdata) {
 
 void pod_waking_done(struct pod *p) {
         sleep_again(p);
+        want_no_slot(p);
         sd_event_source_disable_unref(p->waking.timer);
 }

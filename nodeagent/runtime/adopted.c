@@ -227,7 +227,8 @@ static int begin(struct entry *e) {
         r = sd_bus_path_encode(UNIT_PATH, e->unit, &e->path);
         if (r < 0)
                 return r;
-        r = sd_bus_match_signal_async(units_bus(e->all->units), &e->match, MANAGER, e->path,
+        r = sd_bus_match_signal_async(units_bus(e->all->units), &e->match,
+                        units_sender(e->all->units), e->path,
                         PROPERTIES, "PropertiesChanged", on_properties, NULL, e);
         if (r < 0)
                 return r;

@@ -59,15 +59,19 @@ static int send(struct units *u, const struct portable_request *q, struct portab
                         [PORTABLE_ATTACH] = "AttachImage",
                         [PORTABLE_DETACH] = "DetachImage"};
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        int r = sd_bus_message_new_method_call(
-                        units_bus(u), &m, SERVICE, PATH, INTERFACE, members[q->verb]);
+        sd_bus *bus;
+        int r = units_system_bus(u, &bus);
 
+        if (r < 0)
+                return r;
+        r = sd_bus_message_new_method_call(
+                        bus, &m, SERVICE, PATH, INTERFACE, members[q->verb]);
         if (r < 0)
                 return r;
         r = append(m, q);
         if (r < 0)
                 return r;
-        return sd_bus_call_async(units_bus(u), &c->slot, m, on_answer, c, TIMEOUT_US);
+        return sd_bus_call_async(bus, &c->slot, m, on_answer, c, TIMEOUT_US);
 }
 
 int portable_call(struct units *u, const struct portable_request *q, portable_func done,

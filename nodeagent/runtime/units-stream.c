@@ -167,13 +167,13 @@ static int subscribe(struct units_stream *x) {
 
         if (r < 0)
                 return r;
-        r = sd_bus_match_signal_async(bus, &x->properties, MANAGER, path,
+        r = sd_bus_match_signal_async(bus, &x->properties, units_sender(x->units), path,
                         "org.freedesktop.DBus.Properties", "PropertiesChanged", on_properties, NULL,
                         x);
         if (r < 0)
                 return r;
-        return sd_bus_match_signal_async(bus, &x->jobs, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
-                        "JobRemoved", on_job_removed, NULL, x);
+        return sd_bus_match_signal_async(bus, &x->jobs, units_sender(x->units), MANAGER_PATH,
+                        MANAGER_INTERFACE, "JobRemoved", on_job_removed, NULL, x);
 }
 
 int units_stream_start(struct units *u, const json_t *unit, const int fds[3],

@@ -12,6 +12,7 @@
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/plan/unit-props.h"
+#include "nodeagent/runtime/manager-connect.h"
 #include "nodeagent/runtime/units-message.h"
 
 #define MANAGER "org.freedesktop.systemd1"
@@ -40,7 +41,7 @@ struct units_exec {
 };
 
 struct units {
-        sd_bus *bus;
+        sd_bus *bus, *system; /* system: the system bus, where bus is another one; or NULL */
         sd_event *event;
         struct units_callbacks callbacks;
         struct map *states; /* name -> struct unit_state */
@@ -54,6 +55,7 @@ struct units {
         const char *followed; /* the unit of units_follow(), or NULL */
         units_mount_func on_followed;
         void *on_followed_userdata;
+        bool direct; /* the bus is a connection to systemd itself */
         bool listed;
         bool reloading; /* systemd forgets its units for a moment and emits UnitRemoved for each */
 };
@@ -333,12 +335,12 @@ static int subscribe(struct units *u) {
         int r;
 
         for (size_t i = 0; i < ELEMENTS(signals); i++) {
-                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, MANAGER_PATH,
+                r = sd_bus_match_signal_async(u->bus, NULL, units_sender(u), MANAGER_PATH,
                                 MANAGER_INTERFACE, signals[i].member, signals[i].handler, NULL, u);
                 if (r < 0)
                         return r;
         }
-        r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, NULL,
+        r = sd_bus_match_signal_async(u->bus, NULL, units_sender(u), NULL,
                         "org.freedesktop.DBus.Properties", "PropertiesChanged", on_properties, NULL,
                         u);
         if (r < 0)
@@ -349,6 +351,10 @@ static int subscribe(struct units *u) {
                 return r;
         return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
                         "Subscribe", NULL, NULL, NULL);
+}
+
+const char *units_sender(const struct units *u) {
+        return u->direct ? NULL : MANAGER;
 }
 
 int units_new(struct units **ret, sd_event *event, const struct units_callbacks *callbacks) {
@@ -364,7 +370,7 @@ int units_new(struct units **ret, sd_event *event, const struct units_callbacks 
         u->execs = map_new(NULL);
         if (!u->states || !u->execs)
                 return -ENOMEM;
-        r = sd_bus_open_system(&u->bus);
+        r = manager_connect(&u->bus, &u->direct);
         if (r < 0)
                 return r;
         r = sd_bus_attach_event(u->bus, event, SD_EVENT_PRIORITY_NORMAL);
@@ -407,6 +413,7 @@ struct units *units_free(struct units *u) {
                 sd_bus_detach_event(u->bus);
                 sd_bus_flush_close_unref(u->bus);
         }
+        sd_bus_close_unref(u->system);
         sd_event_unref(u->event);
         map_free(u->states);
         map_free(u->execs);
@@ -782,4 +789,11 @@ int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, 
 
 sd_bus *units_bus(struct units *u) {
         return u->bus;
+}
+
+int units_system_bus(struct units *u, sd_bus **ret) {
+        int r = u->direct ? system_bus_ensure(&u->system, u->event) : 0;
+
+        *ret = u->direct ? u->system : u->bus;
+        return r;
 }

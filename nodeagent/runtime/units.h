@@ -105,6 +105,10 @@ struct units_stream *units_stream_cancel(struct units_stream *x);
 int units_stream_sweep(struct units *u);
 /* The connection, for units-usage.c and units-stream.c. Borrowed. */
 struct sd_bus *units_bus(struct units *u);
+/* The system bus, for other services than systemd itself; borrowed until the next call. */
+int units_system_bus(struct units *u, struct sd_bus **ret);
+/* The sender of systemd's signals on units_bus(); NULL: they have none. */
+const char *units_sender(const struct units *u);
 /* What a service has used, by systemd's accounting (CPUUsageNSec, MemoryCurrent and TasksCurrent).
  * Where systemd does not account CPU, as on some machines with control groups v1, it is the sum of
  * the times of its processes. used is NULL when that is not known either, or the unit is gone.

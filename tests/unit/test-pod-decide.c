@@ -78,7 +78,8 @@ static void see_pod(struct trace *t, const json_t *see) {
                         {"prepareFailed", &t->view.prepare_failed},
                         {"measurable", &t->view.measurable}, {"measuring", &t->view.measuring},
                         {"swept", &t->view.swept}, {"served", &t->view.served},
-                        {"halting", &t->view.halting}, {"shuttingDown", &t->view.shutting_down}};
+                        {"halting", &t->view.halting}, {"shuttingDown", &t->view.shutting_down},
+                        {"slotsFull", &t->view.slots_full}};
 
         for (size_t i = 0; i < ELEMENTS(rows); i++)
                 *rows[i].fact = json_bool_or(see, rows[i].key, *rows[i].fact);
@@ -355,6 +356,8 @@ static void step(struct trace *t, const json_t *s) {
         buf_printf(&t->out, "  phase %s", status_phase(t->pod, t->records, t->view.count, &f));
         if (d.again)
                 buf_append_str(&t->out, ", decide again at once");
+        if (d.wants_slot)
+                buf_append_str(&t->out, ", wants a slot");
         write_time(&t->out, "look-again", d.wake_us);
         buf_append_char(&t->out, '\n');
 }
@@ -396,7 +399,7 @@ static void test_goldens(void **state) {
                         "hook-then-restart", "hook-takes-all", "resize", "resize-waits", "halted",
                         "node-low", "pressure", "socket", "socket-fails", "adopt-read-only",
                         "adopt-managed", "adopt-trouble", "ephemeral", "ephemeral-early",
-                        "hook-again", "hook-failed"};
+                        "hook-again", "hook-failed", "slots"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-decide", names[i], run_trace);
