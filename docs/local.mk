@@ -15,6 +15,7 @@ DOCS = docs/README.md docs/addresses.md docs/admission.md docs/architecture.md d
 	docs/who-may-do-what.md \
 	docs/why-not.md \
 	docs/wire.md \
+	docs/kctl.md \
 	docs/workloads.md \
 	docs/storage.md \
 	docs/images.md \

@@ -1,5 +1,5 @@
 /* kctl apply: server-side apply of manifests, namespaces and CRDs first. */
-#include "kctl/kctl.h"
+#include "kctl/change.h"
 #include "lib/object.h"
 
 /* When an object is applied: what others need comes first, the rest in the order of the files. */
@@ -54,6 +54,7 @@ static int apply_one(struct kctl *k, const json_t *object, struct problem *p) {
 int kctl_apply(struct kctl *k) {
         _cleanup_manifests_ struct manifests m = {0};
         _cleanup_problem_ struct problem p = {0};
+        enum dry_run dry_run;
         int code = EXIT_OK;
 
         if (!k->flags.filenames)
@@ -61,9 +62,10 @@ int kctl_apply(struct kctl *k) {
         if (strv_length(k->words) > 0)
                 return kctl_usage(k, "apply takes no argument (\"%s\"); files are given with -f",
                                 k->words[0]);
-        if (k->flags.dry_run && !streq(k->flags.dry_run, "server") &&
-                        !streq(k->flags.dry_run, "none"))
-                return kctl_usage(k, "--dry-run %s is not one of server, none", k->flags.dry_run);
+        if (dry_run_parse(k, &dry_run, &p) < 0)
+                return kctl_fail(&p);
+        if (dry_run == DRY_RUN_CLIENT)
+                return kctl_usage(k, "what apply does, only the server can say: --dry-run server");
         if (manifests_read(k, &m, &p) < 0)
                 return kctl_fail(&p);
         if (!kctl_client(k))

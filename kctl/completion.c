@@ -49,41 +49,48 @@ static void offer_names(struct kctl *k, const char *kind_word, const char *typed
                         offer(object_name(o), typed);
 }
 
-static void offer_verbs(const char *first, const char *typed) {
-        size_t n = strlen(first);
+static void offer_flag(const char *name, const char *typed) {
+        _cleanup_free_ char *flag = strformat("--%s", flag_find(name)->name);
+
+        if (flag)
+                offer(flag, typed);
+}
+
+/* The next words of verbs that begin with the words before the one being typed, each once. */
+static void offer_verbs(const char *beginning, const char *typed) {
+        size_t n = strlen(beginning);
+        _cleanup_free_ char *last = NULL;
 
         for (const struct verb *v = verbs; v->name; v++) {
-                const char *space = strchr(v->name, ' ');
-                _cleanup_free_ char *head = strndup(
-                                v->name, space ? (size_t)(space - v->name) : strlen(v->name));
+                const char *rest = startswith(v->name, beginning);
+                char *word;
 
-                if (!v->summary || !head)
+                if (!v->summary || !rest || (n > 0 && *rest != ' '))
                         continue;
-                if (!*first)
-                        offer(head, typed);
-                else if (space && strlen(head) == n && streq(head, first))
-                        offer(space + 1, typed);
+                rest += n > 0;
+                word = strndup(rest, strcspn(rest, " "));
+                if (word && !streq_ptr(word, last))
+                        offer(word, typed);
+                free(last);
+                last = word;
         }
 }
 
 /* The verb that the words before the one being typed name, and how many words it took. */
 static const struct verb *verb_of(char *const *words, size_t n, size_t *ret_used) {
-        const struct verb *best = NULL;
-
         *ret_used = 0;
-        for (const struct verb *v = verbs; v->name; v++) {
-                _cleanup_free_ char *two = n >= 2 ? strformat("%s %s", words[0], words[1]) : NULL;
+        for (size_t used = MIN(n, (size_t)3); used > 0; used--) {
+                _cleanup_free_ char *name = strformat("%s%s%s%s%s", words[0], used > 1 ? " " : "",
+                                used > 1 ? words[1] : "", used > 2 ? " " : "",
+                                used > 2 ? words[2] : "");
 
-                if (two && streq(v->name, two)) {
-                        *ret_used = 2;
-                        return v;
-                }
-                if (n >= 1 && streq(v->name, words[0])) {
-                        *ret_used = 1;
-                        best = v;
-                }
+                for (const struct verb *v = verbs; name && v->name; v++)
+                        if (streq(v->name, name)) {
+                                *ret_used = used;
+                                return v;
+                        }
         }
-        return best;
+        return NULL;
 }
 
 int kctl_complete(struct kctl *k) {
@@ -98,15 +105,18 @@ int kctl_complete(struct kctl *k) {
                 offer_verbs("", typed);
         else if (n == 2)
                 offer_verbs(k->words[0], typed);
+        else if (n == 3) {
+                _cleanup_free_ char *two = strformat("%s %s", k->words[0], k->words[1]);
+
+                offer_verbs(strempty(two), typed);
+        }
         if (!v)
                 return EXIT_OK;
         if (*typed == '-') {
-                for (const char *const *f = v->flags; f && *f; f++) {
-                        _cleanup_free_ char *flag = strformat("--%s", *f);
-
-                        if (flag)
-                                offer(flag, typed);
-                }
+                for (const char *const *f = v->flags; f && *f; f++)
+                        offer_flag(*f, typed);
+                for (const char *const *f = common_flags; *f; f++)
+                        offer_flag(*f, typed);
                 return EXIT_OK;
         }
         for (size_t i = used; i + 1 < n; i++)

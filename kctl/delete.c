@@ -1,5 +1,5 @@
 /* kctl delete. */
-#include "kctl/kctl.h"
+#include "kctl/change.h"
 #include "lib/object.h"
 
 struct doomed {
@@ -53,11 +53,18 @@ static int delete_one(
         _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *result = NULL;
         struct doomed doomed;
+        enum dry_run dry_run;
         char label[320];
-        int r = path ? api_request(k->client, "DELETE", path, "application/json", options, &result,
-                                       p)
-                     : -ENOMEM;
+        int r = dry_run_parse(k, &dry_run, p);
 
+        if (r < 0)
+                return r;
+        if (!path)
+                return -ENOMEM;
+        if (dry_run == DRY_RUN_CLIENT)
+                r = api_get(k->client, path, &result, p);
+        else
+                r = api_request(k->client, "DELETE", path, "application/json", options, &result, p);
         if (r == -ENOENT && k->flags.ignore_not_found)
                 return 0;
         if (r < 0)
@@ -66,43 +73,25 @@ static int delete_one(
                 printf("%s/%s\n", kind_label(&t->kind, label), t->name);
         else
                 printf("%s \"%s\" %sdeleted%s\n", kind_label(&t->kind, label), t->name,
-                                k->flags.force ? "force " : "",
-                                streq_ptr(k->flags.dry_run, "server") ? " (server dry run)" : "");
+                                k->flags.force ? "force " : "", dry_run_text(dry_run));
         fflush(stdout);
-        if (!k->flags.wait || streq_ptr(k->flags.dry_run, "server") ||
-                        streq(object_kind(result), "Status"))
+        if (!k->flags.wait || dry_run != DRY_RUN_NONE || streq(object_kind(result), "Status"))
                 return 0;
         doomed.uid = object_uid(result);
         return wait_for(k, t, k->flags.timeout_us, is_gone, &doomed, p);
 }
 
-static int targets_of_files(struct kctl *k, struct targets *ret, struct problem *p) {
-        _cleanup_manifests_ struct manifests m = {0};
-        int r = manifests_read(k, &m, p);
+/* Those of -f; the last one made is deleted first. */
+static int doomed_of_files(struct kctl *k, struct targets *ret, struct problem *p) {
+        int r = targets_of_files(k, ret, p);
 
-        if (r < 0)
-                return r;
-        if (!kctl_client(k))
-                return -ENOTCONN;
-        ret->items = calloc(m.count + 1, sizeof(*ret->items));
-        if (!ret->items)
-                return -ENOMEM;
-        for (size_t i = m.count; i-- > 0;) { /* the last one made is deleted first */
-                struct target *t = &ret->items[ret->count];
+        for (size_t i = 0, n = ret->count; r >= 0 && i < n / 2; i++) {
+                struct target t = ret->items[i];
 
-                r = kind_find_object(k, object_api_version(m.items[i].object),
-                                object_kind(m.items[i].object), &t->kind, p);
-                if (r < 0)
-                        return r;
-                ret->count++;
-                t->name = strdup(object_name(m.items[i].object));
-                if (t->kind.resource.namespaced)
-                        t->ns = strdup(json_str_or(m.items[i].object, "metadata.namespace",
-                                        kctl_namespace(k)));
-                if (!t->name || (t->kind.resource.namespaced && !t->ns))
-                        return -ENOMEM;
+                ret->items[i] = ret->items[n - 1 - i];
+                ret->items[n - 1 - i] = t;
         }
-        return 0;
+        return r;
 }
 
 int kctl_delete(struct kctl *k) {
@@ -117,7 +106,7 @@ int kctl_delete(struct kctl *k) {
         if (!k->flags.filenames && whole && !k->flags.all && !k->flags.selector &&
                         !k->flags.field_selector)
                 return kctl_usage(k, "which %s? Give names, -l LABELS or --all", k->words[0]);
-        r = k->flags.filenames ? targets_of_files(k, &t, &p) : targets_resolve(k, 0, &t, &p);
+        r = k->flags.filenames ? doomed_of_files(k, &t, &p) : targets_resolve(k, 0, &t, &p);
         if (r < 0)
                 return kctl_fail(&p);
         if (t.count == 0)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/client/api.h"
+#include "lib/client/kubeconfig.h"
 #include "lib/options.h"
 
 /* Every flag of every verb, a member each of the type that its row names; a verb names those it
@@ -12,6 +13,7 @@
 #define FLAG_PORT(field, ...) uint16_t field;
 #define FLAG_STRING(field, ...) char *field;
 #define FLAG_STRINGS(field, ...) char **field;
+#define FLAG_TEXTS(field, ...) char **field;
 #define FLAG_U32(field, ...) uint32_t field;
 struct kctl_flags {
 #include "kctl/flag-rows.h"
@@ -21,13 +23,15 @@ struct kctl_flags {
 #undef FLAG_PORT
 #undef FLAG_STRING
 #undef FLAG_STRINGS
+#undef FLAG_TEXTS
 #undef FLAG_U32
 
 struct verb;
 
 struct kctl {
         struct kctl_flags flags;
-        char **words; /* positional arguments */
+        char **words; /* positional arguments, those behind "--" too */
+        size_t word_count; /* of those before "--" */
         const struct verb *verb;
         struct api_client *client; /* made on first use by kctl_client() */
         bool colour;
@@ -49,7 +53,23 @@ struct verb {
 extern const struct verb verbs[];
 extern const struct option_row flag_rows[];
 extern const size_t flag_row_count;
+/* The flags that every verb takes; ended by NULL. */
+extern const char *const common_flags[];
+/* The row of a flag as verbs.h names it: by its name, or "@MEMBER" where several have one name. */
+const struct option_row *flag_find(const char *name);
 
+/* verb-find.c: the verb of a command line, or NULL with its first word (NULL: there is none). The
+ * verb's words are taken out of argv. */
+const struct verb *verb_find(int *argc, char **argv, const char **ret_word);
+/* A command line without a verb, and the beginning of verbs ("create secret"): prints which words
+ * may follow, or the nearest verb. EXIT_USAGE. */
+int verb_not_found(int argc, char **argv);
+int verb_incomplete(const char *beginning);
+
+/* What the command line says beside the kubeconfig. Borrows from k. */
+struct kubeconfig_overrides kctl_overrides(const struct kctl *k);
+/* Another client for the same server and user; with a loop for calls side by side. */
+int kctl_client_new(struct kctl *k, sd_event *event, struct api_client **ret, struct problem *p);
 /* The API client; NULL after printing the reason. */
 struct api_client *kctl_client(struct kctl *k);
 /* The namespace asked for, or the context's. Borrowed. */
@@ -57,6 +77,10 @@ const char *kctl_namespace(struct kctl *k);
 /* Prints a failure in kubectl's manner ("Error from server (NotFound): ...", "error: ...") and
  * returns EXIT_ERROR. */
 int kctl_fail(const struct problem *p);
+/* There is no client, and kctl_client() has said why: -ENOTCONN with a problem that kctl_fail()
+ * does not print. */
+int kctl_no_client(struct problem *p);
+extern const char kctl_said[]; /* the reason of that problem */
 int kctl_error(const char *fmt, ...) _printf_(1, 2);
 int kctl_usage(struct kctl *k, const char *fmt, ...) _printf_(2, 3);
 
@@ -80,6 +104,10 @@ bool kind_is_called(const struct kind_facts *f, const char *word);
 struct kind_ref kind_ref_of(enum kind_id id);
 /* "deployment.apps" or "pod": how messages name a kind. Into a fixed buffer. */
 const char *kind_label(const struct kind_ref *kind, char buffer[static 320]);
+/* The same for an object, which may be of another kind than was asked for (the Scale of a
+ * Deployment). */
+const char *object_kind_label(
+                const json_t *object, const struct kind_ref *kind, char buffer[static 320]);
 
 /* targets.c: "KIND NAME...", "KIND/NAME...", "KIND1,KIND2", -f FILE: what a verb works on. */
 struct target {
@@ -92,6 +120,8 @@ struct targets {
         size_t count, allocated;
 };
 void targets_done(struct targets *t);
+/* Appends a target; ns is left out for cluster-scoped kinds, name may be NULL. -ENOMEM. */
+int targets_add(struct targets *t, const struct kind_ref *kind, const char *ns, const char *name);
 #define _cleanup_targets_ _cleanup_(targets_done)
 /* Reads words (from index `from`). Names given need no more than their kind; without names a kind
  * stands for all of it. */

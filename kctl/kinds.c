@@ -160,3 +160,20 @@ const char *kind_label(const struct kind_ref *kind, char buffer[static 320]) {
                         kind->resource.group);
         return buffer;
 }
+
+const char *object_kind_label(
+                const json_t *object, const struct kind_ref *kind, char buffer[static 320]) {
+        char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE] = "";
+        const char *own = object_kind(object);
+        size_t n;
+
+        if (!*own || streq(own, kind->resource.kind))
+                return kind_label(kind, buffer);
+        (void)object_split_api_version(object_api_version(object), group, version);
+        snprintf(buffer, 320, "%.64s%s%.250s", own, *group ? "." : "", group);
+        n = strcspn(buffer, ".");
+        for (size_t i = 0; i < n; i++)
+                buffer[i] = buffer[i] >= 'A' && buffer[i] <= 'Z' ? (char)(buffer[i] + 32)
+                                                                 : buffer[i];
+        return buffer;
+}

@@ -3,7 +3,79 @@ bin_PROGRAMS += kctl/kctl
 noinst_LIBRARIES += libkctl.a
 libkctl_a_CPPFLAGS = $(AM_CPPFLAGS) -DKEELSON_LIBEXECDIR='"$(libexecdir)"' -DKEELSON_SBINDIR='"$(sbindir)"'
 libkctl_a_SOURCES = \
+	kctl/api-resources.c \
 	kctl/apply.c \
+	kctl/auth.c \
+	kctl/autoscale.c \
+	kctl/certificate.c \
+	kctl/change.c \
+	kctl/change.h \
+	kctl/client.c \
+	kctl/cluster-info.c \
+	kctl/config-change.c \
+	kctl/config-view.c \
+	kctl/create/clusterrole.c \
+	kctl/create/clusterrolebinding.c \
+	kctl/create/configmap.c \
+	kctl/create/create.c \
+	kctl/create/create.h \
+	kctl/create/cronjob.c \
+	kctl/create/deployment.c \
+	kctl/create/ingress.c \
+	kctl/create/job.c \
+	kctl/create/namespace.c \
+	kctl/create/parts.c \
+	kctl/create/poddisruptionbudget.c \
+	kctl/create/priorityclass.c \
+	kctl/create/quota.c \
+	kctl/create/role.c \
+	kctl/create/rolebinding.c \
+	kctl/create/rules.c \
+	kctl/create/secret-docker.c \
+	kctl/create/secret-generic.c \
+	kctl/create/secret-tls.c \
+	kctl/create/service-clusterip.c \
+	kctl/create/service-externalname.c \
+	kctl/create/service-loadbalancer.c \
+	kctl/create/service-nodeport.c \
+	kctl/create/service-parts.c \
+	kctl/create/serviceaccount.c \
+	kctl/create/sources.c \
+	kctl/create/subjects.c \
+	kctl/create/token.c \
+	kctl/diff.c \
+	kctl/edit.c \
+	kctl/events.c \
+	kctl/explain.c \
+	kctl/expose.c \
+	kctl/formats.c \
+	kctl/formats.h \
+	kctl/get-table.c \
+	kctl/get-watch.c \
+	kctl/get.h \
+	kctl/grid.c \
+	kctl/grid.h \
+	kctl/kubeconfig-edit.c \
+	kctl/kubeconfig-edit.h \
+	kctl/log-query.c \
+	kctl/log-query.h \
+	kctl/patch.c \
+	kctl/program.c \
+	kctl/program.h \
+	kctl/proxy.c \
+	kctl/replace.c \
+	kctl/run.c \
+	kctl/set/env.c \
+	kctl/set/image.c \
+	kctl/set/resources.c \
+	kctl/set/selector.c \
+	kctl/set/serviceaccount.c \
+	kctl/set/set.c \
+	kctl/set/set.h \
+	kctl/set/subject.c \
+	kctl/sort-by.c \
+	kctl/verb-find.c \
+	kctl/version.c \
 	kctl/backup.c \
 	kctl/cluster.c \
 	kctl/cluster.h \
@@ -17,7 +89,6 @@ libkctl_a_SOURCES = \
 	kctl/describe-forms.c \
 	kctl/describe-forms.h \
 	kctl/dev.c \
-	kctl/discover.c \
 	kctl/drain.c \
 	kctl/exec.c \
 	kctl/explain-placement.c \
@@ -26,7 +97,6 @@ libkctl_a_SOURCES = \
 	kctl/join.c \
 	kctl/kctl.h \
 	kctl/kinds.c \
-	kctl/create.c \
 	kctl/describe-quota.c \
 	kctl/describe-quota.h \
 	kctl/image.c \
@@ -83,3 +153,6 @@ tests_unit_test_redact_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-template
 tests_unit_test_template_SOURCES = tests/unit/test-template.c tests/unit/unit.h
 tests_unit_test_template_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-verbs
+tests_unit_test_verbs_SOURCES = tests/unit/test-verbs.c tests/unit/unit.h
+tests_unit_test_verbs_LDADD = libkctl.a libsched.a $(TEST_LIBS)

@@ -31,17 +31,45 @@ static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct 
         return pods_path ? api_get(k->client, pods_path, ret, p) : -ENOMEM;
 }
 
-static const json_t *best_pod(const json_t *list) {
-        const json_t *best = NULL, *pod;
+/* Whether a pod's machine reports that it is well; also when we may not know. */
+static bool node_is_well(struct kctl *k, const json_t *pod) {
+        const char *node = json_str(pod, "spec.nodeName");
+        _cleanup_free_ char *path =
+                        node ? api_path(api_resource(KIND_NODES), NULL, node, NULL, NULL) : NULL;
+        _cleanup_problem_ struct problem ignored = {0};
+        _cleanup_json_ json_t *o = NULL;
+        int r;
+
+        if (!path)
+                return false;
+        r = api_get(k->client, path, &o, &ignored);
+        return r < 0 ? r != -ENOENT : object_condition_true(o, "Ready");
+}
+
+/* How good a pod is to look into: one that ends comes last, then one that does not run, and a ready
+ * one first. */
+static int rank(const json_t *pod) {
+        if (object_is_deleting(pod))
+                return 0;
+        if (!streq(json_str_or(pod, "status.phase", ""), "Running"))
+                return 1;
+        return object_condition_true(pod, "Ready") ? 3 : 2;
+}
+
+/* The best pod whose machine answers; when none does, the best one of all. */
+static const json_t *best_pod(struct kctl *k, const json_t *list) {
+        const json_t *items = json_object_get(list, "items"), *pod, *best = NULL, *any = NULL;
         size_t i;
 
-        json_array_foreach (json_object_get(list, "items"), i, pod) {
-                bool ready = object_condition_true(pod, "Ready");
-
-                if (!best || (ready && !object_condition_true(best, "Ready")))
-                        best = pod;
-        }
-        return best;
+        for (int wanted = 3; wanted >= 0 && !best; wanted--)
+                json_array_foreach (items, i, pod) {
+                        if (best || rank(pod) != wanted)
+                                continue;
+                        any = any ? any : pod;
+                        if (json_array_size(items) == 1 || node_is_well(k, pod))
+                                best = pod;
+                }
+        return best ? best : any;
 }
 
 static int take_names(const char *ns, const char *pod, char **ret_ns, char **ret_pod) {
@@ -63,7 +91,7 @@ static int pod_of_workload(struct kctl *k, const char *word, const struct target
 
         if (r < 0)
                 return r;
-        pod = best_pod(list);
+        pod = best_pod(k, list);
         if (!pod)
                 return problem_set(p, ENOENT, 0, NULL, "%s has no pods at the moment", word);
         n = json_array_size(json_object_get(list, "items"));

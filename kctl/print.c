@@ -1,20 +1,11 @@
 /* Tables for users, objects for programs. */
-#include "kctl/kctl.h"
+#include "kctl/change.h"
+#include "kctl/formats.h"
+#include "kctl/grid.h"
 #include "lib/jsonpath.h"
 #include "lib/object.h"
 #include "lib/plain.h"
 #include "lib/yaml.h"
-
-enum { COLUMNS_MAX = 64, GAP = 3 };
-
-/* Width on a terminal: code points; good enough for names of machines and objects. */
-static size_t text_width(const char *s) {
-        size_t n = 0;
-
-        for (; *s; s++)
-                n += ((unsigned char)*s & 0xc0) != 0x80;
-        return n;
-}
 
 static char *cell_text(const json_t *v) {
         if (!v || json_is_null(v))
@@ -49,39 +40,23 @@ void print_outside(const char *text, unsigned column) {
         }
 }
 
-/* The whole table as texts, so that widths are known before the first line. */
-struct grid {
-        char ***rows;
-        size_t count;
-};
-
-static void grid_done(struct grid *g) {
-        for (size_t i = 0; i < g->count; i++)
-                strv_free(g->rows[i]);
-        free(g->rows);
-}
-
-static int grid_add(struct grid *g, char **row) {
-        char ***rows = reallocarray(g->rows, g->count + 1, sizeof(*rows));
-
-        if (!rows) {
-                strv_free(row);
-                return -ENOMEM;
-        }
-        g->rows = rows;
-        rows[g->count++] = row;
-        return 0;
-}
-
-static int push(char ***row, char *text_taken) {
-        _cleanup_free_ char *text = text_taken,
-                            *shown = text ? plain_copy(text, strlen(text), PLAIN_LINE) : NULL;
-
-        return shown ? strv_extend(row, shown) : -ENOMEM;
-}
-
 static bool shown(struct kctl *k, const json_t *definition) {
         return json_int_or(definition, "priority", 0) == 0 || streq_ptr(k->flags.output, "wide");
+}
+
+static char *upper(const char *text) {
+        char *name = strdup(text);
+
+        for (char *c = name; c && *c; c++)
+                *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+        return name;
+}
+
+/* -L: a label's name without what stands before its '/'. */
+static char *label_heading(const char *label) {
+        const char *slash = strrchr(label, '/');
+
+        return upper(slash ? slash + 1 : label);
 }
 
 static int header_row(struct kctl *k, const json_t *table, bool with_namespace, char ***ret) {
@@ -98,11 +73,12 @@ static int header_row(struct kctl *k, const json_t *table, bool with_namespace, 
         json_array_foreach (json_object_get(table, "columnDefinitions"), i, d) {
                 if (!shown(k, d))
                         continue;
-                char *name = strdup(json_str_or(d, "name", ""));
-
-                for (char *c = name; c && *c; c++)
-                        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
-                r = push(&row, name);
+                r = grid_push(&row, upper(json_str_or(d, "name", "")));
+                if (r < 0)
+                        return r;
+        }
+        for (char **label = k->flags.label_columns; label && *label; label++) {
+                r = grid_push(&row, label_heading(*label));
                 if (r < 0)
                         return r;
         }
@@ -133,19 +109,26 @@ static int data_row(struct kctl *k, const json_t *definitions, const json_t *row
         int r;
 
         if (with_namespace) {
-                r = push(&out, strdup(object_namespace(object)));
+                r = grid_push(&out, strdup(object_namespace(object)));
                 if (r < 0)
                         return r;
         }
         json_array_foreach (cells, i, cell) {
                 if (!shown(k, json_array_get(definitions, i)))
                         continue;
-                r = push(&out, prefixed_text(cell, i, prefix));
+                r = grid_push(&out, prefixed_text(cell, i, prefix));
+                if (r < 0)
+                        return r;
+        }
+        for (char **label = k->flags.label_columns; label && *label; label++) {
+                const char *value = object_label(object, *label);
+
+                r = grid_push(&out, strdup(strempty(value)));
                 if (r < 0)
                         return r;
         }
         if (k->flags.show_labels) {
-                r = push(&out, labels_text(object));
+                r = grid_push(&out, labels_text(object));
                 if (r < 0)
                         return r;
         }
@@ -153,20 +136,10 @@ static int data_row(struct kctl *k, const json_t *definitions, const json_t *row
         return 0;
 }
 
-static void print_row(char *const *row, const size_t *widths) {
-        for (size_t i = 0; row && row[i] && i < COLUMNS_MAX; i++) {
-                fputs(row[i], stdout);
-                if (row[i + 1])
-                        for (size_t n = text_width(row[i]); n < widths[i] + GAP; n++)
-                                putchar(' ');
-        }
-        putchar('\n');
-}
-
 void print_table(struct kctl *k, const json_t *table, bool with_namespace, const char *kind_prefix,
                 struct columns *columns) {
         struct columns own = {0};
-        _cleanup_(grid_done) struct grid grid = {0};
+        _cleanup_grid_ struct grid grid = {0};
         /* A watch gives the definitions once. */
         const json_t *definitions = json_object_get(table, "columnDefinitions"), *row;
         char **line = NULL;
@@ -185,11 +158,7 @@ void print_table(struct kctl *k, const json_t *table, bool with_namespace, const
                                 grid_add(&grid, line) < 0)
                         return;
         }
-        for (i = 0; i < grid.count; i++)
-                for (size_t j = 0; grid.rows[i] && grid.rows[i][j] && j < COLUMNS_MAX; j++)
-                        columns->widths[j] = MAX(columns->widths[j], text_width(grid.rows[i][j]));
-        for (i = 0; i < grid.count; i++)
-                print_row(grid.rows[i], columns->widths);
+        grid_print(&grid, columns->widths);
 }
 
 /* managedFields are for machines; kubectl leaves them out too. */
@@ -220,50 +189,105 @@ static void print_names(const json_t *o, const struct kind_ref *kind) {
         size_t i;
 
         if (!json_is_array(items)) {
-                printf("%s/%s\n", kind_label(kind, label), object_name(o));
+                printf("%s/%s\n", object_kind_label(o, kind, label), object_name(o));
                 return;
         }
         json_array_foreach (items, i, item)
-                printf("%s/%s\n", kind_label(kind, label), object_name(item));
+                printf("%s/%s\n", object_kind_label(item, kind, label), object_name(item));
+}
+
+/* Values for a program, as they are. */
+static void print_exact(struct kctl *k, const char *text) {
+        output_exact(k, !isatty(STDOUT_FILENO));
+        fputs(text, stdout);
+        output_exact(k, false);
+}
+
+static int print_jsonpath(
+                struct kctl *k, const json_t *object, const char *template, struct problem *p) {
+        /* Maps come with their keys in order, as kubectl prints them. */
+        _cleanup_json_ json_t *sorted = json_sorted(object);
+        _cleanup_free_ char *text = NULL;
+        int r = sorted ? jsonpath_print(template, sorted, &text, p) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        print_exact(k, text);
+        return 0;
+}
+
+static bool collect(const json_t *value, void *userdata) {
+        return json_array_append(userdata, json_unconst(value)) == 0;
+}
+
+/* -o jsonpath-as-json=: every value that the path reaches, as a JSON array. */
+static int print_path_as_json(const json_t *object, const char *template, struct problem *p) {
+        _cleanup_(jsonpath_freep) struct jsonpath *path = NULL;
+        _cleanup_json_ json_t *values = json_array(), *sorted = json_sorted(object);
+        _cleanup_free_ char *text = NULL;
+        int r = jsonpath_parse(template, &path, p);
+
+        if (r < 0)
+                return r;
+        jsonpath_each(path, sorted, collect, values);
+        text = json_text_pretty(values);
+        if (!text)
+                return -ENOMEM;
+        puts(text);
+        return 0;
+}
+
+static int print_document(struct kctl *k, const json_t *object, bool yaml) {
+        _cleanup_json_ json_t *clean = k->flags.show_managed_fields
+                                                       ? json_ref(object)
+                                                       : without_managed_fields(object),
+                              *sorted = clean ? json_sorted(clean) : NULL;
+        _cleanup_free_ char *text = NULL;
+
+        if (!sorted)
+                return -ENOMEM;
+        if (!yaml) {
+                _cleanup_free_ char *raw = json_text_pretty(sorted);
+
+                text = raw ? plain_copy(raw, strlen(raw), PLAIN_JSON) : NULL;
+        } else
+                text = yaml_text(sorted);
+        if (!text)
+                return -ENOMEM;
+        fputs(text, stdout);
+        if (!yaml)
+                putchar('\n');
+        return 0;
 }
 
 int print_object(struct kctl *k, const json_t *object, const struct kind_ref *kind,
                 struct problem *p) {
-        const char *format = strempty(k->flags.output), *template;
-        _cleanup_json_ json_t *clean = NULL;
+        const char *template = NULL;
         _cleanup_free_ char *text = NULL;
+        int r = 0;
 
-        if (streq(format, "name")) {
+        switch (format_parse(k->flags.output, &template)) {
+        case FORMAT_NAME:
                 print_names(object, kind);
                 return 0;
+        case FORMAT_JSON:
+                return print_document(k, object, /* yaml= */ false);
+        case FORMAT_YAML:
+                return print_document(k, object, /* yaml= */ true);
+        case FORMAT_JSONPATH:
+                return print_jsonpath(k, object, template, p);
+        case FORMAT_JSONPATH_FILE:
+                r = format_file(template, &text, p);
+                return r < 0 ? r : print_jsonpath(k, object, text, p);
+        case FORMAT_JSONPATH_AS_JSON:
+                return print_path_as_json(object, template, p);
+        case FORMAT_COLUMNS:
+                return print_custom_columns(k, object, template, p);
+        case FORMAT_COLUMNS_FILE:
+                r = format_file(template, &text, p);
+                return r < 0 ? r : print_custom_columns_file(k, object, text, p);
+        default:
+                return problem_set(p, EINVAL, 0, NULL, "-o %s is not one of " FORMATS_TEXT,
+                                strempty(k->flags.output));
         }
-        template = startswith(format, "jsonpath=");
-        if (template) {
-                int r = jsonpath_print(template, object, &text, p);
-
-                if (r < 0)
-                        return r;
-                /* A program takes the value as it is. */
-                output_exact(k, !isatty(STDOUT_FILENO));
-                fputs(text, stdout);
-                output_exact(k, false);
-                return 0;
-        }
-        clean = without_managed_fields(object);
-        if (streq(format, "json")) {
-                _cleanup_free_ char *raw = clean ? json_text_pretty(clean) : NULL;
-
-                text = raw ? plain_copy(raw, strlen(raw), PLAIN_JSON) : NULL;
-        } else if (streq(format, "yaml"))
-                text = clean ? yaml_text(clean) : NULL;
-        else
-                return problem_set(p, EINVAL, 0, NULL,
-                                "-o %s is not one of wide, yaml, json, name, jsonpath=TEMPLATE",
-                                format);
-        if (!text)
-                return -ENOMEM;
-        fputs(text, stdout);
-        if (streq(format, "json"))
-                putchar('\n');
-        return 0;
 }

@@ -27,7 +27,9 @@ struct remote {
 };
 
 int stream_credentials(struct kctl *k, struct kubeconfig_context *ret, struct problem *p) {
-        return kubeconfig_load(ret, k->flags.kubeconfig, k->flags.context, p);
+        const struct kubeconfig_overrides overrides = kctl_overrides(k);
+
+        return kubeconfig_load_with(ret, k->flags.kubeconfig, &overrides, p);
 }
 
 char *stream_path(const char *ns, const char *pod, const char *subresource, const char *query) {

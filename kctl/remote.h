@@ -8,6 +8,10 @@
  * ready one, if there is one). Caller frees both. */
 int pod_of_word(struct kctl *k, const char *word, char **ret_ns, char **ret_pod, struct problem *p);
 
+/* logs.c: prints the log of a container. */
+int log_print(struct kctl *k, const char *ns, const char *pod, const char *container,
+                struct problem *p);
+
 /* What the kubeconfig says; kubeconfig_context_done(). */
 int stream_credentials(struct kctl *k, struct kubeconfig_context *ret, struct problem *p);
 /* "/api/v1/namespaces/NS/pods/POD/exec?..."; query may be NULL. Caller frees. */

@@ -1,5 +1,5 @@
 /* kctl scale. */
-#include "kctl/kctl.h"
+#include "kctl/change.h"
 #include "lib/object.h"
 
 /* With --current-replicas: refuses another number, and binds the patch to the version that was
@@ -29,22 +29,31 @@ static int expect_current(struct kctl *k, const struct target *t, const char *pa
 }
 
 static int scale_one(struct kctl *k, const struct target *t, int64_t replicas, struct problem *p) {
-        _cleanup_free_ char *path = target_path(
-                        t, "scale", streq_ptr(k->flags.dry_run, "server") ? "dryRun=All" : NULL);
-        _cleanup_json_ json_t *patch =
-                        json_pack("{s:{s:I}}", "spec", "replicas", (json_int_t)replicas);
+        _cleanup_json_ json_t *patch = json_pack("{s:{s:I}}", "spec", "replicas",
+                                              (json_int_t)replicas),
+                              *made = NULL;
+        _cleanup_free_ char *query = NULL, *path = NULL;
+        enum dry_run dry_run;
         char label[320];
-        int r;
+        int r = dry_run_parse(k, &dry_run, p);
 
+        if (r < 0)
+                return r;
+        query = change_query(k, dry_run, /* more= */ NULL);
+        path = query ? target_path(t, "scale", query) : NULL;
         if (!path || !patch)
                 return -ENOMEM;
         r = expect_current(k, t, path, patch, p);
         if (r < 0)
                 return r;
-        r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, /* ret= */ NULL, p);
-        if (r < 0)
-                return r;
-        printf("%s/%s scaled\n", kind_label(&t->kind, label), t->name);
+        if (dry_run != DRY_RUN_CLIENT) {
+                r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, &made, p);
+                if (r < 0)
+                        return r;
+        }
+        if (k->flags.output)
+                return print_object(k, made ? made : patch, &t->kind, p);
+        printf("%s/%s scaled%s\n", kind_label(&t->kind, label), t->name, dry_run_text(dry_run));
         return 0;
 }
 

@@ -1,4 +1,5 @@
 /* kctl sync: compare Git with the cluster; fetch now; suspend and resume. */
+#include "kctl/grid.h"
 #include "kctl/kctl.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -39,7 +40,54 @@ static const char *short_revision(const json_t *o, const char *path, char buffer
         return buffer;
 }
 
+/* One GitSync as a row. */
+static int add_sync(struct kctl *k, struct grid *g, const json_t *o) {
+        char applied[64], age[TIMEFMT_SIZE], objects[24];
+        const char *why = json_str_or(object_condition(o, "Healthy"), "message", ""),
+                   *message = json_str_or(o, "status.message", "");
+        uint64_t then, now = now_wall_us();
+        bool wide = streq_ptr(k->flags.output, "wide");
+
+        snprintf(objects, sizeof(objects), "%lli",
+                        (long long)json_int_or(o, "status.objects",
+                                        (int64_t)json_array_size(json_at(o, "status.inventory"))));
+        const char *texts[] = {object_namespace(o), object_name(o),
+                        json_bool_or(o, "spec.suspend", false) ? "Suspended"
+                                                               : condition_text(o, "Ready"),
+                        condition_text(o, "Healthy"),
+                        short_revision(o, "status.lastAppliedRevision", applied),
+                        time_parse(json_str(o, "status.lastSyncTime"), &then) == 0
+                                        ? age_format(now > then ? now - then : 0, age)
+                                        : "-",
+                        objects, *message ? message : why, json_str_or(o, "spec.url", ""),
+                        json_str_or(o, "spec.path", ".")};
+
+        return grid_add_texts(g, texts, ELEMENTS(texts) - (wide ? 0 : 2));
+}
+
+static int print_syncs(struct kctl *k, const json_t *list) {
+        static const char *const headings[] = {"NAMESPACE", "NAME", "READY", "HEALTHY", "APPLIED",
+                        "SYNCED", "OBJECTS", "MESSAGE", "URL", "PATH"};
+        bool wide = streq_ptr(k->flags.output, "wide");
+        _cleanup_grid_ struct grid g = {0};
+        const json_t *o;
+        size_t i;
+        int r = 0;
+
+        if (!k->flags.no_headers)
+                r = grid_add_texts(&g, headings, ELEMENTS(headings) - (wide ? 0 : 2));
+        json_array_foreach (json_object_get(list, "items"), i, o) {
+                if (r < 0)
+                        return r;
+                r = add_sync(k, &g, o);
+        }
+        grid_print(&g, /* widths= */ NULL);
+        return r;
+}
+
 int kctl_sync(struct kctl *k) {
+        struct kind_ref kind = kind_ref_of(KIND_GITSYNCS);
+        _cleanup_json_ json_t *items = json_array(), *list = NULL;
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         int code = EXIT_OK;
@@ -48,42 +96,26 @@ int kctl_sync(struct kctl *k) {
                 k->flags.all_namespaces = true;
         if (gitsyncs(k, false, &t, &p) < 0)
                 return kctl_fail(&p);
-        if (t.count == 0)
-                puts("No GitSync is registered; examples/README.md shows one");
         for (size_t i = 0; i < t.count; i++) {
                 _cleanup_free_ char *path = target_path(
                                 &t.items[i], /* subresource= */ NULL, /* query= */ NULL);
-                _cleanup_json_ json_t *o = NULL;
-                char applied[64], age[TIMEFMT_SIZE];
-                uint64_t then;
+                json_t *o = NULL;
 
-                if (!path || api_get(k->client, path, &o, &p) < 0) {
+                if (!path || api_get(k->client, path, &o, &p) < 0)
                         code = kctl_fail(&p);
-                        continue;
-                }
-                output_colour(k, "\033[1m");
-                printf("%s/%s", t.items[i].ns, t.items[i].name);
-                output_colour(k, "\033[0m");
-                printf("  ready %s, healthy %s, applied %s", condition_text(o, "Ready"),
-                                condition_text(o, "Healthy"),
-                                short_revision(o, "status.lastAppliedRevision", applied));
-                if (time_parse(json_str(o, "status.lastSyncTime"), &then) == 0)
-                        printf(" %s ago",
-                                        age_format(now_wall_us() > then ? now_wall_us() - then : 0,
-                                                        age));
-                printf(", %lli objects\n    from %s",
-                                (long long)json_int_or(o, "status.objects",
-                                                (int64_t)json_array_size(
-                                                                json_at(o, "status.inventory"))),
-                                json_str_or(o, "spec.url", ""));
-                printf(", path %s%s\n", json_str_or(o, "spec.path", "."),
-                                json_bool_or(o, "spec.suspend", false) ? ", suspended" : "");
-                if (json_str(o, "status.message"))
-                        printf("    %s\n", json_str(o, "status.message"));
-                const char *why = json_str(object_condition(o, "Healthy"), "message");
-                if (!isempty(why))
-                        printf("    not healthy yet: %s\n", why);
+                else if (json_array_append_new(items, o) < 0)
+                        return kctl_error("out of memory");
         }
+        list = json_pack("{s:s, s:s, s:O, s:{s:s}}", "apiVersion", "v1", "kind", "List", "items",
+                        items, "metadata", "resourceVersion", "");
+        if (!list)
+                return kctl_error("out of memory");
+        if (k->flags.output && !streq(k->flags.output, "wide"))
+                return print_object(k, list, &kind, &p) < 0 ? kctl_fail(&p) : code;
+        if (json_array_size(items) > 0)
+                return print_syncs(k, list) < 0 ? EXIT_ERROR : code;
+        if (code == EXIT_OK)
+                fprintf(stderr, "No GitSync is registered; examples/README.md shows one\n");
         return code;
 }
 

@@ -11,8 +11,7 @@ void targets_done(struct targets *t) {
         vector_done(t);
 }
 
-static int add(struct kctl *k, struct targets *t, const struct kind_ref *kind, const char *ns,
-                const char *name) {
+int targets_add(struct targets *t, const struct kind_ref *kind, const char *ns, const char *name) {
         struct target *x;
 
         if (vector_append(t, (struct target){.kind = *kind}) < 0)
@@ -40,7 +39,7 @@ static int add_category(struct kctl *k, const char *word, struct targets *kinds)
 
                 if (!kind_word_in(f->categories, word))
                         continue;
-                r = add(k, kinds, &kind, default_namespace(k), /* name= */ NULL);
+                r = targets_add(kinds, &kind, default_namespace(k), /* name= */ NULL);
                 if (r < 0)
                         return r;
                 n++;
@@ -67,7 +66,7 @@ static int parse_kinds(struct kctl *k, const char *word, struct targets *kinds, 
                 r = kind_find(k, *part, &kind, p);
                 if (r < 0)
                         return r;
-                r = add(k, kinds, &kind, default_namespace(k), /* name= */ NULL);
+                r = targets_add(kinds, &kind, default_namespace(k), /* name= */ NULL);
                 if (r < 0)
                         return r;
         }
@@ -85,7 +84,7 @@ static int parse_slash(struct kctl *k, const char *word, struct targets *ret, st
         if (!slash[1] || strchr(slash + 1, '/'))
                 return problem_set(p, EINVAL, 0, NULL, "\"%s\" is not KIND/NAME", word);
         r = kind_find(k, kind_word, &kind, p);
-        return r < 0 ? r : add(k, ret, &kind, default_namespace(k), slash + 1);
+        return r < 0 ? r : targets_add(ret, &kind, default_namespace(k), slash + 1);
 }
 
 int targets_parse(struct kctl *k, size_t from, struct targets *ret, struct problem *p) {
@@ -94,7 +93,7 @@ int targets_parse(struct kctl *k, size_t from, struct targets *ret, struct probl
         int r;
 
         if (!kctl_client(k)) /* the context's namespace is needed */
-                return problem_set(p, ENOTCONN, 0, NULL, "no cluster to talk to");
+                return kctl_no_client(p);
         if (from >= n)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "a kind is missing: for example pods, deployment/web; kctl "
@@ -116,7 +115,7 @@ int targets_parse(struct kctl *k, size_t from, struct targets *ret, struct probl
                         return r;
                 for (size_t i = from + 1; i < n; i++)
                         for (size_t j = 0; j < kinds.count; j++)
-                                if ((r = add(k, &t, &kinds.items[j].kind, kinds.items[j].ns,
+                                if ((r = targets_add(&t, &kinds.items[j].kind, kinds.items[j].ns,
                                                      k->words[i])) < 0)
                                         return r;
                 if (t.count == 0) {
@@ -170,7 +169,7 @@ static int add_selected(
         if (r < 0)
                 return r;
         json_array_foreach (json_object_get(list, "items"), i, o) {
-                r = add(k, named, &t->kind, object_namespace(o), object_name(o));
+                r = targets_add(named, &t->kind, object_namespace(o), object_name(o));
                 if (r < 0)
                         return r;
         }
@@ -186,7 +185,7 @@ int targets_resolve(struct kctl *k, size_t from, struct targets *ret, struct pro
         for (size_t i = 0; i < t.count; i++) {
                 const struct target *x = &t.items[i];
 
-                r = x->name ? add(k, &named, &x->kind, x->ns, x->name)
+                r = x->name ? targets_add(&named, &x->kind, x->ns, x->name)
                             : add_selected(k, x, &named, p);
                 if (r < 0)
                         return r;

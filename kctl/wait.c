@@ -99,15 +99,15 @@ int wait_for(struct kctl *k, const struct target *t, uint64_t timeout_us, wait_f
                 void *userdata, struct problem *p) {
         struct object_wait w = {.done = done, .userdata = userdata, .problem = p};
         uint64_t deadline = timeout_us ? now_mono_us() + timeout_us : UINT64_MAX;
-        char label[320];
         int r = 0;
 
         while (r == 0) {
                 uint64_t now = now_mono_us();
 
                 if (now >= deadline) {
-                        r = problem_set(p, ETIMEDOUT, 0, NULL, "timed out waiting for %s/%s",
-                                        kind_label(&t->kind, label), t->name);
+                        r = problem_set(p, ETIMEDOUT, 0, NULL,
+                                        "timed out waiting for the condition on %s/%s",
+                                        t->kind.resource.plural, t->name);
                         break;
                 }
                 r = wait_round(k, t, &w, timeout_us ? deadline - now : 300000000);

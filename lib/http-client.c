@@ -12,6 +12,8 @@
 
 #include "lib/fileio.h"
 
+#include "lib/timefmt.h"
+
 enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
 /* Kept open for the next requests, idle or not. */
 enum { CONNECTIONS_MAX = 256 };
@@ -23,7 +25,9 @@ struct http_client {
         char *base_url, *unix_path, *user_agent, *authorization;
         struct curl_slist *connect_to;
         int ca_fd, cert_fd, key_fd; /* memory files; -EBADF where there is none */
-        uint64_t connect_timeout_us;
+        uint64_t connect_timeout_us, timeout_us;
+        const struct http_header *standing; /* headers of every call; borrowed, or NULL */
+        void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
         unsigned flags;
         unsigned depth;          /* > 0: curl or collect() is on the stack */
         bool dying;              /* freed by a callback: the outermost frame does it */
@@ -41,6 +45,7 @@ struct http_call {
         struct buf received;
         char *content_type, **warnings;
         int retry_after_s, error;
+        uint64_t began_us;
         bool added, cancelled, headers_reported;
         bool paused, held; /* asked for; curl holds data back because of it */
 };
@@ -140,6 +145,8 @@ static void call_finish(struct http_call *c, CURLcode code) {
                 result.body = c->received.data;
                 result.body_size = c->received.size;
         }
+        if (c->client->trace)
+                c->client->trace(c->options.method, c->url, result.code, c->began_us);
         bool notify = !c->cancelled && c->options.on_done;
         c->cancelled = true; /* for a callback that frees the client or cancels this call */
         c->client->depth++;
@@ -340,6 +347,9 @@ int http_client_new(
         if (!c->multi)
                 return -ENOMEM;
         c->connect_timeout_us = o->connect_timeout_us ? o->connect_timeout_us : 10000000;
+        c->timeout_us = o->timeout_us ? o->timeout_us : 60000000;
+        c->standing = o->headers;
+        c->trace = o->trace;
         c->flags = o->flags;
         if (o->tls_server_name)
                 r = use_server_name(c, o->base_url, o->tls_server_name);
@@ -536,21 +546,16 @@ static int set_headers(struct http_call *c, const struct http_call_options *o) {
 
         if (r < 0)
                 return r;
-        if (o->content_type) {
-                r = add_named_header(c, "Content-Type", o->content_type);
-                if (r < 0)
+        if (o->content_type && (r = add_named_header(c, "Content-Type", o->content_type)) < 0)
+                return r;
+        if (c->client->authorization && (r = add_header(c, c->client->authorization)) < 0)
+                return r;
+        for (const struct http_header *h = c->client->standing; h && h->name; h++)
+                if ((r = add_named_header(c, h->name, h->value)) < 0)
                         return r;
-        }
-        if (c->client->authorization) {
-                r = add_header(c, c->client->authorization);
-                if (r < 0)
+        for (const struct http_header *h = o->headers; h && h->name; h++)
+                if ((r = add_named_header(c, h->name, h->value)) < 0)
                         return r;
-        }
-        for (const struct http_header *h = o->headers; h && h->name; h++) {
-                r = add_named_header(c, h->name, h->value);
-                if (r < 0)
-                        return r;
-        }
         return add_header(c, "Expect:"); /* no 100-continue round trip */
 }
 
@@ -631,7 +636,7 @@ static int call_setup(struct http_call *c, const struct http_call_options *o) {
         curl_easy_setopt(c->easy, CURLOPT_TCP_KEEPALIVE, 1L);
         curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS,
                         (long)(client->connect_timeout_us / 1000));
-        uint64_t timeout = o->timeout_us ? o->timeout_us : 60000000;
+        uint64_t timeout = o->timeout_us ? o->timeout_us : client->timeout_us;
         if (timeout != UINT64_MAX)
                 curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS,
                                 (long)MIN(timeout / 1000 + 1, (uint64_t)LONG_MAX));
@@ -660,6 +665,7 @@ static int call_new(struct http_client *client, const struct http_call_options *
                 return -ENOMEM;
         c->client = client;
         c->options = *o;
+        c->began_us = now_mono_us();
         r = call_setup(c, o);
         if (r < 0)
                 return r;

@@ -18,6 +18,11 @@ enum http_client_flags {
         HTTP_CLIENT_USE_PROXIES = 1 << 2, /* of the environment: HTTPS_PROXY, NO_PROXY, ... */
 };
 
+struct http_header {
+        const char *name;
+        const char *value;
+};
+
 struct http_client_options {
         const char *base_url;  /* "https://host:6443"; for a Unix socket "http://localhost" */
         const char *unix_path; /* NULL: TCP */
@@ -29,7 +34,14 @@ struct http_client_options {
         const char *tls_server_name; /* verify the server certificate for this name instead; NULL:
                                         host of the URL */
         uint64_t connect_timeout_us; /* 0: 10 s */
+        uint64_t timeout_us;         /* of calls that name none; 0: 60 s */
         unsigned flags;              /* enum http_client_flags */
+        /* Sent with every call, ended by a NULL name; borrowed for the client's life. NULL: none */
+        const struct http_header *headers;
+        /* Called when a call has ended, with its HTTP status (0: no answer came) and the monotonic
+         * time at which it began. NULL: not wanted
+         */
+        void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
 };
 
 /* event may be NULL for programs that only use http_client_do(). */
@@ -38,11 +50,6 @@ int http_client_new(struct http_client **ret, sd_event *event,
 /* Cancels every call in flight without their callbacks. */
 struct http_client *http_client_free(struct http_client *c);
 DEFINE_CLEANUP(struct http_client *, http_client_free);
-
-struct http_header {
-        const char *name;
-        const char *value;
-};
 
 struct http_result {
         int error; /* 0 when an answer came, else negative errno (-ECONNREFUSED, -ETIMEDOUT,

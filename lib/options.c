@@ -43,6 +43,11 @@ static int value_set(
                         r = strv_extend(at, *i);
                 break;
         }
+        case OPTION_TEXTS:
+                if (!append)
+                        *(char ***)at = strv_free(*(char ***)at);
+                r = strv_extend(at, value);
+                break;
         case OPTION_BOOL:
                 if (streq(value, "true") || streq(value, "yes") || streq(value, "1"))
                         *(bool *)at = true;
@@ -70,6 +75,7 @@ static int value_set(
 static const char *type_words(enum option_type type) {
         static const char *const words[] = {[OPTION_STRING] = "a text",
                         [OPTION_STRINGS] = "a list of texts",
+                        [OPTION_TEXTS] = "a list of texts",
                         [OPTION_BOOL] = "true or false",
                         [OPTION_U32] = "a whole number up to 4294967295",
                         [OPTION_U64] = "a whole number",
@@ -156,7 +162,7 @@ static int config_value(
         int r;
 
         if (json_is_array(v)) {
-                if (row->type != OPTION_STRINGS)
+                if (row->type != OPTION_STRINGS && row->type != OPTION_TEXTS)
                         return problem_set(p->problem, EINVAL, 0, NULL,
                                         "%s: %s takes one value, not a list", where, row->name);
                 json_array_foreach (v, i, item) {
@@ -358,7 +364,8 @@ void options_done(const struct option_program *program, void *target) {
 
                 if (program->rows[i].type == OPTION_STRING)
                         *(char **)at = mfree(*(char **)at);
-                else if (program->rows[i].type == OPTION_STRINGS)
+                else if (program->rows[i].type == OPTION_STRINGS ||
+                                program->rows[i].type == OPTION_TEXTS)
                         *(char ***)at = strv_free(*(char ***)at);
         }
 }

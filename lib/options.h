@@ -9,6 +9,7 @@
 enum option_type {
         OPTION_STRING,   /* char * (owned) */
         OPTION_STRINGS,  /* char ** vector; the flag may repeat, and commas separate */
+        OPTION_TEXTS,    /* the same, and a comma is a part of a text */
         OPTION_BOOL,     /* bool; --name or --name=true|false */
         OPTION_U32,      /* uint32_t */
         OPTION_U64,      /* uint64_t */

@@ -51,6 +51,10 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/gitsync-sources \
 	tests/clients/disk-faults.c \
 	tests/clients/kubectl \
+	tests/clients/verbs \
+	tests/clients/verbs.cases \
+	tests/golden/verbs/kctl.txt \
+	tests/golden/verbs/kubectl.txt \
 	tests/clients/wire \
 	tests/clients/wire.py \
 	tests/clients/wireclient.py \

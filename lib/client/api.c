@@ -16,9 +16,10 @@ struct api_client {
         char *manager;
         char *host; /* or NULL */
         struct recorder *recorder;
-        bool borrows_http;           /* another client's */
-        bool lean;                   /* answers without managedFields */
-        struct http_header *headers; /* on behalf of whom; names are constants */
+        bool borrows_http;            /* another client's */
+        bool lean;                    /* answers without managedFields */
+        struct http_header *headers;  /* on behalf of whom; names are constants */
+        struct http_header *standing; /* the same of the command line, for every call */
 };
 
 struct api_call {
@@ -66,6 +67,28 @@ static const char *const patch_types[] = {
                 [API_PATCH_APPLY] = "application/apply-patch+yaml",
 };
 
+static struct http_header *headers_free(struct http_header *headers) {
+        for (struct http_header *h = headers; h && h->name; h++)
+                free((char *)h->value);
+        free(headers);
+        return NULL;
+}
+
+/* User and groups as headers, ended by a NULL name. NULL when out of memory: a request without one
+ * of them would be another user's. */
+static struct http_header *impersonation(const char *user, char *const *groups) {
+        size_t n = strv_length(groups);
+        struct http_header *headers = calloc(n + 2, sizeof(*headers));
+
+        for (size_t i = 0; headers && i <= n; i++) {
+                headers[i].value = strdup(i == 0 ? user : groups[i - 1]);
+                if (!headers[i].value)
+                        return headers_free(headers);
+                headers[i].name = i == 0 ? "Impersonate-User" : "Impersonate-Group";
+        }
+        return headers;
+}
+
 int api_client_new(struct api_client **ret, sd_event *event,
                 const struct api_client_options *options, struct problem *p) {
         _cleanup_(api_client_freep) struct api_client *c = calloc(1, sizeof(*c));
@@ -76,9 +99,21 @@ int api_client_new(struct api_client **ret, sd_event *event,
 
         if (!c)
                 return -ENOMEM;
-        r = kubeconfig_load(&k, options->kubeconfig, options->context, p);
+        r = options->overrides
+                            ? kubeconfig_load_with(&k, options->kubeconfig, options->overrides, p)
+                            : kubeconfig_load(&k, options->kubeconfig, options->context, p);
         if (r < 0)
                 return r;
+        if (k.as_user) {
+                c->standing = impersonation(k.as_user, k.as_groups);
+                if (!c->standing) {
+                        kubeconfig_context_done(&k);
+                        return -ENOMEM;
+                }
+                http.headers = c->standing;
+        }
+        http.timeout_us = options->timeout_us;
+        http.trace = options->trace;
         http.unix_path = startswith(k.server, "unix://");
         http.base_url = http.unix_path ? "http://localhost" : k.server;
         http.ca_pem = k.ca_pem;
@@ -109,7 +144,6 @@ int api_client_new(struct api_client **ret, sd_event *event,
 int api_client_as(struct api_client **ret, struct api_client *base, const char *user,
                 char *const *groups) {
         _cleanup_(api_client_freep) struct api_client *c = calloc(1, sizeof(*c));
-        size_t n = strv_length(groups);
 
         if (!c)
                 return -ENOMEM;
@@ -120,15 +154,9 @@ int api_client_as(struct api_client **ret, struct api_client *base, const char *
         c->ns = strdup(base->ns);
         c->manager = strdup(base->manager);
         c->recorder = recorder_new();
-        c->headers = calloc(n + 2, sizeof(*c->headers));
+        c->headers = impersonation(user, groups);
         if (!c->server || !c->ns || !c->manager || !c->recorder || !c->headers)
                 return -ENOMEM;
-        for (size_t i = 0; i <= n; i++) {
-                c->headers[i].value = strdup(i == 0 ? user : groups[i - 1]);
-                if (!c->headers[i].value)
-                        return -ENOMEM;
-                c->headers[i].name = i == 0 ? "Impersonate-User" : "Impersonate-Group";
-        }
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -143,9 +171,8 @@ struct api_client *api_client_free(struct api_client *c) {
         recorder_free(c->recorder);
         if (!c->borrows_http)
                 http_client_free(c->http);
-        for (struct http_header *h = c->headers; h && h->value; h++)
-                free((char *)h->value);
-        free(c->headers);
+        headers_free(c->headers);
+        headers_free(c->standing);
         free(c->server);
         free(c->ns);
         free(c->manager);

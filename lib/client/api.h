@@ -10,11 +10,17 @@
 #include "lib/problem.h"
 
 struct api_client;
+struct kubeconfig_overrides;
 
 struct api_client_options {
         const char *kubeconfig; /* path; NULL: $KUBECONFIG, then ~/.kube/config */
         const char *context;    /* NULL: current-context */
         const char *user_agent; /* "kreconciled/0.1.0"; its part before '/' is the field manager */
+        /* Instead of context, and more; NULL: none. Borrowed for the call. */
+        const struct kubeconfig_overrides *overrides;
+        uint64_t timeout_us; /* of a call; 0: the HTTP client's own */
+        /* lib/http-client.h */
+        void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
 };
 
 /* event NULL: only the blocking calls. p names the file and the missing part. */

@@ -41,6 +41,8 @@ void kubeconfig_context_done(struct kubeconfig_context *k) {
         free(k->key_pem);
         free(k->token);
         free(k->tls_server_name);
+        free(k->as_user);
+        strv_free(k->as_groups);
         *k = (struct kubeconfig_context){0};
 }
 
@@ -283,6 +285,76 @@ int kubeconfig_load(struct kubeconfig_context *ret, const char *path, const char
         r = read_context(&d, context, &k, p);
         if (r < 0)
                 return r;
+        *ret = k;
+        k = (struct kubeconfig_context){0};
+        return 0;
+}
+
+static int replace(char **text, const char *with) {
+        char *copy = strdup(with);
+
+        if (!copy)
+                return -ENOMEM;
+        free(*text);
+        *text = copy;
+        return 0;
+}
+
+/* Another server is asked with the same credentials; its name in the certificate is its own. */
+static int override_server(struct kubeconfig_context *k, const char *server, struct problem *p) {
+        if (!startswith(server, "https://") && !startswith(server, "http://") &&
+                        !startswith(server, "unix://"))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--server %s is not https://host:port or unix:///path", server);
+        k->tls_server_name = mfree(k->tls_server_name);
+        return replace(&k->server, server);
+}
+
+static int override_token(struct kubeconfig_context *k, const char *token) {
+        k->cert_pem = mfree(k->cert_pem);
+        if (k->key_pem)
+                explicit_bzero(k->key_pem, strlen(k->key_pem));
+        k->key_pem = mfree(k->key_pem);
+        return replace(&k->token, token);
+}
+
+static int override_user(struct kubeconfig_context *k, const char *user, char *const *groups) {
+        int r = replace(&k->as_user, user);
+
+        for (; r == 0 && groups && *groups; groups++)
+                r = strv_extend(&k->as_groups, *groups);
+        return r;
+}
+
+int kubeconfig_load_with(struct kubeconfig_context *ret, const char *path,
+                const struct kubeconfig_overrides *o, struct problem *p) {
+        _cleanup_(kubeconfig_context_done) struct kubeconfig_context k = {0};
+        int r = kubeconfig_load(&k, path, o->context, p);
+
+        if (r == -ENOENT && o->server && o->token && !path && !o->context) {
+                problem_done(p);
+                *p = (struct problem){0};
+                r = replace(&k.ns, "default");
+        }
+        if (r < 0)
+                return r;
+        if (!isempty(o->as_user)) {
+                r = override_user(&k, o->as_user, o->as_groups);
+                if (r < 0)
+                        return r;
+        } else if (o->as_groups)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--as-group needs --as: the user who is in the groups");
+        if (!isempty(o->server)) {
+                r = override_server(&k, o->server, p);
+                if (r < 0)
+                        return r;
+        }
+        if (!isempty(o->token)) {
+                r = override_token(&k, o->token);
+                if (r < 0)
+                        return r;
+        }
         *ret = k;
         k = (struct kubeconfig_context){0};
         return 0;

@@ -214,6 +214,14 @@ static int write_whole(struct api_stream *s, const struct buf *b) {
         return 0;
 }
 
+/* A value from the command line is one line, or left out. */
+static void add_header(struct buf *b, const char *name, const char *value) {
+        if (!strpbrk(value, "\r\n"))
+                buf_printf(b, "%s: %s\r\n", name, value);
+        else
+                b->failed = true;
+}
+
 static int ask(struct api_stream *s, const struct kubeconfig_context *k, const struct url *u,
                 const char *path) {
         _cleanup_buf_ struct buf b = {0};
@@ -230,6 +238,10 @@ static int ask(struct api_stream *s, const struct kubeconfig_context *k, const s
                         s->key);
         if (k->token)
                 buf_printf(&b, "Authorization: Bearer %s\r\n", k->token);
+        if (k->as_user)
+                add_header(&b, "Impersonate-User", k->as_user);
+        for (char *const *g = k->as_groups; g && *g; g++)
+                add_header(&b, "Impersonate-Group", *g);
         buf_append_str(&b, "\r\n");
         return write_whole(s, &b);
 }
