@@ -21,6 +21,7 @@
 #include "nodeagent/manifest.h"
 #include "nodeagent/measure.h"
 #include "nodeagent/network/machine-address.h"
+#include "nodeagent/network/netns-keeper.h"
 #include "nodeagent/network/network-watch.h"
 #include "nodeagent/network/node-address.h"
 #include "nodeagent/network/policy-watch.h"
@@ -189,19 +190,23 @@ static void on_pod_link_gone(const char *link, void *userdata) {
                 pods_mend_link(a->pods, link);
 }
 
-static void start_log_service(struct agent *a) {
+static void start_services(struct agent *a) {
         int r = log_sockets_start_service(a->log_sockets, a->units);
 
         if (r < 0)
                 log_warning_errno(r, "Cannot start " LOG_COLLECT_UNIT
                                      "; the output of containers waits until it runs");
+        r = netns_keeper_start(a->units);
+        if (r < 0)
+                log_warning_errno(r, "Cannot start " NETNS_KEEPER_UNIT
+                                     "; pods start more slowly where there are many");
 }
 
 static void on_check(void *userdata) {
         struct agent *a = userdata;
 
         pods_check_units(a->pods);
-        start_log_service(a);
+        start_services(a);
         dns_check(a->dns);
 }
 
@@ -520,7 +525,7 @@ static int start_runtime(struct agent *a, struct problem *p) {
         if (r < 0)
                 return r;
         limit_pods(a);
-        start_log_service(a);
+        start_services(a);
         return stream_server_new(&a->stream_server, a, p);
 }
 

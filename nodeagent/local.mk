@@ -1,9 +1,13 @@
 # nodeagent/: its part of the build, included by the top Makefile.am
-sbin_PROGRAMS += nodeagent/knodeagent nodeagent/kpod-exec
+sbin_PROGRAMS += nodeagent/knodeagent nodeagent/kpod-exec nodeagent/kpod-netns
 # Runs inside other roots: static, and without sanitizers, whose libraries are not there.
 nodeagent_kpod_exec_SOURCES = nodeagent/kpod-exec.c
 nodeagent_kpod_exec_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) -fno-common
 nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
+nodeagent_kpod_netns_SOURCES = nodeagent/kpod-netns.c nodeagent/network/netns-keeper.h
+nodeagent_kpod_netns_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) -fno-common
+nodeagent_kpod_netns_LDADD =
+nodeagent_kpod_netns_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
 noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
@@ -97,7 +101,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/pod/local-volumes.h \
 	nodeagent/pod/object-watch.c \
 	nodeagent/pod/object-watch.h \
-	nodeagent/network/machine-address.c nodeagent/network/machine-address.h nodeagent/network/network.c \
+	nodeagent/network/machine-address.c nodeagent/network/machine-address.h nodeagent/network/netns-keeper.c nodeagent/network/netns-keeper.h nodeagent/network/network.c \
 	nodeagent/network/network.h \
 	nodeagent/network/network-watch.c \
 	nodeagent/network/network-watch.h \
@@ -233,8 +237,8 @@ tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/un
 	nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/trash.c nodeagent/pod/trash.h \
 	nodeagent/pod/volumes.c nodeagent/pod/volumes.h
 tests_unit_test_volume_folder_LDADD = $(NODEAGENT_TEST_LIBS)
-check_SCRIPTS += tests/unit/kpod-exec
-EXTRA_DIST += tests/unit/kpod-exec tests/golden/pod-to-units tests/golden/services-to-nft
+check_SCRIPTS += tests/unit/kpod-exec tests/unit/kpod-netns
+EXTRA_DIST += tests/unit/kpod-exec tests/unit/kpod-netns tests/golden/pod-to-units tests/golden/services-to-nft
 check_PROGRAMS += tests/unit/test-measure
 tests_unit_test_measure_SOURCES = tests/unit/test-measure.c tests/unit/unit.h
 tests_unit_test_measure_LDADD = $(NODEAGENT_TEST_LIBS)

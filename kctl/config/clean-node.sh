@@ -2,7 +2,7 @@
 # plane on the same machine stays.
 systemctl disable -q --now keelson-nodeagent 2>/dev/null
 rm -f /etc/systemd/system/keelson-nodeagent.service
-systemctl stop 'kpod-*.socket' 'kpod-*.service' 'kpodx-image_*.service' 'keelson-pod_*.slice' keelson-logs.service keelson-dns.service 2>/dev/null
+systemctl stop 'kpod-*.socket' 'kpod-*.service' 'kpodx-image_*.service' 'keelson-pod_*.slice' keelson-logs.service keelson-netns.service keelson-dns.service 2>/dev/null
 # What pods gave to units of the machine, and the images whose units they attached.
 rm -f /run/systemd/system/*.service.d/90-kpod-*.conf
 for f in /run/keelson/nodeagent/portable/*; do
@@ -19,7 +19,7 @@ test -e $f && {
         mv $f.new $f
 }
 rm -rf --one-file-system /etc/keelson/node /etc/keelson/nodeagent.yaml \
-        /var/lib/keelson/nodeagent /run/keelson/nodeagent /run/keelson/logs /run/keelson/dns /opt/keelson/.agent
+        /var/lib/keelson/nodeagent /run/keelson/nodeagent /run/keelson/logs /run/keelson/netns /run/keelson/dns /opt/keelson/.agent
 test -e /etc/keelson/pki || rm -rf /opt/keelson
 rmdir /etc/keelson /var/lib/keelson 2>/dev/null
 true

@@ -19,12 +19,12 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "nodeagent/network/carried.h"
+#include "nodeagent/network/netns-keeper.h"
 #include "nodeagent/network/network-check.h"
 #include "nodeagent/network/overlay.h"
 #include "nodeagent/network/rtnetlink.h"
 
 #define CONF6 "/proc/sys/net/ipv6/conf"
-#define NETNS_DIR "/run/netns"
 #define NETNS_PREFIX "kpod-"
 #define POD_GATEWAY6 "fe80::1"
 #define GATEWAY_DEVICE "keelson0"
@@ -336,24 +336,40 @@ static void return_home(int home) {
         assert(r == 0);
 }
 
-static int netns_make(const char *path, int home) {
-        int r = 0;
+/* Where nothing keeps it as a file. */
+static int netns_mount(const char *path, int ns) {
+        _cleanup_free_ char *source = strformat("/proc/self/fd/%d", ns);
         _cleanup_close_ int fd = -EBADF;
+        int r = source ? mkdir_parents(NETNS_DIR, 0755) : -ENOMEM;
 
-        r = mkdir_parents(NETNS_DIR, 0755);
         if (r < 0)
                 return r;
         fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
         if (fd < 0 && errno != EEXIST)
                 return -errno;
+        if (mount(source, path, "none", MS_BIND, NULL) == 0)
+                return 0;
+        r = -errno;
+        (void)unlink(path);
+        return r;
+}
+
+static int netns_make(const char *path, int home) {
+        _cleanup_close_ int ns = -EBADF;
+        int r;
+
         if (unshare(CLONE_NEWNET) < 0)
                 return -errno;
-        if (mount("/proc/thread-self/ns/net", path, "none", MS_BIND, NULL) < 0)
-                r = -errno;
+        ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+        r = ns < 0 ? -errno : 0;
         return_home(home);
         if (r < 0)
-                (void)unlink(path);
-        return r;
+                return r;
+        r = netns_keep(path + strlen(NETNS_DIR "/"), ns);
+        if (r >= 0)
+                return r;
+        log_info("Mounting %s, which " NETNS_KEEPER_UNIT " does not keep: %s", path, strerror(-r));
+        return netns_mount(path, ns);
 }
 
 static int socket_in(int ns, int home, struct nl_sock **ret) {
@@ -639,7 +655,10 @@ int network_pod_down(struct network *n, const char *uid) {
                 return -ENOMEM;
         veth_name(uid, veth);
         (void)link_delete(n->socket, veth);
-        if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
+        if (netns_drop(path + strlen(NETNS_DIR "/")) >= 0)
+                return 0;
+        /* It was a mount, or a link of a service that has lost its namespaces. */
+        if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
                 return -errno;
         if (unlink(path) < 0 && errno != ENOENT)
                 return -errno;

@@ -10,6 +10,7 @@
 #include "lib/map.h"
 #include "nodeagent/dns/unbound-config.h"
 #include "nodeagent/logs/log-collect.h"
+#include "nodeagent/network/netns-keeper.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/plan/unit-props.h"
 #include "nodeagent/runtime/manager-connect.h"
@@ -63,7 +64,8 @@ struct units {
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
                startswith(name, "keelson-pod_") || startswith(name, SHARE_UNIT_PREFIX) ||
-               streq(name, LOG_COLLECT_UNIT) || streq(name, DNS_UNIT);
+               streq(name, LOG_COLLECT_UNIT) || streq(name, NETNS_KEEPER_UNIT) ||
+               streq(name, DNS_UNIT);
 }
 
 static struct unit_state *state_make(struct units *u, const char *name) {
