@@ -190,7 +190,7 @@ static void on_pod_link_gone(const char *link, void *userdata) {
                 pods_mend_link(a->pods, link);
 }
 
-static void start_services(struct agent *a) {
+static void start_helper_units(struct agent *a) {
         int r = log_sockets_start_service(a->log_sockets, a->units);
 
         if (r < 0)
@@ -206,7 +206,7 @@ static void on_check(void *userdata) {
         struct agent *a = userdata;
 
         pods_check_units(a->pods);
-        start_services(a);
+        start_helper_units(a);
         dns_check(a->dns);
 }
 
@@ -525,7 +525,7 @@ static int start_runtime(struct agent *a, struct problem *p) {
         if (r < 0)
                 return r;
         limit_pods(a);
-        start_services(a);
+        start_helper_units(a);
         return stream_server_new(&a->stream_server, a, p);
 }
 

@@ -1,6 +1,7 @@
 /* The agent's side: one connection for each request. */
 #include "nodeagent/network/netns-keeper.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
