@@ -5,8 +5,8 @@
  * /run/netns/NAME is a link to /proc/PID/fd/N, which `ip netns`, nsenter and systemd follow.
  *
  * A request is a packet on a connection to its socket, for root only: "keep NAME" with the file, or
- * "drop NAME"; the answer is "0" or the number of an error. systemd has all files, too (its store of
- * file descriptors): a process that is started again gets them back, and sets the links. Linked
+ * "drop NAME"; the answer is "0" or the number of an error. systemd has all files, too (its store
+ * of file descriptors): a process that is started again gets them back, and sets the links. Linked
  * statically, and small, because it runs on every node. */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,10 +45,11 @@ static size_t kept_count;
 static const char *links = NETNS_DIR; /* the folder of the links */
 
 static bool name_is_good(const char *name) {
+        static const char good[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.";
         size_t n = strlen(name);
 
-        return n > 0 && n <= NETNS_NAME_MAX && *name != '.' &&
-               strspn(name, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") == n;
+        return n > 0 && n <= NETNS_NAME_MAX && *name != '.' && strspn(name, good) == n;
 }
 
 static size_t find(const char *name) {
