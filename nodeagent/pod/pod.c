@@ -103,11 +103,14 @@ void pod_update(struct pod *p, const json_t *object, bool first) {
         pod_wake(p);
 }
 
-void pod_gone(struct pod *p) {
+void pod_gone(struct pod *p, bool forced) {
+        int64_t grace_s = pod_grace_s(p->object);
+
         p->api_gone = true;
         if (p->memory.stage == POD_ALIVE) {
                 pod_memory_end(&p->memory, now_mono_us(), now_wall_us());
-                pod_memory_set_grace(&p->memory, pod_grace_s(p->object));
+                pod_memory_set_grace(&p->memory,
+                                forced ? MIN(grace_s, (int64_t)FORCED_GRACE_S) : grace_s);
         }
         pod_wake(p);
 }

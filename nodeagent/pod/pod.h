@@ -197,8 +197,10 @@ struct pod *pod_free(struct pod *p);
 bool uid_is_valid(const char *uid);
 /* Takes a new version of its object. first: pod_new() was given the same one just now. */
 void pod_update(struct pod *p, const json_t *object, bool first);
-/* The API does not have the pod any longer. */
-void pod_gone(struct pod *p);
+/* The API does not have the pod any longer. forced: it was removed there before its containers have
+ * ended, so another one may have taken its place: they have FORCED_GRACE_S at most. */
+enum { FORCED_GRACE_S = 2 };
+void pod_gone(struct pod *p, bool forced);
 /* The API does not have it any longer, and nothing runs: nothing has to be written to it. */
 void pod_set_api_gone(struct pod *p);
 /* The pod as a whole has failed. The first reason stays. */

@@ -207,7 +207,7 @@ void pods_gone(struct pods *all, const char *uid) {
         struct pod *p = map_get(all->by_uid, uid);
 
         if (p)
-                pod_gone(p);
+                pod_gone(p, /* forced= */ true);
 }
 
 void pods_wake_all(struct pods *all) {
@@ -510,7 +510,7 @@ static void end_unknown(struct pods *all, unsigned flags,
         map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
                 if ((p->flags & POD_STATIC) == flags && !is_known(p->uid, userdata))
-                        pod_gone(p);
+                        pod_gone(p, /* forced= */ false);
         }
 }
 

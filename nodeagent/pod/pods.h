@@ -15,7 +15,7 @@ void pods_runtime_there(struct pods *all);
 /* The desired pod, new or changed. static pods come from files and are not the API's. */
 enum { POD_STATIC = 1 << 0 };
 int pods_apply(struct pods *p, const json_t *object, unsigned flags);
-/* The API no longer has it. */
+/* It was removed from the API, while this node looked on. */
 void pods_gone(struct pods *p, const char *uid);
 /* The API's list is complete: pods that it does not know (func says no) are gone. */
 void pods_synced(struct pods *p, bool (*is_known)(const char *uid, void *userdata), void *userdata);
