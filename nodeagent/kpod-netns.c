@@ -132,17 +132,24 @@ static bool is_namespace(int fd) {
         return fstatfs(fd, &s) == 0 && (unsigned long)s.f_type == NSFS_MAGIC;
 }
 
+/* What has the name now is forgotten. */
+static int may_keep(const char *name, int fd) {
+        if (!is_namespace(fd))
+                return -EINVAL;
+        (void)forget(name);
+        return kept_count == NETNS_COUNT_MAX ? -ENOSPC : 0;
+}
+
 /* Takes the file. stored: systemd has it already. */
 static int keep(const char *name, int fd, bool stored) {
         char text[NOTIFY_MAX];
-        int r = !is_namespace(fd) ? -EINVAL : 0;
+        int r = may_keep(name, fd);
 
-        if (r == 0 && find(name) < kept_count)
-                r = forget(name);
-        if (r == 0 && kept_count == NETNS_COUNT_MAX)
-                r = -ENOSPC;
-        if (r == 0)
-                r = set_link(name, fd);
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+        r = set_link(name, fd);
         if (r < 0) {
                 (void)close(fd);
                 return r;
@@ -159,9 +166,9 @@ static int keep(const char *name, int fd, bool stored) {
 /* What an earlier process had. */
 static void take_stored(void) {
         const char *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
-        int n = count ? atoi(count) : 0;
+        long n = count ? strtol(count, NULL, 10) : 0;
 
-        for (int i = 0; i < n && names; i++) {
+        for (int i = 0; i < n && i < NETNS_COUNT_MAX && names; i++) {
                 size_t size = strcspn(names, ":");
                 char name[NETNS_NAME_MAX + 1];
 

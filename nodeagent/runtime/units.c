@@ -56,8 +56,7 @@ struct units {
         const char *followed; /* the unit of units_follow(), or NULL */
         units_mount_func on_followed;
         void *on_followed_userdata;
-        bool direct; /* the bus is a connection to systemd itself */
-        bool listed;
+        bool direct, listed; /* direct: the bus is a connection to systemd itself */
         bool reloading; /* systemd forgets its units for a moment and emits UnitRemoved for each */
 };
 
