@@ -258,10 +258,30 @@ int services_keeper_new(struct services_keeper **ret, sd_event *event, const cha
         return 0;
 }
 
+/* What waits for its time; no job of the worker is under way. */
+static void write_last(struct services_keeper *k) {
+        bool whole = !k->can_append || k->writing; /* whose result is not known */
+        _cleanup_json_ json_t *lines = NULL;
+        int r;
+
+        if (k->reader || (!k->save && map_size(k->changed) == 0))
+                return;
+        lines = whole ? nft_objects(k->nft) : changed_lines(k);
+        if (!lines)
+                r = -ENOMEM;
+        else
+                r = whole ? services_disk_save(k->path, lines)
+                          : services_disk_append(k->path, lines);
+        if (r < 0)
+                log_warning_errno(r, "Cannot keep the services on disk");
+}
+
 struct services_keeper *services_keeper_free(struct services_keeper *k) {
         if (!k)
                 return NULL;
         worker_free(k->worker);
+        if (k->worker && k->changed)
+                write_last(k);
         writing_free(k->writing);
         end_load(k);
         sd_event_source_disable_unref(k->save);
