@@ -250,7 +250,9 @@ int shutdown_new(struct shutdown **ret, struct agent *agent) {
                 return -ENOMEM;
         s->agent = agent;
         s->lock = -EBADF;
-        s->bus = units_bus(agent->units);
+        r = units_system_bus(agent->units, &s->bus);
+        if (r < 0)
+                return r;
         if (agent->config.shutdown_us > 0) {
                 r = subscribe(s);
                 if (r < 0)

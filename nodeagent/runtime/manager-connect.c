@@ -32,8 +32,9 @@ int manager_connect(sd_bus **ret, bool *ret_direct) {
         return sd_bus_open_system(ret);
 }
 
-int system_bus_ensure(sd_bus **bus, sd_event *event) {
-        sd_bus *new = NULL;
+int system_bus_ensure(sd_bus **bus, sd_event *event, sd_bus_message_handler_t on_lost,
+                void *userdata) {
+        _cleanup_(sd_bus_close_unrefp) sd_bus *new = NULL;
         int r;
 
         if (*bus && sd_bus_is_open(*bus) > 0)
@@ -42,11 +43,13 @@ int system_bus_ensure(sd_bus **bus, sd_event *event) {
         if (r < 0)
                 return r;
         r = sd_bus_attach_event(new, event, SD_EVENT_PRIORITY_NORMAL);
-        if (r < 0) {
-                sd_bus_close_unref(new);
+        if (r < 0)
                 return r;
-        }
+        r = sd_bus_match_signal_async(new, NULL, "org.freedesktop.DBus.Local", NULL,
+                        "org.freedesktop.DBus.Local", "Disconnected", on_lost, NULL, userdata);
+        if (r < 0)
+                return r;
         sd_bus_close_unref(*bus);
-        *bus = new;
+        *bus = TAKE_PTR(new);
         return 0;
 }

@@ -793,7 +793,7 @@ sd_bus *units_bus(struct units *u) {
 }
 
 int units_system_bus(struct units *u, sd_bus **ret) {
-        int r = u->direct ? system_bus_ensure(&u->system, u->event) : 0;
+        int r = u->direct ? system_bus_ensure(&u->system, u->event, on_disconnected, u) : 0;
 
         *ret = u->direct ? u->system : u->bus;
         return r;

@@ -105,7 +105,8 @@ struct units_stream *units_stream_cancel(struct units_stream *x);
 int units_stream_sweep(struct units *u);
 /* The connection, for units-usage.c and units-stream.c. Borrowed. */
 struct sd_bus *units_bus(struct units *u);
-/* The system bus, for other services than systemd itself; borrowed until the next call. */
+/* The system bus, for other services than systemd itself; borrowed. When it is lost, the program
+ * ends as when systemd is (on_lost). */
 int units_system_bus(struct units *u, struct sd_bus **ret);
 /* The sender of systemd's signals on units_bus(); NULL: they have none. */
 const char *units_sender(const struct units *u);
