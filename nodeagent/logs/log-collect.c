@@ -45,6 +45,7 @@ struct log_source {
         unsigned refs;
         int fd;
         sd_event_source *io;
+        LIST_HEAD(, stream) streams;
         struct stream *newest; /* the run that attached clients get; NULL: none */
 };
 
@@ -59,6 +60,7 @@ struct stream {
         struct buf rest;
         struct log_budget budget;
         struct log_attached attached;
+        LIST_ENTRY(stream) others; /* of the source */
 };
 
 static struct log_source *source_unref(struct log_source *s) {
@@ -82,10 +84,32 @@ static void source_release(void *value) {
         source_unref(s);
 }
 
+/* Within a run the program's own connection comes first. Others are made by commands beside it, and
+ * by the agent, which looks whether anybody listens. */
+static void stream_began(struct stream *s) {
+        struct stream *newest = s->source->newest;
+
+        LIST_INSERT_HEAD(&s->source->streams, s, others);
+        if (!newest || !streq(newest->invocation, s->invocation))
+                s->source->newest = s;
+}
+
+static void stream_ended(struct stream *s) {
+        struct stream *x;
+
+        LIST_REMOVE(s, others);
+        if (s->source->newest != s)
+                return;
+        s->source->newest = NULL;
+        LIST_FOREACH (x, &s->source->streams, others)
+                if (streq(x->invocation, s->invocation))
+                        s->source->newest = x;
+}
+
 static void stream_free(struct stream *s) {
         log_attached_end(&s->attached);
-        if (s->source->newest == s)
-                s->source->newest = NULL;
+        if (s->fd >= 0)
+                stream_ended(s);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->io);
         safe_close(s->fd);
@@ -317,7 +341,7 @@ static int stream_new(
                 return r;
         }
         s->fd = fd;
-        source->newest = s;
+        stream_began(s);
         if (json_bool_or(source->about, "tty", false) && open_slave(s) < 0)
                 log_warning_errno(errno, "Cannot keep the terminal of %s", source->unit);
         if (!stored)
