@@ -450,11 +450,13 @@ static int walk_list(const struct redactor *x, json_t *list, const char *name, u
                 return -ENOMEM;
         json_array_foreach (list, i, v) {
                 const char *text = strempty(json_string_value(v));
+                bool empty = !*text, names = *text == '-' && !strchr(text, '=') &&
+                                             redact_is_secret_name(text, strlen(text));
 
-                if (secret && *text ? set_removed(v) < 0 : walk(x, v, "", depth) < 0)
+                /* The text is gone after it. */
+                if (secret && !empty ? set_removed(v) < 0 : walk(x, v, "", depth) < 0)
                         return -ENOMEM;
-                secret = *text == '-' && !strchr(text, '=') &&
-                         redact_is_secret_name(text, strlen(text));
+                secret = names;
         }
         return 0;
 }

@@ -71,10 +71,10 @@ VERB(kctl_create_clusterrole, "create clusterrole", "NAME --verb VERB --resource
      "verb", "resource", "resource-name", "non-resource-url", "aggregation-rule", "dry-run", "output")
 VERB(kctl_create_rolebinding, "create rolebinding", "NAME --role NAME|--clusterrole NAME [--user NAME] [--serviceaccount NS:NAME]",
      "Give a role in a namespace to users, groups and accounts", NULL,
-     "role", "clusterrole", "@users", "group", "serviceaccount", "dry-run", "output")
+     "role", "clusterrole", "@users", "@groups", "serviceaccount", "dry-run", "output")
 VERB(kctl_create_clusterrolebinding, "create clusterrolebinding", "NAME --clusterrole NAME [--user NAME] [--serviceaccount NS:NAME]",
      "Give a role everywhere to users, groups and accounts", NULL,
-     "clusterrole", "@users", "group", "serviceaccount", "dry-run", "output")
+     "clusterrole", "@users", "@groups", "serviceaccount", "dry-run", "output")
 VERB(kctl_create_quota, "create quota", "NAME --hard RESOURCE=AMOUNT,...",
      "Limit what a namespace may use", NULL,
      "hard", "scopes", "dry-run", "output")
@@ -121,7 +121,7 @@ VERB(kctl_set_selector, "set selector", "service/NAME KEY=VALUE,...",
      "filename", "field-manager", "dry-run", "output")
 VERB(kctl_set_subject, "set subject", "rolebinding/NAME [--user NAME] [--group NAME] [--serviceaccount NS:NAME]",
      "Give a role to more users, groups and accounts", "objects",
-     "@users", "group", "serviceaccount", "filename", "all", "selector", "field-manager", "dry-run", "output")
+     "@users", "@groups", "serviceaccount", "filename", "all", "selector", "field-manager", "dry-run", "output")
 VERB(kctl_autoscale, "autoscale", "KIND/NAME... --max N [--min N] [--cpu-percent N]",
      "Let the number of replicas follow the load", "objects",
      "min", "max", "cpu-percent", "@object_name", "filename", "dry-run", "output")
@@ -283,7 +283,7 @@ VERB(kctl_node_units, "node units", "NODE",
      "identity", "output", "no-headers")
 VERB(kctl_user_add, "user add", "NAME",
      "Issue a certificate for a person, and write a kubeconfig with it", NULL,
-     "group", "expires", "out")
+     "@user_groups", "expires", "out")
 VERB(kctl_user_list, "user list", "",
      "List the people with certificates", NULL,
      "output", "no-headers")
