@@ -1,4 +1,4 @@
-/* The socket is the one that systemctl uses as root: there since systemd 183, and in 257. */
+/* The socket is the one that systemctl uses as root, in systemd 252 as in 257. */
 #include "nodeagent/runtime/manager-connect.h"
 
 #include "lib/base.h"
