@@ -242,3 +242,24 @@ int change_targets(struct kctl *k, struct targets *ret, struct problem *p) {
                                 k->words[0]);
         return targets_resolve(k, 0, ret, p);
 }
+
+int targets_each_named(struct kctl *k, const char *verb,
+                int (*one)(struct kctl *k, const struct target *t, struct problem *p)) {
+        _cleanup_targets_ struct targets t = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int code = EXIT_OK, r;
+
+        if (!kctl_client(k))
+                return EXIT_ERROR;
+        if (!k->words && !k->flags.filenames)
+                return kctl_usage(k, "%s what? Give KIND NAME, KIND/NAME or -f FILE", verb);
+        r = k->words ? targets_parse(k, 0, &t, &p) : targets_of_files(k, &t, &p);
+        if (r < 0)
+                return kctl_fail(&p);
+        for (size_t i = 0; i < t.count; i++)
+                if (!t.items[i].name)
+                        return kctl_usage(k, "which %s? Give its name", t.items[i].kind.singular);
+                else if (one(k, &t.items[i], &p) < 0)
+                        code = kctl_fail(&p);
+        return code;
+}

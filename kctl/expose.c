@@ -195,21 +195,5 @@ static int expose_one(struct kctl *k, const struct target *t, struct problem *p)
 }
 
 int kctl_expose(struct kctl *k) {
-        _cleanup_targets_ struct targets t = {0};
-        _cleanup_problem_ struct problem p = {0};
-        int code = EXIT_OK, r;
-
-        if (!kctl_client(k))
-                return EXIT_ERROR;
-        if (!k->words && !k->flags.filenames)
-                return kctl_usage(k, "expose what? Give KIND NAME, KIND/NAME or -f FILE");
-        r = k->words ? targets_parse(k, 0, &t, &p) : targets_of_files(k, &t, &p);
-        if (r < 0)
-                return kctl_fail(&p);
-        for (size_t i = 0; i < t.count; i++)
-                if (!t.items[i].name)
-                        return kctl_usage(k, "which %s? Give its name", t.items[i].kind.singular);
-                else if (expose_one(k, &t.items[i], &p) < 0)
-                        code = kctl_fail(&p);
-        return code;
+        return targets_each_named(k, "expose", expose_one);
 }

@@ -151,7 +151,7 @@ static int pass(struct proxy *proxy, struct http_request *request, const char *p
         return 0;
 }
 
-/* A page of another site may not ask through a browser of ours. */
+/* A page of another site must not send requests through the user's browser. */
 static bool origin_is_ours(const struct proxy *proxy, const char *origin) {
         const char *host = origin ? strstr(origin, "://") : NULL;
 

@@ -231,7 +231,7 @@ static size_t web_token_at(const char *s, size_t n) {
         return b > 0 ? a : 0;
 }
 
-/* "abcdef.0123456789abcdef", a bootstrap token, and nothing that goes on. */
+/* A bootstrap token, "abcdef.0123456789abcdef", and no longer word. */
 static size_t bootstrap_token_at(const char *s, size_t n) {
         if (n < 23 || s[6] != '.' || (n > 23 && is_word(s[23])))
                 return 0;

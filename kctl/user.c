@@ -161,7 +161,8 @@ static void issue_done(struct issue *i) {
         kubeconfig_context_done(&i->own);
 }
 
-/* A new certificate of ours would be the only one that counts, and shut us out. */
+/* Once a user has a ClusterUser, only the certificates in it are accepted: the caller's own would
+ * no longer be. */
 static int check_not_own(const struct issue *i, struct problem *p) {
         char fingerprint[SHA256_HEX_SIZE];
         _cleanup_json_ json_t *user = NULL;

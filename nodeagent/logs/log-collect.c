@@ -299,7 +299,7 @@ static char *invocation_of(const char *unit) {
         return sd_id128_randomize(&id) < 0 ? NULL : strdup(SD_ID128_TO_STRING(id));
 }
 
-/* The runs of a terminal are told apart when they write. */
+/* Which run of a terminal it is, is known when it writes. */
 static void read_invocation(struct stream *s) {
         char *id = invocation_of(s->source->unit);
 
@@ -662,8 +662,8 @@ static int restore(struct log_collector *c) {
         return MIN(n, 0);
 }
 
-/* A link without a terminal could lead to another one of the same number. The agent makes it anew
- * before the next start. */
+/* A link without a terminal could lead to another one of the same number. The agent makes a
+ * new one before the next start. */
 static void remove_stale_terminals(struct log_collector *c) {
         DIR *dir = opendir(LOG_COLLECT_DIR);
         const struct dirent *e;

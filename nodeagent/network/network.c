@@ -202,8 +202,8 @@ struct network *network_free(struct network *n) {
 }
 
 /* A machine that forwards takes no routes from router advertisements, and would lose its default
- * route, unless told that it may (accept_ra 2). Our own links, and what may come, are left alone.
- */
+ * route, unless told that it may (accept_ra 2). Our own links and later ones are left
+ * alone. */
 static void keep_advertised_routes(void) {
         DIR *d = opendir(CONF6);
 

@@ -137,16 +137,16 @@ static bool frame_is_whole(const struct comparison *c) {
 /* A table of an older program may have maps of the same names and other types: it is replaced. */
 static int put_frame(struct comparison *c, struct nft_applier *a, unsigned *commits) {
         static const char remove[] = "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n";
-        _cleanup_buf_ struct buf text = {0}, anew = {0};
+        _cleanup_buf_ struct buf text = {0}, replacing = {0};
         int r = nft_frame_text(c->whole->frame, &text);
 
         if (r < 0)
                 return r;
         if (run_text(a, &text, commits) >= 0)
                 return 0;
-        buf_append_str(&anew, remove);
-        buf_append(&anew, text.data, text.size);
-        r = run_text(a, &anew, commits);
+        buf_append_str(&replacing, remove);
+        buf_append(&replacing, text.data, text.size);
+        r = run_text(a, &replacing, commits);
         if (r < 0)
                 return r;
         map_clear(c->kernel.chains);
