@@ -178,3 +178,26 @@ const char *net_peer_name(int fd, char buffer[static NET_ADDRESS_SIZE]) {
                                 a.sa.sa_family == AF_UNIX ? "@unix" : "?");
         return buffer;
 }
+
+int net_send_file(int socket, const struct sockaddr *to, socklen_t to_size, const char *text,
+                int fd) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control = {0};
+        struct iovec v = {(void *)(uintptr_t)text, strlen(text)};
+        struct msghdr h = {.msg_name = (void *)(uintptr_t)to,
+                        .msg_namelen = to_size,
+                        .msg_iov = &v,
+                        .msg_iovlen = 1};
+
+        if (fd >= 0) {
+                h.msg_control = &control;
+                h.msg_controllen = sizeof(control);
+                control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+                                .cmsg_level = SOL_SOCKET,
+                                .cmsg_type = SCM_RIGHTS};
+                memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+        }
+        return sendmsg(socket, &h, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}

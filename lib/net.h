@@ -18,5 +18,9 @@ uint16_t net_port(int fd);
 /* For a connected socket: no delay, and a dead peer is noticed within about a minute. Does nothing
  * on Unix sockets. */
 void net_tune(int fd);
+/* One packet on a Unix socket with a file (negative: none), which is borrowed. to: NULL on a
+ * connected socket. */
+int net_send_file(int socket, const struct sockaddr *to, socklen_t to_size, const char *text,
+                int fd);
 /* "10.0.0.1:5000", "[::1]:5000", "@unix". */
 const char *net_peer_name(int fd, char buffer[static NET_ADDRESS_SIZE]);

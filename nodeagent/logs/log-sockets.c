@@ -13,6 +13,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/map.h"
+#include "lib/net.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/terminals.h"
 
@@ -77,26 +78,10 @@ static int address_of(const char *path, struct sockaddr_un *ret) {
 
 static int hand_over(struct log_sockets *l, const struct message *m) {
         struct sockaddr_un address;
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int))];
-        } control = {0};
-        struct iovec v = {m->text, strlen(m->text)};
-        struct msghdr h = {.msg_name = &address,
-                        .msg_namelen = sizeof(address),
-                        .msg_iov = &v,
-                        .msg_iovlen = 1};
 
         (void)address_of(LOG_COLLECT_CONTROL, &address);
-        if (m->fd >= 0) {
-                h.msg_control = &control;
-                h.msg_controllen = sizeof(control);
-                control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
-                                .cmsg_level = SOL_SOCKET,
-                                .cmsg_type = SCM_RIGHTS};
-                memcpy(CMSG_DATA(&control.header), &m->fd, sizeof(int));
-        }
-        return sendmsg(l->control, &h, MSG_NOSIGNAL) < 0 ? -errno : 0;
+        return net_send_file(l->control, (const struct sockaddr *)&address, sizeof(address),
+                        m->text, m->fd);
 }
 
 static void try_pending(struct log_sockets *l);

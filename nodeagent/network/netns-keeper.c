@@ -11,6 +11,7 @@
 #include "lib/base.h"
 #include "lib/fileio.h"
 #include "lib/json.h"
+#include "lib/net.h"
 #include "nodeagent/runtime/units.h"
 
 enum { ANSWER_SECONDS = 2 };
@@ -64,25 +65,6 @@ static int dial(void) {
         return TAKE_FD(s);
 }
 
-static int send_request(int s, const char *text, int fd) {
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int))];
-        } control = {0};
-        struct iovec v = {(void *)(uintptr_t)text, strlen(text)};
-        struct msghdr h = {.msg_iov = &v, .msg_iovlen = 1};
-
-        if (fd >= 0) {
-                h.msg_control = &control;
-                h.msg_controllen = sizeof(control);
-                control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
-                                .cmsg_level = SOL_SOCKET,
-                                .cmsg_type = SCM_RIGHTS};
-                memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-        }
-        return sendmsg(s, &h, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static int request(const char *verb, const char *name, int fd) {
         _cleanup_free_ char *text = strformat("%s %s", verb, name);
         _cleanup_close_ int s = text ? dial() : -ENOMEM;
@@ -93,7 +75,7 @@ static int request(const char *verb, const char *name, int fd) {
 
         if (s < 0)
                 return s;
-        r = send_request(s, text, fd);
+        r = net_send_file(s, /* to= */ NULL, 0, text, fd);
         if (r < 0)
                 return r;
         n = recv(s, answer, sizeof(answer) - 1, 0);
