@@ -15,6 +15,7 @@
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
+#include "kapid/presence.h"
 #include "kapid/streams/session.h"
 #include "kapid/trim.h"
 #include "kapid/usage.h"
@@ -42,12 +43,14 @@ static void on_range(const char *key, const char *value, size_t n, void *userdat
         struct api *a = userdata;
 
         alloc_observe(a->alloc, key, value, n);
+        presence_observe(a->presence, key, value);
 }
 
 static void on_reset(void *userdata) {
         struct api *a = userdata;
 
         alloc_reset(a->alloc);
+        presence_reset(a->presence);
 }
 
 static void on_store(bool connected, void *userdata) {
@@ -98,6 +101,8 @@ bool api_ready(void *userdata, const char **ret_why) {
                 *ret_why = "the store has not been read yet";
         else if (!a->bootstrapped)
                 *ret_why = "the bootstrap objects do not exist yet";
+        else if (!caches_are_current(a->caches))
+                *ret_why = "the store's changes do not arrive; does it have a leader?";
         else
                 return true;
         return false;
@@ -195,6 +200,9 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = compact_start(&a->compact, a);
         if (r < 0)
                 return r;
+        r = presence_start(&a->presence, a);
+        if (r < 0)
+                return r;
         caches_follow(a->caches, a->store);
         *ret = TAKE_PTR(a);
         return 0;
@@ -206,6 +214,7 @@ struct api *api_free(struct api *a) {
         stream_sessions_end(a);
         trim_free(a->trim);
         compact_free(a->compact);
+        presence_free(a->presence);
         bootstrap_free(a->bootstrap);
         store_free(a->store);
         dispatch_free(a->dispatch);

@@ -23,6 +23,7 @@ struct documents;
 struct leases;
 struct oidc;
 struct oidc_options;
+struct presence;
 struct quotas;
 struct rbac;
 struct request;
@@ -72,6 +73,7 @@ struct api {
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
+        struct presence *presence;
         struct dispatch *dispatch;
         struct trim *trim;
         struct usages *usages; /* what agents measured */

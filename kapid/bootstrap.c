@@ -7,6 +7,7 @@
 #include "kapid/store/alloc.h"
 #include "kapid/bootstrap-objects.h"
 #include "kapid/pipeline/pipeline.h"
+#include "kapid/presence.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -15,7 +16,7 @@
 
 #define DNS_SERVICE "kube-dns"
 
-enum { RETRY_US = 1000 * 1000 };
+enum { RETRY_US = 1000 * 1000, CURRENT_US = 20 * 1000 };
 
 struct bootstrap {
         struct api *api;
@@ -42,10 +43,14 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void retry_later(struct bootstrap *b) {
+static void step_after(struct bootstrap *b, uint64_t delay_us) {
         if (!b->timer && sd_event_add_time_relative(b->api->event, &b->timer, CLOCK_MONOTONIC,
-                                         RETRY_US, 0, on_retry, b) < 0)
+                                         delay_us, 0, on_retry, b) < 0)
                 log_warning("Cannot set a timer to create the bootstrap objects");
+}
+
+static void retry_later(struct bootstrap *b) {
+        step_after(b, RETRY_US);
 }
 
 static void clear_txn(struct bootstrap *b) {
@@ -203,6 +208,11 @@ static int make(struct bootstrap *b, json_t *object) {
 static void step(struct bootstrap *b) {
         if (b->pending)
                 return;
+        /* What the caches show of some time ago must not be taken for what is there. */
+        if (!caches_are_current(b->api->caches)) {
+                step_after(b, CURRENT_US);
+                return;
+        }
         while (b->next < json_array_size(b->objects)) {
                 json_t *object = json_array_get(b->objects, b->next);
                 int r = make(b, object);
@@ -294,12 +304,9 @@ static int add_service(struct bootstrap *b) {
                 return -ENOMEM;
         if (!o->advertise_address)
                 return 0;
-        name = strformat("kubernetes-%s", o->advertise_address);
+        name = presence_name(o->advertise_address);
         if (!name)
                 return -ENOMEM;
-        for (char *s = name; *s; s++)
-                if (*s == '.' || *s == ':')
-                        *s = '-';
         slice = json_pack("{ss, ss, s{ss, ss, s{ss, ss}}, ss, s[{s[s], s{sb}}], s[{ss, si, ss}]}",
                         "apiVersion", "discovery.k8s.io/v1", "kind", "EndpointSlice", "metadata",
                         "name", name, "namespace", "default", "labels",

@@ -245,6 +245,8 @@ struct server {
 };
 
 static int listen_secure(struct server *s, const struct flags *f, struct problem *p) {
+        const struct tls_files files = {
+                        .cert = f->tls_cert, .key = f->tls_key, .ca = f->client_ca};
         int r = 0;
 
         if (f->port == 0)
@@ -268,6 +270,7 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                         .tls_cert = s->cert,
                                         .tls_key = s->key,
                                         .tls_client_ca = s->ca,
+                                        .tls_files = &files,
                                         .admit = api_admit,
                                         .handler = api_handle,
                                         .reject = api_reject,

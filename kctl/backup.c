@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-event.h>
 
+#include "kctl/sealing.h"
 #include "kctl/store.h"
 #include "lib/fileio.h"
 #include "lib/grpc-client.h"
@@ -303,6 +304,28 @@ static int fill(struct kctl *k, const char *path, int fd, json_t **ret, struct p
         return where ? 0 : check_whole(path, ret, p);
 }
 
+/* In place of the part: its store with the keys, sealed. */
+static int seal_into(
+                struct kctl *k, const char *part, const char *sealed, int fd, struct problem *p) {
+        int r = sealing_add_keys(k, fd, p);
+
+        if (r < 0)
+                return r;
+        r = sealing_seal(k, fd, sealed, p);
+        if (r < 0)
+                return r;
+        return rename(sealed, part) < 0 ? write_failed(part, -errno, p) : 0;
+}
+
+static int seal_part(struct kctl *k, const char *part, int fd, struct problem *p) {
+        _cleanup_free_ char *sealed = strformat("%s.sealed", part);
+        int r = sealed ? seal_into(k, part, sealed, fd, p) : -ENOMEM;
+
+        if (r < 0 && sealed)
+                (void)unlink(sealed);
+        return r;
+}
+
 /* The file gets its name only when it is complete. */
 static int fill_and_rename(struct kctl *k, const char *part, const char *file, int fd, json_t **ret,
                 struct problem *p) {
@@ -310,6 +333,11 @@ static int fill_and_rename(struct kctl *k, const char *part, const char *file, i
 
         if (r < 0)
                 return r;
+        if (sealing_is_wanted(k)) {
+                r = seal_part(k, part, fd, p);
+                if (r < 0)
+                        return r;
+        }
         if (rename(part, file) < 0)
                 return write_failed(file, -errno, p);
         return file_sync_folder_of(file);
@@ -334,11 +362,64 @@ static int backup(struct kctl *k, const char *file, json_t **ret, struct problem
         return r;
 }
 
+/* The older ones of a folder. */
+static int remove_surplus(struct kctl *k, const char *folder, struct problem *p) {
+        _cleanup_strv_free_ char **names = NULL, **surplus = NULL;
+        int r = k->flags.keep > 0 ? file_list(folder, &names) : 0;
+
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "cannot list %s: %s", folder, strerror(-r));
+        r = k->flags.keep > 0 ? backup_surplus(names, k->flags.keep, &surplus) : 0;
+        if (r < 0)
+                return r;
+        for (char **s = surplus; s && *s; s++) {
+                _cleanup_free_ char *path = strformat("%s/%s", folder, *s);
+
+                if (!path)
+                        return -ENOMEM;
+                if (unlink(path) < 0)
+                        return problem_set(p, errno, 0, NULL, "cannot remove %s: %s", path,
+                                        strerror(errno));
+        }
+        return 0;
+}
+
+static bool is_folder(const char *path) {
+        struct stat st;
+
+        return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int print_backup(struct kctl *k, const char *file, const json_t *info) {
+        _cleanup_free_ char *text = k->flags.output ? json_text(info) : store_info_text(info);
+
+        if (!text)
+                return kctl_error("out of memory");
+        if (k->flags.output) {
+                puts(text);
+                return EXIT_OK;
+        }
+        printf("%s: %s\nIt was read back and verified%s. To restore it: kctl restore "
+               "%s%s%s --force%s\n",
+                        file, text,
+                        sealing_is_wanted(k) ? ", and sealed with the authorities and keys" : "",
+                        file,
+                        k->flags.control ? " --control "
+                        : k->flags.dir   ? " --dir "
+                                         : "",
+                        k->flags.control ? k->flags.control[0] : strempty(k->flags.dir),
+                        k->flags.recipients         ? " --identity-file FILE"
+                        : sealing_is_wanted(k) ? " --seal-passphrase-file FILE"
+                                               : "");
+        return EXIT_OK;
+}
+
 int kctl_backup(struct kctl *k) {
         _cleanup_json_ json_t *info = NULL;
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *name = NULL, *made = NULL;
         const char *file;
+        bool in_folder;
         int r;
 
         if (strv_length(k->words) != 1)
@@ -348,21 +429,18 @@ int kctl_backup(struct kctl *k) {
         if (k->flags.output && !streq(k->flags.output, "json"))
                 return kctl_usage(k, "-o %s: only json is supported", k->flags.output);
         file = k->words[0];
-        r = backup(k, file, &info, &p);
+        in_folder = is_folder(file);
+        if (k->flags.keep > 0 && !in_folder)
+                return kctl_usage(k, "--keep: %s is not a folder of backups", file);
+        if (in_folder) {
+                name = backup_file_name(now_wall_us(), sealing_is_wanted(k));
+                made = name ? strformat("%s/%s", file, name) : NULL;
+                if (!made)
+                        return kctl_error("out of memory");
+        }
+        r = backup(k, made ? made : file, &info, &p);
         if (r < 0)
                 return store_fail(r, &p);
-        text = k->flags.output ? json_text(info) : store_info_text(info);
-        if (!text)
-                return kctl_error("out of memory");
-        if (k->flags.output)
-                puts(text);
-        else
-                printf("%s: %s\nIt was read back and verified. To restore it: kctl restore "
-                       "%s%s%s --force\n",
-                                file, text, file,
-                                k->flags.control ? " --control "
-                                : k->flags.dir   ? " --dir "
-                                                 : "",
-                                k->flags.control ? k->flags.control[0] : strempty(k->flags.dir));
-        return EXIT_OK;
+        r = in_folder ? remove_surplus(k, file, &p) : 0;
+        return r < 0 ? store_fail(r, &p) : print_backup(k, made ? made : file, info);
 }

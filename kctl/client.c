@@ -26,6 +26,11 @@ static void show_request(const char *method, const char *url, int code, uint64_t
 
 enum { TRACE_LEVEL = 6 };
 
+/* Between two tries of a request, where there are several API servers. */
+static void pause_a_moment(void) {
+        usleep(250000);
+}
+
 int kctl_client_new(struct kctl *k, sd_event *event, struct api_client **ret, struct problem *p) {
         const struct kubeconfig_overrides overrides = kctl_overrides(k);
 
@@ -35,6 +40,7 @@ int kctl_client_new(struct kctl *k, sd_event *event, struct api_client **ret, st
                                         .timeout_us = k->flags.request_timeout_us,
                                         .trace = k->flags.verbosity >= TRACE_LEVEL ? show_request
                                                                                    : NULL,
-                                        .user_agent = "kctl/" PACKAGE_VERSION},
+                                        .user_agent = "kctl/" PACKAGE_VERSION,
+                                        .pause = pause_a_moment},
                         p);
 }

@@ -6,7 +6,6 @@
 #include "lib/ssh.h"
 #include "lib/yaml.h"
 
-enum { CA_DAYS = 3650, CERT_DAYS = 1825 };
 enum secrecy { PUBLIC, SECRET };
 
 void cluster_files_done(struct cluster_files *f) {
@@ -40,6 +39,10 @@ static int add(struct cluster_files *f, const char *name, char *text_taken, enum
         return items[f->count++].name ? 0 : -ENOMEM;
 }
 
+uint64_t cluster_life_s(uint64_t flag_us) {
+        return flag_us >= 1000000 ? flag_us / 1000000 : CLUSTER_LIFE_S;
+}
+
 char *kubeconfig_text(const char *context, const char *server, const char *ca_pem,
                 const char *cert_pem, const char *key_pem) {
         _cleanup_free_ char *ca = base64_encode(ca_pem, strlen(ca_pem)),
@@ -59,13 +62,26 @@ char *kubeconfig_text(const char *context, const char *server, const char *ca_pe
         return v ? yaml_text(v) : NULL;
 }
 
+char *kubeconfig_reference_text(const char *context, const char *server, const char *name) {
+        _cleanup_json_ json_t *v = json_pack("{s:s, s:s, s:[{s:s, s:{s:s, s:s}}], s:[{s:s, "
+                                             "s:{s:s+, s:s+}}], s:[{s:s, s:{s:s, s:s}}], s:s, "
+                                             "s:{}}",
+                        "apiVersion", "v1", "kind", "Config", "clusters", "name", context,
+                        "cluster", "server", server, "certificate-authority", "ca.crt", "users",
+                        "name", context, "user", "client-certificate", name, ".crt", "client-key",
+                        name, ".key", "contexts", "name", context, "context", "cluster", context,
+                        "user", context, "current-context", context, "preferences");
+        return v ? yaml_text(v) : NULL;
+}
+
 /* ca: "ca" or "store-ca", whose pair is among the files. */
 static int issue(struct cluster_files *f, const char *ca, const struct pki_subject *subject,
                 unsigned usage, char **ret_cert, char **ret_key) {
         _cleanup_free_ char *crt = strformat("%s.crt", ca), *key = strformat("%s.key", ca);
 
         return crt && key ? pki_issue(cluster_file_text(f, crt), cluster_file_text(f, key), subject,
-                                            usage, CERT_DAYS, ret_cert, ret_key)
+                                            usage, f->life_s ? f->life_s : CLUSTER_LIFE_S,
+                                            ret_cert, ret_key)
                           : -ENOMEM;
 }
 
@@ -85,7 +101,7 @@ static int add_both(struct cluster_files *f, const char *name, char *cert_pem, c
 
 static int add_authority(struct cluster_files *f, const char *name, const char *cn) {
         char *cert = NULL, *key = NULL;
-        int r = pki_ca_new(cn, CA_DAYS, &cert, &key);
+        int r = pki_ca_new(cn, CLUSTER_CA_DAYS, &cert, &key);
 
         return r < 0 ? r : add_both(f, name, cert, key);
 }
@@ -96,6 +112,16 @@ static int add_pair(struct cluster_files *f, const char *ca, const char *name,
         int r = issue(f, ca, subject, usage, &cert, &key);
 
         return r < 0 ? r : add_both(f, name, cert, key);
+}
+
+/* For a daemon: certificate and key are files of their own. */
+static int add_reference(struct cluster_files *f, const char *name, const char *server,
+                const char *cn) {
+        _cleanup_free_ char *file = strformat("%s.kubeconfig", name);
+        int r = file ? add_pair(f, "ca", name, &(struct pki_subject){.cn = cn}, PKI_USAGE_CLIENT)
+                     : -ENOMEM;
+
+        return r < 0 ? r : add(f, file, kubeconfig_reference_text("keelson", server, name), PUBLIC);
 }
 
 static int add_kubeconfig(struct cluster_files *f, const char *file, const char *context,
@@ -183,7 +209,7 @@ static int add_store(struct cluster_files *f, const struct cluster_spec *spec) {
 
 int cluster_files_make_store(
                 const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p) {
-        _cleanup_cluster_ struct cluster_files f = {0};
+        _cleanup_cluster_ struct cluster_files f = {.life_s = spec->life_s};
         int r = add_store(&f, spec);
 
         if (r < 0)
@@ -194,6 +220,50 @@ int cluster_files_make_store(
         *ret = f;
         f = (struct cluster_files){0};
         return 0;
+}
+
+static int add_machine(struct cluster_files *f, const struct cluster_spec *spec) {
+        int r = add_server(f, spec);
+
+        return r < 0 ? r : add_peer(f, spec);
+}
+
+static int add_authorities(struct cluster_files *f, const char *ca_cert, const char *ca_key,
+                const char *store_ca_cert, const char *store_ca_key) {
+        int r = add_both(f, "ca", strdup(ca_cert), strdup(ca_key));
+
+        return r < 0 ? r : add_both(f, "store-ca", strdup(store_ca_cert), strdup(store_ca_key));
+}
+
+/* The files behind the first n: their texts move. */
+static int keep_behind(struct cluster_files *f, size_t n, struct cluster_files *ret) {
+        struct cluster_file *items = calloc(f->count - n, sizeof(*items));
+
+        if (!items)
+                return -ENOMEM;
+        memcpy(items, f->items + n, (f->count - n) * sizeof(*items));
+        *ret = (struct cluster_files){.items = items, .count = f->count - n};
+        f->count = n;
+        return 0;
+}
+
+int cluster_files_make_machine(const struct cluster_spec *spec, const char *ca_cert,
+                const char *ca_key, const char *store_ca_cert, const char *store_ca_key,
+                struct cluster_files *ret, struct problem *p) {
+        _cleanup_cluster_ struct cluster_files f = {.life_s = spec->life_s};
+        size_t authorities;
+        int r = add_authorities(&f, ca_cert, ca_key, store_ca_cert, store_ca_key);
+
+        if (r < 0)
+                return r;
+        authorities = f.count;
+        r = add_machine(&f, spec);
+        if (r < 0)
+                return problem_set(p, r, 0, NULL,
+                                "cannot make the machine's certificates: %s (are the authorities "
+                                "and addresses right?)",
+                                strerror(-r));
+        return keep_behind(&f, authorities, ret);
 }
 
 /* The key that signs the tokens of service accounts. */
@@ -231,27 +301,22 @@ static int add_root(struct cluster_files *f, const struct cluster_spec *spec) {
 
 static int add_kubeconfigs(struct cluster_files *f, const struct cluster_spec *spec) {
         _cleanup_free_ char *local = strformat("https://127.0.0.1:%u", spec->port);
-        const struct {
-                const char *file, *context, *server, *cn, *organization;
-        } users[] = {
-                        {"kreconciled.kubeconfig", "keelson", local,
-                                        "system:kube-controller-manager", NULL},
-                        {"kschedd.kubeconfig", "keelson", local, "system:kube-scheduler", NULL},
-                        {"kgitd.kubeconfig", "keelson", local, "system:keelson:kgitd", NULL},
-                        {"admin.kubeconfig", spec->context, spec->server, "kubernetes-admin",
-                                        "system:masters"},
+        static const char *const daemons[][2] = {
+                        {"kreconciled", "system:kube-controller-manager"},
+                        {"kschedd", "system:kube-scheduler"},
+                        {"kgitd", "system:keelson:kgitd"},
         };
 
         if (!local)
                 return -ENOMEM;
-        for (size_t i = 0; i < ELEMENTS(users); i++) {
-                int r = add_kubeconfig(f, users[i].file, users[i].context, users[i].server,
-                                users[i].cn, users[i].organization);
+        for (size_t i = 0; i < ELEMENTS(daemons); i++) {
+                int r = add_reference(f, daemons[i][0], local, daemons[i][1]);
 
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return add_kubeconfig(f, "admin.kubeconfig", spec->context, spec->server,
+                        "kubernetes-admin", "system:masters");
 }
 
 static int add_all(struct cluster_files *f, const struct cluster_spec *spec) {
@@ -272,7 +337,7 @@ static int add_all(struct cluster_files *f, const struct cluster_spec *spec) {
 
 int cluster_files_make(
                 const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p) {
-        _cleanup_cluster_ struct cluster_files f = {0};
+        _cleanup_cluster_ struct cluster_files f = {.life_s = spec->life_s};
         int r = add_all(&f, spec);
 
         if (r < 0)

@@ -1,10 +1,8 @@
-/* Completion scripts and the man page, made from the tables of verbs and flags. The scripts only
+/* Completion scripts, made from the tables of verbs and flags. The scripts only
  * ask `kctl __complete WORDS...`, so that they are never out of date. */
 #include "kctl/kctl.h"
 #include "kctl/texts.h"
 #include "lib/object.h"
-
-#include "config.h"
 
 int kctl_completion(struct kctl *k) {
         static const struct {
@@ -132,31 +130,5 @@ int kctl_complete(struct kctl *k) {
                 offer_kinds(typed);
         else if (streq(v->words, "objects"))
                 offer_names(k, first, typed);
-        return EXIT_OK;
-}
-
-static void print_man_flag(const struct option_row *row) {
-        printf(".TP\n");
-        if (row->letter)
-                printf(".BR \\-%c \", \" \\-\\-%s\n", row->letter, row->name);
-        else
-                printf(".B \\-\\-%s\n", row->name);
-        printf("%s%s%s\n", row->help, row->argument ? ": " : "", strempty(row->argument));
-}
-
-int kctl_man(struct kctl *k) {
-        printf(".TH KCTL 1 \"\" \"keelson %s\" \"keelson\"\n.SH NAME\nkctl \\- keelson's command "
-               "line\n.SH SYNOPSIS\n.B kctl\n.I VERB\n[\\fIWORD\\fR...] [\\fIFLAG\\fR...]\n"
-               ".SH DESCRIPTION\nSets clusters up, joins machines over SSH and is the daily "
-               "command line of a keelson cluster.\n.SH VERBS\n",
-                        PACKAGE_VERSION);
-        for (const struct verb *v = verbs; v->name; v++)
-                if (v->summary)
-                        printf(".TP\n.B %s\n.I %s\n%s.\n", v->name, v->usage, v->summary);
-        puts(".SH FLAGS\nA verb takes those that its \\-\\-help lists.");
-        for (size_t i = 0; i < flag_row_count; i++)
-                print_man_flag(&flag_rows[i]);
-        puts(".SH EXIT STATUS\n0 on success, 1 on an error, 2 when the command line is wrong.\n.SH "
-             "FILES\n~/.kube/config, $KUBECONFIG\n.SH SEE ALSO\nkubectl(1), systemctl(1)");
         return EXIT_OK;
 }

@@ -19,9 +19,13 @@ int configs_write(struct machine *m, const struct config_spec *spec, struct prob
                         {"kgitd", text_kgitd_yaml},
         };
         char token[UUID_SIZE], port[8], bits[8], bits6[8];
+        const char *peer = spec->has_others ? spec->address : "127.0.0.1";
+        _cleanup_free_ char *peer_url =
+                        strformat(strchr(peer, ':') ? "https://[%s]:2380" : "https://%s:2380", peer);
         const struct template_value values[] = {
                         {"hostname", spec->hostname},
                         {"address", spec->address},
+                        {"peer-url", strempty(peer_url)},
                         {"port", port},
                         {"service-range", spec->ranges->services_text},
                         {"cluster-range", spec->ranges->pods_text},
@@ -33,6 +37,8 @@ int configs_write(struct machine *m, const struct config_spec *spec, struct prob
                         {NULL, NULL},
         };
 
+        if (!peer_url)
+                return -ENOMEM;
         snprintf(port, sizeof(port), "%u", spec->port);
         snprintf(bits, sizeof(bits), "%u", spec->ranges->bits[FAMILY_IPV4]);
         snprintf(bits6, sizeof(bits6), "%u", spec->ranges->bits[FAMILY_IPV6]);
@@ -82,6 +88,31 @@ static int read_installed(struct machine *m, struct cluster_ranges *ret, struct 
         bits[FAMILY_IPV4] = line_number(strempty(out.data), "bits=");
         bits[FAMILY_IPV6] = line_number(strempty(out.data), "bits6=");
         return ranges_read(pods, services, bits, ret, p);
+}
+
+int configs_address(
+                struct machine *m, char **ret_address, uint16_t *ret_port, struct problem *p) {
+        _cleanup_buf_ struct buf out = {0};
+        _cleanup_free_ char *port = NULL;
+        int r = machine_run(m, text_installed_address_sh, NULL, 0, 30, &out, p);
+
+        if (r < 0)
+                return r;
+        port = line_value(strempty(out.data), "port=");
+        if (!port || parse_port(port, ret_port) < 0)
+                *ret_port = CONFIGS_PORT_DEFAULT;
+        *ret_address = line_value(strempty(out.data), "address=");
+        return 0;
+}
+
+int configs_set_address(struct machine *m, const char *address, struct problem *p) {
+        _cleanup_free_ char *command = strformat(
+                        "cd /etc/keelson && { grep -q ^advertise-address: kapid.yaml || "
+                        "echo advertise-address: >>kapid.yaml; } && "
+                        "sed -i 's|^advertise-address:.*|advertise-address: %s|' kapid.yaml",
+                        address);
+
+        return command ? machine_run(m, command, NULL, 0, 30, NULL, p) : -ENOMEM;
 }
 
 /* Whether a text that was given (NULL: none) has the networks of the installed one. */

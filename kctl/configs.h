@@ -5,9 +5,12 @@
 #include "kctl/machine.h"
 #include "kctl/ranges.h"
 
+enum { CONFIGS_PORT_DEFAULT = 6443 };
+
 struct config_spec {
         const char *hostname; /* names the store's member */
         const char *address;  /* under which nodes reach the API */
+        bool has_others; /* further members of the store follow: it is reached at the address */
         uint16_t port;
         const struct cluster_ranges *ranges;
 };
@@ -18,6 +21,12 @@ int configs_write(struct machine *m, const struct config_spec *spec, struct prob
  * `up` (NULL, 0: not given) must be the same. -EINVAL with p otherwise. */
 int configs_ranges(struct machine *m, const char *pods, const char *services,
                 const uint32_t bits[FAMILIES], struct cluster_ranges *ret, struct problem *p);
+/* Where the API of this installation is, as its configuration says; *ret_address is NULL when it
+ * says nothing. */
+int configs_address(
+                struct machine *m, char **ret_address, uint16_t *ret_port, struct problem *p);
+/* Makes it another address. */
+int configs_set_address(struct machine *m, const char *address, struct problem *p);
 /* Adds to the files of an earlier version: Unix sockets for health and metrics where there
  * were loopback ports, and the store's socket for its group. Lines that an administrator changed
  * are kept. */

@@ -124,6 +124,7 @@ static int make_files(struct dev *d, struct problem *p) {
                         .port = d->port,
                         .ranges = &d->ranges,
                         .pki_dir = pki,
+                        .life_s = cluster_life_s(d->k->flags.certificate_life_us),
                         .context = "keelson-dev"};
         r = cluster_files_make(&spec, &f, p);
         if (r < 0)

@@ -1,5 +1,6 @@
 /* kctl cordon, uncordon, drain. */
-#include "kctl/kctl.h"
+#include "kctl/drain.h"
+
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -257,6 +258,13 @@ static int drain_node(struct kctl *k, const struct target *t, struct problem *p)
         }
         printf("node/%s drained\n", t->name);
         return 0;
+}
+
+int node_drain(struct kctl *k, const char *name, struct problem *p) {
+        const struct target t = {.kind = kind_ref_of(KIND_NODES), .name = (char *)name};
+        int r = set_unschedulable(k, &t, true, p);
+
+        return r < 0 ? r : drain_node(k, &t, p);
 }
 
 int kctl_drain(struct kctl *k) {

@@ -2,6 +2,9 @@
 #include "kctl/get.h"
 #include "lib/object.h"
 
+/* The server sends a bookmark a minute. */
+enum { WATCH_IDLE_US = 130 * 1000 * 1000, RESUME_US = 300 * 1000 };
+
 /* A running watch. */
 struct row_watch {
         struct kctl *k;
@@ -93,11 +96,22 @@ static int print_items(struct kctl *k, const json_t *list, const struct kind_ref
         return 0;
 }
 
+/* The server is gone, and the cluster has others: one of them continues where this one ended. */
+static bool resume(struct kctl *k, struct row_watch *w, const struct http_result *result) {
+        if (!api_client_is_redundant(k->client))
+                return false;
+        api_client_note(k->client, result);
+        buf_reset(&w->line);
+        usleep(RESUME_US);
+        return true;
+}
+
 int get_watch(struct kctl *k, const struct target *t) {
         struct row_watch w = {.k = k, .target = t};
         _cleanup_free_ char *field = NULL, *query = NULL, *path = NULL;
         _cleanup_json_ json_t *list = NULL;
         struct target whole = {t->kind, t->ns, NULL};
+        uint64_t idle_us = api_client_is_redundant(k->client) ? WATCH_IDLE_US : 0;
         int r = 0, code = EXIT_ERROR;
 
         if (t->name) {
@@ -141,13 +155,16 @@ int get_watch(struct kctl *k, const struct target *t) {
                                                                         ? GET_ACCEPT_TABLE
                                                                         : NULL,
                                                 .timeout_us = UINT64_MAX,
+                                                .idle_timeout_us = idle_us,
                                                 .on_data = on_watch_data,
                                                 .userdata = &w},
                                 &result);
                 if (r == 0 && result.code != 200) {
                         problem_from_status(&w.problem, result.code, result.body, result.body_size);
                         r = -EIO;
-                } else if (r < 0 && !w.problem.message)
+                } else if (r < 0 && !w.problem.message && !w.gone && resume(k, &w, &result))
+                        r = 0;
+                else if (r < 0 && !w.problem.message)
                         problem_set(&w.problem, r, 0, NULL, "%s", strempty(result.error_text));
                 http_result_done(&result);
         }

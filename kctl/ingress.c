@@ -3,17 +3,16 @@
 #include "kctl/ingress.h"
 
 #include "kctl/cluster.h"
+#include "kctl/kubeconfig-parts.h"
 #include "kctl/texts.h"
 #include "lib/buf.h"
+#include "lib/json.h"
 #include "lib/object.h"
-#include "lib/pki.h"
+#include "lib/pki-renew.h"
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
 
-#define EXPIRES "keelson.dev/expires"
-#define YEAR_US (UINT64_C(365) * 24 * 3600 * 1000000)
-
-enum { CREDENTIAL_DAYS = 1825 };
+#define SERVER_ANNOTATION "keelson.dev/server"
 
 static int apply(struct kctl *k, const json_t *object, struct problem *p) {
         char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
@@ -33,45 +32,73 @@ static int apply(struct kctl *k, const json_t *object, struct problem *p) {
         return api_patch_request(k->client, path, API_PATCH_APPLY, object, /* ret= */ NULL, p);
 }
 
-/* Whether the Secret is there, is for this server and lasts another year. 1, 0, or an error. */
-static int has_credentials(struct kctl *k, const char *server, struct problem *p) {
+/* The Secret, NULL when there is none. */
+static int get_secret(struct kctl *k, json_t **ret, struct problem *p) {
         _cleanup_free_ char *path = api_path(api_resource(KIND_SECRETS), "kube-system", "kingressd",
                         /* subresource= */ NULL, /* query= */ NULL);
-        _cleanup_json_ json_t *secret = NULL;
-        uint64_t expires;
-        int r;
+        int r = path ? api_get(k->client, path, ret, p) : -ENOMEM;
 
-        if (!path)
+        if (r != -ENOENT)
+                return r;
+        problem_done(p);
+        *ret = NULL;
+        return 0;
+}
+
+int ingress_certificate(struct kctl *k, char **ret_cert, char **ret_ca, struct problem *p) {
+        _cleanup_json_ json_t *secret = NULL;
+        _cleanup_(kubeconfig_parts_done) struct kubeconfig_parts parts = {0};
+        _cleanup_free_ char *text = NULL;
+        void *bytes;
+        size_t n;
+        int r = get_secret(k, &secret, p);
+
+        if (r < 0 || !secret)
+                return r;
+        if (base64_decode(json_str_or(secret, "data.kubeconfig", ""), &bytes, &n) < 0)
+                return 0;
+        text = strndup(bytes, n);
+        free(bytes);
+        if (!text)
                 return -ENOMEM;
-        r = api_get(k->client, path, &secret, p);
-        if (r == -ENOENT) {
+        if (kubeconfig_take_apart(text, &parts, p) < 0 || !parts.cert) {
                 problem_done(p);
                 return 0;
         }
-        if (r < 0)
-                return r;
-        return streq(strempty(object_annotation(secret, "keelson.dev/server")), server) &&
-               time_parse(strempty(object_annotation(secret, EXPIRES)), &expires) >= 0 &&
-               expires > now_wall_us() + YEAR_US;
+        *ret_cert = TAKE_PTR(parts.cert);
+        if (ret_ca)
+                *ret_ca = TAKE_PTR(parts.ca);
+        return 1;
 }
 
-static int make_kubeconfig(struct machine *m, const char *server, const char *ca, char **ret,
-                struct problem *p) {
+/* Whether the Secret is there, is for this server and is not due. 1, 0, or an error. */
+static int has_credentials(struct kctl *k, const char *server, struct problem *p) {
+        _cleanup_json_ json_t *secret = NULL;
+        _cleanup_pki_view_ struct pki_view view = {0};
+        _cleanup_free_ char *cert = NULL;
+        int r = get_secret(k, &secret, p);
+
+        if (r < 0 || !secret ||
+                        !streq(strempty(object_annotation(secret, SERVER_ANNOTATION)), server))
+                return r;
+        r = ingress_certificate(k, &cert, /* ret_ca= */ NULL, p);
+        if (r <= 0)
+                return r;
+        return pki_cert_view(cert, &view) >= 0 && pki_life(view.begins_s, view.ends_s,
+                                                                  now_wall_us() / 1000000) ==
+                                                                  PKI_LIFE_FRESH;
+}
+
+static int make_kubeconfig(struct kctl *k, const char *server, const char *ca, const char *ca_key,
+                char **ret, struct problem *p) {
         static const char *const organizations[] = {
                         "system:serviceaccounts", "system:serviceaccounts:kube-system", NULL};
         const struct pki_subject subject = {.cn = "system:serviceaccount:kube-system:kingressd",
                         .organizations = organizations};
         _cleanup_free_ char *cert = NULL, *key = NULL;
-        _cleanup_buf_ struct buf ca_key = {0};
-        int r;
+        int r = pki_issue(ca, ca_key, &subject, PKI_USAGE_CLIENT,
+                        cluster_life_s(k->flags.certificate_life_us), &cert, &key);
 
-        r = machine_run(m, "cat /etc/keelson/pki/ca.key", /* input= */ NULL, 0, 30, &ca_key, p);
-        if (r < 0)
-                return r;
-        r = pki_issue(ca, strempty(ca_key.data), &subject, PKI_USAGE_CLIENT, CREDENTIAL_DAYS, &cert,
-                        &key);
-        if (ca_key.data)
-                explicit_bzero(ca_key.data, ca_key.size);
         if (r < 0)
                 return problem_set(p, r, 0, NULL,
                                 "cannot make the certificate of kingressd: %s (is "
@@ -82,25 +109,50 @@ static int make_kubeconfig(struct machine *m, const char *server, const char *ca
         return *ret ? 0 : -ENOMEM;
 }
 
-static int apply_credentials(struct kctl *k, struct machine *m, const char *server, const char *ca,
-                struct problem *p) {
+static int apply_credentials(struct kctl *k, const char *server, const char *ca,
+                const char *ca_key, struct problem *p) {
         _cleanup_json_ json_t *secret = NULL;
         _cleanup_free_ char *text = NULL;
-        char expires[TIMEFMT_SIZE];
         int r;
 
-        r = make_kubeconfig(m, server, ca, &text, p);
+        r = make_kubeconfig(k, server, ca, ca_key, &text, p);
         if (r < 0)
                 return r;
-        time_format(now_wall_us() + CREDENTIAL_DAYS / 365 * YEAR_US, expires);
-        secret = json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s, s:s}}, s:{s:s}}", "apiVersion", "v1",
-                        "kind", "Secret", "metadata", "name", "kingressd", "namespace",
-                        "kube-system", "annotations", EXPIRES, expires, "keelson.dev/server",
-                        server, "stringData", "kubeconfig", text);
+        secret = json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s}}, s:{s:s}}", "apiVersion", "v1", "kind",
+                        "Secret", "metadata", "name", "kingressd", "namespace", "kube-system",
+                        "annotations", SERVER_ANNOTATION, server, "stringData", "kubeconfig", text);
         explicit_bzero(text, strlen(text));
         if (!secret)
                 return -ENOMEM;
         return apply(k, secret, p);
+}
+
+int ingress_renew(struct kctl *k, const char *ca, const char *ca_key, struct problem *p) {
+        _cleanup_json_ json_t *secret = NULL;
+        const char *server;
+        int r = get_secret(k, &secret, p);
+
+        if (r < 0 || !secret)
+                return r;
+        server = object_annotation(secret, SERVER_ANNOTATION);
+        if (isempty(server))
+                return 0; /* not ours */
+        r = apply_credentials(k, server, ca, ca_key, p);
+        return r < 0 ? r : 1;
+}
+
+/* The CA's key is read only where it is needed. */
+static int make_credentials(struct kctl *k, struct machine *m, const char *server, const char *ca,
+                struct problem *p) {
+        _cleanup_buf_ struct buf ca_key = {0};
+        int r = machine_run(m, "cat /etc/keelson/pki/ca.key", /* input= */ NULL, 0, 30, &ca_key, p);
+
+        if (r < 0)
+                return r;
+        r = apply_credentials(k, server, ca, strempty(ca_key.data), p);
+        if (ca_key.data)
+                explicit_bzero(ca_key.data, ca_key.size);
+        return r;
 }
 
 int kctl_install_ingress(struct kctl *k, struct machine *m, const char *server, const char *ca,
@@ -112,7 +164,7 @@ int kctl_install_ingress(struct kctl *k, struct machine *m, const char *server, 
         if (r < 0)
                 return r;
         if (r == 0) {
-                r = apply_credentials(k, m, server, ca, p);
+                r = make_credentials(k, m, server, ca, p);
                 if (r < 0)
                         return r;
         }

@@ -1,33 +1,34 @@
-/* kctl node join, kctl node remove. Machines are joined in parallel, a process each: SSH blocks,
- * and a failure of one must not hold the others. The node's key is made there and stays there; only
- * its request comes here. */
-#include <sys/wait.h>
+/* kctl node join. Machines are joined in parallel, a process each (crew.h). The node's key is made
+ * there and stays there; only its request comes here. */
+#include <sys/mman.h>
 
 #include "kctl/cluster.h"
+#include "kctl/control.h"
+#include "kctl/crew.h"
 #include "kctl/machine.h"
-#include "kctl/sign-request.h"
+#include "kctl/node-certificate.h"
+#include "kctl/progress.h"
 #include "kctl/template.h"
 #include "kctl/texts.h"
 #include "lib/buf.h"
 #include "lib/object.h"
-#include "lib/pki.h"
 #include "lib/timefmt.h"
 
 #define CONTROL_PLANE_ROLE "node-role.kubernetes.io/control-plane"
 
-enum {
-        JOIN_PARALLEL_MAX = 16,
-        READY_TIMEOUT_S = 90,
-        CERTIFICATE_SECONDS = 31536000
-};
+enum { READY_TIMEOUT_S = 90, CLAIMS_SIZE_MAX = 1 << 20 };
 
 struct join {
         struct kctl *k;
         struct machine *machine;
         struct facts facts;
-        char *name;   /* of the node */
-        bool is_new;  /* the cluster had none of that name */
-        json_t *info; /* data of kube-system/keelson-info */
+        char *name;           /* of the node */
+        bool is_new;          /* the cluster had none of that name */
+        json_t *info;         /* data of kube-system/keelson-info */
+        char *const *servers; /* all of the control plane; NULL: only that of info */
+        char *renewed;        /* when its agent was last heard of before it was started */
+        json_t *nodes;        /* list: those that there were at the start */
+        int claims;           /* a file that the processes of one command share: claim_machine() */
         struct problem *problem;
 };
 
@@ -84,53 +85,60 @@ static int check_free(struct join *j) {
         return 0;
 }
 
-static int make_request(struct join *j, char **ret_csr) {
-        _cleanup_free_ char *command = strformat(
-                        "mkdir -p /etc/keelson/node && chmod 0755 /etc/keelson && chmod 0700 "
-                        "/etc/keelson/node && "
-                        "/opt/keelson/bin/knodeagent csr --name %s --dir /etc/keelson/node",
-                        j->name);
-        _cleanup_buf_ struct buf out = {0};
-        int r = command ? machine_run(j->machine, command, NULL, 0, 60, &out, j->problem) : -ENOMEM;
+/* A machine is one node. A copy of a machine has its machine id too, and would not work either: the
+ * journal and the network's names follow from it. */
+static int check_other_names(struct join *j) {
+        const json_t *node;
+        size_t i;
 
-        if (r < 0)
-                return r;
-        *ret_csr = buf_take(&out);
-        return *ret_csr ? 0 : -ENOMEM;
-}
+        if (!*j->facts.machine_id)
+                return 0;
+        json_array_foreach (json_object_get(j->nodes, "items"), i, node) {
+                const char *id = json_str_or(node, "status.nodeInfo.machineID", "");
 
-/* The request must be for this node and nothing else: an administrator's approval is at stake. */
-static int check_request(struct join *j, const char *csr) {
-        _cleanup_strv_free_ char **organizations = NULL;
-        _cleanup_free_ char *cn = NULL, *want = strformat("system:node:%s", j->name);
-        int r = pki_csr_read(csr, &cn, &organizations, j->problem);
-
-        if (r < 0)
-                return r;
-        if (!want || !streq(cn, want) || strv_length(organizations) != 1 ||
-                        !streq(organizations[0], "system:nodes"))
-                return problem_set(j->problem, EINVAL, 0, NULL,
-                                "%s: the machine asks for a certificate of \"%s\", not of a node; "
-                                "is its agent from this build?",
-                                machine_name(j->machine), cn);
+                if (streq(object_name(node), j->name) || !streq(id, j->facts.machine_id))
+                        continue;
+                return problem_set(j->problem, EEXIST, 0, NULL,
+                                "%s: it has joined already, as the node \"%s\" (same machine id); "
+                                "to rename it: kctl node remove %s; if it is another machine, a "
+                                "copy of that one, give it an id of its own: rm /etc/machine-id && "
+                                "systemd-machine-id-setup, and restart it",
+                                machine_name(j->machine), object_name(node), object_name(node));
+        }
         return 0;
 }
 
-/* Has the API sign the request; the certificate's PEM. */
-static int sign(struct join *j, const char *csr, char **ret_cert) {
-        _cleanup_free_ char *prefix = strformat("node-%s", j->name);
+/* Two names of one machine in one command: the first to come claims it. Each claim is a line
+ * "ID WHERE" of the shared file, under its lock. */
+static int claim_machine(struct join *j) {
+        _cleanup_free_ char *line = strformat("%s %s\n", j->facts.machine_id,
+                                            machine_name(j->machine)),
+                            *text = calloc(1, CLAIMS_SIZE_MAX + 1);
+        char *found;
+        ssize_t n;
+        int r = 0;
 
-        if (!prefix)
+        if (!line || !text)
                 return -ENOMEM;
-        return sign_request(j->k,
-                        &(struct certificate_wish){.about = j->name,
-                                        .name_prefix = prefix,
-                                        .signer = "kubernetes.io/kube-apiserver-client-kubelet",
-                                        .csr_pem = csr,
-                                        .seconds = CERTIFICATE_SECONDS,
-                                        .reason = "KctlNodeJoin",
-                                        .verb = "kctl node join"},
-                        ret_cert, j->problem);
+        if (!*j->facts.machine_id)
+                return 0;
+        if (lseek(j->claims, 0, SEEK_SET) < 0 || lockf(j->claims, F_LOCK, 0) < 0)
+                return -errno;
+        n = pread(j->claims, text, CLAIMS_SIZE_MAX, 0);
+        found = n > 0 ? strstr(text, j->facts.machine_id) : NULL;
+        if (found) {
+                const char *other = found + strlen(j->facts.machine_id) + 1;
+
+                r = problem_set(j->problem, EEXIST, 0, NULL,
+                                "%s: it is the same machine as %.*s of this command (same machine "
+                                "id); give each machine once, and copies of a machine an id of "
+                                "their own (systemd-machine-id-setup)",
+                                machine_name(j->machine), (int)strcspn(other, "\n"), other);
+        } else if (pwrite(j->claims, line, strlen(line), MAX(n, 0)) < 0)
+                r = -errno;
+        (void)lseek(j->claims, 0, SEEK_SET);
+        (void)lockf(j->claims, F_ULOCK, 0);
+        return r;
 }
 
 static int write_node_files(struct join *j, const char *cert) {
@@ -142,8 +150,11 @@ static int write_node_files(struct join *j, const char *cert) {
                         {"cluster-range", info(j, "cluster-cidr")},
                         {NULL, NULL},
         };
-        _cleanup_free_ char *kubeconfig = template_fill(text_node_kubeconfig, values),
+        _cleanup_free_ char *first = template_fill(text_node_kubeconfig, values),
+                            *kubeconfig = NULL,
                             *config = template_fill(text_nodeagent_yaml, values);
+        int added = first ? kubeconfig_with_servers(first, j->servers, &kubeconfig, j->problem)
+                          : -ENOMEM;
         const struct {
                 const char *path, *mode, *text;
         } files[] = {
@@ -153,7 +164,9 @@ static int write_node_files(struct join *j, const char *cert) {
                         {"/etc/keelson/node/kubeconfig", "0600", kubeconfig},
         };
 
-        if (!kubeconfig || !config)
+        if (added < 0)
+                return added;
+        if (!config)
                 return -ENOMEM;
         for (size_t i = 0; i < ELEMENTS(files); i++) {
                 int r = machine_put(j->machine, files[i].path, files[i].mode, files[i].text,
@@ -224,8 +237,9 @@ static int make_node(struct join *j) {
 
 static int start_agent(struct join *j) {
         return machine_run(j->machine,
-                        "install -m 0644 /opt/keelson/units/keelson-nodeagent.service "
-                        "/etc/systemd/system/ && systemctl daemon-reload && "
+                        "f=/opt/keelson/units/keelson-nodeagent.service; "
+                        "{ test ! -e $f || install -m 0644 $f /etc/systemd/system/; } && "
+                        "systemctl daemon-reload && "
                         "systemctl enable -q keelson-nodeagent && systemctl restart "
                         "keelson-nodeagent",
                         /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL, j->problem);
@@ -254,15 +268,45 @@ static int node_is_ready(const json_t *node, void *userdata, struct problem *p) 
         return node && object_condition_true(node, "Ready") && json_str(node, "spec.podCIDR");
 }
 
-static int wait_node(struct join *j) {
-        const struct target t = {.kind = kind_ref_of(KIND_NODES), .name = j->name};
+/* The node's Lease, when its agent last reported; NULL: never. Caller frees. */
+static char *last_report(struct join *j, struct problem *p) {
+        _cleanup_free_ char *path = api_path(api_resource(KIND_LEASES), "kube-node-lease", j->name,
+                        /* subresource= */ NULL, /* query= */ NULL);
+        _cleanup_json_ json_t *lease = NULL;
+        const char *time;
+
+        if (!path || api_get(j->k->client, path, &lease, p) < 0)
+                return NULL;
+        time = json_str(lease, "spec.renewTime");
+        return time ? strdup(time) : NULL;
+}
+
+static int lease_is_new(const json_t *lease, void *userdata, struct problem *p) {
+        const struct join *j = userdata;
+        const char *time = lease ? json_str(lease, "spec.renewTime") : NULL;
+
+        return time && !streq_ptr(time, j->renewed);
+}
+
+/* A node that was Ready before says so until its Lease has run out: a report from after the agent's
+ * start is proof that it reaches the API. */
+static int wait_report(struct join *j) {
+        const struct target node = {.kind = kind_ref_of(KIND_NODES), .name = j->name},
+                            lease = {.kind = kind_ref_of(KIND_LEASES),
+                                            .ns = (char *)"kube-node-lease",
+                                            .name = j->name};
         uint64_t timeout_us = j->k->flags.timeout_us ? j->k->flags.timeout_us
                                                      : READY_TIMEOUT_S * 1000000ull;
+        int r = wait_for(j->k, &lease, timeout_us, lease_is_new, j, j->problem);
+
+        return r < 0 ? r : wait_for(j->k, &node, timeout_us, node_is_ready, NULL, j->problem);
+}
+
+static int wait_node(struct join *j) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_buf_ struct buf log = {0};
-        int status, r;
+        int status, r = wait_report(j);
 
-        r = wait_for(j->k, &t, timeout_us, node_is_ready, NULL, j->problem);
         if (r != -ETIMEDOUT)
                 return r;
         (void)machine_try(j->machine, "journalctl --no-pager -q -n 5 -o cat -u keelson-nodeagent",
@@ -277,13 +321,10 @@ static int make_credentials(struct join *j) {
         _cleanup_free_ char *csr = NULL, *cert = NULL;
         int r;
 
-        r = make_request(j, &csr);
+        r = node_certificate_request(j->machine, j->name, &csr, j->problem);
         if (r < 0)
                 return r;
-        r = check_request(j, csr);
-        if (r < 0)
-                return r;
-        r = sign(j, csr, &cert);
+        r = node_certificate_sign(j->k, machine_name(j->machine), j->name, csr, &cert, j->problem);
         if (r < 0)
                 return r;
         return write_node_files(j, cert);
@@ -312,10 +353,17 @@ static int choose_name(struct join *j) {
         r = check_name(j);
         if (r < 0)
                 return r;
+        r = claim_machine(j);
+        if (r < 0)
+                return r;
+        r = check_other_names(j);
+        if (r < 0)
+                return r;
         return check_free(j);
 }
 
 static int join_machine(struct join *j, const char *where) {
+        _cleanup_problem_ struct problem ignored = {0};
         int r;
 
         r = machine_open(&j->machine, j->k, where, NULL, j->problem);
@@ -331,7 +379,11 @@ static int join_machine(struct join *j, const char *where) {
         r = machine_install_bundle(j->machine, "agent", j->problem);
         if (r < 0)
                 return r;
-        say(j, r > 0 ? "the agent was copied" : "the agent is installed already", "");
+        say(j,
+                        r == 0                 ? "the agent is installed already"
+                        : j->k->flags.packages ? "the agent's package was installed"
+                                               : "the agent was copied",
+                        "");
         r = check_name_server(j);
         if (r < 0)
                 return r;
@@ -345,6 +397,7 @@ static int join_machine(struct join *j, const char *where) {
         if (r < 0)
                 return r;
         say(j, "its key was made there, its certificate is signed", "");
+        j->renewed = last_report(j, &ignored);
         r = start_agent(j);
         if (r < 0)
                 return r;
@@ -359,21 +412,14 @@ static int join_machine(struct join *j, const char *where) {
         return 0;
 }
 
-static int join_child(struct kctl *k, json_t *data, const char *where) {
-        _cleanup_problem_ struct problem p = {0};
-        struct join j = {.k = k, .info = data, .problem = &p};
-        int r;
+/* "root@n9: root@n9: ..." reads badly. */
+static bool names_machine(const char *message, const char *where, const char *name) {
+        const char *rest = startswith(message, where);
 
-        k->client = NULL; /* the parent's connection is not ours */
-        if (!kctl_client(k))
-                return EXIT_ERROR;
-        r = join_machine(&j, where);
-        if (r < 0)
-                kctl_error("%s: %s", where, p.message ? p.message : strerror(-r));
-        machine_free(j.machine);
-        facts_done(&j.facts);
-        free(j.name);
-        return r < 0 ? EXIT_ERROR : EXIT_OK;
+        if (rest && *rest == ':')
+                return true;
+        rest = name ? startswith(message, name) : NULL;
+        return rest && *rest == ':';
 }
 
 static json_t *read_info(struct kctl *k, struct problem *p) {
@@ -389,10 +435,133 @@ static json_t *read_info(struct kctl *k, struct problem *p) {
         return r < 0 ? NULL : json_incref(json_object_get(o, "data"));
 }
 
-int kctl_node_join(struct kctl *k) {
-        _cleanup_json_ json_t *data = NULL;
+/* ---- many machines ---- */
+
+struct joining {
+        struct kctl *k;
+        json_t *info, *nodes;
+        char **servers;
+        int claims;
+        bool table;
+        struct progress_table progress;
+        struct buf errors; /* what goes below the table */
+        size_t failed;
+};
+
+static int on_job(size_t i, void *userdata) {
+        struct joining *g = userdata;
         _cleanup_problem_ struct problem p = {0};
-        size_t n = strv_length(k->words), started = 0, running = 0, failed = 0;
+        struct join j = {.k = g->k,
+                        .info = g->info,
+                        .nodes = g->nodes,
+                        .servers = g->servers,
+                        .claims = g->claims,
+                        .problem = &p};
+        const char *where = g->k->words[i];
+        int r;
+
+        g->k->client = NULL; /* the parent's connection is not ours */
+        if (!kctl_client(g->k))
+                return EXIT_ERROR;
+        r = join_machine(&j, where);
+        if (r < 0)
+                kctl_error("%s%s%s",
+                                p.message && names_machine(p.message, where, j.name) ? "" : where,
+                                p.message && names_machine(p.message, where, j.name) ? "" : ": ",
+                                p.message ? p.message : strerror(-r));
+        machine_free(j.machine);
+        facts_done(&j.facts);
+        free(j.name);
+        free(j.renewed);
+        return r < 0 ? EXIT_ERROR : EXIT_OK;
+}
+
+static void on_start(size_t i, void *userdata) {
+        struct progress_row *row = &((struct joining *)userdata)->progress.rows[i];
+
+        row->state = PROGRESS_RUNNING;
+        row->since_us = now_mono_us();
+}
+
+static void on_line(size_t i, bool is_stderr, const char *line, void *userdata) {
+        struct joining *g = userdata;
+
+        if (!g->table) {
+                fprintf(is_stderr ? stderr : stdout, "%s\n", line);
+                fflush(stdout);
+        } else if (is_stderr)
+                buf_printf(&g->errors, "%s\n", line);
+        else
+                progress_line(&g->progress.rows[i], line);
+}
+
+static void on_end(size_t i, int code, void *userdata) {
+        struct joining *g = userdata;
+        struct progress_row *row = &g->progress.rows[i];
+
+        row->state = code == 0 ? PROGRESS_DONE : PROGRESS_FAILED;
+        row->until_us = now_mono_us();
+        g->failed += code != 0;
+}
+
+static void on_tick(void *userdata) {
+        struct joining *g = userdata;
+
+        if (g->table)
+                progress_draw(g->k, &g->progress);
+}
+
+/* The API servers that the agents are to know. */
+static int list_servers(struct kctl *k, char ***ret, struct problem *p) {
+        _cleanup_controls_ struct controls controls = {0};
+        int r = controls_read(k, &controls, p);
+
+        return r < 0 ? r : controls_servers(&controls, ret);
+}
+
+/* The nodes that there are, to find a machine that has joined under another name. */
+static int list_nodes(struct kctl *k, json_t **ret, struct problem *p) {
+        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), /* ns= */ NULL,
+                        /* name= */ NULL, /* subresource= */ NULL, /* query= */ NULL);
+
+        return path ? api_get(k->client, path, ret, p) : -ENOMEM;
+}
+
+static int join_all(struct joining *g, struct problem *p) {
+        const struct crew crew = {.count = strv_length(g->k->words),
+                        .job = on_job,
+                        .on_start = on_start,
+                        .on_line = on_line,
+                        .on_end = on_end,
+                        .on_tick = on_tick,
+                        .userdata = g};
+        int r;
+
+        g->info = read_info(g->k, p);
+        if (!g->info)
+                return -EIO;
+        r = list_servers(g->k, &g->servers, p);
+        if (r < 0)
+                return r;
+        r = list_nodes(g->k, &g->nodes, p);
+        if (r < 0)
+                return r;
+        r = progress_init(&g->progress, g->k->words);
+        if (r < 0)
+                return r;
+        g->claims = memfd_create("keelson-claims", MFD_CLOEXEC);
+        if (g->claims < 0)
+                return problem_set(p, errno, 0, NULL, "cannot make a file in memory: %s",
+                                strerror(errno));
+        g->table = crew.count > 1 && progress_possible();
+        return crew_run(&crew, p);
+}
+
+int kctl_node_join(struct kctl *k) {
+        struct joining g = {.k = k, .claims = -EBADF};
+        _cleanup_problem_ struct problem p = {0};
+        size_t n = strv_length(k->words);
+        int r;
 
         if (n == 0)
                 return kctl_usage(k, "which machine? for example: kctl node join root@10.0.0.5");
@@ -400,83 +569,18 @@ int kctl_node_join(struct kctl *k) {
                 return kctl_usage(k, "--name names one machine, and %zu were given", n);
         if (!kctl_client(k))
                 return EXIT_ERROR;
-        data = read_info(k, &p);
-        if (!data)
-                return kctl_fail(&p);
-        fflush(NULL);
-        while (started < n || running > 0) {
-                int status;
-
-                if (started < n && running < JOIN_PARALLEL_MAX) {
-                        pid_t pid = fork();
-
-                        if (pid == 0)
-                                _exit(join_child(k, data, k->words[started]));
-                        if (pid < 0)
-                                return kctl_error("cannot start a process: %s", strerror(errno));
-                        started++;
-                        running++;
-                        continue;
-                }
-                if (wait(&status) < 0)
-                        return kctl_error("cannot wait for a process: %s", strerror(errno));
-                running--;
-                failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-        }
-        if (failed > 0 && n > 1)
+        r = join_all(&g, &p);
+        if (r < 0)
+                kctl_fail(&p);
+        fputs(strempty(g.errors.data), stderr);
+        if (g.failed > 0 && n > 1)
                 fprintf(stderr, "%zu of %zu machines did not join; finished steps are kept: fix the cause and run the same command again\n",
-                                failed, n);
-        return failed > 0 ? EXIT_ERROR : EXIT_OK;
-}
-
-/* Removes the agent and its pods from the node's machine. */
-static int clean_machine(struct kctl *k, const json_t *node, struct problem *p) {
-        _cleanup_(machine_freep) struct machine *m = NULL;
-        int r = machine_open_node(&m, k, node, p);
-
-        if (r < 0)
-                return r;
-        return machine_run(m, text_clean_node_sh, /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL,
-                        p);
-}
-
-static int remove_node(struct kctl *k, const char *name, struct problem *p) {
-        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), /* ns= */ NULL, name,
-                        /* subresource= */ NULL, /* query= */ NULL);
-        _cleanup_json_ json_t *node = NULL;
-        int r;
-
-        if (!path)
-                return -ENOMEM;
-        r = api_get(k->client, path, &node, p);
-        if (r < 0)
-                return r;
-        r = clean_machine(k, node, p);
-        if (r < 0 && !k->flags.force) {
-                problem_prefix(p,
-                                "the machine cannot be cleaned (--force removes the node anyway)");
-                return r;
-        }
-        r = api_request(k->client, "DELETE", path, /* content_type= */ NULL, /* body= */ NULL,
-                        /* ret= */ NULL, p);
-        if (r < 0)
-                return r;
-        printf("node/%s removed\n", name);
-        return 0;
-}
-
-int kctl_node_remove(struct kctl *k) {
-        int code = EXIT_OK;
-
-        if (!k->words)
-                return kctl_usage(k, "which node? kctl get nodes lists them");
-        if (!kctl_client(k))
-                return EXIT_ERROR;
-        for (char **name = k->words; *name; name++) {
-                _cleanup_problem_ struct problem p = {0};
-
-                if (remove_node(k, *name, &p) < 0)
-                        code = kctl_fail(&p);
-        }
-        return code;
+                                g.failed, n);
+        buf_done(&g.errors);
+        progress_done(&g.progress);
+        json_decref(g.info);
+        json_decref(g.nodes);
+        strv_free(g.servers);
+        safe_close(g.claims);
+        return r < 0 || g.failed > 0 ? EXIT_ERROR : EXIT_OK;
 }

@@ -30,7 +30,7 @@ struct verb;
 
 struct kctl {
         struct kctl_flags flags;
-        char **words; /* positional arguments, those behind "--" too */
+        char **words;      /* positional arguments, those behind "--" too */
         size_t word_count; /* of those before "--" */
         const struct verb *verb;
         struct api_client *client; /* made on first use by kctl_client() */
@@ -70,6 +70,16 @@ int verb_incomplete(const char *beginning);
 struct kubeconfig_overrides kctl_overrides(const struct kctl *k);
 /* Another client for the same server and user; with a loop for calls side by side. */
 int kctl_client_new(struct kctl *k, sd_event *event, struct api_client **ret, struct problem *p);
+
+/* A verb with its flags and the common ones, as options. */
+struct verb_program {
+        struct option_program program;
+        struct option_row rows[64];
+        char *name, *summary, *usage;
+};
+int verb_program(const struct verb *v, struct verb_program *ret);
+void verb_program_done(struct verb_program *v);
+
 /* The API client; NULL after printing the reason. */
 struct api_client *kctl_client(struct kctl *k);
 /* The namespace asked for, or the context's. Borrowed. */
@@ -83,6 +93,9 @@ int kctl_no_client(struct problem *p);
 extern const char kctl_said[]; /* the reason of that problem */
 int kctl_error(const char *fmt, ...) _printf_(1, 2);
 int kctl_usage(struct kctl *k, const char *fmt, ...) _printf_(2, 3);
+/* Asks the user on the terminal, unless --yes was given; without a terminal says that --yes is
+ * needed. */
+bool kctl_confirmed(struct kctl *k, const char *question);
 
 /* kinds.c: names of kinds as users type them ("po", "deploy", "deployments.apps", "Deployment").
  */

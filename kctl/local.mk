@@ -76,11 +76,19 @@ libkctl_a_SOURCES = \
 	kctl/sort-by.c \
 	kctl/verb-find.c \
 	kctl/version.c \
-	kctl/backup.c \
+	kctl/backup.c kctl/backup-schedule.c kctl/sealing.c kctl/sealing.h \
+	kctl/certs.c kctl/certs.h kctl/certs-nodes.c kctl/certs-nodes.h kctl/certs-place.c kctl/certs-place.h \
+	kctl/certs-rotate.c kctl/certs-seen.c kctl/certs-seen.h kctl/certs-stage.c kctl/certs-stage.h \
+	kctl/kubeconfig-parts.c kctl/kubeconfig-parts.h kctl/node-certificate.c kctl/node-certificate.h \
+	kctl/clock.c kctl/clock.h \
 	kctl/cluster.c \
 	kctl/cluster.h \
+	kctl/crew.c kctl/crew.h kctl/progress.c kctl/progress.h \
+	kctl/fleet.c kctl/fleet.h kctl/fleet-check.c kctl/fleet-facts.c kctl/fleet-parse.c \
+	kctl/node-remove.c kctl/node-run.c kctl/node-run.h kctl/node-command.c kctl/drain.h \
 	kctl/completion.c \
 	kctl/configs.c \
+	kctl/control.c kctl/control-add.c kctl/control.h kctl/controls.c kctl/member.c \
 	kctl/configs.h \
 	kctl/cp.c \
 	kctl/debug.c \
@@ -107,6 +115,7 @@ libkctl_a_SOURCES = \
 	kctl/kubeconfig-write.c \
 	kctl/logs.c \
 	kctl/machine.c \
+	kctl/man.c \
 	kctl/machine.h \
 	kctl/manifests.c \
 	kctl/metadata.c \
@@ -116,7 +125,7 @@ libkctl_a_SOURCES = \
 	kctl/port-forward.c \
 	kctl/ranges.c \
 	kctl/ranges.h \
-	kctl/remote.c \
+	kctl/remote.c kctl/repoint.c \
 	kctl/remote-status.c \
 	kctl/remote.h \
 	kctl/sign-request.c kctl/sign-request.h kctl/user.c \
@@ -129,9 +138,9 @@ nodist_libkctl_a_SOURCES = kctl/texts.c
 
 # Configurations, scripts for machines and completion scripts, compiled in: text_NAME[], with _ for . and -.
 KCTL_TEXTS = \
-	allow-kapid.sh clean-node.sh completion.bash completion.fish completion.zsh down.sh inspect.sh installed-ranges.sh \
+	allow-kapid.sh allow-servers.sh backup.service backup.timer clean-node.sh collect-control.sh completion.bash completion.fish completion.zsh down.sh fleet-facts.sh further-control.sh inspect.sh installed-address.sh installed-ranges.sh \
 	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
-	refresh.sh start-units.sh store-authority.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
+	packages.sh refresh.sh start-units.sh store-authority.sh store-members.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
 KCTL_TEXT_FILES = $(KCTL_TEXTS:%=kctl/config/%)
 EXTRA_DIST += $(KCTL_TEXT_FILES)
 CLEANFILES += kctl/texts.c
@@ -144,15 +153,39 @@ kctl_kctl_LDADD = libkctl.a libsched.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS
 check_PROGRAMS += tests/unit/test-kctl
 tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
 tests_unit_test_kctl_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-control
+tests_unit_test_control_SOURCES = tests/unit/test-control.c tests/unit/unit.h
+tests_unit_test_control_LDADD = libkctl.a libsched.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-describe
 tests_unit_test_describe_SOURCES = tests/unit/test-describe.c tests/unit/unit.h
 tests_unit_test_describe_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-fleet
+tests_unit_test_fleet_SOURCES = tests/unit/test-fleet.c tests/unit/unit.h
+tests_unit_test_fleet_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-redact
 tests_unit_test_redact_SOURCES = tests/unit/test-redact.c tests/unit/unit.h
 tests_unit_test_redact_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-template
 tests_unit_test_template_SOURCES = tests/unit/test-template.c tests/unit/unit.h
 tests_unit_test_template_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-certs
+tests_unit_test_certs_SOURCES = tests/unit/test-certs.c tests/unit/unit.h
+tests_unit_test_certs_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-verbs
 tests_unit_test_verbs_SOURCES = tests/unit/test-verbs.c tests/unit/unit.h
 tests_unit_test_verbs_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+
+# Completion, where the shells look for it.
+INSTALL_MORE += install-completions
+UNINSTALL_MORE += uninstall-completions
+install-completions:
+	$(MKDIR_P) '$(DESTDIR)$(datadir)/bash-completion/completions' '$(DESTDIR)$(datadir)/zsh/vendor-completions' \
+		'$(DESTDIR)$(datadir)/fish/vendor_completions.d'
+	$(INSTALL_DATA) $(srcdir)/kctl/config/completion.bash '$(DESTDIR)$(datadir)/bash-completion/completions/kctl'
+	$(INSTALL_DATA) $(srcdir)/kctl/config/completion.zsh '$(DESTDIR)$(datadir)/zsh/vendor-completions/_kctl'
+	$(INSTALL_DATA) $(srcdir)/kctl/config/completion.fish '$(DESTDIR)$(datadir)/fish/vendor_completions.d/kctl.fish'
+uninstall-completions:
+	rm -f '$(DESTDIR)$(datadir)/bash-completion/completions/kctl' \
+		'$(DESTDIR)$(datadir)/zsh/vendor-completions/_kctl' \
+		'$(DESTDIR)$(datadir)/fish/vendor_completions.d/kctl.fish'
+.PHONY: install-completions uninstall-completions

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "kctl/clock.h"
 #include "kctl/texts.h"
 #include "lib/fileio.h"
 #include "lib/object.h"
@@ -18,11 +19,12 @@
 
 #include "config.h"
 
-enum { BUNDLE_SIZE_MAX = 256 << 20, SYSTEMD_MIN = 252, SKEW_MAX_S = 300 };
+enum { BUNDLE_SIZE_MAX = 256 << 20, SYSTEMD_MIN = 252, PACKAGES_TIMEOUT_S = 600 };
 
 extern char **environ;
 
 struct machine {
+        struct kctl *k; /* borrowed */
         char *name, *user, *host;
         uint16_t port;
         struct ssh_conn *ssh; /* NULL: this machine */
@@ -85,6 +87,7 @@ int machine_open(struct machine **ret, struct kctl *k, const char *where, const 
 
         if (!m)
                 return -ENOMEM;
+        m->k = k;
         m->name = strdup(where ? where : "this machine");
         if (!m->name)
                 return -ENOMEM;
@@ -331,17 +334,19 @@ int machine_put(struct machine *m, const char *path, const char *mode, const cha
         return command ? machine_run(m, command, text, strlen(text), 30, NULL, p) : -ENOMEM;
 }
 
-/* The bundle's file: $KEELSON_BUNDLE_DIR, beside the build's kctl, or installed. Caller frees. */
+/* The bundle's file: $KEELSON_BUNDLE_DIR, beside the kctl of the build or of a package, or where
+ * the build installs it. Caller frees. */
 static char *bundle_path(const char *name, struct problem *p) {
         const char *env = getenv("KEELSON_BUNDLE_DIR");
-        _cleanup_free_ char *self = realpath("/proc/self/exe", NULL), *own = NULL;
+        _cleanup_free_ char *self = realpath("/proc/self/exe", NULL), *own = NULL, *beside = NULL;
         char *slash = self ? strrchr(self, '/') : NULL, *path = NULL;
 
         if (slash) {
                 *slash = 0;
                 own = strformat("%s/../bundle", self);
+                beside = strformat("%s/../libexec/keelson", self); /* of a package */
         }
-        const char *places[] = {env, own, KEELSON_LIBEXECDIR "/keelson"};
+        const char *places[] = {env, own, beside, KEELSON_LIBEXECDIR "/keelson"};
         for (size_t i = 0; i < ELEMENTS(places); i++) {
                 if (!places[i])
                         continue;
@@ -371,6 +376,11 @@ static int unpack_bundle(struct machine *m, const char *name, const char *hash, 
 
         if (r < 0 || status == 0)
                 return r;
+        if (strstr(strempty(err.data), strerror(ENOSPC)))
+                return problem_set(p, ENOSPC, 0, NULL,
+                                "%s: no space is left for the bundle %s in /opt/keelson; make room "
+                                "on that file system (df -h /opt; it needs about 70 MiB)",
+                                m->name, name);
         if (status != UNPACK_CANNOT_RUN)
                 return problem_set(p, EIO, 0, NULL,
                                 "%s: the bundle %s could not be unpacked into /opt/keelson "
@@ -384,12 +394,36 @@ static int unpack_bundle(struct machine *m, const char *name, const char *hash, 
                         m->name, (int)strcspn(strempty(err.data), "\n"), strempty(err.data));
 }
 
+/* --packages: apt installs what the bundle would bring, and /opt/keelson leads to it. */
+static int install_packages(struct machine *m, const char *name, struct problem *p) {
+        _cleanup_free_ char *quoted = shell_quote(text_packages_sh),
+                            *command = quoted ? strformat("sh -c %s packages %s", quoted, name)
+                                              : NULL;
+        _cleanup_buf_ struct buf out = {0}, err = {0};
+        int status, r = command ? machine_try(m, command, /* input= */ NULL, 0, PACKAGES_TIMEOUT_S,
+                                                  &out, &err, &status, p)
+                                : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        if (status != 0)
+                return problem_set(p, EIO, 0, NULL,
+                                "%s: the package keelson-%s could not be installed: %s; see that "
+                                "apt-get update and apt-get install work there and that one of "
+                                "its repositories has keelson (docs/install.md)",
+                                m->name, name, last_words(&err));
+        return streq(strempty(out.data), "unchanged\n") ? 0 : 1;
+}
+
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p) {
-        _cleanup_free_ char *path = bundle_path(name, p), *data = NULL, *command = NULL;
+        _cleanup_free_ char *path = NULL, *data = NULL, *command = NULL;
         char hash[65];
         size_t n;
         int r, status;
 
+        if (m->k->flags.packages)
+                return install_packages(m, name, p);
+        path = bundle_path(name, p);
         if (!path)
                 return -ENOENT;
         r = file_read(path, BUNDLE_SIZE_MAX, &data, &n);
@@ -431,6 +465,41 @@ static bool fact_is(const char *text, const char *key, const char *value) {
         _cleanup_free_ char *v = fact(text, key);
 
         return v && streq(v, value);
+}
+
+static void on_date(const char *name, const char *value, void *userdata) {
+        int64_t *seconds = userdata;
+
+        if (strcasecmp(name, "Date") == 0)
+                (void)clock_parse_http(value, seconds);
+}
+
+/* How far the API server's clock is ahead of ours, where there is one to ask. */
+static int64_t api_clock(struct kctl *k) {
+        int64_t seconds = CLOCK_UNKNOWN;
+        struct http_result result;
+
+        if (!k->client || startswith(api_client_server(k->client), "unix://"))
+                return CLOCK_UNKNOWN;
+        (void)http_client_do(api_client_http(k->client),
+                        &(struct http_call_options){.method = "GET",
+                                        .path = "/livez",
+                                        .accept = "*/*",
+                                        .timeout_us = 5000000,
+                                        .on_header = on_date,
+                                        .userdata = &seconds},
+                        &result);
+        http_result_done(&result);
+        return seconds == CLOCK_UNKNOWN ? seconds : seconds - (int64_t)(now_wall_us() / 1000000);
+}
+
+static int check_clock(struct machine *m, int64_t skew_s, struct problem *p) {
+        _cleanup_free_ char *text = NULL;
+        int r = clock_problem(m->name, skew_s, api_clock(m->k), now_wall_us() / 1000000, &text);
+
+        if (r < 0 || !text)
+                return r;
+        return problem_set(p, ENOTSUP, 0, NULL, "%s", text);
 }
 
 int machine_inspect(struct machine *m, bool for_node, struct facts *ret, struct problem *p) {
@@ -481,11 +550,9 @@ int machine_inspect(struct machine *m, bool for_node, struct facts *ret, struct 
         if (for_node && !f.has_nft)
                 return problem_set(p, ENOTSUP, 0, NULL,
                                 "%s: nft is missing; install the package nftables", m->name);
-        if (llabs(f.clock_skew_s) > SKEW_MAX_S)
-                return problem_set(p, ENOTSUP, 0, NULL,
-                                "%s: its clock is %lld s off; set it (timedatectl set-ntp true), "
-                                "else certificates are refused",
-                                m->name, (long long)f.clock_skew_s);
+        r = check_clock(m, f.clock_skew_s, p);
+        if (r < 0)
+                return r;
         *ret = f;
         f = (struct facts){0};
         return 0;

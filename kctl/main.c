@@ -49,6 +49,20 @@ int kctl_fail(const struct problem *p) {
         return EXIT_ERROR;
 }
 
+bool kctl_confirmed(struct kctl *k, const char *question) {
+        char line[16];
+
+        if (k->flags.yes)
+                return true;
+        if (!isatty(STDIN_FILENO)) {
+                fprintf(stderr, "error: %s; give --yes to do it without being asked\n", question);
+                return false;
+        }
+        printf("%s? [y/N] ", question);
+        fflush(stdout);
+        return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
 struct api_client *kctl_client(struct kctl *k) {
         _cleanup_problem_ struct problem p = {0};
 
@@ -79,6 +93,27 @@ static int take_words(int argc, char **argv, char ***ret) {
         return 0;
 }
 
+int verb_program(const struct verb *v, struct verb_program *ret) {
+        size_t n = 0;
+
+        ret->name = strformat("kctl %s", v->name);
+        ret->summary = strformat("%s.", v->summary ? v->summary : "Internal");
+        ret->usage = strformat("%s [FLAG...]", v->usage);
+        for (const char *const *f = v->flags; f && *f; f++)
+                ret->rows[n++] = *flag_find(*f);
+        for (const char *const *f = common_flags; *f; f++)
+                ret->rows[n++] = *flag_find(*f);
+        assert(n <= ELEMENTS(ret->rows));
+        ret->program = (struct option_program){ret->name, ret->summary, ret->usage, ret->rows, n};
+        return ret->name && ret->summary && ret->usage ? 0 : -ENOMEM;
+}
+
+void verb_program_done(struct verb_program *v) {
+        v->name = mfree(v->name);
+        v->summary = mfree(v->summary);
+        v->usage = mfree(v->usage);
+}
+
 /* How many of the words stand behind "--": a command, to verbs that take one. */
 static size_t words_after_dashes(int argc, char **argv) {
         for (int i = 1; i < argc; i++)
@@ -88,22 +123,15 @@ static size_t words_after_dashes(int argc, char **argv) {
 }
 
 static int run_verb(struct kctl *k, int argc, char **argv) {
-        struct option_row rows[64];
-        _cleanup_free_ char *name = strformat("kctl %s", k->verb->name),
-                            *summary = strformat("%s.",
-                                            k->verb->summary ? k->verb->summary : "Internal"),
-                            *usage = strformat("%s [FLAG...]", k->verb->usage);
-        struct option_program program = {name, summary, usage, rows, 0};
+        _cleanup_(verb_program_done) struct verb_program v = {0};
         _cleanup_problem_ struct problem p = {0};
-        int code;
+        int code, r;
 
-        for (const char *const *f = k->verb->flags; f && *f; f++)
-                rows[program.count++] = *flag_find(*f);
-        for (const char *const *f = common_flags; *f; f++)
-                rows[program.count++] = *flag_find(*f);
-        int r = streq(k->verb->name, "__complete")
-                                ? take_words(argc, argv, &k->words)
-                                : options_parse(&program, &k->flags, argc, argv, &k->words, &p);
+        if (verb_program(k->verb, &v) < 0)
+                return kctl_error("out of memory");
+        r = streq(k->verb->name, "__complete")
+                            ? take_words(argc, argv, &k->words)
+                            : options_parse(&v.program, &k->flags, argc, argv, &k->words, &p);
         if (r > 0)
                 code = EXIT_OK;
         else if (r < 0) {
@@ -115,7 +143,7 @@ static int run_verb(struct kctl *k, int argc, char **argv) {
                 k->word_count = n - MIN(n, after);
                 code = k->verb->run(k);
         }
-        options_done(&program, &k->flags);
+        options_done(&v.program, &k->flags);
         return code;
 }
 

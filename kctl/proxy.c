@@ -18,6 +18,7 @@ struct proxy {
 
 /* A request that is passed on. */
 struct passing {
+        struct proxy *proxy;
         struct http_request *request; /* until it is answered */
         struct http_stream *stream;
         struct http_call *call;
@@ -79,6 +80,7 @@ static int on_data(struct http_call *call, const char *data, size_t n, void *use
 static void on_done(struct http_call *call, const struct http_result *result, void *userdata) {
         struct passing *x = userdata;
 
+        api_client_note(x->proxy->client, result);
         if (x->stream && result->error < 0)
                 http_stream_abort(x->stream);
         else if (x->stream)
@@ -128,6 +130,7 @@ static int pass(struct proxy *proxy, struct http_request *request, const char *p
                 free(x);
                 return -ENOMEM;
         }
+        x->proxy = proxy;
         x->request = request;
         r = http_call_start(api_client_http(proxy->client),
                         &(struct http_call_options){.method = http_request_method(request),

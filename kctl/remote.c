@@ -28,8 +28,18 @@ struct remote {
 
 int stream_credentials(struct kctl *k, struct kubeconfig_context *ret, struct problem *p) {
         const struct kubeconfig_overrides overrides = kctl_overrides(k);
+        int r = kubeconfig_load_with(ret, k->flags.kubeconfig, &overrides, p);
+        char *server;
 
-        return kubeconfig_load_with(ret, k->flags.kubeconfig, &overrides, p);
+        if (r < 0 || !k->client)
+                return r;
+        (void)api_client_http(k->client); /* of several servers, one that answers */
+        server = strdup(api_client_server(k->client));
+        if (!server)
+                return -ENOMEM;
+        free(ret->server);
+        ret->server = server;
+        return 0;
 }
 
 char *stream_path(const char *ns, const char *pod, const char *subresource, const char *query) {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include "kctl/sealing.h"
 #include "kctl/store.h"
 #include "lib/json.h"
 #include "lib/random.h"
@@ -260,11 +261,49 @@ static int print_done(struct kctl *k, const char *file, json_t *done) {
         return EXIT_OK;
 }
 
-int kctl_restore(struct kctl *k) {
+/* From a sealed backup the keys alone, for a machine that has none; the store follows when the
+ * control plane is up. */
+static int restore_keys(struct kctl *k, const char *file, const struct opened *opened) {
+        _cleanup_problem_ struct problem p = {0};
+        const char *where = k->flags.control ? k->flags.control[0] : NULL;
+        int r;
+
+        if (!opened->keys)
+                return kctl_error("%s is not sealed and holds no keys; only backups that were made "
+                                  "with --seal-passphrase-file or --recipient do",
+                                file);
+        r = sealing_put_keys(k, opened, &p);
+        if (r < 0)
+                return store_fail(r, &p);
+        printf("The authorities and keys of %s are in place.\n", file);
+        if (!k->flags.dir)
+                printf("Next: kctl up%s%s, then kctl restore %s%s%s --force %s FILE\n",
+                                where ? " --control " : "", strempty(where), file,
+                                where ? " --control " : "", strempty(where),
+                                k->flags.identity_file ? "--identity-file"
+                                                       : "--seal-passphrase-file");
+        return EXIT_OK;
+}
+
+static int restore_store(struct kctl *k, const char *file, const char *shown) {
         _cleanup_json_ json_t *done = NULL;
         _cleanup_problem_ struct problem p = {0};
-        const char *file, *where;
+        const char *where;
         int r, code = EXIT_OK;
+
+        r = store_control_machine(k, &where, &p);
+        if (r < 0)
+                return store_fail(r, &p);
+        r = restore(k, where, file, &done, &code, &p);
+        if (r < 0)
+                return store_fail(r, &p);
+        return where ? code : print_done(k, shown, done);
+}
+
+int kctl_restore(struct kctl *k) {
+        _cleanup_(opened_done) struct opened opened = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int r;
 
         if (strv_length(k->words) != 1)
                 return kctl_usage(k, "name the file that kctl backup wrote");
@@ -273,12 +312,10 @@ int kctl_restore(struct kctl *k) {
         if (k->flags.output && !streq(k->flags.output, "json"))
                 return kctl_usage(k, "-o %s: only json is supported", k->flags.output);
         signal(SIGPIPE, SIG_IGN);
-        file = k->words[0];
-        r = store_control_machine(k, &where, &p);
+        r = sealing_open(k, k->words[0], &opened, &p);
         if (r < 0)
                 return store_fail(r, &p);
-        r = restore(k, where, file, &done, &code, &p);
-        if (r < 0)
-                return store_fail(r, &p);
-        return where ? code : print_done(k, file, done);
+        if (k->flags.keys)
+                return restore_keys(k, k->words[0], &opened);
+        return restore_store(k, opened.path ? opened.path : k->words[0], k->words[0]);
 }

@@ -21,6 +21,10 @@ char *program_path(const char *folder, const char *name) {
         if (path && access(path, X_OK) == 0)
                 return path;
         free(path);
+        path = strformat("%s/../sbin/%s", self, name); /* of a package */
+        if (path && access(path, X_OK) == 0)
+                return path;
+        free(path);
         return strformat("%s/%s", KEELSON_SBINDIR, name);
 }
 

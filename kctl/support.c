@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "kctl/control.h"
 #include "kctl/image.h"
 #include "kctl/support.h"
 #include "kctl/texts.h"
@@ -82,37 +83,50 @@ static int add_machine(struct support *s, const char *folder, const char *text, 
         return f.failure;
 }
 
-static int add_control(struct support *s, const char *where, struct problem *p) {
-        _cleanup_free_ char *folder = strformat("control/%s", where ? where : "here");
+/* One that the API lists (c), or that was named (where; NULL: this machine). */
+static int add_control(
+                struct support *s, const struct control *c, const char *where, struct problem *p) {
+        const char *name = c ? c->name : where;
+        _cleanup_free_ char *folder = strformat("control/%s", name ? name : "here");
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_problem_ struct problem why = {0};
         _cleanup_buf_ struct buf out = {0};
-        int r = folder ? machine_open(&m, s->k, where, /* host_key= */ NULL, &why) : -ENOMEM;
+        int r = -ENOMEM;
 
+        if (folder)
+                r = c ? control_open(s->k, c, &m, &why)
+                      : machine_open(&m, s->k, where, /* host_key= */ NULL, &why);
         if (r >= 0) {
                 printf("Collecting from %s\n", machine_name(m));
                 fflush(stdout);
                 r = collect(s->k, m, &out, &why);
         }
         if (r < 0)
-                support_missing(s, where ? where : "this machine",
+                support_missing(s, name ? name : "this machine",
                                 why.message ? why.message : strerror(-r));
         return out.size > 0 ? add_machine(s, folder, out.data, out.size, p) : 0;
 }
 
+/* Those that were named, else those that the API lists, else this machine if it is one. */
 static int add_controls(struct support *s, struct problem *p) {
         char *const *list = s->k->flags.control;
+        _cleanup_controls_ struct controls c = {0};
+        _cleanup_problem_ struct problem why = {0};
+        int r = 0;
 
-        for (size_t i = 0; i < strv_length(s->k->flags.control); i++) {
-                int r = add_control(s, list[i], p);
-
-                if (r < 0)
-                        return r;
-        }
-        if (list)
-                return 0;
+        for (size_t i = 0; r >= 0 && i < strv_length(s->k->flags.control); i++)
+                r = add_control(s, /* c= */ NULL, list[i], p);
+        if (r < 0 || list)
+                return r;
+        if (controls_read(s->k, &c, &why) < 0)
+                support_missing(s, "the list of the control plane's machines",
+                                strempty(why.message));
+        for (size_t i = 0; r >= 0 && i < c.count; i++)
+                r = add_control(s, &c.items[i], /* where= */ NULL, p);
+        if (r < 0 || c.count > 0)
+                return r;
         if (geteuid() == 0 && access(CONTROL_CONFIG, R_OK) == 0)
-                return add_control(s, NULL, p);
+                return add_control(s, /* c= */ NULL, /* where= */ NULL, p);
         support_missing(s, "the control plane's machines",
                         "name them with --control USER@HOST, or run this there as root");
         return 0;
@@ -173,7 +187,7 @@ static int add_readme(struct support *s, struct problem *p) {
                         "\n"
                         "api/       what the API says of itself\n"
                         "objects/   every object of the API\n"
-                        "control/   of each machine of the control plane that was named\n"
+                        "control/   of each machine of the control plane\n"
                         "nodes/     of each node: state, configuration, journals, metrics\n"
                         "\n"
                         "Removed are: the data of Secrets and ConfigMaps, and the values of Secrets "

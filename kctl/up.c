@@ -2,6 +2,7 @@
  * second `up` skips the steps that are done. */
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
+#include "kctl/control.h"
 #include "kctl/ingress.h"
 #include "kctl/machine.h"
 #include "kctl/texts.h"
@@ -21,7 +22,7 @@ static void step(struct kctl *k, const char *what) {
 static int make_folders(struct machine *m, struct problem *p) {
         return machine_run(m,
                         "mkdir -p /etc/keelson/pki && chmod 0755 /etc/keelson && "
-                        "chmod 0700 /etc/keelson/pki",
+                        "chmod 0755 /etc/keelson/pki",
                         /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL, p);
 }
 
@@ -163,142 +164,256 @@ static char *read_remote(struct machine *m, const char *path, struct problem *p)
         return buf_take(&out);
 }
 
+/* A machine that becomes one of the control plane, or is. */
+struct up {
+        struct kctl *k;
+        struct machine *m;
+        const char *where; /* as given; NULL: this machine */
+        size_t others;     /* that are to follow it */
+        struct facts facts;
+        struct cluster_ranges ranges;
+        char *kept; /* the address of an installation that exists; or NULL */
+        char *address, *server, *config_path;
+        uint16_t port;
+};
+
+static void up_done(struct up *u) {
+        facts_done(&u->facts);
+        free(u->kept);
+        free(u->address);
+        free(u->server);
+        free(u->config_path);
+}
+
 /* A first installation: keys, certificates and configuration. */
-static int install_files(struct kctl *k, struct machine *m, const struct facts *f,
-                const struct cluster_ranges *ranges, const char *address, const char *server,
-                struct problem *p) {
-        const char *names[] = {f->hostname, NULL}, *addresses[] = {address, NULL};
+static int install_files(struct up *u, struct problem *p) {
+        const char *names[] = {u->facts.hostname, NULL}, *addresses[] = {u->address, NULL};
         const struct cluster_spec spec = {.names = names,
                         .addresses = addresses,
-                        .server = server,
-                        .port = k->flags.port,
-                        .ranges = ranges,
-                        .advertise_address = address,
+                        .server = u->server,
+                        .port = u->port,
+                        .ranges = &u->ranges,
+                        .advertise_address = u->address,
                         .pki_dir = "/etc/keelson/pki",
                         .context = "keelson"};
-        const struct config_spec config = {.hostname = f->hostname,
-                        .address = address,
-                        .port = k->flags.port,
-                        .ranges = ranges};
+        const struct config_spec config = {.hostname = u->facts.hostname,
+                        .address = u->address,
+                        .has_others = u->others > 0,
+                        .port = u->port,
+                        .ranges = &u->ranges};
         _cleanup_cluster_ struct cluster_files files = {0};
         int r;
 
-        step(k, "Making keys and certificates");
+        step(u->k, "Making keys and certificates");
         r = cluster_files_make(&spec, &files, p);
         if (r < 0)
                 return r;
-        r = make_folders(m, p);
+        r = make_folders(u->m, p);
         if (r < 0)
                 return r;
-        r = configs_write(m, &config, p);
+        r = configs_write(u->m, &config, p);
         if (r < 0)
                 return r;
-        return write_files(m, &files, p);
+        return write_files(u->m, &files, p);
+}
+
+/* The address that is published is one that the certificate has: nodes would refuse the server
+ * otherwise. The administrator's kubeconfig there follows. */
+static int follow_address(struct up *u, struct problem *p) {
+        const char *addresses[] = {u->address, u->kept ? u->kept : u->address, NULL};
+        _cleanup_free_ char *admin = NULL, *text = NULL;
+        int r = control_certify(u->m, u->facts.hostname, addresses, p);
+
+        if (r < 0)
+                return r;
+        if (r > 0)
+                printf("The API's certificate did not name %s: a new one was signed\n", u->address);
+        if (streq_ptr(u->kept, u->address))
+                return 0;
+        r = configs_set_address(u->m, u->address, p);
+        if (r < 0)
+                return r;
+        admin = read_remote(u->m, "/etc/keelson/admin.kubeconfig", p);
+        if (!admin)
+                return -EIO;
+        r = kubeconfig_with_server(admin, u->server, &text, p);
+        return r < 0 ? r : machine_put(u->m, "/etc/keelson/admin.kubeconfig", "0600", text, p);
 }
 
 /* An existing installation keeps its files; the differences of earlier versions are brought
  * up to date. */
-static int upgrade_files(
-                struct kctl *k, struct machine *m, const char *address, struct problem *p) {
+static int upgrade_files(struct up *u, struct problem *p) {
         int r;
 
-        step(k, "Keys and certificates exist already: kept");
-        r = upgrade_store(k, m, address, p);
+        step(u->k, "Keys and certificates exist already: kept");
+        r = upgrade_store(u->k, u->m, u->address, p);
         if (r < 0)
                 return r;
-        return configs_refresh(m, p);
+        r = configs_refresh(u->m, p);
+        return r < 0 ? r : follow_address(u, p);
 }
 
 /* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,
  * waits for the API and publishes the data for joins. */
-static int connect_cluster(struct kctl *k, struct machine *m, const struct cluster_ranges *ranges,
-                const char *server, const char *config_path, struct problem *p) {
-        _cleanup_free_ char *admin = read_remote(m, "/etc/keelson/admin.kubeconfig", p), *ca = NULL,
-                            *ssh_key = NULL;
+static int connect_cluster(struct up *u, struct problem *p) {
+        _cleanup_free_ char *admin = read_remote(u->m, "/etc/keelson/admin.kubeconfig", p),
+                            *ca = NULL, *ssh_key = NULL;
+        struct kctl *k = u->k;
         int r;
 
         if (!admin)
                 return -EIO;
-        ca = read_remote(m, "/etc/keelson/pki/ca.crt", p);
+        ca = read_remote(u->m, "/etc/keelson/pki/ca.crt", p);
         if (!ca)
                 return -EIO;
-        ssh_key = read_remote(m, "/etc/keelson/pki/ssh_kapid.pub", p);
+        ssh_key = read_remote(u->m, "/etc/keelson/pki/ssh_kapid.pub", p);
         if (!ssh_key)
                 return -EIO;
-        r = kubeconfig_merge(config_path, admin, p);
+        r = kubeconfig_merge(u->config_path, admin, p);
         if (r < 0)
                 return r;
         step(k, "Waiting for the API");
-        r = machine_wait_ready(k, m, config_path, p);
+        r = machine_wait_ready(k, u->m, u->config_path, p);
         if (r < 0)
                 return r;
-        r = publish_info(k, ranges, ca, ssh_key, server, p);
+        r = publish_info(k, &u->ranges, ca, ssh_key, u->server, p);
         if (r < 0)
                 return r;
-        return kctl_install_ingress(k, m, server, ca, p);
+        r = controls_write(k,
+                        &(struct control){
+                                        u->facts.hostname, u->address, (char *)strempty(u->where)},
+                        u->port, p);
+        if (r < 0)
+                return r;
+        if (u->kept && !streq(u->kept, u->address)) {
+                r = control_unpublish(k, u->kept, p);
+                if (r < 0)
+                        return r;
+        }
+        return kctl_install_ingress(k, u->m, u->server, ca, p);
 }
 
 /* Those of an installation that is there stay. */
-static int find_ranges(struct kctl *k, struct machine *m, const struct facts *f,
-                struct cluster_ranges *ret, struct problem *p) {
-        const uint32_t bits[FAMILIES] = {k->flags.mask_size, k->flags.mask_size6};
+static int find_ranges(struct up *u, struct problem *p) {
+        const struct kctl_flags *flags = &u->k->flags;
+        const uint32_t bits[FAMILIES] = {flags->mask_size, flags->mask_size6};
 
-        return f->has_control ? configs_ranges(m, k->flags.cluster_range, k->flags.service_range,
-                                                bits, ret, p)
-                              : ranges_read(k->flags.cluster_range, k->flags.service_range, bits,
-                                                ret, p);
+        return u->facts.has_control ? configs_ranges(u->m, flags->cluster_range,
+                                                      flags->service_range, bits, &u->ranges, p)
+                                    : ranges_read(flags->cluster_range, flags->service_range, bits,
+                                                      &u->ranges, p);
 }
 
-static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
-        _cleanup_free_ char *server = NULL,
-                            *config_path = kubeconfig_default_path(k->flags.kubeconfig);
-        _cleanup_facts_ struct facts f = {0};
-        struct cluster_ranges ranges = {0};
-        const char *address;
-        int r;
+/* The address that was asked for, else the one of the installation, else the machine's. */
+static int find_address(struct up *u, struct problem *p) {
+        const char *asked = u->k->flags.advertise_address, *address;
+        uint16_t kept_port = 0;
+        int r = 0;
 
-        r = machine_inspect(m, false, &f, p);
+        u->port = u->k->flags.port;
+        if (u->facts.has_control)
+                r = configs_address(u->m, &u->kept, &kept_port, p);
         if (r < 0)
                 return r;
-        r = find_ranges(k, m, &f, &ranges, p);
-        if (r < 0)
-                return r;
-        address = !isempty(k->flags.advertise_address) ? k->flags.advertise_address : f.address;
+        if (kept_port && u->port != CONFIGS_PORT_DEFAULT && u->port != kept_port)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s: its API has port %u, which stays (nodes know it); leave out "
+                                "--port",
+                                machine_name(u->m), kept_port);
+        if (kept_port)
+                u->port = kept_port;
+        address = !isempty(asked) ? asked : u->kept ? u->kept : u->facts.address;
         if (isempty(address))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "%s: it has no address that nodes could reach; give "
                                 "--advertise-address",
-                                machine_name(m));
-        server = strformat(strchr(address, ':') ? "https://[%s]:%u" : "https://%s:%u", address,
-                        k->flags.port);
-        if (!server || !config_path)
-                return -ENOMEM;
-        printf("%s: systemd %u, %s, address %s\n", machine_name(m), f.systemd, f.arch, address);
-        step(k, "Copying the programs");
-        r = machine_install_bundle(m, "control", p);
+                                machine_name(u->m));
+        u->address = strdup(address);
+        u->server = control_url(address, u->port);
+        u->config_path = kubeconfig_default_path(u->k->flags.kubeconfig);
+        return u->address && u->server && u->config_path ? 0 : -ENOMEM;
+}
+
+static int look(struct up *u, struct problem *p) {
+        int r = machine_inspect(u->m, false, &u->facts, p);
+
         if (r < 0)
                 return r;
-        r = f.has_control ? upgrade_files(k, m, address, p)
-                          : install_files(k, m, &f, &ranges, address, server, p);
+        r = find_ranges(u, p);
+        return r < 0 ? r : find_address(u, p);
+}
+
+static int up_on(struct up *u, struct problem *p) {
+        int r = look(u, p);
+
         if (r < 0)
                 return r;
-        step(k, "Starting the units");
-        r = machine_run(m, text_start_units_sh, /* input= */ NULL, 0, 90, /* ret_stdout= */ NULL,
-                        p);
+        printf("%s: systemd %u, %s, address %s\n", machine_name(u->m), u->facts.systemd,
+                        u->facts.arch, u->address);
+        step(u->k, "Copying the programs");
+        r = machine_install_bundle(u->m, "control", p);
         if (r < 0)
                 return r;
-        r = connect_cluster(k, m, &ranges, server, config_path, p);
+        r = u->facts.has_control ? upgrade_files(u, p) : install_files(u, p);
+        if (r < 0)
+                return r;
+        step(u->k, "Starting the units");
+        return machine_run(u->m, text_start_units_sh, /* input= */ NULL, 0, 90,
+                        /* ret_stdout= */ NULL, p);
+}
+
+/* One that is of the control plane already is brought up to date. */
+static int up_further(struct kctl *k, struct machine *first, const char *where, struct problem *p) {
+        _cleanup_(machine_freep) struct machine *m = NULL;
+        _cleanup_(up_done) struct up u = {.k = k, .where = where};
+        int r = machine_open(&m, k, where, NULL, p);
+
+        if (r < 0)
+                return r;
+        u.m = m;
+        r = machine_inspect(m, false, &u.facts, p);
+        if (r < 0)
+                return r;
+        if (!u.facts.has_control)
+                return control_add(k, first, m, where, p);
+        facts_done(&u.facts);
+        r = up_on(&u, p);
+        return r < 0 ? r : control_wait_ready(k, m, u.server, p);
+}
+
+static int up_all(struct kctl *k, char *const *wheres, struct problem *p) {
+        size_t n = strv_length(wheres);
+        _cleanup_(machine_freep) struct machine *m = NULL;
+        _cleanup_(up_done) struct up u = {.k = k, .where = n > 0 ? wheres[0] : NULL};
+        int r = machine_open(&m, k, u.where, NULL, p);
+
+        if (r < 0)
+                return r;
+        u.m = m;
+        u.others = n > 1 ? n - 1 : 0;
+        r = up_on(&u, p);
+        if (r < 0)
+                return r;
+        r = connect_cluster(&u, p);
+        if (r >= 0) /* itself, not one of the others: only then may the next one restart */
+                r = control_wait_ready(k, m, u.server, p);
+        for (size_t i = 1; r >= 0 && i < n; i++)
+                r = up_further(k, m, wheres[i], p);
+        if (r < 0)
+                return r;
+        r = control_spread(k, p);
         if (r < 0)
                 return r;
         printf("The control plane is up: %s (kubeconfig: %s, context keelson)\n"
-               "Next: kctl node join USER@HOST...    Undo: kctl down%s%s\n",
-                        server, config_path, k->flags.control ? " --control " : "",
-                        k->flags.control ? k->flags.control[0] : "");
+               "Next: kctl node join USER@HOST...    Undo: kctl down",
+                        u.server, u.config_path);
+        for (size_t i = 0; i < n; i++)
+                printf(" --control %s", wheres[i]);
+        printf("\n");
         return 0;
 }
 
 int kctl_up(struct kctl *k) {
-        _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_problem_ struct problem p = {0};
         size_t n = strv_length(k->flags.control);
 
@@ -306,50 +421,50 @@ int kctl_up(struct kctl *k) {
                 return kctl_usage(k,
                                 "up takes no argument (\"%s\"); a machine is given with --control",
                                 k->words[0]);
-        if (n > 1)
+        if (n > 1 && n % 2 == 0)
                 return kctl_usage(k,
-                                "this version sets up one control-plane machine; %zu were given",
-                                n);
+                                "%zu machines tolerate no more failures than %zu: give three, five "
+                                "or one",
+                                n, n - 1);
+        if (n > CONTROLS_MAX)
+                return kctl_usage(k, "a control plane has at most %d machines", CONTROLS_MAX);
+        if (n > 1 && !isempty(k->flags.advertise_address))
+                return kctl_usage(k, "--advertise-address is one machine's, and %zu were given", n);
         if (k->flags.port == 0)
                 return kctl_usage(k, "--port 0 is not possible here: nodes must know the port");
-        if (machine_open(&m, k, n > 0 ? k->flags.control[0] : NULL, NULL, &p) < 0 ||
-                        up_on(k, m, &p) < 0)
-                return kctl_fail(&p);
-        return EXIT_OK;
+        return up_all(k, k->flags.control, &p) < 0 ? kctl_fail(&p) : EXIT_OK;
 }
 
-static bool confirmed(struct kctl *k, const char *question) {
-        char line[16];
+static int down_on(struct kctl *k, const char *where, struct problem *p) {
+        _cleanup_(machine_freep) struct machine *m = NULL;
+        int r = machine_open(&m, k, where, NULL, p);
 
-        if (k->flags.yes)
-                return true;
-        if (!isatty(STDIN_FILENO)) {
-                fprintf(stderr, "error: %s; give --yes to do it without being asked\n", question);
-                return false;
-        }
-        printf("%s? [y/N] ", question);
-        fflush(stdout);
-        return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
+        if (r < 0)
+                return r;
+        r = machine_run(m, text_down_sh, /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL, p);
+        if (r < 0)
+                return r;
+        printf("%s is no longer a control plane\n", machine_name(m));
+        return 0;
 }
 
 int kctl_down(struct kctl *k) {
-        _cleanup_(machine_freep) struct machine *m = NULL;
+        char *here[] = {NULL, NULL}, **wheres = k->flags.control ? k->flags.control : here;
+        size_t n = MAX(strv_length(k->flags.control), (size_t)1);
         _cleanup_free_ char *question = NULL,
                             *config_path = kubeconfig_default_path(k->flags.kubeconfig);
         _cleanup_problem_ struct problem p = {0};
 
-        if (machine_open(&m, k, k->flags.control ? k->flags.control[0] : NULL, NULL, &p) < 0)
-                return kctl_fail(&p);
-        question = strformat(
-                        "This removes the control plane of %s with all it stores", machine_name(m));
-        if (!question || !confirmed(k, question))
+        question = strformat("This removes the control plane of %s%s with all it stores",
+                        wheres[0] ? wheres[0] : "this machine", n > 1 ? " and the others" : "");
+        if (!question || !kctl_confirmed(k, question))
                 return EXIT_ERROR;
-        if (machine_run(m, text_down_sh, /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL, &p) < 0)
-                return kctl_fail(&p);
+        for (size_t i = 0; i < n; i++)
+                if (down_on(k, wheres[i], &p) < 0)
+                        return kctl_fail(&p);
         if (config_path && kubeconfig_remove(config_path, "keelson", &p) < 0)
                 return kctl_fail(&p);
-        printf("%s is no longer a control plane. Nodes that were joined keep their pods; to end "
-               "them, run kctl node remove before kctl down.\n",
-                        machine_name(m));
+        printf("Nodes that were joined keep their pods; to end them, run kctl node remove before "
+               "kctl down.\n");
         return EXIT_OK;
 }

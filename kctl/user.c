@@ -2,6 +2,7 @@
  * is written; the API signs the request. A ClusterUser lists what was issued, and kapid accepts
  * nothing else for that name: so a certificate that is removed, or marked, opens nothing. */
 #include "kctl/cluster.h"
+#include "kctl/control.h"
 #include "kctl/sign-request.h"
 #include "lib/client/kubeconfig.h"
 #include "lib/object.h"
@@ -271,6 +272,28 @@ static int find_server(const struct issue *i, char **ret_server, char **ret_ca, 
         return *ret_server && *ret_ca ? 0 : -ENOMEM;
 }
 
+/* With all API servers, for a kctl that finds one of them dead. */
+static int add_servers(const struct issue *i, char **text) {
+        _cleanup_strv_free_ char **servers = NULL;
+        _cleanup_controls_ struct controls controls = {0};
+        _cleanup_problem_ struct problem ignored = {0};
+        char *with = NULL;
+        int r;
+
+        if (controls_read(i->k, &controls, &ignored) < 0 || controls.count < 2)
+                return 0;
+        r = controls_servers(&controls, &servers);
+        if (r < 0)
+                return r;
+        r = kubeconfig_with_servers(*text, servers, &with, &ignored);
+        if (r < 0)
+                return r;
+        explicit_bzero(*text, strlen(*text));
+        free(*text);
+        *text = with;
+        return 0;
+}
+
 static int write_kubeconfig(const struct issue *i, struct problem *p) {
         _cleanup_free_ char *server = NULL, *ca = NULL, *text = NULL,
                             *context = strformat("%s@keelson", i->name);
@@ -281,7 +304,9 @@ static int write_kubeconfig(const struct issue *i, struct problem *p) {
         text = context ? kubeconfig_text(context, server, ca, i->cert, i->key) : NULL;
         if (!text)
                 return -ENOMEM;
-        r = kubeconfig_merge(i->out, text, p);
+        r = add_servers(i, &text);
+        if (r == 0)
+                r = kubeconfig_merge(i->out, text, p);
         explicit_bzero(text, strlen(text));
         return r;
 }

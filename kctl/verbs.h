@@ -109,7 +109,7 @@ VERB(kctl_set_image, "set image", "KIND/NAME... CONTAINER=IMAGE...",
      "filename", "all", "selector", "field-manager", "dry-run", "output")
 VERB(kctl_set_env, "set env", "KIND/NAME... NAME=VALUE... NAME-...",
      "Set, remove and list environment variables", "objects",
-     "env", "from", "@prefix_text", "keys", "list", "container", "filename", "all", "selector", "field-manager", "dry-run", "output")
+     "env", "from", "@prefix_text", "@env_keys", "list", "container", "filename", "all", "selector", "field-manager", "dry-run", "output")
 VERB(kctl_set_resources, "set resources", "KIND/NAME... --requests AMOUNTS --limits AMOUNTS",
      "Set requests and limits of containers", "objects",
      "requests", "limits", "container", "filename", "all", "selector", "field-manager", "dry-run", "output")
@@ -268,16 +268,49 @@ VERB(kctl_config_delete_user, "config delete-user", "NAME",
      "Delete a user", NULL)
 VERB(kctl_dev, "dev", "--dir DIR [--port N]",
      "Run a control plane in the foreground, without root, systemd or nodes", NULL,
-     "dir", "port", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6")
-VERB(kctl_up, "up", "[--control USER@HOST]",
-     "Make a machine a control plane", NULL,
-     "control", "identity", "port", "advertise-address", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6", "accept-new-host-key", "timeout")
+     "dir", "port", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6", "certificate-life")
+VERB(kctl_certs_list, "certs list", "",
+     "List the certificates of the control plane: whose, until when, where", NULL,
+     "control", "identity", "dir", "nodes", "output", "no-headers")
+VERB(kctl_certs_renew, "certs renew", "[NAME...]",
+     "Renew certificates, without a restart", NULL,
+     "control", "identity", "dir", "due", "expired", "nodes", "prepare", "certificate-life")
+VERB(kctl_certs_rotate_ca, "certs rotate-ca", "[status]",
+     "Replace the certificate authorities, a stage with each call", NULL,
+     "control", "identity", "dir", "all", "force", "certificate-life")
+VERB(kctl_up, "up", "[--control USER@HOST]...",
+     "Make a machine a control plane, or three or five one together", NULL,
+     "control", "identity", "port", "advertise-address", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6", "accept-new-host-key", "packages", "timeout")
+VERB(kctl_control_list, "control list", "",
+     "List the machines of the control plane", NULL,
+     "identity")
+VERB(kctl_control_add, "control add", "USER@HOST...",
+     "Add machines to the control plane, one after another", NULL,
+     "identity", "accept-new-host-key", "packages", "timeout")
+VERB(kctl_control_remove, "control remove", "MACHINE",
+     "Remove a machine from the control plane", NULL,
+     "identity", "force", "timeout")
+VERB(kctl_control_replace, "control replace", "MACHINE [USER@HOST]",
+     "Replace a machine of the control plane, which may be dead, by another", NULL,
+     "identity", "accept-new-host-key", "packages", "timeout")
+VERB(kctl_control_member, "control member", "list | add URL | promote ID | remove ID | update ID URL",
+     NULL, NULL,
+     "store")
 VERB(kctl_node_join, "node join", "USER@HOST...",
      "Join machines as nodes, over SSH", NULL,
-     "identity", "name", "accept-new-host-key", "control-plane-taint", "timeout")
+     "identity", "name", "accept-new-host-key", "control-plane-taint", "packages", "timeout")
 VERB(kctl_node_remove, "node remove", "NODE...",
-     "Undo a join: remove the agent and the node", "nodes",
+     "Undo a join: drain the node, remove its agent and the node", "nodes",
      "identity", "force", "yes", "timeout")
+VERB(kctl_node_repoint, "node repoint", "NODE...",
+     "Give nodes that lost the API its present addresses, over SSH", "nodes",
+     "identity", "timeout")
+VERB(kctl_node_run, "node run", "NODE... -- COMMAND [WORD...]",
+     "Run a command on machines of nodes, over SSH as root", "nodes",
+     "selector", "all", "identity", "output", "timeout")
+VERB(kctl_fleet_check, "fleet check", "",
+     "Check the health of every machine, and show what to do about each finding", NULL,
+     "control", "identity", "output")
 VERB(kctl_node_units, "node units", "NODE",
      "List a machine's own units, and the pods that have adopted them", "nodes",
      "identity", "output", "no-headers")
@@ -302,15 +335,20 @@ VERB(kctl_image_remove, "image remove", "IMAGE NODE...",
 VERB(kctl_image_import, "image import", "FILE NODE...",
      "Copy images from an archive or a folder to nodes, over SSH", "files",
      "name", "selector", "all", "identity")
-VERB(kctl_down, "down", "[--control USER@HOST]",
+VERB(kctl_down, "down", "[--control USER@HOST]...",
      "Undo `kctl up`: stop the control plane and remove its state", NULL,
      "control", "identity", "yes")
-VERB(kctl_backup, "backup", "FILE",
+VERB(kctl_backup, "backup", "FILE|FOLDER",
      "Copy the store into a file, and verify the copy", "files",
-     "control", "identity", "dir", "store", "output", "timeout")
+     "control", "identity", "dir", "store", "seal-passphrase-file", "recipient", "keep", "output", "timeout")
+VERB(kctl_backup_key, "backup-key", "FILE",
+     "Make a key that opens sealed backups, and print what seals them for it", "files")
+VERB(kctl_backup_schedule, "backup-schedule", "FOLDER",
+     "Have the control plane back itself up into a folder of its own", NULL,
+     "control", "identity", "seal-passphrase-file", "recipient", "keep", "every")
 VERB(kctl_restore, "restore", "FILE",
      "Restore the store from a backup", "files",
-     "control", "identity", "dir", "force", "other-cluster", "output", "timeout")
+     "control", "identity", "dir", "force", "other-cluster", "keys", "seal-passphrase-file", "identity-file", "output", "timeout")
 VERB(kctl_support_bundle, "support-bundle", "[FILE]",
      "Collect states, journals, metrics and objects of the fleet into a file, without secrets", "files",
      "control", "identity", "selector", "since")
@@ -323,6 +361,7 @@ VERB(kctl_completion, "completion", "bash|zsh|fish",
      "Print a completion script for a shell", NULL)
 VERB(kctl_complete, "__complete", "WORD...",
      NULL, NULL)
-VERB(kctl_man, "man", "",
-     NULL, NULL)
+VERB(kctl_man, "man", "--dir DIR",
+     NULL, NULL,
+     "dir")
 /* clang-format on */

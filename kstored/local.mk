@@ -29,7 +29,7 @@ libkstored_a_SOURCES = $(kstored_pure_sources) \
 	kstored/disk/scrub.c kstored/disk/snapshot.c kstored/disk/sum.c kstored/disk/upgrade.c \
 	kstored/disk/write.c kstored/disk/disk.c kstored/wal/files.c
 
-bin_PROGRAMS += kstored/kstored
+sbin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
 	kstored/backup/offline.c \
 	kstored/backup/offline.h \

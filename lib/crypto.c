@@ -159,6 +159,14 @@ int key_derive(const struct key_source *source, void *ret, size_t size) {
         return failed ? -EIO : 0;
 }
 
+int key_of_passphrase(const char *passphrase, const void *salt, size_t salt_size,
+                unsigned iterations, uint8_t ret[static 32]) {
+        gnutls_datum_t key = datum_of(passphrase, strlen(passphrase)),
+                       s = datum_of(salt, salt_size);
+
+        return gnutls_pbkdf2(GNUTLS_MAC_SHA256, &key, &s, iterations, ret, 32) < 0 ? -EIO : 0;
+}
+
 static int cipher_new(gnutls_aead_cipher_hd_t *ret, const uint8_t key[static SEAL_KEY_SIZE]) {
         gnutls_datum_t k = datum_of(key, SEAL_KEY_SIZE);
 

@@ -48,6 +48,10 @@ struct key_source {
 };
 int key_derive(const struct key_source *source, void *ret, size_t size);
 
+/* PBKDF2-SHA256 (RFC 8018): a key of 32 bytes from what a person can remember. 0 or -EIO. */
+int key_of_passphrase(const char *passphrase, const void *salt, size_t salt_size,
+                unsigned iterations, uint8_t ret[static 32]);
+
 /* Sealed bytes: AES-256-GCM (NIST SP 800-38D) with a random nonce: 8 bytes "KLSNSEA1", which are
  * authenticated too, 12 of nonce, the cipher text, 16 of tag. *ret is the caller's. */
 enum { SEAL_KEY_SIZE = 32 };

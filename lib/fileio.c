@@ -341,3 +341,16 @@ char *file_aside_name(const char *path, const char *why) {
         }
         return NULL;
 }
+
+void file_stamp_read(const char *path, struct file_stamp *ret) {
+        struct stat st;
+
+        *ret = (struct file_stamp){0};
+        if (stat(path, &st) == 0)
+                *ret = (struct file_stamp){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+}
+
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b) {
+        return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+               a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}

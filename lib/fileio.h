@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <time.h>
 
 #include "lib/base.h"
 
@@ -20,6 +21,15 @@ int file_write_all(int fd, const void *data, size_t n);
 int file_sync_folder_of(const char *path);
 /* Makes a folder and its parents. 0 also when it is there. */
 int mkdir_parents(const char *path, mode_t mode);
+/* What changes when a file is replaced or written. All zero: there is no such file. */
+struct file_stamp {
+        dev_t dev;
+        ino_t ino;
+        off_t size;
+        struct timespec changed;
+};
+void file_stamp_read(const char *path, struct file_stamp *ret);
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 /* The names in a folder but "." and "..", in no order. */
 int file_list(const char *path, char ***ret);
 /* Makes a link, in place of what had the name. */

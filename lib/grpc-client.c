@@ -519,6 +519,8 @@ static int start_connection(
                 return -errno;
         if (connect(fd, (const struct sockaddr *)&a->storage, a->size) < 0 && errno != EINPROGRESS)
                 return -errno;
+        if (e->tls)
+                (void)tls_context_refresh(&ch->tls);
         r = h2_connection_new(&ch->connection, &ch->loop, &handler, ch, fd, e->tls ? ch->tls : NULL,
                         e->host, H2_CLIENT);
         if (r < 0)

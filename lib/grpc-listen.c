@@ -34,6 +34,8 @@ static void pause_accepting(struct grpc_listener *l) {
 static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         struct grpc_listener *l = userdata;
 
+        if (l->tls)
+                (void)tls_context_refresh(&l->tls);
         for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
                 int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 

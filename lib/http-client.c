@@ -2,53 +2,15 @@
  * which timer it wants; we forward their events and collect finished transfers from one deferred
  * place. A call may be started or cancelled, and the client freed, from inside any callback: while
  * curl is on the stack (`depth`) handles are neither added nor removed but marked, and on_deferred
- * acts.
- *
- * curl with GnuTLS takes certificates from files only, so that ours (texts) live in memory files,
- * which curl opens by their names under /proc. */
+ * acts. */
 #include "lib/http-client.h"
 
-#include <curl/curl.h>
-
-#include "lib/fileio.h"
-
+#include "lib/http-client-internal.h"
 #include "lib/timefmt.h"
 
 enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
 /* Kept open for the next requests, idle or not. */
 enum { CONNECTIONS_MAX = 256 };
-
-struct http_client {
-        sd_event *event;
-        CURLM *multi;
-        sd_event_source *timer, *deferred;
-        char *base_url, *unix_path, *user_agent, *authorization;
-        struct curl_slist *connect_to;
-        int ca_fd, cert_fd, key_fd; /* memory files; -EBADF where there is none */
-        uint64_t connect_timeout_us, timeout_us;
-        const struct http_header *standing; /* headers of every call; borrowed, or NULL */
-        void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
-        unsigned flags;
-        unsigned depth;          /* > 0: curl or collect() is on the stack */
-        bool dying;              /* freed by a callback: the outermost frame does it */
-        struct http_call *calls; /* every call in flight */
-};
-
-struct http_call {
-        struct http_client *client;
-        struct http_call *next, **link;
-        CURL *easy;
-        struct curl_slist *headers;
-        char *url, *body, error_buffer[CURL_ERROR_SIZE];
-        struct http_call_options options;
-        sd_event_source *idle;
-        struct buf received;
-        char *content_type, **warnings;
-        int retry_after_s, error;
-        uint64_t began_us;
-        bool added, cancelled, headers_reported;
-        bool paused, held; /* asked for; curl holds data back because of it */
-};
 
 static void client_destroy(struct http_client *c);
 
@@ -64,9 +26,11 @@ static void call_free(struct http_call *c) {
         }
         sd_event_source_disable_unref(c->idle);
         curl_slist_free_all(c->headers);
+        curl_slist_free_all(c->connect_to);
         buf_done(&c->received);
         strv_free(c->warnings);
         free(c->content_type);
+        free(c->base_url);
         free(c->url);
         free(c->body);
         free(c);
@@ -104,7 +68,8 @@ static int transport_error(struct http_call *c, CURLcode code, char **ret_text) 
         };
         const char *why = *c->error_buffer ? c->error_buffer : curl_easy_strerror(code),
                    *remedy = "the request failed";
-        const char *where = c->client->unix_path ? c->client->unix_path : c->client->base_url;
+        const char *where = c->client->unix_path ? c->client->unix_path : c->base_url;
+        _cleanup_free_ char *late = NULL;
         int as_errno = EIO;
         long os_error = 0;
 
@@ -118,7 +83,9 @@ static int transport_error(struct http_call *c, CURLcode code, char **ret_text) 
                         (os_error == EHOSTUNREACH || os_error == ENETUNREACH ||
                                         os_error == EACCES || os_error == ENOENT))
                 as_errno = (int)os_error;
-        *ret_text = strformat("cannot reach %s: %s (%s)", where, why, remedy);
+        late = as_errno == EKEYREJECTED ? http_identity_time_text(c->easy) : NULL;
+        *ret_text = late ? strformat("cannot reach %s: %s", where, late)
+                         : strformat("cannot reach %s: %s (%s)", where, why, remedy);
         return -as_errno;
 }
 
@@ -132,8 +99,10 @@ static void call_finish(struct http_call *c, CURLcode code) {
 
         if (c->error < 0) {
                 result.error = c->error;
-                result.error_text = c->error == -ETIMEDOUT ? "the stream was silent for too long"
-                                                           : "the answer could not be taken";
+                result.error_text = c->abandoned ? "the server does not answer, another one does"
+                                    : c->error == -ETIMEDOUT
+                                                    ? "the stream was silent for too long"
+                                                    : "the answer could not be taken";
         } else if (code != CURLE_OK) {
                 result.error = transport_error(c, code, &text);
                 result.error_text = strempty(text);
@@ -193,6 +162,20 @@ static void let_go(struct http_call *c) {
                 call_finish(c, code);
 }
 
+/* Callbacks may start calls, which come before this one in the list, and cancel others, which are
+ * only marked. */
+static void end_abandoned(struct http_client *client) {
+        struct http_call *next;
+
+        for (struct http_call *c = client->calls; c && !client->dying; c = next) {
+                next = c->next;
+                if (c->abandoned && !c->cancelled) {
+                        c->error = -ECONNRESET;
+                        call_finish(c, CURLE_OK);
+                }
+        }
+}
+
 static int on_deferred(sd_event_source *s, void *userdata) {
         struct http_client *client = userdata;
         struct http_call *next;
@@ -213,6 +196,7 @@ static int on_deferred(sd_event_source *s, void *userdata) {
         }
         client->depth++;
         collect(client);
+        end_abandoned(client);
         (void)leave(client);
         return 0;
 }
@@ -312,25 +296,25 @@ static int copy(char **to, const char *from) {
         return *to ? 0 : -ENOMEM;
 }
 
-/* CONNECT_TO sends connections for the name in the URL to the host of base_url, so that curl checks
- * the certificate for that name. */
-static int use_server_name(struct http_client *c, const char *base_url, const char *name) {
-        const char *host = strstr(base_url, "://"), *end, *port;
+int http_client_set_identity(struct http_client *c, const char *ca_pem, const char *cert_pem,
+                const char *key_pem, const char *token) {
+        char *authorization = token ? strformat("Authorization: Bearer %s", token) : NULL;
+        struct http_identity fresh;
+        int r = token && !authorization ? -ENOMEM
+                                        : http_identity_new(&fresh, ca_pem, cert_pem, key_pem);
 
-        if (!host)
-                return -EINVAL;
-        host += 3;
-        end = host + strcspn(host, "/?#");
-        port = end;
-        while (port > host && *port != ':' && *port != ']')
-                port--;
-        int port_size = *port == ':' ? (int)(end - port) : 0;
-        c->base_url = strformat(
-                        "%.*s%s%.*s", (int)(host - base_url), base_url, name, port_size, port);
-        _cleanup_free_ char *to =
-                        strformat("::%.*s%s", (int)(end - host), host, port_size ? "" : ":");
-        c->connect_to = to ? curl_slist_append(NULL, to) : NULL;
-        return c->base_url && c->connect_to ? 0 : -ENOMEM;
+        if (r < 0) {
+                free(authorization);
+                return r;
+        }
+        /* Memory files of other names, so that curl takes no connection of the previous identity
+         * for a new call. */
+        http_identity_done(&c->previous);
+        c->previous = c->identity;
+        c->identity = fresh;
+        free(c->authorization);
+        c->authorization = authorization;
+        return 0;
 }
 
 int http_client_new(
@@ -342,7 +326,9 @@ int http_client_new(
                 return -ENOMEM;
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return -ENOMEM;
-        c->ca_fd = c->cert_fd = c->key_fd = -EBADF;
+        c->identity = c->previous = HTTP_IDENTITY_NONE;
+        c->before_call = o->before_call;
+        c->userdata = o->userdata;
         c->multi = curl_multi_init();
         if (!c->multi)
                 return -ENOMEM;
@@ -351,28 +337,15 @@ int http_client_new(
         c->standing = o->headers;
         c->trace = o->trace;
         c->flags = o->flags;
-        if (o->tls_server_name)
-                r = use_server_name(c, o->base_url, o->tls_server_name);
-        else
-                r = copy(&c->base_url, o->base_url);
-        if (r < 0)
-                return r;
-        if (copy(&c->unix_path, o->unix_path) < 0 || copy(&c->user_agent, o->user_agent) < 0)
+        c->user_timeout_ms = o->user_timeout_ms;
+        if (copy(&c->base_url, o->base_url) < 0 ||
+                        copy(&c->server_name, o->tls_server_name) < 0 ||
+                        copy(&c->unix_path, o->unix_path) < 0 ||
+                        copy(&c->user_agent, o->user_agent) < 0)
                 return -ENOMEM;
-        r = file_in_memory(&c->ca_fd, "pem", o->ca_pem);
+        r = http_client_set_identity(c, o->ca_pem, o->cert_pem, o->key_pem, o->token);
         if (r < 0)
                 return r;
-        r = file_in_memory(&c->cert_fd, "pem", o->cert_pem);
-        if (r < 0)
-                return r;
-        r = file_in_memory(&c->key_fd, "pem", o->key_pem);
-        if (r < 0)
-                return r;
-        if (o->token) {
-                c->authorization = strformat("Authorization: Bearer %s", o->token);
-                if (!c->authorization)
-                        return -ENOMEM;
-        }
         /* A connection that becomes idle while there are more is closed: with fewer than there are
          * requests in flight, each request would begin with a TLS handshake. */
         curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
@@ -398,10 +371,9 @@ static void client_destroy(struct http_client *c) {
         free(c->unix_path);
         free(c->user_agent);
         free(c->authorization);
-        curl_slist_free_all(c->connect_to);
-        safe_close(c->ca_fd);
-        safe_close(c->cert_fd);
-        safe_close(c->key_fd);
+        free(c->server_name);
+        http_identity_done(&c->identity);
+        http_identity_done(&c->previous);
         free(c);
 }
 
@@ -524,151 +496,27 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         return size * n;
 }
 
-static int add_header(struct http_call *c, const char *line) {
-        struct curl_slist *list = line ? curl_slist_append(c->headers, line) : NULL;
-
-        if (!list)
-                return -ENOMEM;
-        c->headers = list;
-        return 0;
-}
-
-static int add_named_header(struct http_call *c, const char *name, const char *value) {
-        _cleanup_free_ char *line = strformat("%s: %s", name, value);
-
-        if (line && strpbrk(line, "\r\n"))
-                return -EINVAL;
-        return add_header(c, line);
-}
-
-static int set_headers(struct http_call *c, const struct http_call_options *o) {
-        int r = add_named_header(c, "Accept", o->accept ? o->accept : "application/json");
-
-        if (r < 0)
-                return r;
-        if (o->content_type && (r = add_named_header(c, "Content-Type", o->content_type)) < 0)
-                return r;
-        if (c->client->authorization && (r = add_header(c, c->client->authorization)) < 0)
-                return r;
-        for (const struct http_header *h = c->client->standing; h && h->name; h++)
-                if ((r = add_named_header(c, h->name, h->value)) < 0)
-                        return r;
-        for (const struct http_header *h = o->headers; h && h->name; h++)
-                if ((r = add_named_header(c, h->name, h->value)) < 0)
-                        return r;
-        return add_header(c, "Expect:"); /* no 100-continue round trip */
-}
-
-static void set_file(CURL *easy, CURLoption option, int fd) {
-        char path[64];
-
-        if (fd < 0)
-                return;
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        curl_easy_setopt(easy, option, path);
-}
-
-static void set_identity(struct http_call *c) {
-        struct http_client *client = c->client;
-
-        curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-        if (!(client->flags & HTTP_CLIENT_USE_PROXIES))
-                curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
-        if (client->unix_path)
-                curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
-        /* With 1.2 libcurl's own list would offer CBC; API servers speak 1.3. */
-        curl_easy_setopt(c->easy, CURLOPT_SSLVERSION,
-                        client->flags & HTTP_CLIENT_TLS_1_2 ? (long)CURL_SSLVERSION_TLSv1_2
-                                                            : (long)CURL_SSLVERSION_TLSv1_3);
-        if (client->flags & HTTP_CLIENT_ANY_SERVER) {
-                curl_easy_setopt(c->easy, CURLOPT_SSL_VERIFYPEER, 0L);
-                curl_easy_setopt(c->easy, CURLOPT_SSL_VERIFYHOST, 0L);
-        }
-        if (client->ca_fd >= 0) /* the given CA alone, not this machine's too */
-                curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
-        set_file(c->easy, CURLOPT_CAINFO, client->ca_fd);
-        set_file(c->easy, CURLOPT_SSLCERT, client->cert_fd);
-        set_file(c->easy, CURLOPT_SSLKEY, client->key_fd);
-        if (client->user_agent)
-                curl_easy_setopt(c->easy, CURLOPT_USERAGENT, client->user_agent);
-}
-
-static int set_body(struct http_call *c, const struct http_call_options *o) {
-        bool has_body = o->body || streq(o->method, "POST") || streq(o->method, "PUT") ||
-                        streq(o->method, "PATCH");
-
-        if (streq(o->method, "HEAD"))
-                curl_easy_setopt(c->easy, CURLOPT_NOBODY, 1L);
-        if (!has_body) {
-                if (!streq(o->method, "GET") && !streq(o->method, "HEAD"))
-                        curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, o->method);
-                return 0;
-        }
-        c->body = malloc(o->body_size + 1);
-        if (!c->body)
-                return -ENOMEM;
-        if (o->body_size > 0)
-                memcpy(c->body, o->body, o->body_size);
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_size);
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
-        curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, o->method);
-        return 0;
-}
-
-static int call_setup(struct http_call *c, const struct http_call_options *o) {
-        struct http_client *client = c->client;
-        int r;
-
-        c->easy = curl_easy_init();
-        c->url = strformat("%s%s", client->base_url, o->path);
-        if (!c->easy || !c->url)
-                return -ENOMEM;
-        curl_easy_setopt(c->easy, CURLOPT_URL, c->url);
-        curl_easy_setopt(c->easy, CURLOPT_PATH_AS_IS, 1L);
-        curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
-        curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-        curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->error_buffer);
-        curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
-        curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
-        curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
-        curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
-        curl_easy_setopt(c->easy, CURLOPT_TCP_KEEPALIVE, 1L);
-        curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS,
-                        (long)(client->connect_timeout_us / 1000));
-        uint64_t timeout = o->timeout_us ? o->timeout_us : client->timeout_us;
-        if (timeout != UINT64_MAX)
-                curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS,
-                                (long)MIN(timeout / 1000 + 1, (uint64_t)LONG_MAX));
-        if (client->connect_to)
-                curl_easy_setopt(c->easy, CURLOPT_CONNECT_TO, client->connect_to);
-        if (o->idle_timeout_us && !client->event) {
-                curl_easy_setopt(c->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-                curl_easy_setopt(c->easy, CURLOPT_LOW_SPEED_TIME,
-                                (long)((MIN(o->idle_timeout_us, UINT64_C(1) << 40) + 999999) /
-                                                1000000));
-        }
-        set_identity(c);
-        r = set_headers(c, o);
-        if (r < 0)
-                return r;
-        curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
-        return set_body(c, o);
-}
-
 static int call_new(struct http_client *client, const struct http_call_options *o,
                 struct http_call **ret) {
-        _cleanup_(call_freep) struct http_call *c = calloc(1, sizeof(*c));
+        _cleanup_(call_freep) struct http_call *c = NULL;
         int r;
 
+        if (client->before_call)
+                client->before_call(client->userdata);
+        c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
         c->client = client;
         c->options = *o;
         c->began_us = now_mono_us();
-        r = call_setup(c, o);
+        c->is_apart = o->base_url != NULL;
+        r = http_call_setup(c, o);
         if (r < 0)
                 return r;
+        curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
+        curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
+        curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
+        curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
         if (o->idle_timeout_us && client->event) {
                 r = sd_event_add_time_relative(client->event, &c->idle, CLOCK_MONOTONIC,
                                 o->idle_timeout_us, 0, on_idle, c);
@@ -726,6 +574,24 @@ void http_call_resume(struct http_call *c) {
         c->paused = false;
         if (c->held)
                 defer(c->client);
+}
+
+int http_client_set_server(struct http_client *client, const char *base_url) {
+        char *url;
+
+        assert(!client->unix_path);
+        url = strdup(base_url);
+        if (!url)
+                return -ENOMEM;
+        free(client->base_url);
+        client->base_url = url;
+        return 0;
+}
+
+void http_client_abandon(struct http_client *client) {
+        for (struct http_call *c = client->calls; c; c = c->next)
+                c->abandoned |= !c->is_apart;
+        defer(client);
 }
 
 /* http_client_do() keeps what a finished call would free. */

@@ -35,6 +35,7 @@ struct http_client_options {
                                         host of the URL */
         uint64_t connect_timeout_us; /* 0: 10 s */
         uint64_t timeout_us;         /* of calls that name none; 0: 60 s */
+        unsigned user_timeout_ms;    /* sent bytes are acknowledged within; 0: the system's time */
         unsigned flags;              /* enum http_client_flags */
         /* Sent with every call, ended by a NULL name; borrowed for the client's life. NULL: none */
         const struct http_header *headers;
@@ -42,6 +43,9 @@ struct http_client_options {
          * time at which it began. NULL: not wanted
          */
         void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
+        /* Before each call; may be NULL. The place for http_client_set_identity(). */
+        void (*before_call)(void *userdata);
+        void *userdata;
 };
 
 /* event may be NULL for programs that only use http_client_do(). */
@@ -50,6 +54,11 @@ int http_client_new(struct http_client **ret, sd_event *event,
 /* Cancels every call in flight without their callbacks. */
 struct http_client *http_client_free(struct http_client *c);
 DEFINE_CLEANUP(struct http_client *, http_client_free);
+
+/* Replaces CA, certificate, key and token, any NULL, for calls that begin from now on; those in
+ * flight continue over their connections. */
+int http_client_set_identity(struct http_client *c, const char *ca_pem, const char *cert_pem,
+                const char *key_pem, const char *token);
 
 struct http_result {
         int error; /* 0 when an answer came, else negative errno (-ECONNREFUSED, -ETIMEDOUT,
@@ -72,6 +81,7 @@ struct http_call_options {
         size_t body_size;
         const char *content_type; /* of the body */
         const char *accept;       /* NULL: application/json */
+        const char *base_url;     /* another server for this call alone; NULL: the client's */
         uint64_t timeout_us;      /* whole call; 0: 60 s; UINT64_MAX: none (streams) */
         uint64_t idle_timeout_us; /* streams: no byte for this long ends the call with -ETIMEDOUT;
                                      0: never. Without a loop it is rounded up to seconds */
@@ -98,6 +108,12 @@ struct http_call *http_call_cancel(struct http_call *call);
  * inside on_data. A loop is needed. */
 void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
+
+/* Calls that start from now on go to another server ("https://host:6443"). Not for Unix sockets. */
+int http_client_set_server(struct http_client *c, const char *base_url);
+/* Ends what is in flight at the client's server with -ECONNRESET, from the loop; calls with a
+ * base_url of their own continue. */
+void http_client_abandon(struct http_client *c);
 
 /* Does one call and waits for it (its own loop inside; never from within an event callback of
  * a daemon). The result must be freed with http_result_done(). Returns 0 when an answer came,

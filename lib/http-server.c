@@ -318,6 +318,7 @@ static void connection_started(struct http_server *s, struct MHD_Connection *mhd
         *context = c;
         if (!s->tls)
                 return;
+        (void)tls_context_refresh(&s->tls);
         c->tls = tls_context_ref(s->tls);
         info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
         c->transport = (struct tls_transport){.fd = c->fd, .bytes_moved = &s->progress};
@@ -471,7 +472,8 @@ static int server_start(struct http_server *s, struct problem *p) {
                 const struct tls_files pem = {
                                 .cert = o->tls_cert, .key = o->tls_key, .ca = o->tls_client_ca};
 
-                r = tls_context_new_pem(&s->tls, &pem, true, p);
+                r = o->tls_files ? tls_context_new(&s->tls, o->tls_files, true, p)
+                                 : tls_context_new_pem(&s->tls, &pem, true, p);
                 if (r < 0)
                         return r;
                 if (o->tls_client_ca) {
@@ -516,6 +518,7 @@ int http_server_new(struct http_server **ret, sd_event *event,
         /* Borrowed from the caller for this call only. */
         s->options.host = s->options.unix_path = NULL;
         s->options.tls_cert = s->options.tls_key = s->options.tls_client_ca = NULL;
+        s->options.tls_files = NULL;
         *ret = TAKE_PTR(s);
         return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "lib/buf.h"
 #include "lib/problem.h"
+#include "lib/tls.h"
 
 struct http_server;
 struct http_request;
@@ -33,6 +34,9 @@ struct http_server_options {
         const char *tls_key;
         /* Presented client certificates are verified against it; NULL: none is asked for. */
         const char *tls_client_ca;
+        /* The files of the three texts: replaced files serve new connections. NULL: the texts stay.
+         */
+        const struct tls_files *tls_files;
         size_t body_size_max;     /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;  /* 0: 75 */
         unsigned connections_max; /* 0: 10000; a fourth for strangers, half for one address */

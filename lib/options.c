@@ -3,6 +3,7 @@
 
 #include "lib/fileio.h"
 #include "lib/json.h"
+#include "lib/options-man.h"
 #include "lib/yaml.h"
 
 #include "config.h"
@@ -244,6 +245,22 @@ static void print_help(const struct option_program *program) {
                         "Show this and exit", "    --version", "Show the version and exit");
 }
 
+/* "--help=man8" prints the manual page of that section: the build makes the pages with it. */
+static int print_man(struct parse *p, const char *word) {
+        unsigned section = options_man_section(word);
+        _cleanup_free_ char *page = section > 0 ? options_man(p->program, section) : NULL;
+
+        if (section == 0)
+                return problem_set(p->problem, EINVAL, 0, NULL,
+                                "command line: --help takes no value, or man1, man5 or man8 for a "
+                                "manual page, not \"%s\"",
+                                word);
+        if (!page)
+                return -ENOMEM;
+        fputs(page, stdout);
+        return 1;
+}
+
 /* "-it": letters of flags without values in one word. 1 when it was one, 0 when not. */
 static int letters_parse(struct parse *p, const char *letters) {
         const struct option_row *row;
@@ -279,6 +296,8 @@ static int flag_parse(struct parse *p, int argc, char **argv, int *i) {
                 print_help(p->program);
                 return 1;
         }
+        if (value && n == 4 && startswith(word, "--help="))
+                return print_man(p, value);
         if (streq(name, "version")) {
                 printf("%s %s\n", p->program->name, PACKAGE_VERSION);
                 return 1;

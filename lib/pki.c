@@ -3,29 +3,18 @@
 #include "lib/pki.h"
 
 #include <arpa/inet.h>
-#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
-#include <gnutls/x509.h>
 #include <time.h>
 
+#include "lib/pki-internal.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
-enum { BACKDATE_S = 300, NAMES_MAX = 256, PEM_SIZE_MAX = 256 * 1024 };
-
-static void crt_donep(gnutls_x509_crt_t *c) {
-        if (*c)
-                gnutls_x509_crt_deinit(*c);
-}
+enum { BACKDATE_S = 300, PEM_SIZE_MAX = 256 * 1024 };
 
 static void crq_donep(gnutls_x509_crq_t *c) {
         if (*c)
                 gnutls_x509_crq_deinit(*c);
-}
-
-static void key_donep(gnutls_x509_privkey_t *k) {
-        if (*k)
-                gnutls_x509_privkey_deinit(*k);
 }
 
 static void privkey_donep(gnutls_privkey_t *k) {
@@ -38,16 +27,9 @@ static void pubkey_donep(gnutls_pubkey_t *k) {
                 gnutls_pubkey_deinit(*k);
 }
 
-static void datum_donep(gnutls_datum_t *d) {
-        gnutls_free(d->data);
-}
-
-#define _cleanup_crt_ _cleanup_(crt_donep)
 #define _cleanup_crq_ _cleanup_(crq_donep)
-#define _cleanup_key_ _cleanup_(key_donep)
-#define _cleanup_datum_ _cleanup_(datum_donep)
 
-static int to_errno(int g) {
+int pki_errno(int g) {
         if (g >= 0)
                 return 0;
         return g == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EINVAL;
@@ -67,12 +49,19 @@ static int take_text(gnutls_datum_t *d, char **ret) {
         return 0;
 }
 
+int pki_crt_export(gnutls_x509_crt_t crt, char **ret_pem) {
+        _cleanup_datum_ gnutls_datum_t pem = {0};
+        int r = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem);
+
+        return r < 0 ? pki_errno(r) : take_text(&pem, ret_pem);
+}
+
 static int key_generate(gnutls_x509_privkey_t *ret) {
         int r = gnutls_x509_privkey_init(ret);
 
         if (r < 0)
-                return to_errno(r);
-        return to_errno(gnutls_x509_privkey_generate(*ret, GNUTLS_PK_ECDSA,
+                return pki_errno(r);
+        return pki_errno(gnutls_x509_privkey_generate(*ret, GNUTLS_PK_ECDSA,
                         GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
 }
 
@@ -82,28 +71,28 @@ static int key_export(gnutls_x509_privkey_t key, char **ret) {
                         key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &d);
 
         if (r < 0)
-                return to_errno(r);
+                return pki_errno(r);
         r = take_text(&d, ret);
         explicit_bzero(d.data, d.size);
         return r;
 }
 
-static int key_import(gnutls_x509_privkey_t *ret, const char *pem) {
+int pki_key_import(gnutls_x509_privkey_t *ret, const char *pem) {
         gnutls_datum_t d = datum_of(pem);
         int r = gnutls_x509_privkey_init(ret);
 
         if (r < 0)
-                return to_errno(r);
-        return to_errno(gnutls_x509_privkey_import2(*ret, &d, GNUTLS_X509_FMT_PEM, NULL, 0));
+                return pki_errno(r);
+        return pki_errno(gnutls_x509_privkey_import2(*ret, &d, GNUTLS_X509_FMT_PEM, NULL, 0));
 }
 
-static int crt_import(gnutls_x509_crt_t *ret, const char *pem) {
+int pki_crt_import(gnutls_x509_crt_t *ret, const char *pem) {
         gnutls_datum_t d = datum_of(pem);
         int r = gnutls_x509_crt_init(ret);
 
         if (r < 0)
-                return to_errno(r);
-        return to_errno(gnutls_x509_crt_import(*ret, &d, GNUTLS_X509_FMT_PEM));
+                return pki_errno(r);
+        return pki_errno(gnutls_x509_crt_import(*ret, &d, GNUTLS_X509_FMT_PEM));
 }
 
 int pki_key_new(char **ret_key_pem) {
@@ -118,36 +107,36 @@ int pki_public_key(const char *key_pem, char **ret_public_pem) {
         _cleanup_datum_ gnutls_datum_t pem = {0};
         _cleanup_(privkey_donep) gnutls_privkey_t private = NULL;
         _cleanup_(pubkey_donep) gnutls_pubkey_t public = NULL;
-        int r = key_import(&key, key_pem);
+        int r = pki_key_import(&key, key_pem);
 
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_privkey_init(&private));
+        r = pki_errno(gnutls_privkey_init(&private));
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_privkey_import_x509(private, key, GNUTLS_PRIVKEY_IMPORT_COPY));
+        r = pki_errno(gnutls_privkey_import_x509(private, key, GNUTLS_PRIVKEY_IMPORT_COPY));
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_pubkey_init(&public));
+        r = pki_errno(gnutls_pubkey_init(&public));
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_pubkey_import_privkey(public, private, 0, 0));
+        r = pki_errno(gnutls_pubkey_import_privkey(public, private, 0, 0));
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_pubkey_export2(public, GNUTLS_X509_FMT_PEM, &pem));
+        r = pki_errno(gnutls_pubkey_export2(public, GNUTLS_X509_FMT_PEM, &pem));
         if (r < 0)
                 return r;
         return take_text(&pem, ret_public_pem);
 }
 
 /* Version, serial number and life; common to every certificate. */
-static int crt_begin(gnutls_x509_crt_t *ret, uint64_t seconds) {
+int pki_crt_begin(gnutls_x509_crt_t *ret, uint64_t seconds) {
         unsigned char serial[16];
         time_t now = (time_t)(now_wall_us() / 1000000);
         int r = gnutls_x509_crt_init(ret);
 
         if (r < 0)
-                return to_errno(r);
+                return pki_errno(r);
         random_bytes(serial, sizeof(serial));
         serial[0] &= 0x7f; /* positive */
         serial[0] |= 0x40; /* and of full length */
@@ -165,7 +154,7 @@ static int set_key_id(gnutls_x509_crt_t crt) {
 
         if (gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA1, id, &n) < 0)
                 return -EINVAL;
-        return to_errno(gnutls_x509_crt_set_subject_key_id(crt, id, n));
+        return pki_errno(gnutls_x509_crt_set_subject_key_id(crt, id, n));
 }
 
 int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_key_pem) {
@@ -177,7 +166,7 @@ int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_ke
 
         if (r < 0)
                 return r;
-        r = crt_begin(&crt, (uint64_t)days * 86400);
+        r = pki_crt_begin(&crt, (uint64_t)days * 86400);
         if (r < 0)
                 return r;
         if (gnutls_x509_crt_set_dn_by_oid(
@@ -213,11 +202,11 @@ int pki_csr_new(const char *key_pem, const struct pki_subject *s, char **ret_csr
         _cleanup_key_ gnutls_x509_privkey_t key = NULL;
         _cleanup_datum_ gnutls_datum_t pem = {0};
         unsigned char octets[16];
-        int r = key_import(&key, key_pem);
+        int r = pki_key_import(&key, key_pem);
 
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_x509_crq_init(&crq));
+        r = pki_errno(gnutls_x509_crq_init(&crq));
         if (r < 0)
                 return r;
         if (gnutls_x509_crq_set_version(crq, 1) < 0 || gnutls_x509_crq_set_key(crq, key) < 0 ||
@@ -293,7 +282,7 @@ static int read_subject(dn_func func, void *object, char **ret_cn, char ***ret_o
         cn = strdup(r > 0 ? buffer : "");
         if (!cn)
                 return -ENOMEM;
-        for (unsigned i = 0; i < NAMES_MAX; i++) {
+        for (unsigned i = 0; i < PKI_NAMES_MAX; i++) {
                 r = dn_text(func, object, GNUTLS_OID_X520_ORGANIZATION_NAME, i, buffer);
                 if (r < 0)
                         return r;
@@ -307,6 +296,10 @@ static int read_subject(dn_func func, void *object, char **ret_cn, char ***ret_o
         if (ret_organizations)
                 *ret_organizations = TAKE_PTR(organizations);
         return 0;
+}
+
+int pki_crt_subject(gnutls_x509_crt_t crt, char **ret_cn, char ***ret_organizations) {
+        return read_subject(crt_dn, crt, ret_cn, ret_organizations);
 }
 
 int pki_csr_read(const char *csr_pem, char **ret_cn, char ***ret_organizations, struct problem *p) {
@@ -343,7 +336,7 @@ static int set_odd(struct pki_request *r, const char *what, const char *which) {
 static int look_at_subject(gnutls_x509_crq_t crq, struct pki_request *request) {
         unsigned names = 0;
 
-        for (unsigned i = 0; i < NAMES_MAX; i++) {
+        for (unsigned i = 0; i < PKI_NAMES_MAX; i++) {
                 char oid[128];
                 size_t n = sizeof(oid);
                 int r = gnutls_x509_crq_get_dn_oid(crq, i, oid, &n);
@@ -377,7 +370,7 @@ static int add_name(struct pki_request *request, unsigned type, const char *name
 }
 
 static int look_at_names(gnutls_x509_crq_t crq, struct pki_request *request) {
-        for (unsigned i = 0; i < NAMES_MAX; i++) {
+        for (unsigned i = 0; i < PKI_NAMES_MAX; i++) {
                 char name[1024];
                 size_t n = sizeof(name);
                 unsigned type = 0;
@@ -400,7 +393,7 @@ static int look_at_extensions(gnutls_x509_crq_t crq, struct pki_request *request
                         "2.5.29.17", "2.5.29.15", "2.5.29.37", "2.5.29.19", "2.5.29.14"};
         unsigned seen[ELEMENTS(known)] = {0}, ca = 0;
 
-        for (unsigned i = 0; i < NAMES_MAX; i++) {
+        for (unsigned i = 0; i < PKI_NAMES_MAX; i++) {
                 char oid[128];
                 size_t n = sizeof(oid), k;
                 unsigned critical;
@@ -450,7 +443,7 @@ int pki_csr_details(const char *csr_pem, struct pki_request *ret, struct problem
 
 /* Copies the alternative names that a request asks for: DNS names and addresses only. */
 static int copy_names(gnutls_x509_crt_t crt, gnutls_x509_crq_t crq) {
-        for (unsigned i = 0; i < NAMES_MAX; i++) {
+        for (unsigned i = 0; i < PKI_NAMES_MAX; i++) {
                 char name[1024];
                 size_t n = sizeof(name);
                 unsigned type = 0;
@@ -468,7 +461,7 @@ static int copy_names(gnutls_x509_crt_t crt, gnutls_x509_crq_t crq) {
         return 0;
 }
 
-static int crt_set_usage(gnutls_x509_crt_t crt, unsigned usage) {
+int pki_crt_set_usage(gnutls_x509_crt_t crt, unsigned usage) {
         if (gnutls_x509_crt_set_basic_constraints(crt, 0, -1) < 0 ||
                         gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_DIGITAL_SIGNATURE) < 0)
                 return -EINVAL;
@@ -481,32 +474,37 @@ static int crt_set_usage(gnutls_x509_crt_t crt, unsigned usage) {
         return 0;
 }
 
+int pki_crt_sign(gnutls_x509_crt_t crt, gnutls_x509_crt_t ca, gnutls_x509_privkey_t ca_key) {
+        unsigned char id[64];
+        size_t n = sizeof(id);
+        int r = set_key_id(crt);
+
+        if (r < 0)
+                return r;
+        if (gnutls_x509_crt_get_subject_key_id(ca, id, &n, NULL) >= 0 &&
+                        gnutls_x509_crt_set_authority_key_id(crt, id, n) < 0)
+                return -EINVAL;
+        return pki_errno(gnutls_x509_crt_sign2(crt, ca, ca_key, GNUTLS_DIG_SHA256, 0));
+}
+
 /* The request's key, subject and names under the CA's name and signature; never its extensions,
  * such as CA: yes. */
 static int certify(gnutls_x509_crt_t *ret, gnutls_x509_crq_t crq, gnutls_x509_crt_t ca,
                 gnutls_x509_privkey_t ca_key, unsigned usage, uint64_t seconds) {
-        unsigned char id[64];
-        size_t n = sizeof(id);
-        int r = crt_begin(ret, MIN(seconds, (uint64_t)100 * 365 * 86400));
+        int r = pki_crt_begin(ret, MIN(seconds, (uint64_t)100 * 365 * 86400));
 
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_x509_crt_set_crq(*ret, crq));
+        r = pki_errno(gnutls_x509_crt_set_crq(*ret, crq));
         if (r < 0)
                 return r;
         r = copy_names(*ret, crq);
         if (r < 0)
                 return r;
-        r = crt_set_usage(*ret, usage);
+        r = pki_crt_set_usage(*ret, usage);
         if (r < 0)
                 return r;
-        r = set_key_id(*ret);
-        if (r < 0)
-                return r;
-        if (gnutls_x509_crt_get_subject_key_id(ca, id, &n, NULL) >= 0 &&
-                        gnutls_x509_crt_set_authority_key_id(*ret, id, n) < 0)
-                return -EINVAL;
-        return to_errno(gnutls_x509_crt_sign2(*ret, ca, ca_key, GNUTLS_DIG_SHA256, 0));
+        return pki_crt_sign(*ret, ca, ca_key);
 }
 
 int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *csr_pem,
@@ -517,9 +515,11 @@ int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *cs
         _cleanup_datum_ gnutls_datum_t pem = {0};
         int r;
 
-        if (crt_import(&ca, ca_cert_pem) < 0 || key_import(&ca_key, ca_key_pem) < 0)
+        if (pki_key_import(&ca_key, ca_key_pem) < 0 ||
+                        pki_signer_import(&ca, ca_cert_pem, ca_key) < 0)
                 return problem_set(p, EINVAL, 500, "InternalError",
-                                "the CA's certificate or key cannot be read");
+                                "the CA's certificate or key cannot be read, or they do not belong "
+                                "together");
         r = crq_import(&crq, csr_pem, p);
         if (r < 0)
                 return r;
@@ -531,7 +531,7 @@ int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *cs
 }
 
 int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_subject *subject,
-                unsigned usage, unsigned days, char **ret_cert_pem, char **ret_key_pem) {
+                unsigned usage, uint64_t seconds, char **ret_cert_pem, char **ret_key_pem) {
         _cleanup_free_ char *key = NULL, *csr = NULL;
         _cleanup_problem_ struct problem p = {0};
         int r = pki_key_new(&key);
@@ -541,7 +541,7 @@ int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_
         r = pki_csr_new(key, subject, &csr);
         if (r < 0)
                 return r;
-        r = pki_csr_sign(ca_cert_pem, ca_key_pem, csr, usage, (uint64_t)days * 86400, ret_cert_pem,
+        r = pki_csr_sign(ca_cert_pem, ca_key_pem, csr, usage, seconds, ret_cert_pem,
                         &p);
         if (r < 0)
                 return r;
@@ -551,19 +551,19 @@ int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_
 
 /* A peer that is to trust it gets it as a CA, so it is one. */
 static int self_sign(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, unsigned usage) {
-        int r = crt_set_usage(crt, usage);
+        int r = pki_crt_set_usage(crt, usage);
 
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_x509_crt_set_basic_constraints(crt, 1, 0));
+        r = pki_errno(gnutls_x509_crt_set_basic_constraints(crt, 1, 0));
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_x509_crt_set_key_usage(
+        r = pki_errno(gnutls_x509_crt_set_key_usage(
                         crt, GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_CERT_SIGN));
         if (r < 0)
                 return r;
         r = set_key_id(crt);
-        return r < 0 ? r : to_errno(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0));
+        return r < 0 ? r : pki_errno(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0));
 }
 
 int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned days,
@@ -580,16 +580,16 @@ int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned 
         r = pki_csr_new(key_pem, subject, &csr);
         if (r < 0)
                 return r;
-        r = key_import(&key, key_pem);
+        r = pki_key_import(&key, key_pem);
         if (r < 0)
                 return r;
         r = crq_import(&crq, csr, NULL);
         if (r < 0)
                 return r;
-        r = crt_begin(&crt, (uint64_t)days * 86400);
+        r = pki_crt_begin(&crt, (uint64_t)days * 86400);
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_x509_crt_set_crq(crt, crq));
+        r = pki_errno(gnutls_x509_crt_set_crq(crt, crq));
         if (r < 0)
                 return r;
         r = copy_names(crt, crq);
@@ -598,7 +598,7 @@ int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned 
         r = self_sign(crt, key, usage);
         if (r < 0)
                 return r;
-        r = to_errno(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem));
+        r = pki_errno(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem));
         if (r < 0)
                 return r;
         r = take_text(&pem, ret_cert_pem);
@@ -611,7 +611,7 @@ int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned 
 int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations,
                 uint64_t *ret_not_after_s) {
         _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
-        int r = crt_import(&crt, cert_pem);
+        int r = pki_crt_import(&crt, cert_pem);
 
         if (r < 0)
                 return r;
@@ -627,7 +627,7 @@ int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations
 int pki_cert_fingerprint(const char *cert_pem, char ret[static SHA256_HEX_SIZE]) {
         _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
         _cleanup_datum_ gnutls_datum_t der = {0};
-        int r = crt_import(&crt, cert_pem);
+        int r = pki_crt_import(&crt, cert_pem);
 
         if (r < 0)
                 return r;
@@ -639,7 +639,7 @@ int pki_cert_fingerprint(const char *cert_pem, char ret[static SHA256_HEX_SIZE])
 
 int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s) {
         _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
-        int r = crt_import(&crt, cert_pem);
+        int r = pki_crt_import(&crt, cert_pem);
 
         if (r < 0)
                 return r;
@@ -650,13 +650,20 @@ int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s) {
         return 0;
 }
 
+int pki_cert_covers(const char *cert_pem, const char *host) {
+        _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+        int r = pki_crt_import(&crt, cert_pem);
+
+        return r < 0 ? r : gnutls_x509_crt_check_hostname(crt, host) != 0;
+}
+
 int pki_cert_matches_key(const char *cert_pem, const char *key_pem) {
         _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
         _cleanup_key_ gnutls_x509_privkey_t key = NULL;
         unsigned char a[64], b[64];
         size_t n = sizeof(a), m = sizeof(b);
 
-        if (crt_import(&crt, cert_pem) < 0 || key_import(&key, key_pem) < 0 ||
+        if (pki_crt_import(&crt, cert_pem) < 0 || pki_key_import(&key, key_pem) < 0 ||
                         gnutls_x509_crt_get_key_id(crt, 0, a, &n) < 0 ||
                         gnutls_x509_privkey_get_key_id(key, 0, b, &m) < 0)
                 return -EINVAL;

@@ -23,7 +23,7 @@ int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_ke
 /* A certificate for a key made elsewhere is signed from a request; this one makes key and
  * certificate together. */
 int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_subject *subject,
-                unsigned usage, unsigned days, char **ret_cert_pem, char **ret_key_pem);
+                unsigned usage, uint64_t seconds, char **ret_cert_pem, char **ret_key_pem);
 /* A self-signed certificate and its key: for peers that are trusted by certificate, or not at all.
  */
 int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned days,
@@ -46,12 +46,15 @@ void pki_request_done(struct pki_request *r);
 #define _cleanup_pki_request_ _cleanup_(pki_request_done)
 /* Reads and checks a request like pki_csr_read, whole. -EINVAL with p, -ENOMEM. */
 int pki_csr_details(const char *csr_pem, struct pki_request *ret, struct problem *p);
-/* Signs a request as it is (subject and names from the request). not_after: seconds from now. */
+/* Signs a request as it is (subject and names from the request), for so many seconds from now. Of
+ * several certificates of authorities the one that belongs to the key signs. */
 int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *csr_pem,
                 unsigned usage, uint64_t seconds, char **ret_cert_pem, struct problem *p);
 /* Subject and end of a certificate. Any output may be NULL. */
 int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations,
                 uint64_t *ret_not_after_s);
+/* Whether a certificate is for this host: a name or an address. 1, 0 or an error. */
+int pki_cert_covers(const char *cert_pem, const char *host);
 /* When a certificate begins to be valid, in seconds since the epoch. */
 int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s);
 /* SHA-256 of a certificate (its DER form) as lower-case hex, as servers see their peers'. */

@@ -5,7 +5,10 @@
 #include <gnutls/x509.h>
 #include <sys/stat.h>
 
+#include "lib/fileio.h"
 #include "lib/tls.h"
+
+enum { TLS_FILES_CERT, TLS_FILES_KEY, TLS_FILES_CA, TLS_FILES_MAX };
 
 struct tls_context {
         unsigned refs;
@@ -17,7 +20,18 @@ struct tls_context {
         struct stat crl_stat;
         gnutls_x509_crl_t *crls;
         unsigned crl_count;
+        /* Of contexts that were read from files: the files, and what they were like. */
+        char *paths[TLS_FILES_MAX];
+        struct file_stamp stamps[TLS_FILES_MAX];
 };
+
+/* Makes the context remember its files, as they were before they were read. -ENOMEM. */
+int tls_paths_keep(struct tls_context *c, const struct tls_files *files,
+                const struct file_stamp stamps[static TLS_FILES_MAX]);
+void tls_paths_stamp(const struct tls_files *files, struct file_stamp ret[static TLS_FILES_MAX]);
+/* Why a peer's certificate is not valid, in words; a certificate out of its time is named, with
+ * both times. Caller frees; NULL when out of memory. */
+char *tls_status_text(gnutls_session_t session, unsigned status);
 
 /* Reads the list of revoked certificates. p names the fault. */
 int tls_crl_load(struct tls_context *c, const char *ca_pem, const char *path, struct problem *p);

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "lib/fileio.h"
 #include "lib/tls-internal.h"
 
 enum { PEM_SIZE_MAX = 1 << 20, DN_SIZE_MAX = 1024, ORGANIZATIONS_MAX = 64 };
@@ -122,8 +121,11 @@ static int read_pem(const char *path, char **ret, struct problem *p) {
 int tls_context_new(struct tls_context **ret, const struct tls_files *files, bool server,
                 struct problem *p) {
         _cleanup_free_ char *cert = NULL, *key = NULL, *ca = NULL;
+        _cleanup_(tls_context_freep) struct tls_context *c = NULL;
+        struct file_stamp stamps[TLS_FILES_MAX];
         int r;
 
+        tls_paths_stamp(files, stamps);
         r = read_pem(files->cert, &cert, p);
         if (r < 0)
                 return r;
@@ -139,10 +141,16 @@ int tls_context_new(struct tls_context **ret, const struct tls_files *files, boo
                                 "%s lists revoked certificates, which needs the CA that signed "
                                 "them",
                                 files->crl);
-        r = context_new(ret, &pem, files, server, p);
+        r = context_new(&c, &pem, files, server, p);
         if (key)
                 explicit_bzero(key, strlen(key));
-        return r;
+        if (r < 0)
+                return r;
+        r = tls_paths_keep(c, files, stamps);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
+        return 0;
 }
 
 int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, bool server,
@@ -178,6 +186,8 @@ struct tls_context *tls_context_free(struct tls_context *c) {
         if (c->credentials)
                 gnutls_certificate_free_credentials(c->credentials);
         tls_crl_done(c);
+        for (int i = 0; i < TLS_FILES_MAX; i++)
+                free(c->paths[i]);
         strv_free(c->allowed_cns);
         strv_free(c->allowed_hostnames);
         return mfree(c);
@@ -271,7 +281,6 @@ static int check_peer(struct tls_stream *s, char **ret_why) {
         gnutls_typed_vdata_st verify[2] = {
                         {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose},
                         {.type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)s->server_name}};
-        gnutls_datum_t text = {0};
         unsigned status = 0;
         int r = gnutls_certificate_verify_peers(
                         s->session, verify, s->server_name ? 2 : 1, &status);
@@ -282,10 +291,7 @@ static int check_peer(struct tls_stream *s, char **ret_why) {
         }
         if (status == 0)
                 return tls_lists_check(s->context, s->session, ret_why);
-        if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) >= 0) {
-                *ret_why = strdup((const char *)text.data);
-                gnutls_free(text.data);
-        }
+        *ret_why = tls_status_text(s->session, status);
         return -EKEYREJECTED;
 }
 
@@ -528,7 +534,6 @@ int tls_peer_read(struct tls_peer *ret, void *gnutls_session) {
         gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
                         .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
         unsigned count = 0, status = 0;
-        gnutls_datum_t text = {0};
         struct tls_peer peer = {0};
         int r;
 
@@ -540,11 +545,8 @@ int tls_peer_read(struct tls_peer *ret, void *gnutls_session) {
         r = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
         if (r < 0)
                 peer.problem = strdup(gnutls_strerror(r));
-        else if (status != 0 && gnutls_certificate_verification_status_print(
-                                                status, GNUTLS_CRT_X509, &text, 0) == 0) {
-                peer.problem = strdup((const char *)text.data);
-                gnutls_free(text.data);
-        }
+        else if (status != 0)
+                peer.problem = tls_status_text(session, status);
         if (r >= 0 && status == 0) {
                 r = read_certificate(&peer, &certs[0]);
                 if (r < 0) {

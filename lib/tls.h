@@ -33,6 +33,11 @@ int tls_context_new(struct tls_context **ret, const struct tls_files *files, boo
 /* The same from PEM texts; cert, key and ca of pem are texts, not paths. */
 int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, bool server,
                 struct problem *p);
+/* Before a session begins: when the files of *c were replaced since they were read, *c becomes a
+ * context of the new ones. Sessions that have begun continue with what they began with. While the
+ * new files cannot be used (one of a pair is missing yet), *c stays. 1: it is another; 0; or an
+ * error. Contexts from texts never change. */
+int tls_context_refresh(struct tls_context **c);
 /* For a client that only asks whether a server answers: any certificate, the machine's usual
  * ciphers rather than TLS_PRIORITIES. -ENOMEM. */
 int tls_context_new_unchecked(struct tls_context **ret);

@@ -530,12 +530,16 @@ static int start_runtime(struct agent *a, struct problem *p) {
 }
 
 static int start_api(struct agent *a, struct problem *p) {
+        _cleanup_free_ char *servers = strformat("%s/servers", a->config.data_dir);
         const struct api_client_options options = {.kubeconfig = a->config.kubeconfig,
-                        .user_agent = "knodeagent/" PACKAGE_VERSION};
+                        .user_agent = "knodeagent/" PACKAGE_VERSION,
+                        .servers_file = servers};
         int r;
 
         if (!a->config.kubeconfig)
                 return 0;
+        if (!servers)
+                return -ENOMEM;
         r = api_client_new(&a->api, a->event, &options, p);
         if (r < 0)
                 return r;

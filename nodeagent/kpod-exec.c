@@ -7,15 +7,19 @@
  * FILE is the line "kpod-exec 1", then fields that each end in a NUL byte. The first byte of a
  * field is its type: D the working directory, E a variable NAME=value, A a word of the command, T a
  * file that is emptied first (the termination message). Variables replace those of systemd; the
- * command is searched in the resulting PATH.
+ * command is searched in the resulting PATH. These are for a process namespace (kpod-namespace.h):
+ * N the options of /proc in a new one, J the process whose namespace is joined, M what is masked in
+ * /proc, U a user namespace, too, S messages to systemd are passed on (kpod-notify.h), C the
+ * capabilities of the program, "BOUNDING AMBIENT" in hexadecimal, F its filter of system calls
+ * (kpod-confine.h).
  *
  * REPORT gets one line before the command runs, "ran INVOCATION", or "error INVOCATION text": so
  * every exit code is the program's own. The exit code after an error is 128, as with container
  * runtimes. Without REPORT errors go to standard error, and the exit code of a command that cannot
  * be executed is a shell's: 127 when it is not there, else 126.
  *
- * It runs inside the pod's root, as its user, below its system call filter: linked statically, with
- * libc only, it makes no system call that starting the program would not need. */
+ * It runs inside the pod's root, as its user, below its system call filter: linked statically,
+ * without a process namespace it makes no system call that starting the program would not need. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,6 +32,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "nodeagent/kpod-namespace.h"
 
 enum {
         EXIT_NOT_STARTED = 128,
@@ -35,6 +40,8 @@ enum {
         EXIT_NOT_EXECUTABLE = 126,
         FILE_SIZE_MAX = 16 * 1024 * 1024,
         MESSAGE_MAX = 1024,
+        PID_VARIABLES = 4,
+        PID_VARIABLE_MAX = 32,
         LOCK_TRIES = 1 << 17, /* some tenths of a second; the agent locks it for one read */
 };
 
@@ -46,6 +53,8 @@ struct command {
         const char *directory, *truncate;
         char **argv, **envp;
         size_t argc, envc;
+        struct namespace_plan namespace;
+        char pid_variables[PID_VARIABLES][PID_VARIABLE_MAX];
 };
 
 static const char *variable(char *const *envp, size_t n, const char *name) {
@@ -163,6 +172,18 @@ static void set_variable(struct command *c, char *line) {
         c->envp[c->envc++] = line;
 }
 
+static bool take_capabilities(struct confinement *c, const char *text) {
+        char *end;
+
+        errno = 0;
+        c->bounding = strtoull(text, &end, 16);
+        if (errno != 0 || end == text || *end != ' ')
+                return false;
+        text = end + 1;
+        c->ambient = strtoull(text, &end, 16);
+        return errno == 0 && end != text && !*end;
+}
+
 static bool take_field(struct command *c, char *field) {
         switch (*field) {
         case 'A':
@@ -178,6 +199,26 @@ static bool take_field(struct command *c, char *field) {
                 if (!strchr(field + 1, '='))
                         return false;
                 set_variable(c, field + 1);
+                return true;
+        case 'N':
+                c->namespace.proc = field + 1;
+                return true;
+        case 'J':
+                c->namespace.join = field + 1;
+                return true;
+        case 'M':
+                c->namespace.masks = field + 1;
+                return true;
+        case 'U':
+                c->namespace.users = true;
+                return true;
+        case 'S':
+                c->namespace.notify = true;
+                return true;
+        case 'C':
+                return take_capabilities(&c->namespace.confinement, field + 1);
+        case 'F':
+                c->namespace.confinement.filter = field + 1;
                 return true;
         default:
                 return false;
@@ -199,6 +240,7 @@ static int parse(char *data, size_t size, struct command *c) {
                 inherited++;
         c->argv = calloc(fields + 1, sizeof(char *));
         c->envp = calloc(inherited + fields + 1, sizeof(char *));
+        c->namespace.confinement.bounding = UINT64_MAX;
         if (!c->argv || !c->envp)
                 return -ENOMEM;
         memcpy(c->envp, environ, inherited * sizeof(char *));
@@ -241,6 +283,43 @@ static int run(const struct command *c) {
         }
 }
 
+/* systemd has set them to the number that this process had before it was in the namespace:
+ * libsystemd ignores what is for another one. The container's main process is the first one. */
+static void renumber(struct command *c) {
+        static const char *const own[] = {"LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"};
+        size_t used = 0;
+
+        for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) {
+                if (!variable(c->envp, c->envc, own[i]))
+                        continue;
+                snprintf(c->pid_variables[used], PID_VARIABLE_MAX, "%s=%d", own[i], (int)getpid());
+                set_variable(c, c->pid_variables[used++]);
+        }
+        if (!variable(c->envp, c->envc, "MAINPID"))
+                return;
+        snprintf(c->pid_variables[used], PID_VARIABLE_MAX, "MAINPID=1");
+        set_variable(c, c->pid_variables[used]);
+}
+
+/* Into the container's process namespace, if it has one. 0, also without; an exit code. */
+static int enter(struct command *c, char *data, const char *report) {
+        struct namespace_plan *n = &c->namespace;
+        const char *what = "";
+        int r;
+
+        if (!n->proc && !n->join)
+                return 0;
+        n->release[0] = data;
+        n->release[1] = c->argv;
+        n->release[2] = c->envp;
+        r = namespace_enter(n, &what);
+        if (r < 0)
+                return fail(report, "the container's process namespace cannot be entered:", what,
+                                -r);
+        renumber(c);
+        return 0;
+}
+
 int main(int argc, char **argv) {
         const char *report = argc > 2 ? argv[2] : NULL;
         struct command c = {0};
@@ -260,6 +339,9 @@ int main(int argc, char **argv) {
         r = parse(data, size, &c);
         if (r < 0)
                 return fail(report, "cannot use the command's file", argv[1], -r);
+        r = enter(&c, data, report);
+        if (r != 0)
+                return r;
         if (c.truncate) {
                 int fd = open(c.truncate, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
                 if (fd >= 0)
@@ -269,7 +351,8 @@ int main(int argc, char **argv) {
                 return fail(report, "the working directory cannot be entered:", c.directory, errno);
         report_run(report);
         r = run(&c);
-        (void)fail(report, "the command cannot be executed (is it there, and executable?):",
-                        c.argv[0], r);
+        (void)fail(report,
+                        "the command cannot be executed (is it there, and executable?):", c.argv[0],
+                        r);
         return report ? EXIT_NOT_STARTED : r == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

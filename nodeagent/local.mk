@@ -1,8 +1,12 @@
 # nodeagent/: its part of the build, included by the top Makefile.am
 sbin_PROGRAMS += nodeagent/knodeagent nodeagent/kpod-exec nodeagent/kpod-netns
 # Runs inside other roots: static, and without sanitizers, whose libraries are not there.
-nodeagent_kpod_exec_SOURCES = nodeagent/kpod-exec.c
-nodeagent_kpod_exec_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) -fno-common
+nodeagent_kpod_exec_SOURCES = nodeagent/kpod-exec.c \
+	nodeagent/kpod-confine.c nodeagent/kpod-confine.h \
+	nodeagent/kpod-namespace.c nodeagent/kpod-namespace.h \
+	nodeagent/kpod-notify.c nodeagent/kpod-notify.h
+nodeagent_kpod_exec_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) $(SECCOMP_CFLAGS) -fno-common $(REPRODUCIBLE_CFLAGS)
+nodeagent_kpod_exec_LDADD = $(SECCOMP_LIBS)
 nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 nodeagent_kpod_netns_SOURCES = nodeagent/kpod-netns.c nodeagent/network/netns-keeper.h
 nodeagent_kpod_netns_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) -fno-common
@@ -23,6 +27,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/plan/command.c \
 	nodeagent/plan/devices.c \
 	nodeagent/plan/env.c \
+	nodeagent/plan/pids.c nodeagent/plan/pids.h \
 	nodeagent/plan/ephemeral.c \
 	nodeagent/plan/ephemeral.h \
 	nodeagent/plan/etc.c \
@@ -136,6 +141,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/node.h \
 	nodeagent/pod/exec.c \
 	nodeagent/pod/hooks.c \
+	nodeagent/pod/join.c \
 	nodeagent/pod/no-effect.c \
 	nodeagent/pod/report.c \
 	nodeagent/pod/resize.c \
@@ -237,8 +243,11 @@ tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/un
 	nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/trash.c nodeagent/pod/trash.h \
 	nodeagent/pod/volumes.c nodeagent/pod/volumes.h
 tests_unit_test_volume_folder_LDADD = $(NODEAGENT_TEST_LIBS)
-check_SCRIPTS += tests/unit/kpod-exec tests/unit/kpod-netns
-EXTRA_DIST += tests/unit/kpod-exec tests/unit/kpod-netns tests/golden/pod-to-units tests/golden/services-to-nft
+check_SCRIPTS += tests/unit/kpod-exec tests/unit/kpod-namespace tests/unit/kpod-netns
+EXTRA_DIST += tests/unit/kpod-exec tests/unit/kpod-namespace tests/unit/kpod-netns tests/golden/pod-to-units tests/golden/services-to-nft
+check_PROGRAMS += tests/unit/test-pids
+tests_unit_test_pids_SOURCES = tests/unit/test-pids.c tests/unit/unit.h
+tests_unit_test_pids_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-measure
 tests_unit_test_measure_SOURCES = tests/unit/test-measure.c tests/unit/unit.h
 tests_unit_test_measure_LDADD = $(NODEAGENT_TEST_LIBS)

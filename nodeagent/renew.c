@@ -1,13 +1,12 @@
 /* The request is made with the same key, so that an interrupted renewal leaves a working pair. The
- * new certificate replaces the file atomically; then the agent exits and systemd restarts it: no
- * pod is touched, and every connection uses the new certificate. */
+ * new certificate replaces the file atomically; the API client takes it for its next call. */
 #include "nodeagent/renew.h"
 
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/crypto.h"
-#include "lib/pki.h"
+#include "lib/pki-renew.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
@@ -25,11 +24,6 @@ struct renew {
         sd_event_source *timer;
         struct api_call *call;
 };
-
-bool renew_is_due(uint64_t not_before_s, uint64_t not_after_s, uint64_t now_s) {
-        return not_after_s > not_before_s &&
-               now_s >= not_before_s + (not_after_s - not_before_s) / 3 * 2;
-}
 
 static void look_again(struct renew *w, uint64_t delay_us) {
         (void)sd_event_source_set_time_relative(w->timer, delay_us);
@@ -75,8 +69,9 @@ static void take(struct renew *w, const char *base64) {
                 give_up(w, p.message ? p.message : strerror(-r));
                 return;
         }
-        log_info("The node's certificate was renewed; the agent restarts to use it");
-        (void)sd_event_exit(w->agent->event, 0);
+        log_info("The node's certificate was renewed");
+        w->name = mfree(w->name);
+        look_again(w, LOOK_US);
 }
 
 static void on_polled(int error, const json_t *object, const struct problem *p, void *userdata) {
@@ -142,13 +137,20 @@ static int poll_request(struct renew *w) {
         return path ? api_get_async(w->agent->api, path, on_polled, w, &w->call) : -ENOMEM;
 }
 
+/* An expired one is not: the API takes no request with it. */
 static bool is_due(struct renew *w) {
+        _cleanup_pki_view_ struct pki_view v = {0};
         _cleanup_free_ char *cert = NULL;
-        uint64_t begin, end;
+        enum pki_life life;
 
-        return file_read(w->cert_path, FILE_MAX, &cert, NULL) >= 0 &&
-               pki_cert_begins(cert, &begin) >= 0 && pki_cert_read(cert, NULL, NULL, &end) >= 0 &&
-               renew_is_due(begin, end, now_wall_us() / 1000000);
+        if (file_read(w->cert_path, FILE_MAX, &cert, NULL) < 0 || pki_cert_view(cert, &v) < 0)
+                return false;
+        life = pki_life(v.begins_s, v.ends_s, now_wall_us() / 1000000);
+        if (life == PKI_LIFE_EXPIRED)
+                log_error("The node's certificate has expired: the API refuses this node. Run "
+                          "kctl certs renew --expired where the cluster is administered (or set "
+                          "this machine's clock, if it is wrong)");
+        return life == PKI_LIFE_DUE;
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {

@@ -10,5 +10,3 @@ struct renew;
 int renew_new(struct renew **ret, struct agent *agent);
 struct renew *renew_free(struct renew *r);
 DEFINE_CLEANUP(struct renew *, renew_free);
-/* Whether a certificate with this lifetime is due for renewal. Seconds since 1970. Pure. */
-bool renew_is_due(uint64_t not_before_s, uint64_t not_after_s, uint64_t now_s);

@@ -11,7 +11,7 @@ noinst_LIBRARIES += libproto.a
 nodist_libproto_a_SOURCES = $(PROTO_C) $(PROTO_H)
 libproto_a_SOURCES =
 libproto_a_CPPFLAGS = -I$(top_builddir) $(PROTOBUF_C_CFLAGS)
-libproto_a_CFLAGS = -std=gnu17 -g -w $(SANITIZE_CFLAGS) -fstack-protector-strong -fno-common
+libproto_a_CFLAGS = -std=gnu17 -g -w $(SANITIZE_CFLAGS) -fstack-protector-strong -fno-common $(REPRODUCIBLE_CFLAGS)
 
 proto/%.pb-c.c proto/%.pb-c.h: $(top_srcdir)/proto/%.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC) -I$(top_srcdir) --c_out=. $<

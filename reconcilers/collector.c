@@ -233,6 +233,7 @@ static void on_discovered(
         int r;
 
         c->call = NULL;
+        api_client_note(c->options.client, result);
         r = read_discovery(c, result);
         if (r < 0) {
                 json_decref(c->core);

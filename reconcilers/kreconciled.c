@@ -1,5 +1,4 @@
 /* kreconciled: the controllers. Wiring only. */
-#include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/quantity.h"
 #include "reconcilers/autoscaling/autoscaler.h"
@@ -7,8 +6,7 @@
 #include "reconcilers/collector.h"
 #include "reconcilers/manager.h"
 #include "reconcilers/program.h"
-
-enum { PEM_SIZE_MAX = 1024 * 1024 };
+#include "reconcilers/signing.h"
 
 struct kreconciled_flags {
         struct program_flags common;
@@ -65,6 +63,9 @@ struct kreconciled {
         struct manager *manager;
         struct collector *collector;
         struct autoscaler *autoscaler;
+        struct world_config config;
+        struct signing signing;
+        bool leading;
 };
 
 static int set_leading(struct kreconciled *k, bool leading) {
@@ -77,10 +78,24 @@ static int set_leading(struct kreconciled *k, bool leading) {
 }
 
 static void on_leading(bool leading, void *userdata) {
-        int r = set_leading(userdata, leading);
+        struct kreconciled *k = userdata;
+        int r = set_leading(k, leading);
 
+        k->leading = leading;
         if (r < 0)
                 log_error_errno(r, "Cannot watch the cluster");
+}
+
+/* Everything is looked at again, as by a new leader: what was made from the old ones is renewed. */
+static void on_signing(void *userdata) {
+        struct kreconciled *k = userdata;
+
+        k->config.signing_cert_pem = k->signing.cert;
+        k->config.signing_key_pem = k->signing.key;
+        if (!k->leading)
+                return;
+        on_leading(false, k);
+        on_leading(true, k);
 }
 
 static void on_change(enum world_kind kind, const json_t *object, bool gone, void *userdata) {
@@ -100,35 +115,16 @@ static const char *not_ready(bool leading, void *userdata) {
         return leading && !manager_is_synced(k->manager) ? "the caches are not filled yet" : NULL;
 }
 
-static int read_pem(const char *path, char **ret) {
-        int r;
-
-        if (!path)
-                return 0;
-        r = file_read(path, PEM_SIZE_MAX, ret, NULL);
-        if (r < 0) {
-                _cleanup_free_ char *why = file_error_text(path, "read", r);
-
-                log_error("%s", strempty(why));
-        }
-        return r;
-}
-
-/* The settings of the controllers; the key pair is read into cert and key. Logs errors. */
-static int make_config(const struct kreconciled_flags *flags, struct world_config *ret, char **cert,
-                char **key) {
+/* The settings of the controllers; the key pair is borrowed from signing. Logs errors. */
+static int make_config(const struct kreconciled_flags *flags, struct world_config *ret,
+                struct signing *signing) {
         _cleanup_problem_ struct problem p = {0};
         int r;
 
-        r = read_pem(flags->signing_cert_file, cert);
-        if (r < 0)
+        r = signing_read(signing, flags->signing_cert_file, flags->signing_key_file, &p);
+        if (r < 0) {
+                log_error("%s", p.message ? p.message : strerror(-r));
                 return r;
-        r = read_pem(flags->signing_key_file, key);
-        if (r < 0)
-                return r;
-        if (!*cert != !*key) {
-                log_error("--cluster-signing-cert-file and --cluster-signing-key-file go together");
-                return -EINVAL;
         }
         *ret = (struct world_config){.cluster_cidr = flags->cluster_cidr,
                         .node_cidr_mask_size = flags->node_cidr_mask_size_ipv4
@@ -136,8 +132,8 @@ static int make_config(const struct kreconciled_flags *flags, struct world_confi
                                                                : flags->node_cidr_mask_size,
                         .node_cidr_mask_size_ipv6 = flags->node_cidr_mask_size_ipv6,
                         .node_monitor_grace_us = flags->node_monitor_grace_us,
-                        .signing_cert_pem = *cert,
-                        .signing_key_pem = *key};
+                        .signing_cert_pem = signing->cert,
+                        .signing_key_pem = signing->key};
         r = podcidr_check(ret, &p);
         if (r < 0)
                 log_error("%s", strempty(p.message));
@@ -195,15 +191,14 @@ static int setup(struct kreconciled *k, struct program *program, const struct wo
         if (r < 0)
                 return r;
         collector.manager = k->manager;
-        return collector_new(&k->collector, &collector);
+        r = collector_new(&k->collector, &collector);
+        return r < 0 ? r : signing_watch(&k->signing, manager.event, on_signing, k);
 }
 
 static int run(struct program_flags *common) {
         const struct kreconciled_flags *flags =
                         container_of(common, struct kreconciled_flags, common);
         _cleanup_(program_freep) struct program *program = NULL;
-        _cleanup_free_ char *cert = NULL, *key = NULL;
-        struct world_config config;
         struct autoscaler_options autoscaler;
         struct kreconciled k = {0};
         struct program_options options = {.name = "kreconciled",
@@ -213,14 +208,14 @@ static int run(struct program_flags *common) {
                         .userdata = &k};
         int r, code = 1;
 
-        if (make_config(flags, &config, &cert, &key) < 0)
+        if (make_config(flags, &k.config, &k.signing) < 0 ||
+                        make_autoscaler_config(flags, &autoscaler) < 0 ||
+                        program_new(&program, &options) < 0) {
+                signing_done(&k.signing);
                 return 1;
-        if (make_autoscaler_config(flags, &autoscaler) < 0)
-                return 1;
-        if (program_new(&program, &options) < 0)
-                return 1;
+        }
         api_client_set_lean(program_client(program));
-        r = setup(&k, program, &config, &autoscaler);
+        r = setup(&k, program, &k.config, &autoscaler);
         if (r < 0)
                 log_error_errno(r, "Cannot start");
         else
@@ -228,6 +223,7 @@ static int run(struct program_flags *common) {
         autoscaler_free(k.autoscaler);
         collector_free(k.collector);
         manager_free(k.manager);
+        signing_done(&k.signing);
         return code;
 }
 

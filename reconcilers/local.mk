@@ -118,7 +118,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/storage/volumeprotection.c \
 	reconcilers/cluster/resourcequota.c \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
-reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
+reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h reconcilers/signing.c reconcilers/signing.h
 reconcilers_kreconciled_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
 # The scheduler's driver: queue, watches, bindings (its pure half is lib/sched/)
 libreconcile_a_SOURCES += \

@@ -9,6 +9,8 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/verbs \
 	tests/lab/fleet \
 	tests/lab/join \
+	tests/lab/ha \
+	tests/lab/many \
 	tests/node/run \
 	tests/node/case \
 	tests/node/functions.sh \
@@ -23,13 +25,14 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/stories/ingress \
 	tests/lab/stories/descheduling \
 	tests/lab/stories/storage \
+	tests/lab/stories/certs \
 	tests/lab/stories/cronjob \
 	tests/lab/stories/drain \
 	tests/lab/stories/people \
 	tests/lab/stories/preemption \
 	tests/lab/stories/monitoring \
 	tests/lab/stories/workloads \
-	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
+	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/two-kapids tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \
 	tests/clients/images \
@@ -38,6 +41,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/network-policy \
 	tests/clients/ingress-server.py \
 	tests/clients/apps \
+	tests/clients/certs \
 	tests/clients/descheduling \
 	tests/clients/fake-nodes.py \
 	tests/clients/flows \
@@ -75,6 +79,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/pod-resources \
 	tests/clients/people tests/clients/people.py \
 	tests/clients/quota \
+	tests/clients/packages \
 	tests/clients/quota.py \
 	tests/clients/corpus \
 	tests/corpus \
@@ -108,6 +113,11 @@ tests_chaos_kstored_chaos_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TE
 noinst_PROGRAMS += tests/clients/forge
 tests_clients_forge_SOURCES = tests/clients/forge.c
 tests_clients_forge_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+
+# Writers and watchers that move between API servers, for tests/clients/two-kapids.
+noinst_PROGRAMS += tests/clients/mover
+tests_clients_mover_SOURCES = tests/clients/mover.c
+tests_clients_mover_LDADD = $(TEST_LIBS)
 
 # The store's real code in simulated worlds, with places where bugs can be planted: kstored/raft/bugs.h.
 noinst_PROGRAMS += tests/sim/kstored-sim

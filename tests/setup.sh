@@ -5,14 +5,14 @@
 # What building, running a lab and testing need, as Debian 12 and 13 call it. Of "a|b" any will do that is installed, or
 # the first that apt has: Debian 13 has no libssh on libgcrypt (docs/libraries.md).
 packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsqlite3-dev libjansson-dev libyaml-dev
-        libgnutls28-dev libmicrohttpd-dev libcurl4-gnutls-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler
+        libgnutls28-dev nettle-dev libmicrohttpd-dev libcurl4-gnutls-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler
         'libssh-gcrypt-dev|libssh-dev' libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libnl-nf-3-dev libwslay-dev
         libcmocka-dev uthash-dev libbsd-dev libxxhash-dev libpcre2-dev libseccomp-dev tzdata libarchive-dev zlib1g-dev
         libzstd-dev)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps haproxy unbound
         bind9-dnsutils)
 packages_check=(btrfs-progs python3-kubernetes python3-grpcio python3-protobuf python3-h2 python3-cryptography openssl jq clang libclang-rt-dev mmdebstrap
-        xz-utils docker-registry skopeo busybox-static zstd)
+        xz-utils docker-registry skopeo busybox-static zstd debhelper dpkg-dev fakeroot lintian chrpath man-db)
 
 step_number=0 steps=0 step_started=0
 # step TEXT: the next progress line; step_done TEXT ends it with what came out.
@@ -115,7 +115,7 @@ install_packages() {
 
 # build_tree DIR CONFIGURE-ARGUMENT...: configures once, then makes what changed.
 build_tree() {
-        local dir=$1 log=$1/build.log cc=${CC:-}
+        local dir=$1 log=$1/build.log cc=${CC:-} shown
         shift
         mkdir -p "$dir"
         : >"$log"
@@ -130,7 +130,34 @@ build_tree() {
                 (cd "$dir" && "$top/configure" "$@" CC="$cc") >>"$log" 2>&1 ||
                         fail "configure failed in $dir" "see the log for what it misses" "$log"
         fi
-        make -C "$dir" -j"$(nproc)" >>"$log" 2>&1 || fail "the build in $dir failed" "see the log for the first error" "$log"
+        show_build "$dir" "$log" &
+        shown=$!
+        make -C "$dir" -j"$(nproc)" >>"$log" 2>&1 || {
+                end_show "$shown"
+                fail "the build in $dir failed" "see the log for the first error" "$log"
+        }
+        end_show "$shown"
+}
+
+# show_build DIR LOG: how far a build is, in tenths of the objects that it has to compile; in a process of its own, until
+# it is killed or the one that builds ends.
+show_build() {
+        local total compiled shown=0
+        total=$(make -n -C "$1" 2>/dev/null | grep -c 'echo "  CC  ') || true
+        (( total >= 20 )) || return 0
+        while kill -0 $$ 2>/dev/null; do
+                sleep 1
+                compiled=$(grep -c '^  CC  ' "$2") || true
+                while (( shown < 9 && compiled * 10 >= (shown + 1) * total )); do
+                        shown=$((shown + 1))
+                        printf '%d0%% ' "$shown"
+                done
+        done
+}
+
+end_show() {
+        kill "$1" 2>/dev/null || true
+        wait "$1" 2>/dev/null || true
 }
 
 # wait_until SECONDS COMMAND...: tries until it succeeds; false when the time is over.

@@ -5,13 +5,15 @@
 # keelson-PROGRAM.service goes into units/ (the agent's program is knodeagent, its unit keelson-nodeagent), and the
 # files of users (*.conf) with them.
 # $UNBOUND, where it is set, is the name server of the nodes: a copy goes into lib/, with the libraries that it needs.
+# $SBOM, where it is set, is the script that lists the libraries with their packages in sbom.spdx.json, and $STATIC names
+# archives (*.a) whose code is in the programs.
 # $STRIP and $READELF name the tools. The same input gives the same bytes.
 set -eu
 out=$1 version=$2 units=$3
 shift 3
 stage=$out.d
 rm -rf "$stage"
-trap 'rm -rf "$stage" "$out.new"' EXIT
+trap 'rm -rf "$stage" "$out.new" "$out.origins"' EXIT
 trap 'exit 1' INT TERM HUP
 mkdir -p "$stage/bin" "$stage/lib" "$stage/units"
 
@@ -30,11 +32,13 @@ copy_libraries() {
                 path=$(awk -v n="$needed" '$1 == n { print $2; exit }' "$map")
                 [ -n "$path" ] || { echo "bundle.sh: cannot find $needed, which $1 needs" >&2; exit 1; }
                 cp -L "$path" "$stage/lib/$needed"
+                printf 'lib/%s\t%s\n' "$needed" "$path" >>"$origins"
                 copy_libraries "$stage/lib/$needed"
         done
 }
 
-map=$stage/map
+map=$stage/map origins=$stage/origins
+: >"$origins"
 for program in "$@"; do
         name=${program##*/}
         cp "$program" "$stage/bin/$name"
@@ -46,15 +50,25 @@ for program in "$@"; do
 done
 if [ -n "${UNBOUND:-}" ]; then
         cp -L "$UNBOUND" "$stage/lib/unbound"
+        printf 'lib/unbound\t%s\n' "$UNBOUND" >>"$origins"
         ldd "$UNBOUND" 2>&1 | awk '$2 == "=>" && $3 ~ "^/" { print $1, $3 }' >"$map"
         copy_libraries "$UNBOUND"
 fi
+[ ! -e "$stage/bin/kctl" ] || for timer in "$units"/*.timer; do cp "$timer" "${timer%.timer}.service" "$stage/units/"; done
 for accounts in "$units"/*.conf; do [ ! -e "$accounts" ] || cp "$accounts" "$stage/units/"; done
+for archive in ${STATIC:-}; do printf '%s\t%s\n' "${archive##*/}" "$archive" >>"$origins"; done
 rm -f "$map"
+mv "$origins" "$out.origins"
 find "$stage/bin" "$stage/lib" -type f -exec "${STRIP:-strip}" --strip-unneeded {} +
 find "$stage" -type f -exec chmod 644 {} +
 find "$stage/bin" -type f -exec chmod 755 {} +
 [ -z "${UNBOUND:-}" ] || chmod 755 "$stage/lib/unbound"
 echo "$version" >"$stage/VERSION"
-tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - VERSION bin lib units | gzip -6n >"$out.new"
+name=${out##*/} name=${name%.tar.gz} sbom=
+if [ -n "${SBOM:-}" ]; then
+        sbom=sbom.spdx.json
+        sh "$SBOM" "$name" "$version" "$stage" <"$out.origins" >"$stage/$sbom"
+fi
+# shellcheck disable=SC2086 # $sbom may be nothing
+tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - VERSION bin lib units $sbom | gzip -6n >"$out.new"
 mv "$out.new" "$out"

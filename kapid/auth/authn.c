@@ -154,6 +154,18 @@ int authenticate_token(struct api *a, const char *token, struct user *ret, struc
         return user_of_claims(a, claims, ret, p);
 }
 
+/* A connection that was made before its certificate expired. */
+static int outlived(const struct http_peer *peer, struct problem *p) {
+        char end[TIMEFMT_SIZE], now[TIMEFMT_SIZE];
+
+        time_format(peer->not_after_s * 1000000, end);
+        time_format(now_wall_us(), now);
+        return problem_set(p, EACCES, 401, "Unauthorized",
+                        "Unauthorized: the certificate of \"%s\" expired at %s, and this machine's "
+                        "clock says %s",
+                        peer->cn, end, now);
+}
+
 static int user_of_peer(struct request *request, const struct http_peer *peer, struct problem *p) {
         struct user *u = &request->user;
         int r;
@@ -171,7 +183,7 @@ static int user_of_peer(struct request *request, const struct http_peer *peer, s
         if (isempty(peer->cn))
                 return unauthorized(p);
         if (peer->not_after_s && peer->not_after_s <= now_wall_us() / 1000000)
-                return unauthorized(p); /* a connection that outlived its certificate */
+                return outlived(peer, p);
         r = revoked_check(request->api, peer->cn, peer->fingerprint, p);
         if (r < 0)
                 return r;
@@ -197,6 +209,9 @@ int authenticate(struct request *request, struct problem *p) {
                         token++;
                 return authenticate_token(request->api, token, &request->user, p);
         }
+        if (peer->certificate_problem)
+                return problem_set(p, EACCES, 401, "Unauthorized", "Unauthorized: %s",
+                                peer->certificate_problem);
         r = user_set(&request->user, "system:anonymous", "");
         if (r < 0)
                 return r;

@@ -40,7 +40,7 @@ enum {
 struct caches_options {
         /* After each change was put in; change NULL: everything was reloaded. */
         void (*on_change)(struct cache *c, const struct change *change, void *userdata);
-        /* Keys below /registry/ranges/: deleted when value is NULL. */
+        /* Keys below /registry/ranges/ and /registry/kapids/: deleted when value is NULL. */
         void (*on_range)(const char *key, const char *value, size_t n, void *userdata);
         /* Before everything is reloaded: discard everything that on_range reported. */
         void (*on_reset)(void *userdata);
@@ -58,6 +58,9 @@ void caches_on_store(struct caches *c, bool connected);
 bool caches_are_loaded(const struct caches *c);
 /* Whether the watch is live: what the cache has is at most moments old. */
 bool caches_are_following(const struct caches *c);
+/* Whether they follow the store, and have reached what it had when they were loaded; a watch that
+ * broke has a moment to be made again. */
+bool caches_are_current(const struct caches *c);
 uint64_t caches_revision(const struct caches *c);
 struct item_pool *caches_pool(struct caches *c);
 /* Bytes that the windows keep alive. */

@@ -4,14 +4,22 @@
  *        '--connected, loaded before--------------^   (compacted meanwhile: LOADING)
  *
  * LOADING reads every key below /registry/ in pages at one revision into a staging set and swaps it
- * in whole; FOLLOWING applies the watch from the revision after. While DOWN the old contents are
- * still served to requests that accept any age. A reload empties the windows and ends all
- * followers: the changes in between are not known, and a watch must have no gap. */
+ * in whole; FOLLOWING applies the watch from the revision after. The first load is of a revision
+ * some time ago, where the store still has it: the changes since fill the windows, so that watches
+ * which come from another kapid resume here. While DOWN the old contents are still served to
+ * requests that accept any age. A reload empties the windows and ends all followers: the changes in
+ * between are not known, and a watch must have no gap. */
 #include "kapid/cache/internal.h"
 
 #include "lib/log.h"
+#include "lib/timefmt.h"
 
-enum { RETRY_US = 500 * 1000 };
+enum {
+        RETRY_US = 500 * 1000,
+        LOST_MAX_US = 1500 * 1000,
+        HISTORY_REVISIONS = 3000,
+        HISTORY_REVISIONS_LESS = 300,
+};
 
 struct cache *caches_get(struct caches *cs, const char *prefix) {
         struct cache *c = map_get(cs->by_prefix, prefix);
@@ -46,6 +54,11 @@ bool caches_are_following(const struct caches *c) {
         return c->state == CACHES_FOLLOWING;
 }
 
+bool caches_are_current(const struct caches *c) {
+        return c->loaded && c->revision >= c->load_target &&
+               (c->state == CACHES_FOLLOWING || now_mono_us() - c->lost_us < LOST_MAX_US);
+}
+
 size_t caches_window_bytes(const struct caches *c) {
         return c->window_bytes;
 }
@@ -70,7 +83,7 @@ static size_t prefix_size_of(const char *key) {
 }
 
 static bool is_range_key(const char *key) {
-        return startswith(key, "/registry/ranges/");
+        return startswith(key, "/registry/ranges/") || startswith(key, "/registry/kapids/");
 }
 
 static struct cache *cache_of_key(struct caches *cs, const char *key, size_t *ret_prefix_size) {
@@ -140,6 +153,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void go_down(struct caches *cs) {
+        if (cs->state == CACHES_FOLLOWING)
+                cs->lost_us = now_mono_us();
         cs->state = CACHES_DOWN;
         map_clear(cs->staging);
         map_clear(cs->staging_ranges);
@@ -269,12 +284,28 @@ static int stage(struct caches *cs, const struct store_kv *kv) {
 
 static void load_page(struct caches *cs, const char *from);
 
+static uint64_t revisions_back(const struct caches *cs, uint64_t n) {
+        return cs->load_target > n ? cs->load_target - n : 1;
+}
+
+/* A newer one to try when the store no longer has this one; 0: the newest. */
+static uint64_t history_after(const struct caches *cs) {
+        uint64_t less = revisions_back(cs, HISTORY_REVISIONS_LESS);
+
+        return cs->load_revision < less ? less : 0;
+}
+
 static void on_page(const struct store_result *res, void *userdata) {
         struct caches *cs = userdata;
 
         cs->load_pending = false;
         if (cs->state != CACHES_LOADING)
                 return;
+        if (res->error == -ESTALE && cs->load_revision < cs->load_target) {
+                cs->load_revision = history_after(cs); /* that far back it is compacted */
+                load_page(cs, "/registry/");
+                return;
+        }
         if (res->error) {
                 log_debug_errno(res->error, "Could not load from the store: %s", res->message);
                 go_down(cs);
@@ -313,6 +344,21 @@ static void load_page(struct caches *cs, const char *from) {
         go_down(cs);
 }
 
+static void on_newest(const struct store_result *res, void *userdata) {
+        struct caches *cs = userdata;
+
+        cs->load_pending = false;
+        if (cs->state != CACHES_LOADING)
+                return;
+        if (res->error) {
+                go_down(cs);
+                return;
+        }
+        cs->load_target = res->revision;
+        cs->load_revision = revisions_back(cs, HISTORY_REVISIONS);
+        load_page(cs, "/registry/");
+}
+
 static void load(struct caches *cs) {
         map_clear(cs->staging);
         map_clear(cs->staging_ranges);
@@ -322,7 +368,15 @@ static void load(struct caches *cs) {
         }
         cs->state = CACHES_LOADING;
         cs->load_revision = 0;
-        load_page(cs, "/registry/");
+        if (cs->loaded) {
+                load_page(cs, "/registry/");
+                return;
+        }
+        cs->load_pending = true;
+        if (store_read_index(cs->store, on_newest, cs) >= 0)
+                return;
+        cs->load_pending = false;
+        go_down(cs);
 }
 
 void caches_reload(struct caches *cs) {

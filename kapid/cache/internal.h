@@ -68,7 +68,9 @@ struct caches {
         struct map *staging;        /* key -> item, in key order */
         struct map *staging_ranges; /* key -> value */
         uint64_t load_revision;
+        uint64_t load_target; /* the store's revision when loading began */
         bool load_pending;
+        uint64_t lost_us; /* when following ended */
         /* waiting */
         struct wait_list waits;
         struct wait_list asking; /* for the answer that is under way */

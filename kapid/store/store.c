@@ -15,7 +15,7 @@ enum {
         MESSAGE_SIZE_MAX = 1 << 30, /* a page of the largest objects */
 };
 
-enum call_kind { CALL_RANGE, CALL_TXN, CALL_LEASE, CALL_COMPACT };
+enum call_kind { CALL_RANGE, CALL_TXN, CALL_LEASE, CALL_RENEW, CALL_COMPACT };
 
 struct call {
         struct store *store;
@@ -46,6 +46,9 @@ static const struct {
                 [CALL_TXN] = {"/etcdserverpb.KV/Txn", &etcdserverpb__txn_response__descriptor},
                 [CALL_LEASE] = {"/etcdserverpb.Lease/LeaseGrant",
                                 &etcdserverpb__lease_grant_response__descriptor},
+                /* A stream of which one request and one answer are used. */
+                [CALL_RENEW] = {"/etcdserverpb.Lease/LeaseKeepAlive",
+                                &etcdserverpb__lease_keep_alive_response__descriptor},
                 [CALL_COMPACT] = {"/etcdserverpb.KV/Compact",
                                 &etcdserverpb__compaction_response__descriptor},
 };
@@ -266,6 +269,13 @@ static int read_answer(const struct call *c, struct store_result *res, struct kv
                 res->lease = a->id;
                 return a->id ? 0 : -EIO;
         }
+        case CALL_RENEW: {
+                const Etcdserverpb__LeaseKeepAliveResponse *a = (const void *)c->answer;
+
+                res->revision = header_revision(a->header);
+                res->ttl_s = a->ttl;
+                return 0;
+        }
         case CALL_COMPACT:
                 return 0;
         }
@@ -427,6 +437,13 @@ int store_lease_grant(struct store *s, uint64_t ttl_s, store_done done, void *us
 
         m.ttl = (int64_t)ttl_s;
         return start(s, CALL_LEASE, &m.base, done, userdata);
+}
+
+int store_lease_renew(struct store *s, int64_t lease, store_done done, void *userdata) {
+        Etcdserverpb__LeaseKeepAliveRequest m = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+
+        m.id = lease;
+        return start(s, CALL_RENEW, &m.base, done, userdata);
 }
 
 int store_compact(struct store *s, uint64_t revision, store_done done, void *userdata) {

@@ -50,6 +50,7 @@ struct store_result {
         bool more;      /* range: the limit cut it */
         uint64_t total; /* range: keys in the range */
         int64_t lease;  /* granted */
+        int64_t ttl_s;  /* of a renewed lease; 0: it is gone */
 };
 typedef void (*store_done)(const struct store_result *res, void *userdata);
 
@@ -91,6 +92,7 @@ enum { STORE_TXN_MAX = 100 };
  * keys (a missing key has no kv). */
 int store_txn(struct store *s, const struct store_txn *t, store_done done, void *userdata);
 int store_lease_grant(struct store *s, uint64_t ttl_s, store_done done, void *userdata);
+int store_lease_renew(struct store *s, int64_t lease, store_done done, void *userdata);
 int store_compact(struct store *s, uint64_t revision, store_done done, void *userdata);
 
 struct store_event {

@@ -5,4 +5,5 @@ _kctl() {
         found=(${(f)"$(kctl __complete "${words[@]:1:$((CURRENT - 1))}" 2>/dev/null)"})
         if (( $#found )); then compadd -a found; else _files; fi
 }
-compdef _kctl kctl
+# Sourced, it registers itself; found in fpath, this file is the function.
+if [[ $funcstack[1] == _kctl ]]; then _kctl "$@"; else compdef _kctl kctl; fi

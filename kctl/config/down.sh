@@ -4,7 +4,11 @@ daemons="kgitd kschedd kreconciled kapid kstored"
 for d in $daemons; do
         systemctl disable -q --now keelson-$d 2>/dev/null
         rm -f /etc/systemd/system/keelson-$d.service
+        rm -rf /etc/systemd/system.control/keelson-$d.service.d
 done
+systemctl disable -q --now keelson-certs.timer 2>/dev/null
+systemctl stop keelson-certs.service 2>/dev/null
+rm -f /etc/systemd/system/keelson-certs.service /etc/systemd/system/keelson-certs.timer
 systemctl daemon-reload
 rm -rf /etc/keelson/pki /etc/keelson/k*.yaml /etc/keelson/admin.kubeconfig \
         /var/lib/keelson/kstored /var/lib/keelson/kstored.* /var/lib/keelson/kgitd \

@@ -1,18 +1,27 @@
 # Installs and starts the units of the control plane. The accounts come first: the units name them.
+# Packages bring both, then there is nothing in /opt/keelson/units.
 set -e
 daemons="kstored kapid kreconciled kschedd kgitd"
 
 cd /opt/keelson/units
-mkdir -p /etc/sysusers.d
-install -m 0644 keelson-sysusers.conf /etc/sysusers.d/keelson.conf
-systemd-sysusers /etc/sysusers.d/keelson.conf
+if test -e keelson-sysusers.conf; then
+        mkdir -p /etc/sysusers.d
+        install -m 0644 keelson-sysusers.conf /etc/sysusers.d/keelson.conf
+        systemd-sysusers /etc/sysusers.d/keelson.conf
+fi
 units=
 for d in $daemons; do
-        install -m 0644 keelson-$d.service /etc/systemd/system/
+        test ! -e keelson-$d.service || install -m 0644 keelson-$d.service /etc/systemd/system/
         units="$units keelson-$d"
 done
+test ! -e keelson-certs.timer || install -m 0644 keelson-certs.service keelson-certs.timer /etc/systemd/system/
+# Certificates are for all to read; every key has its own mode. An installation of an earlier version has the daemons'
+# certificates in their kubeconfigs: they become files.
+chmod 0755 /etc/keelson/pki
+/opt/keelson/bin/kctl certs renew --prepare
 mkdir -p /usr/local/bin
 ln -sf /opt/keelson/bin/kctl /usr/local/bin/kctl
 systemctl daemon-reload
 systemctl enable -q $units
 systemctl restart --no-block $units
+systemctl enable -q --now keelson-certs.timer

@@ -21,5 +21,6 @@ for d in bin lib units; do
         mv -f .new/$d/* $d/
 done
 mv -f .new/VERSION .
+test ! -e .new/sbom.spdx.json || mv -f .new/sbom.spdx.json "$1.spdx.json"
 rm -rf .new
 echo "$2" >".$1"

@@ -150,7 +150,7 @@ static int add_from(struct kctl *k, json_t *set, struct problem *p) {
         json_object_foreach (data, key, v) {
                 _cleanup_free_ char *name = env_name(strempty(k->flags.prefix_text), key);
 
-                if (k->flags.keys && !strv_contains(k->flags.keys, key))
+                if (k->flags.env_keys && !strv_contains(k->flags.env_keys, key))
                         continue;
                 if (name && !streq(name + strlen(strempty(k->flags.prefix_text)), key))
                         fprintf(stderr, "Warning: key %s transferred to %s\n", key,

@@ -4,25 +4,32 @@
 
 #include "lib/buf.h"
 #include "lib/client/api-internal.h"
+#include "lib/client/failover.h"
+#include "lib/client/identity-files.h"
 #include "lib/client/kubeconfig.h"
 #include "lib/json-text.h"
 #include "lib/log.h"
+#include "lib/timefmt.h"
 
 struct api_client {
         sd_event *event; /* borrowed; NULL: blocking only */
         struct http_client *http;
+        struct identity_files *files; /* NULL: it borrows http */
+        struct failover *failover;    /* NULL: a Unix socket */
         char *server;
         char *ns;
         char *manager;
         char *host; /* or NULL */
         struct recorder *recorder;
-        bool borrows_http;            /* another client's */
+        bool borrows_http;            /* another client's, with its failover */
+        void (*pause)(void);          /* before a request is sent again; or NULL */
         bool lean;                    /* answers without managedFields */
         struct http_header *headers;  /* on behalf of whom; names are constants */
         struct http_header *standing; /* the same of the command line, for every call */
 };
 
 struct api_call {
+        struct api_client *client;
         struct http_call *http;
         bool lean;
         api_done_func done;
@@ -89,12 +96,61 @@ static struct http_header *impersonation(const char *user, char *const *groups) 
         return headers;
 }
 
+/* Certificates, keys and tokens that were renewed are used from the next call on. */
+static void before_call(void *userdata) {
+        struct api_client *c = userdata;
+
+        if (c->http)
+                identity_files_check(c->files, c->http);
+}
+
+/* A request whose bytes are not acknowledged for this long has no server. */
+enum { USER_TIMEOUT_MS = 10000 };
+#define REPEAT_MAX_US UINT64_C(8000000)
+
+static int add_failover(
+                struct api_client *c, const struct kubeconfig_context *k, const char *file) {
+        struct servers servers;
+        int r = servers_init(&servers, k->server, k->more);
+
+        if (r < 0)
+                return r;
+        r = failover_new(&c->failover, c->event, c->http, &servers, file);
+        servers_done(&servers);
+        return r;
+}
+
+static int init(struct api_client *c, sd_event *event, const struct kubeconfig_context *k,
+                const struct http_client_options *http, const char *servers_file) {
+        const char *agent = http->user_agent;
+        int r;
+
+        c->event = event;
+        r = http_client_new(&c->http, event, http);
+        if (r < 0)
+                return r;
+        c->server = strdup(k->server);
+        c->ns = strdup(k->ns);
+        c->manager = strndup(agent, strcspn(agent, "/"));
+        c->recorder = recorder_new();
+        if (!c->server || !c->ns || !c->manager || !c->recorder)
+                return -ENOMEM;
+        return startswith(k->server, "unix://") ? 0 : add_failover(c, k, servers_file);
+}
+
+static int make(struct api_client *c, sd_event *event, const struct api_client_options *options,
+                const struct kubeconfig_context *k, const struct http_client_options *http) {
+        int r = identity_files_new(&c->files, options, k);
+
+        return r < 0 ? r : init(c, event, k, http, options->servers_file);
+}
+
 int api_client_new(struct api_client **ret, sd_event *event,
                 const struct api_client_options *options, struct problem *p) {
         _cleanup_(api_client_freep) struct api_client *c = calloc(1, sizeof(*c));
         const char *agent = options->user_agent ? options->user_agent : "keelson";
         struct kubeconfig_context k = {0};
-        struct http_client_options http = {.user_agent = agent};
+        struct http_client_options http = {.user_agent = agent, .user_timeout_ms = USER_TIMEOUT_MS};
         int r;
 
         if (!c)
@@ -121,19 +177,13 @@ int api_client_new(struct api_client **ret, sd_event *event,
         http.key_pem = k.key_pem;
         http.token = k.token;
         http.tls_server_name = k.tls_server_name;
-        r = http_client_new(&c->http, event, &http);
+        http.before_call = before_call;
+        http.userdata = c;
+        c->pause = options->pause;
+        r = make(c, event, options, &k, &http);
         if (r < 0)
                 problem_set(p, -r, 0, NULL, "cannot make a client for %s: %s", k.server,
                                 strerror(-r));
-        else {
-                c->event = event;
-                c->server = TAKE_PTR(k.server);
-                c->ns = TAKE_PTR(k.ns);
-                c->manager = strndup(agent, strcspn(agent, "/"));
-                c->recorder = recorder_new();
-                if (!c->manager || !c->recorder)
-                        r = -ENOMEM;
-        }
         kubeconfig_context_done(&k);
         if (r < 0)
                 return r;
@@ -149,6 +199,7 @@ int api_client_as(struct api_client **ret, struct api_client *base, const char *
                 return -ENOMEM;
         c->borrows_http = true;
         c->http = base->http;
+        c->failover = base->failover;
         c->event = base->event;
         c->server = strdup(base->server);
         c->ns = strdup(base->ns);
@@ -169,8 +220,11 @@ struct api_client *api_client_free(struct api_client *c) {
         if (!c)
                 return NULL;
         recorder_free(c->recorder);
-        if (!c->borrows_http)
+        if (!c->borrows_http) {
+                failover_free(c->failover);
                 http_client_free(c->http);
+        }
+        identity_files_free(c->files);
         headers_free(c->headers);
         headers_free(c->standing);
         free(c->server);
@@ -196,7 +250,16 @@ const char *api_client_host(const struct api_client *c) {
 }
 
 const char *api_client_server(const struct api_client *c) {
-        return c->server;
+        return c->failover ? failover_server(c->failover) : c->server;
+}
+
+bool api_client_is_redundant(const struct api_client *c) {
+        return c->failover && failover_is_redundant(c->failover);
+}
+
+void api_client_note(struct api_client *c, const struct http_result *result) {
+        if (c->failover)
+                failover_note(c->failover, result->error, result->error_text);
 }
 
 const char *api_client_namespace(const struct api_client *c) {
@@ -204,6 +267,8 @@ const char *api_client_namespace(const struct api_client *c) {
 }
 
 struct http_client *api_client_http(struct api_client *c) {
+        if (c->failover)
+                failover_check(c->failover, /* suspect= */ false);
         return c->http;
 }
 
@@ -304,6 +369,7 @@ static void on_call_done(struct http_call *http, const struct http_result *resul
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *object = NULL;
         int r = read_answer(result, call->lean, &object, &p);
+        api_client_note(call->client, result);
         for (char *const *w = result->warnings; w && *w; w++)
                 log_debug("The server warns: %s", *w);
         if (call->done)
@@ -337,6 +403,7 @@ static int call_start(struct api_client *c, const char *method, const char *path
 
         if (!call || (body && !text))
                 return -ENOMEM;
+        call->client = c;
         call->lean = c->lean;
         call->done = done;
         call->userdata = userdata;
@@ -387,6 +454,31 @@ struct api_call *api_call_cancel(struct api_call *call) {
         return NULL;
 }
 
+/* Whether the same request may be sent again after an answer (or none): the server asked for that,
+ * or nothing can have been done. */
+static bool may_repeat(const char *method, const struct http_result *result) {
+        if (result->error < 0)
+                return streq(method, "GET") || result->error == -ECONNREFUSED ||
+                       result->error == -EHOSTUNREACH;
+        return (result->code == 429 || result->code == 503) && result->retry_after_s > 0;
+}
+
+/* One server: what came back is reported. Several: another answers within seconds. */
+static void do_request(struct api_client *c, const struct http_call_options *options,
+                struct http_result *result) {
+        uint64_t deadline = now_mono_us() + REPEAT_MAX_US;
+
+        for (;;) {
+                (void)http_client_do(api_client_http(c), options, result);
+                if (!api_client_is_redundant(c) || !c->pause ||
+                                !may_repeat(options->method, result) || now_mono_us() > deadline)
+                        return;
+                api_client_note(c, result);
+                http_result_done(result);
+                c->pause();
+        }
+}
+
 int api_request(struct api_client *c, const char *method, const char *path,
                 const char *content_type, const json_t *body, json_t **ret, struct problem *p) {
         _cleanup_free_ char *text = body ? json_text(body) : NULL;
@@ -406,7 +498,7 @@ int api_request(struct api_client *c, const char *method, const char *path,
 
         if (body && !text)
                 return -ENOMEM;
-        (void)http_client_do(c->http, &options, &result);
+        do_request(c, &options, &result);
         for (char *const *w = result.warnings; w && *w; w++)
                 fprintf(stderr, "Warning: %s\n", *w);
         r = read_answer(&result, c->lean, ret ? &object : NULL, p);

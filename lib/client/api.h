@@ -21,6 +21,10 @@ struct api_client_options {
         uint64_t timeout_us; /* of a call; 0: the HTTP client's own */
         /* lib/http-client.h */
         void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
+        /* Where the list of API servers that the API reported is kept; NULL: nowhere. */
+        const char *servers_file;
+        /* Waits a moment before a blocking request is sent again (api_request); NULL: none is. */
+        void (*pause)(void);
 };
 
 /* event NULL: only the blocking calls. p names the file and the missing part. */
@@ -37,9 +41,15 @@ int api_client_as(struct api_client **ret, struct api_client *base, const char *
 void api_client_set_lean(struct api_client *c);
 /* Events say that this machine reports them (source.host, reportingInstance). -ENOMEM. */
 int api_client_set_host(struct api_client *c, const char *host);
-const char *api_client_server(const struct api_client *c);
+const char *api_client_server(const struct api_client *c); /* the one that is used now */
+/* Whether the cluster has API servers to move to when this one is dead (lib/client/failover.h). */
+bool api_client_is_redundant(const struct api_client *c);
 const char *api_client_namespace(const struct api_client *c); /* of the context; "default" */
+/* Its server is one that answers: a client without a loop makes sure of that here. */
 struct http_client *api_client_http(struct api_client *c);
+/* An answer came, or none did: another server may be needed. For those who call by api_client_http.
+ */
+void api_client_note(struct api_client *c, const struct http_result *result);
 
 /* "/api/v1/namespaces/ns/pods/name/status"; ns NULL or "" for all or cluster scope; name,
  * subresource, query may be NULL. query is already encoded and without '?'. Caller frees. */
@@ -69,7 +79,9 @@ int api_delete_async(struct api_client *c, const char *path, const json_t *body,
                 void *userdata, struct api_call **ret);
 struct api_call *api_call_cancel(struct api_call *call);
 
-/* Blocking (not inside a daemon's event callbacks). Errors: -ENOENT for 404, -EEXIST AlreadyExists,
+/* Blocking (not inside a daemon's event callbacks). Where there are several API servers a request
+ * that reached none is sent to another, a refusal that asks for a later try (503, 429) is tried
+ * again for some seconds. Errors: -ENOENT for 404, -EEXIST AlreadyExists,
  * -ESTALE Conflict, -EACCES 401/403, -EINVAL 400/422, -EAGAIN 429/503, -ECONNREFUSED and other
  * transport errors; p says the rest. ret may be NULL. warnings go to stderr as "Warning: text". */
 int api_request(struct api_client *c, const char *method, const char *path,

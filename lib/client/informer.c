@@ -440,6 +440,7 @@ static void on_list_done(struct http_call *call, const struct http_result *resul
         int r;
 
         i->call = NULL;
+        api_client_note(i->client, result);
         r = read_page(i, result, &p);
         if (r < 0) {
                 log_debug("Cannot list %s: %s", i->resource.plural,
@@ -586,6 +587,7 @@ static void on_watch_done(
         int r = api_result_error(result, &p);
 
         i->call = NULL;
+        api_client_note(i->client, result);
         if (i->backlog) {
                 i->ended = true;
                 i->end.failure = r;

@@ -6,6 +6,7 @@
  */
 #include "lib/client/kubeconfig.h"
 
+#include "lib/client/servers.h"
 #include "lib/fileio.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
@@ -35,6 +36,7 @@ void kubeconfig_context_done(struct kubeconfig_context *k) {
         if (k->token)
                 explicit_bzero(k->token, strlen(k->token));
         free(k->server);
+        strv_free(k->more);
         free(k->ns);
         free(k->ca_pem);
         free(k->cert_pem);
@@ -43,6 +45,7 @@ void kubeconfig_context_done(struct kubeconfig_context *k) {
         free(k->tls_server_name);
         free(k->as_user);
         strv_free(k->as_groups);
+        strv_free(k->files);
         *k = (struct kubeconfig_context){0};
 }
 
@@ -133,7 +136,8 @@ static const json_t *find_named(const struct documents *d, const char *list, con
         return NULL;
 }
 
-static int read_beside(const struct document *d, const char *name, char **ret, struct problem *p) {
+static int read_beside(const struct document *d, const char *name, struct kubeconfig_context *k,
+                char **ret, struct problem *p) {
         const char *slash = strrchr(d->path, '/');
         _cleanup_free_ char *path = NULL;
         int r;
@@ -148,12 +152,12 @@ static int read_beside(const struct document *d, const char *name, char **ret, s
 
                 return problem_set(p, -r, 0, NULL, "%s: %s", d->path, strempty(why));
         }
-        return 0;
+        return strv_extend(&k->files, path);
 }
 
 /* "<field>-data" embedded, else the file named by "<field>"; neither leaves NULL. */
-static int read_pem(const struct document *d, const json_t *v, const char *field, char **ret,
-                struct problem *p) {
+static int read_pem(const struct document *d, const json_t *v, const char *field,
+                struct kubeconfig_context *k, char **ret, struct problem *p) {
         _cleanup_free_ char *data_field = strformat("%s-data", field), *text = NULL;
         const char *data, *file;
         void *bytes;
@@ -174,7 +178,7 @@ static int read_pem(const struct document *d, const json_t *v, const char *field
                 *ret = TAKE_PTR(text);
                 return 0;
         }
-        return isempty(file) ? 0 : read_beside(d, file, ret, p);
+        return isempty(file) ? 0 : read_beside(d, file, k, ret, p);
 }
 
 static int read_user(const struct document *d, const json_t *user, struct kubeconfig_context *k,
@@ -188,10 +192,10 @@ static int read_user(const struct document *d, const json_t *user, struct kubeco
                                 "supported; "
                                 "use a certificate or a token",
                                 d->path);
-        r = read_pem(d, user, "client-certificate", &k->cert_pem, p);
+        r = read_pem(d, user, "client-certificate", k, &k->cert_pem, p);
         if (r < 0)
                 return r;
-        r = read_pem(d, user, "client-key", &k->key_pem, p);
+        r = read_pem(d, user, "client-key", k, &k->key_pem, p);
         if (r < 0)
                 return r;
         if (!isempty(token)) {
@@ -200,10 +204,55 @@ static int read_user(const struct document *d, const json_t *user, struct kubeco
         }
         if (isempty(file))
                 return 0;
-        r = read_beside(d, file, &k->token, p);
+        r = read_beside(d, file, k, &k->token, p);
         if (r < 0)
                 return r;
         k->token[strcspn(k->token, "\r\n")] = 0;
+        return 0;
+}
+
+static int read_servers(const struct document *d, const json_t *cluster,
+                struct kubeconfig_context *k, struct problem *p) {
+        const json_t *extension, *url;
+        size_t i, n;
+
+        json_array_foreach (json_object_get(cluster, "extensions"), i, extension) {
+                if (!streq(json_str_or(extension, "name", ""), KUBECONFIG_SERVERS))
+                        continue;
+                json_array_foreach (json_at(extension, "extension.servers"), n, url) {
+                        const char *text = json_string_value(url);
+
+                        if (!text || !server_is_valid(text))
+                                return problem_set(p, EINVAL, 0, NULL,
+                                                "%s: the extension " KUBECONFIG_SERVERS
+                                                " names the server \"%s\", which is not "
+                                                "https://host:port",
+                                                d->path, strempty(text));
+                        if (strv_extend(&k->more, text) < 0)
+                                return -ENOMEM;
+                }
+        }
+        return 0;
+}
+
+static int replace(char **text, const char *with) {
+        char *copy = strdup(with);
+
+        if (!copy)
+                return -ENOMEM;
+        free(*text);
+        *text = copy;
+        return 0;
+}
+
+/* A trailing slash would double the one every path starts with. */
+static int set_server(struct kubeconfig_context *k, const char *server) {
+        int r = replace(&k->server, server);
+
+        if (r < 0)
+                return r;
+        for (size_t n = strlen(k->server); n > 0 && k->server[n - 1] == '/'; n--)
+                k->server[n - 1] = 0;
         return 0;
 }
 
@@ -211,6 +260,7 @@ static int read_cluster(const struct document *d, const json_t *cluster,
                 struct kubeconfig_context *k, struct problem *p) {
         const char *server = json_str(cluster, "server"),
                    *name = json_str(cluster, "tls-server-name");
+        int r;
 
         if (isempty(server) || (!startswith(server, "https://") && !startswith(server, "http://") &&
                                                !startswith(server, "unix://")))
@@ -222,18 +272,16 @@ static int read_cluster(const struct document *d, const json_t *cluster,
                                 "%s: insecure-skip-tls-verify is not supported; give the cluster's "
                                 "certificate-authority-data",
                                 d->path);
-        k->server = strdup(server);
-        if (!k->server)
-                return -ENOMEM;
-        /* A trailing slash would double the one every path starts with. */
-        for (size_t n = strlen(k->server); n > 0 && k->server[n - 1] == '/'; n--)
-                k->server[n - 1] = 0;
+        r = set_server(k, server);
+        if (r < 0)
+                return r;
         if (!isempty(name)) {
                 k->tls_server_name = strdup(name);
                 if (!k->tls_server_name)
                         return -ENOMEM;
         }
-        return read_pem(d, cluster, "certificate-authority", &k->ca_pem, p);
+        r = read_servers(d, cluster, k, p);
+        return r < 0 ? r : read_pem(d, cluster, "certificate-authority", k, &k->ca_pem, p);
 }
 
 static int read_context(const struct documents *d, const char *name, struct kubeconfig_context *k,
@@ -283,6 +331,8 @@ int kubeconfig_load(struct kubeconfig_context *ret, const char *path, const char
         if (r < 0)
                 return r;
         r = read_context(&d, context, &k, p);
+        for (size_t i = 0; r >= 0 && i < d.count; i++)
+                r = strv_extend(&k.files, d.items[i].path);
         if (r < 0)
                 return r;
         *ret = k;
@@ -290,24 +340,16 @@ int kubeconfig_load(struct kubeconfig_context *ret, const char *path, const char
         return 0;
 }
 
-static int replace(char **text, const char *with) {
-        char *copy = strdup(with);
-
-        if (!copy)
-                return -ENOMEM;
-        free(*text);
-        *text = copy;
-        return 0;
-}
-
-/* Another server is asked with the same credentials; its name in the certificate is its own. */
+/* That server alone is asked with the same credentials; its name in the certificate is its own. */
 static int override_server(struct kubeconfig_context *k, const char *server, struct problem *p) {
         if (!startswith(server, "https://") && !startswith(server, "http://") &&
                         !startswith(server, "unix://"))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--server %s is not https://host:port or unix:///path", server);
         k->tls_server_name = mfree(k->tls_server_name);
-        return replace(&k->server, server);
+        strv_free(k->more);
+        k->more = NULL;
+        return set_server(k, server);
 }
 
 static int override_token(struct kubeconfig_context *k, const char *token) {

@@ -5,15 +5,21 @@
 #include "lib/base.h"
 #include "lib/problem.h"
 
+/* A cluster's entry may name further API servers, in an extension that kubectl keeps and ignores:
+ *      extensions: [{name: keelson.dev/servers, extension: {servers: ["https://b:6443"]}}] */
+#define KUBECONFIG_SERVERS "keelson.dev/servers"
+
 /* The values of one context, files already read. All strings owned; NULL when absent. */
 struct kubeconfig_context {
         char *server; /* "https://host:6443" or "unix:///path" */
+        char **more;  /* further servers of the same cluster, or NULL */
         char *ns;     /* never NULL; "default" when the context names none */
         char *ca_pem;
         char *cert_pem;
         char *key_pem;
         char *token;
         char *tls_server_name;
+        char **files;     /* every file that was read */
         char *as_user;    /* of kubeconfig_overrides: on behalf of whom, or NULL */
         char **as_groups; /* and of which groups */
 };

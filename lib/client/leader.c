@@ -2,8 +2,10 @@
  * another takes it when it has seen no change for the lease's duration by its *own* clock (clocks
  * of machines need not agree). A holder that could not renew for the renew deadline, which is
  * shorter than the lease, stops before anyone else can start. Optimistic concurrency
- * (resourceVersion) decides races. A holder renews every 4 s and tries again after 2 s: every
- * renewal is a write to disk on every member of the store. */
+ * (resourceVersion) decides races. Every renewal is a write to disk on every member of the store,
+ * so a holder renews every 4 s; where the control plane has several machines, whose loss must not
+ * hold the fleet for long, every second. The lease says how long it is, and others take its word.
+ */
 #include "lib/client/leader.h"
 
 #include "lib/client/api-internal.h"
@@ -11,12 +13,13 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-enum { LEASE_DURATION_S = 15 };
-#define LEASE_US (LEASE_DURATION_S * UINT64_C(1000000))
-#define RENEW_DEADLINE_US UINT64_C(10000000)
-#define RENEW_US UINT64_C(4000000)
-#define RETRY_US UINT64_C(2000000)
+enum { LEASE_MAX_S = 60 };
 #define RELEASE_TIMEOUT_US UINT64_C(2000000)
+
+static const struct pace {
+        unsigned lease_s;
+        uint64_t deadline_us, renew_us, retry_us;
+} alone = {15, 10000000, 4000000, 2000000}, among_others = {3, 2600000, 800000, 300000};
 
 struct leader {
         sd_event *event;
@@ -32,6 +35,17 @@ struct leader {
 };
 
 static void attempt(struct leader *l);
+
+static const struct pace *pace(const struct leader *l) {
+        return api_client_is_redundant(l->client) ? &among_others : &alone;
+}
+
+/* How long the holder that was seen may be silent. */
+static uint64_t lease_us(const struct leader *l) {
+        int64_t s = json_int_or(l->lease, "spec.leaseDurationSeconds", alone.lease_s);
+
+        return (uint64_t)(s < 1 ? 1 : MIN(s, LEASE_MAX_S)) * 1000000;
+}
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         attempt(userdata);
@@ -64,7 +78,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* The write went out at sent_us; the deadline counts from there, not from its answer. */
 static void hold(struct leader *l) {
-        uint64_t now = now_mono_us(), left = l->sent_us + RENEW_DEADLINE_US;
+        uint64_t now = now_mono_us(), left = l->sent_us + pace(l)->deadline_us;
 
         l->deadline = sd_event_source_disable_unref(l->deadline);
         if (left <= now || sd_event_add_time_relative(l->event, &l->deadline, CLOCK_MONOTONIC,
@@ -94,14 +108,14 @@ static void on_written(int error, const json_t *object, const struct problem *p,
         if (error == 0 && object) {
                 observe(l, object);
                 hold(l);
-                again_after(l, RENEW_US);
+                again_after(l, pace(l)->renew_us);
                 return;
         }
         log_debug("The lease %s was not taken: %s", l->name, strempty(p->message));
         /* Someone else was faster, or the answer is lost: read it before the next try. */
         json_decref(l->lease);
         l->lease = NULL;
-        again_after(l, RETRY_US);
+        again_after(l, error == -ECONNRESET ? 0 : pace(l)->retry_us);
 }
 
 static json_t *lease_body(struct leader *l, const char *holder) {
@@ -116,7 +130,7 @@ static json_t *lease_body(struct leader *l, const char *holder) {
                         "apiVersion", "coordination.k8s.io/v1", "kind", "Lease", "metadata", "name",
                         l->name, "namespace", l->ns, "resourceVersion",
                         json_str(l->lease, "metadata.resourceVersion"), "spec", "holderIdentity",
-                        holder, "leaseDurationSeconds", LEASE_DURATION_S, "acquireTime",
+                        holder, "leaseDurationSeconds", (int)pace(l)->lease_s, "acquireTime",
                         acquired ? acquired : now, "renewTime", now, "leaseTransitions",
                         (json_int_t)(l->lease && !same && *old ? transitions + 1 : transitions));
 }
@@ -131,7 +145,7 @@ static void write_lease(struct leader *l) {
                              : api_create_async(l->client, l->collection, body, on_written, l,
                                                &l->call);
         if (r < 0)
-                again_after(l, RETRY_US);
+                again_after(l, pace(l)->retry_us);
 }
 
 static void decide(struct leader *l) {
@@ -140,10 +154,10 @@ static void decide(struct leader *l) {
 
         if (!ours)
                 stop_leading(l);
-        if (ours || !*holder || now_mono_us() - l->observed_us >= LEASE_US)
+        if (ours || !*holder || now_mono_us() - l->observed_us >= lease_us(l))
                 write_lease(l);
         else
-                again_after(l, RETRY_US);
+                again_after(l, pace(l)->retry_us);
 }
 
 static void on_read(int error, const json_t *object, const struct problem *p, void *userdata) {
@@ -160,7 +174,7 @@ static void on_read(int error, const json_t *object, const struct problem *p, vo
                 decide(l);
         } else {
                 log_debug("Cannot read the lease %s: %s", l->name, strempty(p->message));
-                again_after(l, RETRY_US);
+                again_after(l, pace(l)->retry_us);
         }
 }
 
@@ -174,7 +188,7 @@ static void attempt(struct leader *l) {
                 return;
         }
         if (api_get_async(l->client, l->path, on_read, l, &l->call) < 0)
-                again_after(l, RETRY_US);
+                again_after(l, pace(l)->retry_us);
 }
 
 int leader_new(struct leader **ret, sd_event *event, struct api_client *c,

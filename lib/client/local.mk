@@ -5,7 +5,8 @@ libclient_a_SOURCES = \
 	lib/client/executor.c lib/client/executor.h \
 	lib/client/api.c lib/client/api.h lib/client/api-internal.h lib/client/events.c \
 	lib/client/informer.c lib/client/informer.h \
-	lib/client/kubeconfig.c lib/client/kubeconfig.h \
+	lib/client/kubeconfig.c lib/client/kubeconfig.h lib/client/identity-files.c lib/client/identity-files.h \
+	lib/client/failover.c lib/client/failover.h lib/client/servers.c lib/client/servers.h \
 	lib/client/stream.c lib/client/stream.h \
 	lib/client/leader.c lib/client/leader.h lib/client/lines.c lib/client/lines.h lib/client/kinds.c lib/client/kinds.h \
 	lib/client/network-policy.c lib/client/network-policy.h \
@@ -17,6 +18,9 @@ tests_unit_test_client_SOURCES = tests/unit/test-client.c tests/unit/loop.h test
 tests_unit_test_client_LDADD = $(TEST_LIBS)
 tests_unit_test_workqueue_SOURCES = tests/unit/test-workqueue.c tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_workqueue_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-servers
+tests_unit_test_servers_SOURCES = tests/unit/test-servers.c tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_servers_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-executor
 tests_unit_test_executor_SOURCES = tests/unit/test-executor.c tests/unit/unit.h
 tests_unit_test_executor_LDADD = $(TEST_LIBS)

@@ -1,5 +1,6 @@
 /* The file that passes a command to kpod-exec: pure, JSON in, bytes out. Its format is described in
  * kpod-exec.c. */
+#include "nodeagent/plan/pids.h"
 #include "nodeagent/plan/plan.h"
 
 static void field(struct buf *b, char kind, const char *text) {
@@ -16,6 +17,7 @@ char *pod_command_file(const json_t *start, const char *file, size_t *ret_size) 
         if (json_array_size(words) == 0)
                 return NULL;
         buf_append_str(&b, "kpod-exec 1\n");
+        pids_command_fields(start, file, &b);
         if (*directory)
                 field(&b, 'D', directory);
         if (streq(file, "main") && json_str(start, "messagePath"))

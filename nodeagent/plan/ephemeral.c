@@ -1,7 +1,10 @@
 /* Ephemeral containers: how their units differ from those of others, and what they see of the
- * container that they are for. There is no process namespace: a process sees another one in /proc
- * when it may ptrace it (ptrace(2), "Ptrace access mode checking"). */
+ * container that they are for. They join the process namespace of one that has one. The machine's
+ * is for containers without: there a process sees another one in /proc when it may ptrace it
+ * (ptrace(2), "Ptrace access mode checking"). */
 #include "nodeagent/plan/ephemeral.h"
+
+#include "nodeagent/plan/pids.h"
 
 int ephemeral_settle(json_t *properties) {
         static const char *const dropped[] = {"RestartUSec", "StartLimitIntervalUSec",
@@ -56,6 +59,10 @@ bool ephemeral_sees(const json_t *unit, const json_t *target) {
         bool apart = json_is_true(property(unit, "PrivateUsers")),
              target_apart = json_is_true(property(target, "PrivateUsers"));
 
+        if (json_at(unit, "start.pids.target"))
+                return true;
+        if (pids_has_namespace(unit))
+                return false;
         if (!property(unit, "ProtectProc"))
                 return true;
         if (apart)
@@ -78,16 +85,23 @@ static const json_t *find_unit(const json_t *plan, const char *container) {
         return NULL;
 }
 
+static json_t *warning(const json_t *unit, size_t index, const char *target) {
+        const char *name = json_str_or(unit, "container", "");
+
+        if (pids_has_namespace(unit))
+                return json_sprintf("spec.ephemeralContainers[%zu].targetContainerName: container "
+                                    "%s runs on the machine's own root and has no process "
+                                    "namespace that %s could join; with image: host it would see "
+                                    "its processes",
+                                index, target, name);
+        return json_sprintf("spec.ephemeralContainers[%zu].targetContainerName: processes of "
+                            "container %s have another user or a user namespace of their own, so "
+                            "%s does not see them; the capability SYS_PTRACE would allow it",
+                        index, target, name);
+}
+
 static int warn(json_t *unit, size_t index, const char *target) {
-        return json_object_set_new(unit, "warning",
-                               json_sprintf("spec.ephemeralContainers[%zu].targetContainerName: "
-                                            "processes of container %s have another user or a user "
-                                            "namespace of their own, so %s does not see them; the "
-                                            "capability SYS_PTRACE would allow it",
-                                               index, target, json_str_or(unit, "container", ""))) <
-                                               0
-                               ? -ENOMEM
-                               : 0;
+        return json_object_set_new(unit, "warning", warning(unit, index, target)) < 0 ? -ENOMEM : 0;
 }
 
 static int warn_of(const json_t *container, size_t index, json_t *plan) {

@@ -30,6 +30,7 @@ struct pod_facts {
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
         bool no_user_namespaces; /* the kernel has none, or they are switched off */
+        bool process_namespaces; /* containers with a root of their own get one (plan/pids.c) */
         const json_t *node;      /* the Node object; NULL: not known yet */
         /* Set by pod_to_units() for its parts: the folder of the first claim that the pod may write
          * to, or NULL. Pods that have it one after another get the same dynamic user. */
@@ -99,7 +100,8 @@ const char *pod_token_text(const json_t *resources, const json_t *source);
  * only, "socket": of pod_socket_unit(), where there is one; or that of
  * pod_adopted_plan()}. "start" is the part that is not in the unit, because systemd would
  * change it, or because other users could read it there: {"dir", "report", "message", "devices":
- * paths, "messagePath", "workingDir", "environment": ["A=b"], "commands": {file in dir: [words]}}.
+ * paths, "messagePath", "workingDir", "environment": ["A=b"], "commands": {file in dir: [words]},
+ * "pids": of pod_pids()}.
  *
  * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,

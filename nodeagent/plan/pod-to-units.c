@@ -7,6 +7,7 @@
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/plan/ephemeral.h"
 #include "nodeagent/plan/image.h"
+#include "nodeagent/plan/pids.h"
 #include "nodeagent/plan/pod-fields.h"
 
 #define REASON "CreateContainerConfigError"
@@ -575,6 +576,9 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
                 if (json_object_set_new(out, name, units) < 0)
                         return -ENOMEM;
         }
+        r = pod_pids(pod, facts, out);
+        if (r < 0)
+                return r;
         r = ephemeral_warn(pod, out);
         if (r < 0)
                 return r;

@@ -211,13 +211,17 @@ static int explain_no_unit(struct container *c, struct problem *problem) {
 static int start(struct container *c, struct problem *problem) {
         struct pod *p = c->pod;
         const json_t *unit = container_plan(c), *plan = p->sandbox.plan;
+        _cleanup_json_ json_t *joining = NULL;
         int r;
 
         if (!unit)
                 return explain_no_unit(c, problem);
         if (c->adopts)
                 return runtime_start(p->pods->agent->runtime, plan, unit);
-        r = volumes_write_commands(unit);
+        r = container_join_target(c, unit, &joining, problem);
+        if (r < 0)
+                return r;
+        r = volumes_write_commands(joining ? joining : unit);
         if (r < 0)
                 return r;
         r = root_make(unit, p->pods->agent->trash, problem);

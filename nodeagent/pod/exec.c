@@ -35,8 +35,11 @@ static void on_done(enum exec_outcome outcome, const char *message, void *userda
 }
 
 static int start(struct container_exec *x) {
-        int r = volumes_write_commands(x->unit);
+        int r = container_join(x->container, x->unit);
 
+        if (r < 0)
+                return r;
+        r = volumes_write_commands(x->unit);
         if (r < 0)
                 return r;
         return runtime_exec(x->container->pod->pods->agent->runtime, x->unit, on_done, x, &x->run);

@@ -82,6 +82,9 @@ static int start_command(struct container *c, const json_t *command) {
         run = pod_exec_unit(container_plan(c), name, command, grace_us(p));
         if (!run)
                 return -ENOMEM;
+        r = container_join(c, run);
+        if (r < 0)
+                return r;
         r = volumes_write_commands(run);
         if (r < 0)
                 return r;

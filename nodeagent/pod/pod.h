@@ -370,6 +370,19 @@ int container_exec_probe(struct container *c, struct probe *probe, const json_t 
                 uint64_t timeout_us);
 void container_exec_cancel(struct container *c, struct probe *probe);
 
+/* ---- join.c: process namespaces ---- */
+
+/* The user of its main process, which may be the one that waits beside the program. -ESRCH. */
+int container_user(const struct container *c, uint32_t *ret);
+
+/* What a command beside the container needs to join its process namespace: sets it in the unit of
+ * pod_exec_unit() or pod_stream_unit(). -ESRCH: the container does not run. */
+int container_join(const struct container *c, json_t *unit);
+/* The same for an ephemeral container's unit, whose target has one: *ret is a copy of it, to be
+ * unref'd, or NULL when it joins none. -ESRCH with p. */
+int container_join_target(const struct container *c, const json_t *unit, json_t **ret,
+                struct problem *p);
+
 /* ---- hooks.c ---- */
 
 void container_pre_stop(struct container *c);

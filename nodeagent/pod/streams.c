@@ -1,6 +1,6 @@
 /* Commands of `kctl exec` beside a running container, and what port-forward and attach need of a
  * pod. They hold nothing of the pod: it may end while one runs, which systemd ends then. */
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/object.h"
 #include "lib/random.h"
@@ -79,15 +79,10 @@ static int plan_missing(struct problem *problem) {
 /* The terminal belongs to the container's user, who may then also open it by its name. Without the
  * user's number (the program has just ended) it stays root's. */
 static void give_terminal(const struct container *c, int fd) {
-        struct run_state state;
-        struct stat s;
-        char path[32];
+        uint32_t user;
 
-        if (runtime_state(c->pod->pods->agent->runtime, c->unit, &state) <= 0 || state.pid == 0)
-                return;
-        snprintf(path, sizeof(path), "/proc/%u", state.pid);
-        if (stat(path, &s) == 0)
-                (void)fchown(fd, s.st_uid, (gid_t)-1);
+        if (container_user(c, &user) >= 0)
+                (void)fchown(fd, user, (gid_t)-1);
 }
 
 static int make_unit(struct container *c, const json_t *command, unsigned flags, json_t **ret) {
@@ -118,6 +113,9 @@ int pods_stream_start(struct pods *p, const struct pod_target *t,
         x->done = o->done;
         x->userdata = o->userdata;
         r = make_unit(c, o->command, o->tty ? POD_STREAM_TTY : 0, &x->unit);
+        if (r < 0)
+                return r;
+        r = container_join(c, x->unit);
         if (r < 0)
                 return r;
         r = volumes_write_commands(x->unit);

@@ -166,13 +166,8 @@ static int append_value(sd_bus_message *m, enum prop_type type, const json_t *v)
         }
 }
 
-int units_append_property(sd_bus_message *m, const char *name, const json_t *value) {
-        const struct prop_row *row = prop_find(name);
-        int r;
-
-        if (!row)
-                return -EINVAL;
-        r = sd_bus_message_open_container(m, 'r', "sv");
+static int append_property(sd_bus_message *m, const struct prop_row *row, const json_t *value) {
+        int r = sd_bus_message_open_container(m, 'r', "sv");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "s", row->type == PROP_EXEC ? row->file_name : row->name);
@@ -186,6 +181,28 @@ int units_append_property(sd_bus_message *m, const char *name, const json_t *val
                 return r;
         r = sd_bus_message_close_container(m);
         return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* A list of exceptions from a filter is the same property again, with the opposite meaning. */
+static int append_exceptions(
+                sd_bus_message *m, const struct prop_row *row, const json_t *filter) {
+        _cleanup_json_ json_t *inverse = json_pack("{s:b, s:O}", "allow",
+                        !json_bool_or(filter, "allow", true), "names",
+                        json_object_get(filter, "except"));
+
+        return inverse ? append_property(m, row, inverse) : -ENOMEM;
+}
+
+int units_append_property(sd_bus_message *m, const char *name, const json_t *value) {
+        const struct prop_row *row = prop_find(name);
+        int r;
+
+        if (!row)
+                return -EINVAL;
+        r = append_property(m, row, value);
+        if (r < 0 || row->type != PROP_FILTER || !json_object_get(value, "except"))
+                return r;
+        return append_exceptions(m, row, value);
 }
 
 int units_append_properties(sd_bus_message *m, const json_t *properties) {

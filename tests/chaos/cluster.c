@@ -54,8 +54,8 @@ static int make_certificate(struct chaos *c, const char *name) {
         static const char *const addresses[] = {"127.0.0.1", NULL};
         struct pki_subject subject = {.cn = name, .ip_addresses = addresses};
         _cleanup_free_ char *cert = NULL, *key = NULL;
-        int r = pki_issue(c->ca, c->ca_key, &subject, PKI_USAGE_CLIENT | PKI_USAGE_SERVER, 2, &cert,
-                        &key);
+        int r = pki_issue(c->ca, c->ca_key, &subject, PKI_USAGE_CLIENT | PKI_USAGE_SERVER,
+                        2 * 86400, &cert, &key);
 
         if (r >= 0)
                 r = write_pem(c, name, "crt", cert);

@@ -192,6 +192,10 @@ int store_lease_grant(struct store *s, uint64_t ttl_s, store_done done, void *us
         return 0;
 }
 
+int store_lease_renew(struct store *s, int64_t lease, store_done done, void *userdata) {
+        return -EHOSTUNREACH;
+}
+
 int store_problem(const struct store_result *res, struct problem *p) {
         return problem_set(p, -res->error, 503, "ServiceUnavailable", "the store failed");
 }

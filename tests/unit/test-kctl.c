@@ -83,7 +83,8 @@ static void test_cluster_files(void **state) {
         static const char *const names[] = {"ca.crt", "ca.key", "kapid.crt", "kapid.key", "sa.key",
                         "sa.pub", "store-ca.crt", "store-ca.key", "store.crt", "store.key", "peer.crt", "peer.key", "ssh_kapid",
                         "ssh_kapid.pub", "kreconciled.kubeconfig", "kschedd.kubeconfig",
-                        "kgitd.kubeconfig", "admin.kubeconfig"};
+                        "kgitd.kubeconfig", "kreconciled.crt", "kreconciled.key", "kschedd.crt",
+                        "kschedd.key", "kgitd.crt", "kgitd.key", "admin.kubeconfig"};
         struct cluster_ranges ranges;
         const struct cluster_spec spec = {.names = (const char *const[]){"n1", NULL},
                         .addresses = (const char *const[]){"10.0.0.1", NULL},
@@ -105,7 +106,7 @@ static void test_cluster_files(void **state) {
         for (size_t i = 0; i < f.count; i++)
                 assert_int_equal(f.items[i].secret,
                                 strstr(f.items[i].text, "PRIVATE KEY") ||
-                                                strstr(f.items[i].name, "kubeconfig"));
+                                                strstr(f.items[i].text, "client-key-data"));
         assert_int_equal(pki_cert_matches_key(cluster_file_text(&f, "kapid.crt"),
                                          cluster_file_text(&f, "kapid.key")),
                         1);

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "lib/metrics.h"
+#include "lib/options-man.h"
 #include "lib/options.h"
 
 struct target {
@@ -136,12 +137,38 @@ static void test_metrics(void **state) {
         assert_non_null(strstr(b.data, "a_total{x=\"1\"} 0\na_total{x=\"2\"} 0\n"));
 }
 
+static void test_man(void **state) {
+        static const struct option_row special[] = {{"x", 'x', OPTION_BOOL, 0, "BOOL",
+                        "A \\ and a-b\n.starts like a command", "true"}};
+        static const struct option_program two_words = {
+                        "prog do-it", "Does it.", "WORD", special, 1};
+        _cleanup_free_ char *page = options_man(&two_words, MAN_SECTION_USER),
+                            *file = options_man(&program, MAN_SECTION_FILE),
+                            *daemon = options_man(&program, MAN_SECTION_DAEMON);
+
+        assert_non_null(strstr(page, ".TH PROG-DO-IT 1 \"\" \"keelson "));
+        assert_non_null(strstr(page, ".SH NAME\nprog-do-it \\- Does it\n"));
+        assert_non_null(strstr(page,
+                        ".TP\n\\fB\\-x\\fR, \\fB\\-\\-x\\fR[=\\fIBOOL\\fR]\n"
+                        "A \\e and a\\-b\n\\&.starts like a command (default: true)\n"));
+        assert_null(strstr(page, ".SH FILES"));
+        assert_non_null(strstr(file, ".TH PROG.YAML 5 "));
+        assert_non_null(strstr(file, ".TP\n\\fBwait:\\fR a duration such as 500ms, 30s or 5m\n"
+                                     "How long (default: 30s)\n"));
+        assert_non_null(strstr(daemon, ".I /etc/keelson/prog.yaml\n"));
+        assert_int_equal(options_man_section("man8"), 8);
+        assert_int_equal(options_man_section("man3"), 0);
+        assert_int_equal(options_man_section("man88"), 0);
+        assert_int_equal(options_man_section("on"), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_flags),
                         cmocka_unit_test(test_refusals),
                         cmocka_unit_test(test_config),
                         cmocka_unit_test(test_metrics),
+                        cmocka_unit_test(test_man),
         };
 
         return cmocka_run_group_tests_name("options", tests, NULL, NULL);

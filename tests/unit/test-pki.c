@@ -26,7 +26,8 @@ static void test_chain(void **state) {
 
         assert_int_equal(pki_ca_new("test CA", 10, &ca, &ca_key), 0);
         assert_int_equal(pki_ca_new("other CA", 10, &other, &other_key), 0);
-        assert_int_equal(pki_issue(ca, ca_key, &subject, PKI_USAGE_SERVER | PKI_USAGE_CLIENT, 5,
+        assert_int_equal(pki_issue(ca, ca_key, &subject, PKI_USAGE_SERVER | PKI_USAGE_CLIENT,
+                                         5 * 86400,
                                          &cert, &key),
                         0);
         gnutls_x509_crt_t c = import(cert), a = import(ca), b = import(other);
