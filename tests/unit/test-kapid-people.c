@@ -377,7 +377,8 @@ static void test_sizes(void **state) {
         dots = token_of("{'alg':'ES256'}", good, &keys[1], GNUTLS_SIGN_ECDSA_SHA256);
         assert_true(oidc_token_is_from(dots, ISSUER));
         assert_int_equal(check(&o, dots, &u, &p), 0);
-        dots[strlen(dots) - 3] ^= 1; /* a bit of the signature */
+        /* another letter: still base64url, another signature */
+        dots[strlen(dots) - 3] = dots[strlen(dots) - 3] == 'A' ? 'B' : 'A';
         assert_int_equal(check(&o, dots, &u, &p), -EACCES);
         assert_int_equal(oidc_token_check(&o, NULL, dots, NOW, &u, &p), -ENOKEY);
 }
