@@ -2,6 +2,8 @@
  * scripts. Those with {{NAME}} in them are filled in by template_fill(). */
 #pragma once
 
+extern const char text_address_look_sh[];
+extern const char text_address_service[];
 extern const char text_allow_kapid_sh[];
 extern const char text_allow_servers_sh[];
 extern const char text_backup_service[];
@@ -18,6 +20,7 @@ extern const char text_inspect_sh[];
 extern const char text_installed_address_sh[];
 extern const char text_installed_ranges_sh[];
 extern const char text_kapid_yaml[];
+extern const char text_keepalived_conf[];
 extern const char text_kgitd_yaml[];
 extern const char text_kingressd_yaml[];
 extern const char text_kreconciled_yaml[];
@@ -27,6 +30,8 @@ extern const char text_node_kubeconfig[];
 extern const char text_nodeagent_yaml[];
 extern const char text_packages_sh[];
 extern const char text_refresh_sh[];
+extern const char text_restore_begin_sh[];
+extern const char text_restore_config_sh[];
 extern const char text_start_units_sh[];
 extern const char text_store_authority_sh[];
 extern const char text_store_members_sh[];
