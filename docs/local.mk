@@ -1,5 +1,5 @@
 # docs/: its part of the build, included by the top Makefile.am
-DOCS = docs/README.md docs/addresses.md docs/admission.md docs/architecture.md docs/backup.md docs/benchmarks.md docs/certificates.md docs/daemon-security.md docs/extending.md \
+DOCS = docs/README.md docs/addresses.md docs/admission.md docs/architecture.md docs/backup.md docs/benchmarks.md docs/certificates.md docs/daemon-security.md docs/disaster.md docs/extending.md \
 	docs/fields-without-effect.md docs/gitsync.md docs/kapid.md docs/kinds.md docs/load-balancer.md docs/monitoring.md \
 	docs/names.md docs/network-policy.md docs/operate-store.md docs/libraries.md \
 	docs/pod-security.md \

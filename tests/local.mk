@@ -10,6 +10,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/fleet \
 	tests/lab/join \
 	tests/lab/ha \
+	tests/lab/disaster \
 	tests/lab/many \
 	tests/node/run \
 	tests/node/case \
