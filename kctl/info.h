@@ -13,8 +13,8 @@ int info_publish(struct kctl *k, struct machine *m, const struct cluster_ranges 
 int info_publish_address(struct kctl *k, const char *server, const char *api, struct problem *p);
 /* Its data. -ENOENT with p: there is none. */
 int info_read(struct kctl *k, json_t **ret, struct problem *p);
-/* The servers that nodes and users are to know: the one of `server` first, then those of the control
- * plane's machines. ret ends with NULL. */
+/* The servers that nodes and users are to know: the one of `server` first, then those of the
+ * control plane's machines. ret ends with NULL. */
 int info_servers(struct kctl *k, char ***ret, struct problem *p);
 /* A file of a machine, whole. Caller frees; NULL with p. */
 char *machine_read(struct machine *m, const char *path, struct problem *p);

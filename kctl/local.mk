@@ -81,7 +81,7 @@ libkctl_a_SOURCES = \
 	kctl/certs-rotate.c kctl/certs-seen.c kctl/certs-seen.h kctl/certs-stage.c kctl/certs-stage.h \
 	kctl/kubeconfig-parts.c kctl/kubeconfig-parts.h kctl/node-certificate.c kctl/node-certificate.h \
 	kctl/clock.c kctl/clock.h \
-	kctl/api-address.c kctl/api-address.h kctl/control-address.c kctl/info.c kctl/info.h \
+	kctl/api-address.c kctl/api-address.h kctl/api-place.c kctl/control-address.c kctl/info.c kctl/info.h \
 	kctl/repoint.h kctl/restore.h kctl/restore-elsewhere.c \
 	kctl/cluster.c \
 	kctl/cluster.h \

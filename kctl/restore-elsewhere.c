@@ -23,7 +23,13 @@
 #include "lib/random.h"
 #include "lib/ssh.h"
 
-enum { TIMEOUT_S = 60, COPY_TIMEOUT_S = 3600, START_TIMEOUT_S = 90, IS_CONTROL = 44, PEER_PORT = 2380 };
+enum {
+        TIMEOUT_S = 60,
+        COPY_TIMEOUT_S = 3600,
+        START_TIMEOUT_S = 90,
+        IS_CONTROL = 44, /* restore-begin.sh */
+        PEER_PORT = 2380
+};
 
 struct elsewhere {
         struct kctl *k;
@@ -461,6 +467,18 @@ static void print_end(const struct elsewhere *x) {
                        "a third\n");
 }
 
+static int restore_all(struct elsewhere *x, size_t *ret_failed) {
+        int r = look(x);
+
+        if (r < 0)
+                return r;
+        r = bring_up(x);
+        if (r < 0)
+                return r;
+        r = add_others(x);
+        return r < 0 ? r : tell_nodes(x, ret_failed);
+}
+
 int restore_elsewhere(struct kctl *k, const struct opened *o) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_(elsewhere_done) struct elsewhere x = {.k = k, .opened = o, .p = &p};
@@ -472,13 +490,7 @@ int restore_elsewhere(struct kctl *k, const struct opened *o) {
         if (!isempty(k->flags.api_address) && !streq(k->flags.api_address, API_ADDRESS_NONE) &&
                         api_address_kind(k->flags.api_address, &p) < 0)
                 return kctl_fail(&p);
-        r = look(&x);
-        if (r >= 0)
-                r = bring_up(&x);
-        if (r >= 0)
-                r = add_others(&x);
-        if (r >= 0)
-                r = tell_nodes(&x, &failed);
+        r = restore_all(&x, &failed);
         if (r < 0)
                 return store_fail(r, &p);
         print_end(&x);

@@ -1,4 +1,4 @@
-/* Restoring a whole control plane on machines that are of none: kctl restore with a sealed backup. */
+/* kctl restore with a sealed backup, on machines that are of no control plane: the whole of it. */
 #pragma once
 
 #include "kctl/machine.h"

@@ -99,7 +99,7 @@ static void head_read(struct head *h, int argc, char **argv) {
 static bool is_word(const char *typed, const char *word, size_t length, const char *first) {
         if (strncmp(typed, word, length) != 0)
                 return false;
-        return !typed[length] || ((streq(first, "top") || streq(typed, "nodes")) &&
+        return !typed[length] || ((streq(first, "top") || startswith(word, "node ")) &&
                                                  streq(typed + length, "s"));
 }
 
