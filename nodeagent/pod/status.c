@@ -116,18 +116,29 @@ static void take_end(struct container_record *c, const struct run_state *s, uint
                 set_text(&c->reason, c->exit_code == 0 ? "Completed" : "Error");
 }
 
+/* How many restarts of its container lie before this run, at least. The runtime counts a restart a
+ * moment before it begins the run: one that has ended may be the one before. It has not the id that
+ * was seen last, so of the same container it is a later one. */
+static uint32_t restarts_before(const struct container_record *c, const struct run_state *s) {
+        bool ahead = s->restarts > 0 && (s->phase == RUN_RESTARTING || s->phase == RUN_STOPPED ||
+                                                        s->given_up);
+        uint32_t n = s->restarts - ahead;
+
+        return c->invocation[0] && s->restarts > c->restarts_seen ? MAX(n, c->restarts_seen + 1)
+                                                                  : n;
+}
+
 static void count_restarts(struct container_record *c, const struct run_state *s) {
+        uint32_t n = restarts_before(c, s);
+
         /* A connection that wakes the container is no restart. */
-        if (c->invocation[0] && !c->asleep) {
-                if (s->restarts > c->restarts_seen)
-                        c->restart_count += s->restarts - c->restarts_seen;
-                else if (s->restarts < c->restarts_seen)
-                        c->restart_count += s->restarts + 1;
-                else
-                        c->restart_count++;
-        } else if (!c->asleep)
-                c->restart_count += s->restarts;
-        c->restarts_seen = s->restarts;
+        if (!c->asleep && !c->invocation[0])
+                c->restart_count += n;
+        else if (!c->asleep && s->restarts > c->restarts_seen)
+                c->restart_count += n - c->restarts_seen;
+        else if (!c->asleep) /* made again */
+                c->restart_count += n + 1;
+        c->restarts_seen = n;
         memcpy(c->invocation, s->id, sizeof(c->invocation));
 }
 
@@ -157,8 +168,14 @@ void container_record_resized(struct container_record *c, const json_t *resource
         set_json(&c->resources, resources);
 }
 
-void container_record_words(struct container_record *c, const char *id, const char *text) {
+/* Whether the end that is shown beside the present state is this run's. */
+static bool last_is_of(const struct container_record *c, const char *id) {
         const char *last = startswith(json_str_or(c->last, "containerID", ""), "systemd://");
+
+        return last && streq(last, id);
+}
+
+void container_record_words(struct container_record *c, const char *id, const char *text) {
         json_t *with;
 
         if (c->phase == CONTAINER_TERMINATED && streq(c->invocation, id)) {
@@ -166,7 +183,7 @@ void container_record_words(struct container_record *c, const char *id, const ch
                         set_text(&c->message, text);
                 return;
         }
-        if (!last || !streq(last, id) || json_str(c->last, "message"))
+        if (!last_is_of(c, id) || json_str(c->last, "message"))
                 return;
         /* A status that was sent holds the object, too. */
         with = json_copy(c->last);
@@ -245,20 +262,34 @@ static void observe_new_run(
         count_restarts(c, s);
 }
 
-/* first: the run was not seen before. */
-static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us,
-                bool first) {
+/* Whether this run's end is in the record, from which the wait for the next run has begun. Its phase
+ * does not say so: systemd reads the end of a short run before it reads that the program was
+ * executed, so a run may end that was never seen to run. */
+static bool end_is_known(const struct container_record *c, const struct run_state *s) {
+        return c->phase == CONTAINER_WAITING && last_is_of(c, s->id);
+}
+
+static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
         bool kept = s->phase == RUN_FAILED || s->phase == RUN_EXITED;
 
-        if (!s->ended || c->phase == CONTAINER_TERMINATED || (!kept && s->phase != RUN_STOPPED))
-                return false;
-        /* After a burst of restarts the wait for the next one has begun already. */
-        if (!first && c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") &&
-                        c->last && kept)
+        if (!s->ended || c->phase == CONTAINER_TERMINATED || (!kept && s->phase != RUN_STOPPED) ||
+                        (kept && end_is_known(c, s)))
                 return false;
         take_end(c, s, now_us);
         c->phase = CONTAINER_TERMINATED;
         return true;
+}
+
+static bool observe_restarting(
+                struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        bool missed = c->phase == CONTAINER_WAITING && s->ended && !end_is_known(c, s);
+
+        if (missed || c->phase == CONTAINER_RUNNING)
+                take_end(c, s, now_us);
+        if (missed || c->phase != CONTAINER_WAITING)
+                become_last(c);
+        return container_set_waiting(c, "CrashLoopBackOff", "systemd starts the container again") ||
+               missed;
 }
 
 bool container_observe(struct container_record *c, const struct run_state *s, uint64_t now_us) {
@@ -276,16 +307,9 @@ bool container_observe(struct container_record *c, const struct run_state *s, ui
                 return observe_asleep(c, s, now_us) || changed;
         if (s->phase != RUN_STARTING)
                 c->asleep = false;
-        if (s->phase == RUN_RESTARTING) {
-                if (c->phase == CONTAINER_RUNNING)
-                        take_end(c, s, now_us);
-                if (c->phase != CONTAINER_WAITING)
-                        become_last(c);
-                return container_set_waiting(c, "CrashLoopBackOff",
-                                       "systemd starts the container again") ||
-                       changed;
-        }
-        return observe_end(c, s, now_us, changed) || changed;
+        if (s->phase == RUN_RESTARTING)
+                return observe_restarting(c, s, now_us) || changed;
+        return observe_end(c, s, now_us) || changed;
 }
 
 json_t *container_record_save(const struct container_record *c) {
