@@ -7,6 +7,9 @@
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"
 
+/* A container with restartPolicy Never is tried so often until its program has been reached. */
+enum { START_TRIES = 3 };
+
 static bool set_text(char **to, const char *text) {
         if (streq_ptr(*to, text))
                 return false;
@@ -87,15 +90,34 @@ bool start_report_matches(const struct start_report *r, const struct run_state *
         return r->invocation[0] && streq(r->invocation, s->id);
 }
 
-/* Fills the record's end from the last main process. Without a report of kpod-exec the command was
- * not reached: the exit code is one that the runtime itself set. */
-static void take_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+/* Why the runtime could not make what the program runs in; NULL: it could. Without a report of
+ * kpod-exec the command was not reached, and the exit code is one that the runtime itself set. */
+static const char *unmade_reason(const struct container_record *c, const struct run_state *s) {
         bool exited = s->ended && s->signal == 0;
-        const char *failure = NULL;
 
-        if (exited && !start_report_matches(&c->report, s))
-                failure = s->start_failure;
-        else if (exited && !c->report.ran)
+        return exited && !start_report_matches(&c->report, s) ? s->start_failure : NULL;
+}
+
+/* What the program runs in is made from many mounts, each of which another program may take away at
+ * that moment (/etc/shadow is replaced when a user is made). So that is no run of the container. */
+static void note_made(
+                struct container_record *c, const struct run_state *s, const char *unmade_reason) {
+        if (!unmade_reason) {
+                c->unmade[0] = 0;
+                c->unmade_count = 0;
+        } else if (!streq(c->unmade, s->id)) {
+                memcpy(c->unmade, s->id, sizeof(c->unmade));
+                c->unmade_count++;
+        }
+}
+
+/* Fills the record's end from the last main process. */
+static void take_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        const char *failure = unmade_reason(c, s);
+
+        note_made(c, s, failure);
+        if (!failure && s->ended && s->signal == 0 && start_report_matches(&c->report, s) &&
+                        !c->report.ran)
                 failure = c->report.message;
         c->signal = s->signal;
         c->exit_code = s->exit_code;
@@ -129,15 +151,17 @@ static uint32_t restarts_before(const struct container_record *c, const struct r
 }
 
 static void count_restarts(struct container_record *c, const struct run_state *s) {
-        uint32_t n = restarts_before(c, s);
+        uint32_t n = restarts_before(c, s), added = n;
 
+        if (c->invocation[0] && s->restarts > c->restarts_seen)
+                added = n - c->restarts_seen;
+        else if (c->invocation[0]) /* made again */
+                added = n + 1;
+        if (added > 0 && c->invocation[0] && streq(c->invocation, c->unmade))
+                added--;
         /* A connection that wakes the container is no restart. */
-        if (!c->asleep && !c->invocation[0])
-                c->restart_count += n;
-        else if (!c->asleep && s->restarts > c->restarts_seen)
-                c->restart_count += n - c->restarts_seen;
-        else if (!c->asleep) /* made again */
-                c->restart_count += n + 1;
+        if (!c->asleep)
+                c->restart_count += added;
         c->restarts_seen = n;
         memcpy(c->invocation, s->id, sizeof(c->invocation));
 }
@@ -200,6 +224,7 @@ static bool observe_running(struct container_record *c, const struct run_state *
 
         if (c->phase == CONTAINER_TERMINATED)
                 become_last(c);
+        note_made(c, s, /* unmade_reason= */ NULL);
         c->phase = CONTAINER_RUNNING;
         c->asleep = false;
         c->started_us = s->start_us;
@@ -266,7 +291,8 @@ static void observe_new_run(
  * does not say so: systemd reads the end of a short run before it reads that the program was
  * executed, so a run may end that was never seen to run. */
 static bool end_is_known(const struct container_record *c, const struct run_state *s) {
-        return c->phase == CONTAINER_WAITING && last_is_of(c, s->id);
+        return c->phase == CONTAINER_WAITING &&
+               (last_is_of(c, s->id) || (*s->id && streq(c->unmade, s->id)));
 }
 
 static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
@@ -277,6 +303,12 @@ static bool observe_end(struct container_record *c, const struct run_state *s, u
                 return false;
         take_end(c, s, now_us);
         c->phase = CONTAINER_TERMINATED;
+        if (c->never && s->phase == RUN_FAILED && c->unmade_count > 0 &&
+                        c->unmade_count < START_TRIES) {
+                _cleanup_free_ char *message = TAKE_PTR(c->message);
+
+                (void)container_set_waiting(c, "CreateContainerError", message);
+        }
         return true;
 }
 
@@ -328,6 +360,10 @@ json_t *container_record_save(const struct container_record *c) {
                 json_object_set_new(v, "found", json_integer(c->found));
         if (v)
                 json_object_set_new(v, "hooked", json_string(c->hooked));
+        if (v && c->unmade_count > 0) {
+                json_object_set_new(v, "unmade", json_string(c->unmade));
+                json_object_set_new(v, "unmadeCount", json_integer(c->unmade_count));
+        }
         if (v && c->last)
                 json_object_set(v, "last", c->last);
         if (v && c->image)
@@ -361,6 +397,8 @@ void container_record_load(struct container_record *c, const json_t *v) {
         snprintf(c->invocation, sizeof(c->invocation), "%s", json_str_or(v, "invocation", ""));
         /* An agent before this one did not note it: its hook has run. */
         snprintf(c->hooked, sizeof(c->hooked), "%s", json_str_or(v, "hooked", c->invocation));
+        snprintf(c->unmade, sizeof(c->unmade), "%s", json_str_or(v, "unmade", ""));
+        c->unmade_count = (uint32_t)json_int_or(v, "unmadeCount", 0);
         json_decref(c->last);
         c->last = json_is_object(last) ? json_incref(last) : NULL;
         json_decref(c->image);

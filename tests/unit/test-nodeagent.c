@@ -189,6 +189,65 @@ static void test_restarts_ahead(void **state) {
         }
 }
 
+/* A start that ended before the program, because the mounts could not be made: no run. */
+static void test_unmade(void **state) {
+        struct container_record c = fresh("i"), d = fresh("i");
+        struct unit_state a = running("a", 0, 1),
+                          ends = ended("a", "activating", "auto-restart", CLD_EXITED, 1),
+                          unmade = with_restarts(ended("b", "activating", "auto-restart",
+                                                                 CLD_EXITED, 226), 1),
+                          b = with_restarts(ended("c", "active", "exited", CLD_EXITED, 0), 2);
+        _cleanup_json_ json_t *saved = NULL;
+
+        (void)observe(&c, &a, 1);
+        c.report = (struct start_report){.ran = true, .invocation = "a"};
+        (void)observe(&c, &ends, 2);
+        assert_true(observe(&c, &unmade, 3));
+        assert_string_equal(json_str_or(c.last, "reason", ""), "StartError");
+        assert_int_equal(c.restart_count, 1);
+        assert_false(observe(&c, &unmade, 4));
+        saved = container_record_save(&c);
+        container_record_load(&d, saved);
+        d.report = (struct start_report){.ran = true, .invocation = "c"};
+        assert_true(observe(&d, &b, 5));
+        assert_int_equal(d.restart_count, 1);
+        assert_int_equal(d.exit_code, 0);
+        container_record_done(&c);
+        container_record_done(&d);
+}
+
+/* With restartPolicy Never it is tried again, too, but not for ever. */
+static void test_unmade_never(void **state) {
+        struct container_record c = fresh("c");
+        struct unit_state a = ended("a", "failed", "failed", CLD_EXITED, 226), b = a, own = a;
+
+        c.never = true;
+        for (size_t i = 0; i < 2; i++) {
+                assert_true(observe(&c, &a, 1));
+                assert_int_equal(c.phase, CONTAINER_WAITING);
+                assert_string_equal(c.reason, "CreateContainerError");
+                assert_non_null(strstr(c.message, "226/NAMESPACE"));
+                assert_null(c.last);
+                assert_false(observe(&c, &a, 2));
+                (void)observe(&c, NULL, 3);
+                a.invocation[0]++;
+        }
+        assert_int_equal(c.restart_count, 0);
+        b.invocation[0] = 'x';
+        assert_true(observe(&c, &b, 4));
+        assert_int_equal(c.phase, CONTAINER_TERMINATED);
+        assert_string_equal(c.reason, "StartError");
+        container_record_done(&c);
+        /* A program's own exit code is its end. */
+        c = fresh("c");
+        c.never = true;
+        c.report = (struct start_report){.ran = true, .invocation = "a"};
+        assert_true(observe(&c, &own, 1));
+        assert_int_equal(c.phase, CONTAINER_TERMINATED);
+        assert_string_equal(c.reason, "Error");
+        container_record_done(&c);
+}
+
 static void test_ends(void **state) {
         static const struct {
                 int code, status;
@@ -642,6 +701,7 @@ static void test_memory_reserve(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
                         cmocka_unit_test(test_short_runs), cmocka_unit_test(test_restarts_ahead),
+                        cmocka_unit_test(test_unmade), cmocka_unit_test(test_unmade_never),
                         cmocka_unit_test(test_ends), cmocka_unit_test(test_start_reports),
                         cmocka_unit_test(test_long_report), cmocka_unit_test(test_last_words),
                         cmocka_unit_test(test_record_survives), cmocka_unit_test(test_phases),
