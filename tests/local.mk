@@ -77,7 +77,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/loadbalancer \
 	tests/clients/storage \
 	tests/clients/pod-resources \
-	tests/clients/people tests/clients/people.py \
+	tests/clients/people tests/clients/people.py tests/clients/git-https.py \
 	tests/clients/quota \
 	tests/clients/packages \
 	tests/clients/quota.py \
