@@ -1,7 +1,7 @@
 # tests/: the tests that are no C programs; unit tests are registered beside what they test
-check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages
+check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages tests/docs
 EXTRA_DIST += tests/names.pl
-EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/other-release \
+EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/docs tests/other-release \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root tests/lab/root.sh \
 	tests/lab/pick \
 	tests/lab/ask.pl \

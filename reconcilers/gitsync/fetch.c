@@ -80,7 +80,8 @@ static int write_file(const char *path, const char *folder, const char *text) {
         return file_write_atomic(path, text, strlen(text), 0600);
 }
 
-static int write_field(struct fetch_job *f, const char *name, const char *folder, const char *path) {
+static int write_field(
+                struct fetch_job *f, const char *name, const char *folder, const char *path) {
         int r = write_file(path, folder, field(f, name));
 
         return r < 0 ? problem_set(f->problem, r, 0, NULL, "cannot write %s: %s", path,
