@@ -10,7 +10,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/fleet \
 	tests/lab/join \
 	tests/lab/ha \
-	tests/lab/many \
+	tests/lab/many tests/lab/packages tests/lab/quickstart \
 	tests/node/run \
 	tests/node/case \
 	tests/node/functions.sh \
