@@ -1,7 +1,7 @@
 # debian/: packages for Debian. `make deb` makes them of what is built in this folder, into packages/; a build from source,
 # as Debian does it, is `dpkg-buildpackage -b` in the tree. docs/install.md explains the packages.
 DEBIAN_FILES = debian/changelog debian/control debian/copyright debian/rules debian/source/format \
-	debian/keelson-agent.install debian/keelson-control.install debian/keelson-ctl.install debian/keelson-doc.install \
+	debian/keelson-agent.install debian/keelson-control.install debian/keelson-ctl.install \
 	debian/keelson-doc.docs debian/keelson-doc.examples \
 	debian/keelson-agent.lintian-overrides
 EXTRA_DIST += $(DEBIAN_FILES) debian/make debian/reproducible debian/repository
