@@ -287,8 +287,8 @@ static void observe_new_run(
         count_restarts(c, s);
 }
 
-/* Whether this run's end is in the record, from which the wait for the next run has begun. Its phase
- * does not say so: systemd reads the end of a short run before it reads that the program was
+/* Whether this run's end is in the record, from which the wait for the next run has begun. Its
+ * phase does not say so: systemd reads the end of a short run before it reads that the program was
  * executed, so a run may end that was never seen to run. */
 static bool end_is_known(const struct container_record *c, const struct run_state *s) {
         return c->phase == CONTAINER_WAITING &&
