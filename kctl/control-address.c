@@ -3,6 +3,7 @@
  * another. */
 #include "kctl/api-address.h"
 #include "kctl/cluster.h"
+#include "kctl/configs.h"
 #include "kctl/control.h"
 #include "kctl/info.h"
 #include "lib/json.h"
@@ -69,7 +70,7 @@ static int set_on(struct kctl *k, const struct places *x, size_t i, const char *
 
         if (r < 0)
                 return r;
-        r = machine_run(place.m, "systemctl restart keelson-kapid", NULL, 0, 120, NULL, p);
+        r = configs_start(place.m, "kapid", NULL, p);
         if (r < 0)
                 return r;
         r = control_wait_ready(k, place.m, url, p);

@@ -26,7 +26,6 @@
 enum {
         TIMEOUT_S = 60,
         COPY_TIMEOUT_S = 3600,
-        START_TIMEOUT_S = 90,
         IS_CONTROL = 44, /* restore-begin.sh */
         PEER_PORT = 2380
 };
@@ -287,7 +286,7 @@ static int restore_data(struct elsewhere *x) {
 static int start(struct elsewhere *x) {
         const struct api_place place = place_of(x);
         _cleanup_free_ char *admin = NULL;
-        int r = machine_run(x->m, text_start_units_sh, NULL, 0, START_TIMEOUT_S, NULL, x->p);
+        int r = configs_start(x->m, NULL, NULL, x->p);
 
         if (r < 0)
                 return r;

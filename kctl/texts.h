@@ -32,6 +32,7 @@ extern const char text_packages_sh[];
 extern const char text_refresh_sh[];
 extern const char text_restore_begin_sh[];
 extern const char text_restore_config_sh[];
+extern const char text_restart_changed_sh[];
 extern const char text_start_units_sh[];
 extern const char text_store_authority_sh[];
 extern const char text_store_members_sh[];

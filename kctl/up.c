@@ -339,6 +339,7 @@ static int look(struct up *u, struct problem *p) {
 }
 
 static int up_on(struct up *u, struct problem *p) {
+        _cleanup_free_ char *started = NULL;
         int r = look(u, p);
 
         if (r < 0)
@@ -353,10 +354,12 @@ static int up_on(struct up *u, struct problem *p) {
         if (r < 0)
                 return r;
         step(u->k, "Starting the units");
-        r = machine_run(u->m, text_start_units_sh, /* input= */ NULL, 0, 90,
-                        /* ret_stdout= */ NULL, p);
+        r = configs_start(u->m, NULL, &started, p);
         if (r < 0)
                 return r;
+        if (u->facts.has_control)
+                printf("%s: %s%s\n", machine_name(u->m),
+                                *started ? "restarted: " : "nothing to restart", started);
         const struct api_place place = place_of(u);
         return api_address_float(&place, u->interface, p);
 }
