@@ -20,7 +20,7 @@ int api_address_kind(const char *text, struct problem *p) {
         struct address a = address_parse(text);
         char canonical[ADDRESS_TEXT_SIZE];
 
-        if (a.size > 0) {
+        if (a.size > 0 && text[strlen(text) - 1] != ':') { /* fd00:: is a network's */
                 if (!streq(address_text(&a, canonical), text))
                         return problem_set(p, EINVAL, 0, NULL,
                                         "--api-address %s: write it as %s", text, canonical);

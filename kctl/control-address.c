@@ -107,7 +107,7 @@ static int set_all(struct kctl *k, const char *api, struct problem *p) {
         if (r < 0)
                 return r;
         printf("Users reach the API at %s. Kubeconfigs that were given away before name the "
-               "former address;\nnodes know every machine: `kctl nodes repoint --all` gives them "
+               "former address;\nnodes know every machine: `kctl node repoint --all` gives them "
                "this address, too\n",
                         url);
         return 0;

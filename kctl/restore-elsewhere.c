@@ -371,7 +371,7 @@ static int add_others(struct elsewhere *x) {
                 if (r < 0) {
                         problem_prefix(x->p,
                                         "the first machine is restored; after the fault is "
-                                        "corrected: kctl control add %s, then kctl nodes repoint "
+                                        "corrected: kctl control add %s, then kctl node repoint "
                                         "--all",
                                         where_of(x->k, i));
                         return r;
@@ -447,7 +447,7 @@ static int tell_nodes(struct elsewhere *x, size_t *ret_failed) {
                         x->p);
         print_lost(lost);
         if (r >= 0 && *ret_failed > 0)
-                fprintf(stderr, "%zu of %zu nodes could not be told; their pods run on. When they are reachable: kctl nodes repoint NODE\n",
+                fprintf(stderr, "%zu of %zu nodes could not be told; their pods run on. When they are reachable: kctl node repoint NODE\n",
                                 *ret_failed, n);
         return r;
 }

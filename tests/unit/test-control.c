@@ -118,6 +118,7 @@ static void test_api_address(void **state) {
                         {"api", API_ADDRESS_NAME},
                         {"fd00:0:0::9", -EINVAL}, /* not as it is compared elsewhere */
                         {"10.0.0.999", -EINVAL},
+                        {"fd00::", -EINVAL},
                         {"10.0.0", -EINVAL},
                         {"API", -EINVAL},
                         {"a..b", -EINVAL},
