@@ -106,7 +106,7 @@ int configs_address(struct machine *m, char **ret_address, char **ret_api, uint1
         return 0;
 }
 
-/* A line of kapid.yaml, in the form of config/kapid.yaml: what is unchanged stays so, byte for byte,
+/* A line of kapid.yaml, in the form of config/kapid.yaml: what is unchanged stays byte for byte,
  * and the daemon is not restarted for it. value NULL: it is removed. */
 static int set_line(struct machine *m, const char *key, const char *value, struct problem *p) {
         _cleanup_free_ char *command =
