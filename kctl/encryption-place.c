@@ -6,9 +6,9 @@
 #include "kctl/texts.h"
 #include "lib/crypto.h"
 #include "lib/random.h"
+#include "lib/timefmt.h"
 
 enum { KEY_SIZE = 32, SEAL_S = 90 };
-#define FIRST_KEY "key1"
 #define FILE_THERE "/etc/keelson/pki/encryption.yaml"
 
 static void wipe(struct buf *b) {
@@ -85,8 +85,8 @@ int encryption_read(struct machine *m, struct encryption_place *ret, struct prob
 
 /* --- writing --- */
 
-/* What the script printed: how it is kept, or why only in a file. */
-static void print_kept(struct machine *m, const char *said) {
+/* What the script printed: why it is only in a file, or how it is kept. */
+static void print_kept(struct machine *m, const char *said, bool also_good) {
         size_t n = strcspn(said, "\n");
         const char *kept = kept_text(said, n), *why = startswith(said, "file ");
 
@@ -94,39 +94,53 @@ static void print_kept(struct machine *m, const char *said) {
                 printf("warning: %s: the key cannot be sealed (%.*s): it is in " FILE_THERE
                        ", which only root can read\n",
                                 machine_name(m), (int)(n - 5), why);
-        else if (kept)
+        else if (kept && also_good)
                 printf("%s: the key that encrypts Secrets in the store is %s\n", machine_name(m),
                                 kept);
         fflush(stdout);
 }
 
-static int put(struct machine *m, const char *text, struct problem *p) {
-        _cleanup_buf_ struct buf out = {0};
-        int r = machine_run(m, text_encryption_put_sh, text, strlen(text), SEAL_S, &out, p);
+static int put(struct machine *m, const json_t *config, struct buf *ret_said, struct problem *p) {
+        _cleanup_forget_ char *text = json_text(config);
 
-        if (r >= 0)
-                print_kept(m, strempty(out.data));
-        return r;
+        return text ? machine_run(m, text_encryption_put_sh, text, strlen(text), SEAL_S, ret_said,
+                                      p)
+                    : -ENOMEM;
 }
 
 int encryption_write(struct machine *m, const json_t *config, struct problem *p) {
-        _cleanup_forget_ char *text = config ? json_text(config) : NULL;
+        _cleanup_buf_ struct buf said = {0};
+        int r;
 
         if (!config)
                 return machine_run(m, text_encryption_off_sh, NULL, 0, SEAL_S, NULL, p);
-        return text ? put(m, text, p) : -ENOMEM;
+        r = put(m, config, &said, p);
+        if (r >= 0)
+                print_kept(m, strempty(said.data), /* also_good= */ false);
+        return r;
+}
+
+/* On a machine that had none. */
+static int begin(struct machine *m, const json_t *config, struct problem *p) {
+        _cleanup_buf_ struct buf said = {0};
+        int r = put(m, config, &said, p);
+
+        if (r >= 0)
+                print_kept(m, strempty(said.data), /* also_good= */ true);
+        return r;
 }
 
 int encryption_make(struct machine *m, struct problem *p) {
         uint8_t key[KEY_SIZE];
         _cleanup_forget_ char *secret = NULL;
+        _cleanup_free_ char *name = encryption_key_name(now_wall_us(), "");
         _cleanup_json_ json_t *config = NULL;
 
         random_bytes(key, sizeof(key));
         secret = base64_encode(key, sizeof(key));
         explicit_bzero(key, sizeof(key));
-        config = secret ? encryption_config_new(FIRST_KEY, secret) : NULL;
-        return config ? encryption_write(m, config, p) : -ENOMEM;
+        config = secret && name ? encryption_config_new(name, secret) : NULL;
+        return config ? begin(m, config, p) : -ENOMEM;
 }
 
 int encryption_copy(struct machine *from, struct machine *m, struct problem *p) {
@@ -140,7 +154,7 @@ int encryption_copy(struct machine *from, struct machine *m, struct problem *p) 
         }
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "%s", strempty(own.message));
-        return encryption_write(m, place.config, p);
+        return place.config ? begin(m, place.config, p) : encryption_write(m, NULL, p);
 }
 
 int encryption_adopt(struct machine *m, struct problem *p) {
@@ -156,6 +170,6 @@ int encryption_adopt(struct machine *m, struct problem *p) {
         if (r < 0)
                 return r;
         if (out.size > 0 && !startswith(out.data, "kept"))
-                print_kept(m, out.data);
+                print_kept(m, out.data, /* also_good= */ true);
         return out.size > 0;
 }

@@ -1,11 +1,12 @@
 /* Changes of a configuration are made on a copy and in every entry of it, so that resources and
- * keys that an administrator added stay as they are. Keys of kctl's are called key1, key2 and so
- * on: the highest number is the newest. */
+ * keys that an administrator added stay as they are. Keys of kctl's have the time of their making
+ * in their name: the newest is the last in the alphabet. */
 #include "kctl/encryption-plan.h"
 
 #include "lib/crypto.h"
+#include "lib/timefmt.h"
 
-#define KEY_NAME "key"
+#define KEY_NAME "key-"
 
 static const char *const sealing[] = {"aesgcm", "secretbox"};
 
@@ -257,23 +258,36 @@ static int put_alone(json_t *entry, const struct encryption_wish *wish) {
 
 /* --- the key --- */
 
-static uint64_t number_of(const char *name) {
-        const char *digits = startswith(name, KEY_NAME);
-        uint64_t n;
+char *encryption_key_name(uint64_t wall_us, const char *newest) {
+        char text[TIMEFMT_SIZE], plain[TIMEFMT_SIZE];
+        _cleanup_free_ char *name = NULL;
+        size_t n = 0;
 
-        return digits && parse_u64(digits, &n) >= 0 ? n : 0;
+        time_format(wall_us, text);
+        for (const char *c = text; *c; c++)
+                if (*c != '-' && *c != ':')
+                        plain[n++] = *c;
+        plain[n] = 0;
+        name = strformat(KEY_NAME "%s", plain);
+        if (name && strcmp(name, newest) <= 0) /* the clock was set back */
+                return strformat("%s+", newest);
+        return TAKE_PTR(name);
 }
 
-static uint64_t newest_of(const json_t *config) {
+/* "" when there is none of kctl's. Borrowed. */
+static const char *newest_of(const json_t *config, const char *best) {
         const json_t *entry, *provider, *key;
         size_t i, j, k;
-        uint64_t n = 0;
 
         json_array_foreach (entries_of(config), i, entry)
                 json_array_foreach (json_object_get(entry, "providers"), j, provider)
-                        json_array_foreach (keys_of(provider, NULL), k, key)
-                                n = MAX(n, number_of(json_str_or(key, "name", "")));
-        return n;
+                        json_array_foreach (keys_of(provider, NULL), k, key) {
+                                const char *name = json_str_or(key, "name", "");
+
+                                if (startswith(name, KEY_NAME) && strcmp(name, best) > 0)
+                                        best = name;
+                        }
+        return best;
 }
 
 /* Nothing was interrupted: all have this key alone, and write with it. */
@@ -302,26 +316,21 @@ static int secret_in(const struct encryption_view *views, size_t n, const char *
 }
 
 int encryption_choose(enum encryption_goal goal, const struct encryption_view *views, size_t n,
-                char **ret_name, char **ret_secret) {
+                uint64_t wall_us, char **ret_name, char **ret_secret) {
         _cleanup_free_ char *name = NULL, *secret = NULL;
-        uint64_t newest = 0;
+        const char *newest = "";
+        bool is_new;
+        int r;
 
         for (size_t i = 0; i < n; i++)
-                newest = MAX(newest, newest_of(views[i].config));
-        name = strformat(KEY_NAME "%llu", (unsigned long long)newest);
+                newest = newest_of(views[i].config, newest);
+        is_new = !*newest || (goal == ENCRYPTION_ROTATE && is_at_rest(views, n, newest));
+        name = is_new ? encryption_key_name(wall_us, newest) : strdup(newest);
         if (!name)
                 return -ENOMEM;
-        if (newest == 0 || (goal == ENCRYPTION_ROTATE && is_at_rest(views, n, name))) {
-                free(name);
-                name = strformat(KEY_NAME "%llu", (unsigned long long)newest + 1);
-        } else {
-                int r = secret_in(views, n, name, &secret);
-
-                if (r < 0)
-                        return r;
-        }
-        if (!name)
-                return -ENOMEM;
+        r = is_new ? 0 : secret_in(views, n, name, &secret);
+        if (r < 0)
+                return r;
         *ret_name = TAKE_PTR(name);
         *ret_secret = TAKE_PTR(secret);
         return 0;

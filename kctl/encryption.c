@@ -293,7 +293,8 @@ static int change_with(struct work *w, enum encryption_goal goal) {
         int r = 0;
 
         if (goal != ENCRYPTION_DISABLE)
-                r = encryption_choose(goal, w->views, w->controls.count, &name, &secret);
+                r = encryption_choose(goal, w->views, w->controls.count, now_wall_us(), &name,
+                                &secret);
         if (r == -EBADMSG)
                 return problem_set(&w->p, EBADMSG, 0, NULL,
                                 "the machines have different keys of one name; restore the keys "

@@ -11,7 +11,11 @@ elif test -e $pki/encryption.cred; then
         93a8940948744490*) echo host+tpm2 ;;
         *) echo systemd ;;
         esac
-        systemd-creds decrypt --name=encryption $pki/encryption.cred -
+        systemd-creds decrypt --name=encryption $pki/encryption.cred - || {
+                echo "$pki/encryption.cred cannot be unsealed here (are systemd-creds, this machine's host key and its TPM2 what" \
+                        "they were?); kctl control replace gives the machine the keys of the others, a sealed backup has them too" >&2
+                exit 1
+        }
 elif test -e $pki/encryption.yaml; then
         echo file
         cat $pki/encryption.yaml

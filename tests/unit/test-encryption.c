@@ -8,12 +8,15 @@
 
 enum { MACHINES = 3, VALUES = 9, STEPS_MAX = 100 };
 #define PLAIN "identity"
+#define FIRST "key-19700101T000001Z"
+#define LATER "key-19700101T000002Z"
 
 struct world {
         json_t *config[MACHINES]; /* on the machine; NULL: none */
         json_t *read[MACHINES];   /* what its API server read at its start */
         char *values[VALUES];     /* the name of the key, or PLAIN */
         unsigned writes, secrets;
+        uint64_t now_us;
 };
 
 /* The words of all keys of a configuration, the one that writes first. */
@@ -102,7 +105,9 @@ static bool call(struct world *w, enum encryption_goal goal, unsigned steps) {
                         views[m] = (struct encryption_view){w->config[m], reports[m]};
                 }
                 if (!name && goal != ENCRYPTION_DISABLE) {
-                        assert_int_equal(encryption_choose(goal, views, MACHINES, &name, &secret),
+                        w->now_us += 1000000;
+                        assert_int_equal(encryption_choose(goal, views, MACHINES, w->now_us, &name,
+                                                         &secret),
                                         0);
                         if (!secret) {
                                 char key[33];
@@ -160,12 +165,12 @@ static void test_life(void **state) {
 
         world_init(&w);
         assert_true(call(&w, ENCRYPTION_ENABLE, STEPS_MAX));
-        assert_all(&w, "key1");
+        assert_all(&w, FIRST);
         assert_true(call(&w, ENCRYPTION_ENABLE, STEPS_MAX)); /* it is so already */
-        assert_all(&w, "key1");
+        assert_all(&w, FIRST);
         assert_int_equal(w.secrets, 1);
         assert_true(call(&w, ENCRYPTION_ROTATE, STEPS_MAX));
-        assert_all(&w, "key2");
+        assert_all(&w, "key-19700101T000003Z");
         assert_true(call(&w, ENCRYPTION_DISABLE, STEPS_MAX));
         assert_all(&w, PLAIN);
         world_done(&w);
@@ -198,19 +203,20 @@ static void test_resumes(void **state) {
         world_init(&w);
         assert_true(call(&w, ENCRYPTION_ENABLE, STEPS_MAX));
         assert_false(call(&w, ENCRYPTION_ROTATE, 3));
+        w.now_us = 0; /* a clock that was set back does not matter */
         assert_true(call(&w, ENCRYPTION_ROTATE, STEPS_MAX));
-        assert_all(&w, "key2"); /* not a third */
+        assert_all(&w, LATER); /* not a third */
         assert_int_equal(w.secrets, 2);
         world_done(&w);
 }
 
 /* A key stays while a value may need it. */
 static void test_unreadable(void **state) {
-        _cleanup_json_ json_t *config = encryption_config_new("key1", "AAEC"),
+        _cleanup_json_ json_t *config = encryption_config_new(FIRST, "AAEC"),
                               *report = encryption_report(config);
         const struct encryption_view view = {config, report};
         const struct encryption_values values = {.known = true, .unreadable = 1};
-        struct encryption_wish wish = {ENCRYPTION_ENABLE, "key1", "AAEC", false};
+        struct encryption_wish wish = {ENCRYPTION_ENABLE, FIRST, "AAEC", false};
         struct encryption_step s = {0};
 
         assert_int_equal(encryption_next(&wish, &view, 1, &values, &s), 0);
@@ -246,13 +252,21 @@ static void test_foreign(void **state) {
 }
 
 static void test_disagree(void **state) {
-        _cleanup_json_ json_t *one = encryption_config_new("key1", "AAEC"),
-                              *two = encryption_config_new("key1", "AAED");
+        _cleanup_json_ json_t *one = encryption_config_new(FIRST, "AAEC"),
+                              *two = encryption_config_new(FIRST, "AAED");
         const struct encryption_view views[] = {{one, NULL}, {two, NULL}};
         char *name = NULL, *secret = NULL;
 
-        assert_int_equal(encryption_choose(ENCRYPTION_ENABLE, views, 2, &name, &secret), -EBADMSG);
+        assert_int_equal(encryption_choose(ENCRYPTION_ENABLE, views, 2, 1, &name, &secret), -EBADMSG);
         assert_null(name);
+}
+
+static void test_names(void **state) {
+        _cleanup_free_ char *first = encryption_key_name(1000000, ""),
+                            *back = encryption_key_name(1000000, LATER);
+
+        assert_string_equal(first, FIRST);
+        assert_true(strcmp(back, LATER) > 0);
 }
 
 int main(void) {
@@ -263,6 +277,7 @@ int main(void) {
                         cmocka_unit_test(test_unreadable),
                         cmocka_unit_test(test_foreign),
                         cmocka_unit_test(test_disagree),
+                        cmocka_unit_test(test_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
