@@ -11,7 +11,7 @@ DOCS = docs/README.md docs/addresses.md docs/admission.md docs/architecture.md d
 	docs/scheduler.md \
 	docs/services.md \
 	docs/store-format.md \
-	docs/users.md docs/audit.md \
+	docs/users.md docs/audit.md docs/encryption-at-rest.md \
 	docs/who-may-do-what.md \
 	docs/why-not.md \
 	docs/wire.md \
