@@ -94,8 +94,9 @@ static bool has_alone(const json_t *entry, const char *name) {
 }
 
 static bool writes_plain(const json_t *entry, const char *name) {
-        return json_object_get(json_array_get(json_object_get(entry, "providers"), 0), "identity") !=
-               NULL;
+        const json_t *first = json_array_get(json_object_get(entry, "providers"), 0);
+
+        return json_object_get(first, "identity") != NULL;
 }
 
 /* --- reports --- */
@@ -201,8 +202,7 @@ static int put_reader(json_t *entry, const struct encryption_wish *wish) {
         return json_array_append_new(providers, provider_of(wish->name, wish->secret));
 }
 
-/* Takes the key out of the entry; NULL when it has none. *ret_at: its provider, *ret_empty: that has
- * no other. */
+/* Takes the key out of the entry; NULL when it has none. *ret_at: its provider. */
 static json_t *take_key(json_t *providers, const char *name, size_t *ret_at) {
         json_t *provider, *key;
         size_t i, j;

@@ -18,8 +18,10 @@ json_t *encryption_report(const json_t *config);
 /* Whether the name is a key of it; its secret, borrowed, or NULL. */
 const char *encryption_secret(const json_t *config, const char *name);
 
-/* A name for a new key, which sorts behind `newest` ("": there is none): "key-20261129T183112Z". No
- * name comes twice, because backups may have values of every key that there was. Caller frees. */
+/* A name for a new key, which sorts behind `newest` ("": there is none): "key-20261129T183112Z".
+ * No name comes twice, because backups may have values of every key that there was. Caller
+ * frees.
+ */
 char *encryption_key_name(uint64_t wall_us, const char *newest) _warn_unused_;
 
 enum encryption_goal { ENCRYPTION_ENABLE, ENCRYPTION_ROTATE, ENCRYPTION_DISABLE };
@@ -37,8 +39,8 @@ struct encryption_values {
 };
 
 /* The key that the goal is about: the one that an interrupted call made, or that is there already,
- * or the name of one that has to be made (then *ret_secret is NULL). The caller frees both. -ENOMEM,
- * -EBADMSG: machines have different keys of that name. */
+ * or the name of one that has to be made (then *ret_secret is NULL). The caller frees both.
+ * -ENOMEM, -EBADMSG: machines have different keys of that name. */
 int encryption_choose(enum encryption_goal goal, const struct encryption_view *views, size_t n,
                 uint64_t wall_us, char **ret_name, char **ret_secret);
 

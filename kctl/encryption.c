@@ -1,6 +1,6 @@
-/* kctl encryption status, enable, rotate, disable: see, decide (encryption-plan.h), carry out, until
- * nothing is left to do. Every step is made on one machine and seen on its API server before the
- * next one; a call that was interrupted is continued by the same call. */
+/* kctl encryption status, enable, rotate, disable: see, decide (encryption-plan.h), carry out,
+ * until nothing is left to do. Every step is made on one machine and seen on its API server before
+ * the next one; a call that was interrupted is continued by the same call. */
 #include "kctl/encryption.h"
 
 #include "kctl/control.h"
@@ -80,7 +80,8 @@ static int ask(struct work *w, size_t i, const char *method, const char *query, 
                 problem_prefix(&w->p, "%s: its API server: ", name);
                 r = -EIO;
         } else if (json_parse(result.body, result.body_size, 0, ret, NULL) < 0)
-                r = problem_set(&w->p, EPROTO, 0, NULL, "%s: its API server answered no JSON", name);
+                r = problem_set(&w->p, EPROTO, 0, NULL, "%s: its API server answered no JSON",
+                                name);
         http_result_done(&result);
         return r;
 }
@@ -323,6 +324,15 @@ static int change_with(struct work *w, enum encryption_goal goal) {
         return 0;
 }
 
+static int change_all(struct work *w, enum encryption_goal goal) {
+        int r = open_all(w);
+
+        if (r < 0)
+                return r;
+        r = look(w);
+        return r < 0 ? r : change_with(w, goal);
+}
+
 static int change(struct kctl *k, enum encryption_goal goal) {
         _cleanup_(work_done) struct work w = {.k = k};
         int r;
@@ -331,11 +341,7 @@ static int change(struct kctl *k, enum encryption_goal goal) {
                 return kctl_usage(k, "\"%s\": no word is possible here", k->words[0]);
         if (!kctl_client(k))
                 return EXIT_ERROR;
-        r = open_all(&w);
-        if (r >= 0)
-                r = look(&w);
-        if (r >= 0)
-                r = change_with(&w, goal);
+        r = change_all(&w, goal);
         if (r >= 0)
                 return EXIT_OK;
         return w.p.message ? kctl_fail(&w.p) : kctl_error("%s", strerror(-r));

@@ -1,5 +1,5 @@
-/* The configuration of encryption on machines of the control plane: sealed by systemd-creds, or in a
- * file of root's where that is not possible, and the unit's credential either way. */
+/* The configuration of encryption on machines of the control plane: sealed by systemd-creds, or in
+ * a file of root's where that is not possible, and the unit's credential either way. */
 #pragma once
 
 #include "kctl/machine.h"

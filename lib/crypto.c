@@ -267,13 +267,15 @@ struct aes_gcm *aes_gcm_free(struct aes_gcm *c) {
         return mfree(c);
 }
 
-int aes_gcm_seal(const struct aes_gcm *c, const char *beside, const void *data, size_t n, void *ret) {
+int aes_gcm_seal(const struct aes_gcm *c, const char *beside, const void *data, size_t n,
+                void *ret) {
         uint8_t *out = ret;
         size_t size = n + AES_GCM_TAG_SIZE;
 
         random_bytes(out, AES_GCM_NONCE_SIZE);
-        return gnutls_aead_cipher_encrypt(c->handle, out, AES_GCM_NONCE_SIZE, beside, strlen(beside),
-                               AES_GCM_TAG_SIZE, data, n, out + AES_GCM_NONCE_SIZE, &size) < 0
+        return gnutls_aead_cipher_encrypt(c->handle, out, AES_GCM_NONCE_SIZE, beside,
+                               strlen(beside), AES_GCM_TAG_SIZE, data, n, out + AES_GCM_NONCE_SIZE,
+                               &size) < 0
                                ? -EIO
                                : 0;
 }

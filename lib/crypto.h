@@ -68,7 +68,8 @@ int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, 
                 size_t *ret_size);
 
 /* AES-GCM (NIST SP 800-38D) with a key that is kept, and text that is authenticated beside the
- * data: for formats of others. Sealed bytes are 12 of a random nonce, the cipher text, 16 of tag. */
+ * data: for formats of others. Sealed bytes are 12 of a random nonce, the cipher text, 16 of tag.
+ */
 struct aes_gcm;
 enum { AES_GCM_NONCE_SIZE = 12, AES_GCM_TAG_SIZE = 16 };
 /* A key of 16, 24 or 32 bytes. -EINVAL, -ENOMEM. */
@@ -76,7 +77,8 @@ int aes_gcm_new(struct aes_gcm **ret, const void *key, size_t size);
 struct aes_gcm *aes_gcm_free(struct aes_gcm *c);
 DEFINE_CLEANUP(struct aes_gcm *, aes_gcm_free);
 /* Writes n + AES_GCM_NONCE_SIZE + AES_GCM_TAG_SIZE bytes. 0 or -EIO. */
-int aes_gcm_seal(const struct aes_gcm *c, const char *beside, const void *data, size_t n, void *ret);
+int aes_gcm_seal(
+                const struct aes_gcm *c, const char *beside, const void *data, size_t n, void *ret);
 /* Writes n bytes less those two. -EBADMSG when they, or the text beside them, are not what was
  * sealed with this key. */
 int aes_gcm_open(const struct aes_gcm *c, const char *beside, const void *sealed, size_t n,

@@ -53,6 +53,23 @@ static bool fits(enum crypt_method method, size_t size) {
         return false;
 }
 
+static int take_secret(struct crypt_key *k, const char *path, const void *secret, size_t size,
+                struct problem *p) {
+        int r;
+
+        if (!fits(k->method, size))
+                return bad(p, "%s.secret has %zu bytes; %s", path, size,
+                                k->method == CRYPT_AESGCM ? "16, 24 or 32 are possible"
+                                                          : "it must have 32");
+        r = key_id(secret, size, k->id);
+        if (r < 0)
+                return r;
+        if (k->method == CRYPT_AESGCM)
+                return aes_gcm_new(&k->gcm, secret, size);
+        memcpy(k->box, secret, SECRETBOX_KEY_SIZE);
+        return 0;
+}
+
 static int set_secret(struct crypt_key *k, const char *path, const char *text, struct problem *p) {
         void *secret = NULL;
         size_t size = 0;
@@ -62,16 +79,7 @@ static int set_secret(struct crypt_key *k, const char *path, const char *text, s
                 return r;
         if (r < 0)
                 return bad(p, "%s.secret is not Base64", path);
-        if (!fits(k->method, size))
-                r = bad(p, "%s.secret has %zu bytes; %s", path, size,
-                                k->method == CRYPT_AESGCM ? "16, 24 or 32 are possible"
-                                                          : "it must have 32");
-        if (r >= 0)
-                r = key_id(secret, size, k->id);
-        if (r >= 0 && k->method == CRYPT_AESGCM)
-                r = aes_gcm_new(&k->gcm, secret, size);
-        else if (r >= 0)
-                memcpy(k->box, secret, SECRETBOX_KEY_SIZE);
+        r = take_secret(k, path, secret, size, p);
         explicit_bzero(secret, size);
         free(secret);
         return r;
@@ -216,9 +224,9 @@ static int add_kinds(struct crypt *c, const char *plural, const char *group,
 
 /* Definitions make kinds later: their keys begin with their group, which has a dot. */
 static int add_custom(struct crypt *c, const char *plural, const char *group) {
-        _cleanup_free_ char *prefix = streq(plural, "*")
-                                                      ? strformat("/registry/%s/", group)
-                                                      : strformat("/registry/%s/%s/", group, plural);
+        bool all = streq(plural, "*");
+        _cleanup_free_ char *prefix = strformat(
+                        "/registry/%s/%s%s", group, all ? "" : plural, all ? "" : "/");
 
         return prefix ? add_place(c, prefix) : -ENOMEM;
 }

@@ -1,6 +1,7 @@
 /* Page after page of each place in the store. What is to be rewritten of a page is kept, and
- * written value by value, each guarded by its revision: a value that was changed since was encrypted
- * with the key that writes, and one that was deleted stays so. The lease of a value stays with it. */
+ * written value by value, each guarded by its revision: a value that was changed since was
+ * encrypted with the key that writes, and one that was deleted stays so. The lease of a value stays
+ * with it. */
 #include "kapid/crypt/sweep.h"
 
 #include "kapid/crypt/crypt.h"

@@ -425,7 +425,8 @@ static void txn_add_guard(struct txn_message *m, const struct store_guard *g) {
         m->txn.n_failure = m->txn.n_compare;
 }
 
-static int txn_add_put(struct store *s, struct txn_message *m, size_t i, const struct store_op *op) {
+static int txn_add_put(
+                struct store *s, struct txn_message *m, size_t i, const struct store_op *op) {
         const char *value = op->value;
         size_t size = op->size;
         int r = crypt_seal(s->crypt, op->key, op->value, op->size, &m->sealed[m->sealed_count],

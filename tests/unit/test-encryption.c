@@ -1,6 +1,6 @@
-/* kctl encryption's decisions, in a model of a control plane: API servers that run what they read at
- * their last start, writers between all steps, calls that are interrupted anywhere. At no time is a
- * value stored that an API server could not read. */
+/* kctl encryption's decisions, in a model of a control plane: API servers that run what they read
+ * at their last start, writers between all steps, calls that are interrupted anywhere. At no time
+ * is a value stored that an API server could not read. */
 #include "tests/unit/unit.h"
 
 #include "kctl/encryption-plan.h"
@@ -60,7 +60,8 @@ static void set(json_t **place, json_t *taken) {
         *place = taken;
 }
 
-static void carry_out(struct world *w, struct encryption_step *s, struct encryption_values *values) {
+static void carry_out(
+                struct world *w, struct encryption_step *s, struct encryption_values *values) {
         _cleanup_strv_free_ char **words = words_of(w->read[s->machine]);
 
         switch (s->act) {
@@ -257,7 +258,8 @@ static void test_disagree(void **state) {
         const struct encryption_view views[] = {{one, NULL}, {two, NULL}};
         char *name = NULL, *secret = NULL;
 
-        assert_int_equal(encryption_choose(ENCRYPTION_ENABLE, views, 2, 1, &name, &secret), -EBADMSG);
+        assert_int_equal(encryption_choose(ENCRYPTION_ENABLE, views, 2, 1, &name, &secret),
+                        -EBADMSG);
         assert_null(name);
 }
 
