@@ -3,6 +3,7 @@
  * in their name: the newest is the last in the alphabet. */
 #include "kctl/encryption-plan.h"
 
+#include "lib/client/kinds.h"
 #include "lib/crypto.h"
 #include "lib/timefmt.h"
 
@@ -167,8 +168,8 @@ static json_t *provider_of(const char *name, const char *secret) {
 json_t *encryption_config_new(const char *name, const char *secret) {
         return json_pack("{s:s, s:s, s:[{s:[s], s:[o, {s:{}}]}]}", "apiVersion",
                         "apiserver.config.k8s.io/v1", "kind", "EncryptionConfiguration",
-                        "resources", "resources", "secrets", "providers", provider_of(name, secret),
-                        "identity");
+                        "resources", "resources", api_resource(KIND_SECRETS)->plural, "providers",
+                        provider_of(name, secret), "identity");
 }
 
 /* Removes identity, which is put back at the front or the end. */
