@@ -119,7 +119,7 @@ static int add_crypt(struct api *a, struct problem *p) {
 
         a->options.encryption_config = NULL; /* its owner forgets it now */
         if (r < 0 && p->message)
-                problem_prefix(p, "--encryption-provider-config: ");
+                problem_prefix(p, "--encryption-provider-config");
         return r < 0 || !a->crypt ? r : crypt_add_metrics(a->crypt, daemon_metrics(a->daemon));
 }
 

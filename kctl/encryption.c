@@ -77,7 +77,7 @@ static int ask(struct work *w, size_t i, const char *method, const char *query, 
                                 name);
         else if (result.code >= 300) {
                 problem_from_status(&w->p, result.code, result.body, result.body_size);
-                problem_prefix(&w->p, "%s: its API server: ", name);
+                problem_prefix(&w->p, "%s: its API server", name);
                 r = -EIO;
         } else if (json_parse(result.body, result.body_size, 0, ret, NULL) < 0)
                 r = problem_set(&w->p, EPROTO, 0, NULL, "%s: its API server answered no JSON",
@@ -107,7 +107,7 @@ static int open_all(struct work *w) {
                 if (r < 0) {
                         problem_prefix(&w->p,
                                         "every machine of the control plane is needed (`kctl "
-                                        "control remove` removes one that is gone): ");
+                                        "control remove` removes one that is gone)");
                         return r;
                 }
         }
