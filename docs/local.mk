@@ -20,7 +20,7 @@ DOCS = docs/README.md docs/addresses.md docs/admission.md docs/architecture.md d
 	docs/storage.md \
 	docs/images.md \
 	docs/install.md \
-	docs/fleet.md \
+	docs/fleet.md docs/upgrade.md \
 	docs/ingress.md
 EXTRA_DIST += $(DOCS) DEVELOPERS.md
 dist_doc_DATA = README.md
