@@ -143,8 +143,7 @@ static int replace(const struct upgrade_run *run, struct machine *m, const char 
         r = upgrade_install(run, m, "agent", p);
         if (r < 0)
                 return r;
-        say(node,
-                        r == 0         ? "its programs are in place already"
+        say(node, r == 0               ? "its programs are in place already"
                         : run->bundles ? "its programs were copied, the earlier ones are kept"
                                        : "its earlier programs were put back");
         r = restart(m, &since_us, p);

@@ -1,7 +1,7 @@
 /* One machine of the control plane: its store's member, its API server, its reconcilers. The next
  * one waits until this one is whole again. A daemon that stops gives up its leadership by itself: a
- * leader of the store transfers it first, kapid answers what is in flight, a reconciler releases its
- * lease. */
+ * leader of the store transfers it first, kapid answers what is in flight, a reconciler releases
+ * its lease. */
 #include "kctl/configs.h"
 #include "kctl/texts.h"
 #include "kctl/upgrade.h"
@@ -34,8 +34,7 @@ int upgrade_install(const struct upgrade_run *run, struct machine *m, const char
         return r < 0 ? r : streq(strempty(out.data), "nothing\n") ? 0 : 1;
 }
 
-int upgrade_installed_version(
-                struct machine *m, const char *name, char **ret, struct problem *p) {
+int upgrade_installed_version(struct machine *m, const char *name, char **ret, struct problem *p) {
         _cleanup_free_ char *command = strformat("cd /opt/keelson && cat .%s.version VERSION "
                                                  "2>/dev/null | head -n 1",
                         name);
@@ -178,8 +177,7 @@ static int install(const struct upgrade_run *run, struct machine *m, const struc
 
         if (r < 0)
                 return r;
-        say(c,
-                        r == 0         ? "its programs are in place already"
+        say(c, r == 0                  ? "its programs are in place already"
                         : run->bundles ? "its programs were copied, the earlier ones are kept"
                                        : "its earlier programs were put back");
         if (run->bundles) {

@@ -150,14 +150,14 @@ static int add_leader(struct kctl *k, const struct controls *controls, json_t *f
 static int add_lists(struct kctl *k, const struct controls *controls, json_t *facts) {
         json_t *list = json_array(), *except = json_array();
         int r = json_object_set_new(facts, "controls", list) < 0 ||
-                                        json_object_set_new(facts, "except", except) < 0
+                                                json_object_set_new(facts, "except", except) < 0
                                 ? -ENOMEM
                                 : 0;
 
         for (size_t i = 0; r == 0 && i < controls->count; i++)
-                if (json_array_append_new(list, json_pack("{s:s, s:s}", "name",
-                                                                controls->items[i].name, "address",
-                                                                controls->items[i].address)) < 0)
+                if (json_array_append_new(list,
+                                    json_pack("{s:s, s:s}", "name", controls->items[i].name,
+                                                    "address", controls->items[i].address)) < 0)
                         return -ENOMEM;
         for (char **x = k->flags.except; r == 0 && x && *x; x++)
                 if (json_array_append_new(except, json_string(*x)) < 0)

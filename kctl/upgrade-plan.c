@@ -7,8 +7,8 @@
 
 enum {
         KIB = 1024,
-        UNPACKED_FACTOR = 4,           /* of a bundle's size */
-        STORE_SPARE_BYTES = 64 << 20,  /* beside the backup */
+        UNPACKED_FACTOR = 4,          /* of a bundle's size */
+        STORE_SPARE_BYTES = 64 << 20, /* beside the backup */
 };
 
 void upgrade_plan_done(struct upgrade_plan *plan) {
@@ -144,8 +144,7 @@ static void check_bundles(const json_t *facts, struct upgrade_plan *plan) {
                                                 control, agent),
                                 strdup("take both from one build"));
         if (upgrade_version_read(control, &to) < 0)
-                refuse(plan, "bundle", "the bundles",
-                                strformat("\"%s\" is not a version", control),
+                refuse(plan, "bundle", "the bundles", strformat("\"%s\" is not a version", control),
                                 strdup("build them again (make)"));
         else if (upgrade_version_read(own, &ours) == 0 &&
                         (to.major > ours.major ||
@@ -294,9 +293,8 @@ static void check_room(const json_t *facts, const struct upgrade_step *s, const 
                                 strdup("make room on that file system (df -h /opt)"));
         if (s->part != UPGRADE_CONTROL)
                 return;
-        need = (json_int_or(json_object_get(machine, "metrics"),
-                                "etcd_mvcc_db_total_size_in_bytes", 0) *
-                                               2 +
+        need = (json_int_or(json_object_get(machine, "metrics"), "etcd_mvcc_db_total_size_in_bytes",
+                                0) * 2 +
                                STORE_SPARE_BYTES) /
                KIB;
         left = room_at(machine, "/var/lib/keelson");
@@ -368,10 +366,9 @@ static int check_health(const json_t *facts, struct upgrade_plan *plan) {
                 for (size_t k = 0; k < ELEMENTS(others); k++)
                         skip = skip || streq(x->check, others[k]);
                 /* Those of the others follow from the one that is away; check_quorum() counts. */
-                if (plan->continues &&
-                                (streq(x->check, "members") ||
-                                                is_touched(facts, m, UPGRADE_CONTROL) ||
-                                                is_touched(facts, m, UPGRADE_AGENT)))
+                if (plan->continues && (streq(x->check, "members") ||
+                                                       is_touched(facts, m, UPGRADE_CONTROL) ||
+                                                       is_touched(facts, m, UPGRADE_AGENT)))
                         skip = true;
                 if (!skip)
                         refuse(plan, x->check, x->object, strdup(x->text), strdup(x->remedy));
@@ -490,7 +487,8 @@ static void check_steps(const json_t *facts, struct upgrade_plan *plan) {
 
 static void check_record(const json_t *facts, struct upgrade_plan *plan) {
         if (streq(json_str_or(facts, "record.phase", ""), "rolling back"))
-                refuse(plan, "record", "the fleet", strdup("a rollback was begun and has not ended"),
+                refuse(plan, "record", "the fleet",
+                                strdup("a rollback was begun and has not ended"),
                                 strdup("let it end first: kctl rollback"));
 }
 
@@ -507,7 +505,7 @@ int upgrade_plan_make(const json_t *facts, unsigned batch, struct upgrade_plan *
         r = add_agents(facts, batch, &plan, /* back= */ false);
         if (r < 0)
                 return r;
-        plan.from = plan.continues ? json_str_or(facts, "record.from", "")
+        plan.from = plan.continues   ? json_str_or(facts, "record.from", "")
                     : plan.count > 0 ? plan.items[0].version
                                      : plan.to;
         check_bundles(facts, &plan);
@@ -564,10 +562,9 @@ static void add_list(struct buf *b, const struct upgrade_plan *plan, enum upgrad
                         if (s->state != state || s->part != (enum upgrade_part)part)
                                 continue;
                         buf_printf(b, "%s%s%s", any ? "" : title,
-                                        first ? (part == UPGRADE_CONTROL
-                                                                        ? " control plane of "
-                                                                        : any ? "; agent of "
-                                                                              : " agent of ")
+                                        first ? (part == UPGRADE_CONTROL ? " control plane of "
+                                                                : any    ? "; agent of "
+                                                                         : " agent of ")
                                               : ", ",
                                         s->name);
                         any = true;

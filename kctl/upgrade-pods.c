@@ -73,8 +73,8 @@ static bool counts(const json_t *before, const json_t *after) {
                !json_str(after, "metadata.deletionTimestamp");
 }
 
-static int compare_pods(const struct upgrade_pods *before, const struct upgrade_pods *after,
-                char **text) {
+static int compare_pods(
+                const struct upgrade_pods *before, const struct upgrade_pods *after, char **text) {
         const json_t *a;
         size_t i;
 
@@ -108,8 +108,8 @@ static bool unit_counts(const struct upgrade_pods *before, const struct upgrade_
         size_t i;
 
         json_array_foreach (before->pods, i, a) {
-                _cleanup_free_ char *prefix = strformat(
-                                "kpod-%s_%s_", object_namespace(a), object_name(a));
+                _cleanup_free_ char *prefix =
+                                strformat("kpod-%s_%s_", object_namespace(a), object_name(a));
 
                 if (prefix && startswith(unit, prefix) &&
                                 counts(a, pod_of_uid(after->pods, strempty(object_uid(a)))))
@@ -119,8 +119,8 @@ static bool unit_counts(const struct upgrade_pods *before, const struct upgrade_
 }
 
 /* A unit that is gone belongs to a pod that was deleted, or the API's counts show it. */
-static int compare_units(const struct upgrade_pods *before, const struct upgrade_pods *after,
-                char **text) {
+static int compare_units(
+                const struct upgrade_pods *before, const struct upgrade_pods *after, char **text) {
         for (const char *s = before->units; *s; s += strcspn(s, "\n"), s += *s == '\n') {
                 size_t n = strcspn(s, " \n"), length = strcspn(s, "\n");
                 const char *now = run_of(after->units, s, n);
@@ -139,8 +139,8 @@ static int compare_units(const struct upgrade_pods *before, const struct upgrade
         return 0;
 }
 
-int upgrade_pods_restarted(const struct upgrade_pods *before, const struct upgrade_pods *after,
-                char **ret) {
+int upgrade_pods_restarted(
+                const struct upgrade_pods *before, const struct upgrade_pods *after, char **ret) {
         _cleanup_free_ char *text = NULL;
         int r = compare_pods(before, after, &text);
 

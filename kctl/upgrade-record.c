@@ -1,5 +1,5 @@
-/* What an upgrade notes in the API, so that another call of kctl, perhaps elsewhere, continues it or
- * goes back: one key of a ConfigMap. */
+/* What an upgrade notes in the API, so that another call of kctl, perhaps elsewhere, continues it
+ * or goes back: one key of a ConfigMap. */
 #include "kctl/upgrade.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -31,8 +31,7 @@ int upgrade_record_read(struct kctl *k, json_t **ret, struct problem *p) {
         r = json_parse(text, strlen(text), 0, ret, /* ret_error= */ NULL);
         if (r < 0)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "ConfigMap kube-system/" RECORD_CONFIGMAP
-                                ": the key " RECORD_KEY
+                                "ConfigMap kube-system/" RECORD_CONFIGMAP ": the key " RECORD_KEY
                                 " is not what kctl writes; delete the ConfigMap to forget the "
                                 "last upgrade (it cannot be rolled back then)");
         return 0;

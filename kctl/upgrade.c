@@ -160,8 +160,8 @@ static int make_rows(struct lead *g) {
 
         for (size_t i = 0; i < g->plan.count; i++) {
                 const struct upgrade_step *s = &g->plan.items[i];
-                _cleanup_free_ char *name = strformat("%s %s",
-                                s->part == UPGRADE_CONTROL ? "control" : "agent", s->name);
+                _cleanup_free_ char *name = strformat(
+                                "%s %s", s->part == UPGRADE_CONTROL ? "control" : "agent", s->name);
 
                 if (!name || strv_extend(&names, name) < 0)
                         return -ENOMEM;
@@ -297,7 +297,8 @@ static int ended(struct lead *g) {
                 return kctl_fail(&p);
         if (wants_json(g))
                 return print_json(g, phase);
-        printf(g->back ? "The fleet is back at %s.\n" : "The fleet runs %s. To go back: kctl rollback\n",
+        printf(g->back ? "The fleet is back at %s.\n"
+                       : "The fleet runs %s. To go back: kctl rollback\n",
                         g->plan.to);
         return EXIT_OK;
 }
@@ -319,10 +320,9 @@ static void print_trouble(const struct lead *g) {
         for (size_t i = 0; i < g->plan.trouble.count; i++) {
                 const struct fleet_finding *x = &g->plan.trouble.items[i];
 
-                say(g, "%s  %s: %s. %s: %s\n",
-                                x->severity == FINDING_ERROR ? "ERROR  " : "WARNING", x->object,
-                                x->text, x->severity == FINDING_ERROR ? "Remedy" : "Note",
-                                x->remedy);
+                say(g, "%s  %s: %s. %s: %s\n", x->severity == FINDING_ERROR ? "ERROR  " : "WARNING",
+                                x->object, x->text,
+                                x->severity == FINDING_ERROR ? "Remedy" : "Note", x->remedy);
         }
 }
 
@@ -360,8 +360,9 @@ static int check_words(struct kctl *k) {
         const char *form = strempty(k->flags.output);
 
         if (strv_length(k->words) > 0)
-                return kctl_usage(k, "it takes no name (\"%s\"): every machine of the fleet is "
-                                     "meant; --except leaves some out",
+                return kctl_usage(k,
+                                "it takes no name (\"%s\"): every machine of the fleet is "
+                                "meant; --except leaves some out",
                                 k->words[0]);
         if (*form && !streq(form, "json"))
                 return kctl_usage(k, "--output %s: only json is possible here", form);

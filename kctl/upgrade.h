@@ -27,8 +27,8 @@ struct upgrade_plan {
         struct upgrade_step *items;
         size_t count, allocated;
         unsigned batches;
-        const char *from, *to;        /* versions; borrowed from the facts */
-        bool continues;               /* an upgrade that stopped */
+        const char *from, *to;         /* versions; borrowed from the facts */
+        bool continues;                /* an upgrade that stopped */
         struct fleet_findings trouble; /* errors: it must not begin; warnings: good to know */
 };
 void upgrade_plan_done(struct upgrade_plan *plan);
@@ -60,7 +60,8 @@ void upgrade_bundles_done(struct upgrade_bundles *b);
 int upgrade_bundles_read(const char *folder, struct upgrade_bundles *ret, json_t **ret_facts,
                 struct problem *p);
 /* All but "bundles". */
-int upgrade_facts_gather(struct kctl *k, struct controls *controls, json_t **ret, struct problem *p);
+int upgrade_facts_gather(
+                struct kctl *k, struct controls *controls, json_t **ret, struct problem *p);
 
 /* --- the record: ConfigMap kube-system/keelson-upgrade --- */
 
@@ -86,8 +87,7 @@ int upgrade_agent(const struct upgrade_run *run, const json_t *node, struct prob
 int upgrade_install(const struct upgrade_run *run, struct machine *m, const char *name,
                 struct problem *p);
 /* The version of the installed bundle. Caller frees. */
-int upgrade_installed_version(
-                struct machine *m, const char *name, char **ret, struct problem *p);
+int upgrade_installed_version(struct machine *m, const char *name, char **ret, struct problem *p);
 /* Whether the daemon runs its installed program. -EIO with p when it does not run. */
 int upgrade_is_running(struct machine *m, const char *daemon, struct problem *p);
 /* upgrade-pods.c: the pods of a node and their restarts, before and after. */
@@ -100,5 +100,5 @@ int upgrade_pods_see(struct kctl *k, struct machine *m, const char *node, struct
                 struct problem *p);
 /* The pods that were restarted between the two, as "ns/name, ns/name"; NULL: none. Caller frees.
  * Pure. -ENOMEM. */
-int upgrade_pods_restarted(const struct upgrade_pods *before, const struct upgrade_pods *after,
-                char **ret);
+int upgrade_pods_restarted(
+                const struct upgrade_pods *before, const struct upgrade_pods *after, char **ret);

@@ -1,7 +1,8 @@
 /* Layout of the data directory: `key` (32 random bytes), `<name>.json`,
- * `pods/<uid>/{pod.sealed,run.json,volumes/}`, `format` (a number; a folder without it has 1). The sealing key is HKDF-SHA256 of the key file with
- * /etc/machine-id as salt: a copied disk image or a backup of this folder alone does not reveal
- * secrets. Files are written atomically, mode 0600. */
+ * `pods/<uid>/{pod.sealed,run.json,volumes/}`, `format` (a number; a folder without it has 1).
+ * The sealing key is HKDF-SHA256 of the key file with /etc/machine-id as salt: a copied disk
+ * image or a backup of this folder alone does not reveal secrets. Files are written atomically,
+ * mode 0600. */
 #include "nodeagent/statedir.h"
 
 #include <dirent.h>

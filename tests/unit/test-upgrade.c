@@ -34,14 +34,14 @@ static json_t *parse(const char *text) {
 #define BUNDLES(version, formats) \
         ",'bundles':{'control':" BUNDLE(version, formats) ",'agent':" BUNDLE(version, formats) "}"
 #define FACTS(machines, more) \
-        "{'now':1700000000,'kctl':'0.2.0','api':{},'leader':'n1','nodeObjects':[" NODE("n1") \
-        "," NODE("n2") "," NODE("n3") "," NODE("n4") "],'machines':[" machines \
-        "],'controls':[{'name':'n1','address':'10.0.0.1'},{'name':'n2','address':'10.0.0.2'}," \
-        "{'name':'n3','address':'10.0.0.3'}]" more "}"
+        "{'now':1700000000,'kctl':'0.2.0','api':{},'leader':'n1','nodeObjects':[" NODE("n1") "," NODE( \
+                        "n2") "," NODE("n3") "," NODE("n4") "],'machines':[" machines \
+                                                            "],'controls':[{'name':'n1','address':'10.0.0.1'},{'name':'n2','address':'10.0.0.2'}," \
+                                                            "{'name':'n3','address':'10.0.0.3'}]" more \
+                                                            "}"
 #define WORKERS MACHINE("n4", "")
 #define ALL CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL("n3", LED) "," WORKERS
-#define STOPPED \
-        ",'record':{'id':'u1','phase':'stopped','from':'0.1.0','to':'0.2.0'}"
+#define STOPPED ",'record':{'id':'u1','phase':'stopped','from':'0.1.0','to':'0.2.0'}"
 #define REACHED ",'control-upgrade':'u1','agent-upgrade':'u1'"
 
 /* What is refused or warned of: "error CHECK OBJECT: TEXT" lines. */
@@ -65,7 +65,7 @@ static const struct {
                                 "error versions n2: has version 0.1.0: one minor version at a "
                                 "time, not from there to 1.1.0\n"},
                 {FACTS(ALL, ",'bundles':{'control':" BUNDLE("0.2.0", "") ",'agent':" BUNDLE(
-                                               "0.1.9", "") "}"),
+                                            "0.1.9", "") "}"),
                                 "error bundle the bundles: control.tar.gz has version 0.2.0 and "
                                 "agent.tar.gz 0.1.9\n"},
                 {FACTS(ALL, BUNDLES("0.2.0", "store-database 3 store-log 1")),
@@ -81,29 +81,27 @@ static const struct {
                                 "error formats n1: the state that agents keep changes from format "
                                 "1 to 2: then there is no way back but the backup\n"},
                 /* one member is away: another must not be */
-                {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED)
-                                 "," CONTROL("n3", ",'metrics':{'etcd_server_has_leader':0.0}")
-                                 "," WORKERS,
+                {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL("n3",
+                                       ",'metrics':{'etcd_server_has_leader':0.0}") "," WORKERS,
                                  BUNDLES("0.2.0", "")),
                                 "error members n3: its store has no leader\n"
                                 "error members the store: 2 of 3 members work: without one more it "
                                 "would have no majority\n"},
                 /* ... but the one at which the upgrade stopped is repaired by it */
-                {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED)
-                                 "," CONTROL("n3", ",'metrics':{'etcd_server_has_leader':0.0}"
-                                                   ",'inactive':['keelson-kstored.service']" REACHED)
-                                 "," WORKERS,
+                {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL("n3",
+                                       ",'metrics':{'etcd_server_has_leader':0.0}"
+                                       ",'inactive':['keelson-kstored.service']" REACHED) "," WORKERS,
                                  BUNDLES("0.2.0", "") STOPPED),
                                 ""},
-                {FACTS("{'name':'n1','error':'n1: no route'}," CONTROL("n2", LED)
-                       "," CONTROL("n3", LED) "," WORKERS,
+                {FACTS("{'name':'n1','error':'n1: no route'}," CONTROL("n2", LED) "," CONTROL(
+                                       "n3", LED) "," WORKERS,
                                  BUNDLES("0.2.0", "") ",'except':['n1']"),
                                 "error members the store: 2 of 3 members work: without one more it "
                                 "would have no majority\n"},
                 /* the programs of packages */
                 {FACTS(ALL ",{'name':'n5'}", BUNDLES("0.2.0", "")), ""},
-                {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL("n3", LED)
-                       ",{'name':'n4','agent':true,'version':'0.1.0'}",
+                {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL(
+                                       "n3", LED) ",{'name':'n4','agent':true,'version':'0.1.0'}",
                                  BUNDLES("0.2.0", "")),
                                 "error versions n4: its agent was not installed from a bundle\n"},
                 {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL("n3", LED) "," MACHINE(
@@ -134,9 +132,8 @@ static char *trouble_of(const struct upgrade_plan *plan) {
                 if (i > 0 && streq(x->check, plan->trouble.items[i - 1].check) &&
                                 !streq(x->check, "members"))
                         continue;
-                buf_printf(&b, "%s %s %s: %s\n",
-                                x->severity == FINDING_ERROR ? "error" : "warning", x->check,
-                                x->object, x->text);
+                buf_printf(&b, "%s %s %s: %s\n", x->severity == FINDING_ERROR ? "error" : "warning",
+                                x->check, x->object, x->text);
                 assert_true(strlen(x->remedy) > 8);
         }
         return b.size ? buf_take(&b) : strdup("");
@@ -194,15 +191,17 @@ static void test_order(void **state) {
         order_is(FACTS(ALL, BUNDLES("0.2.0", "") ",'except':['n4']"), 8, false,
                         "0:n2 1:n3 2:n1 3:a-n1 4:a-n2,a-n3");
         /* all of it is there */
-        order_is(FACTS("{'name':'n1','control-hash':'new','agent-hash':'new'}", BUNDLES("0.2.0", "")),
+        order_is(FACTS("{'name':'n1','control-hash':'new','agent-hash':'new'}",
+                                 BUNDLES("0.2.0", "")),
                         8, false, "0:n2 1:n3 2:a-n2 3:a-n3,a-n4");
         /* where it stopped: again, first; those that are done are looked at */
-        order_is(FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL("n3", REACHED) "," WORKERS,
+        order_is(FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL(
+                                       "n3", REACHED) "," WORKERS,
                                  BUNDLES("0.2.0", "") STOPPED),
                         8, false, "0:n3 1:n2 2:n1 3:a-n3 4:a-n1,a-n2,a-n4");
         /* back: only what was reached */
-        order_is(FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL("n3", LED REACHED)
-                       "," WORKERS,
+        order_is(FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL(
+                                       "n3", LED REACHED) "," WORKERS,
                                  STOPPED),
                         8, true, "0:a-n3 1:n3");
 }
@@ -211,8 +210,7 @@ static void test_order(void **state) {
 static void test_no_way_back(void **state) {
         _cleanup_json_ json_t *facts = parse(FACTS(
                         CONTROL("n1", LED REACHED
-                                        ",'control-formats':'store-database 3','control-kept':''")
-                        "," WORKERS,
+                                        ",'control-formats':'store-database 3','control-kept':''") "," WORKERS,
                         STOPPED));
         _cleanup_upgrade_plan_ struct upgrade_plan plan = {0};
 
@@ -262,7 +260,8 @@ static void test_versions(void **state) {
 static void restarted_is(const char *pods_before, const char *units_before, const char *pods_after,
                 const char *units_after, const char *want) {
         _cleanup_json_ json_t *a = parse(pods_before), *b = parse(pods_after);
-        const struct upgrade_pods before = {a, (char *)units_before}, after = {b, (char *)units_after};
+        const struct upgrade_pods before = {a, (char *)units_before},
+                                  after = {b, (char *)units_after};
         _cleanup_free_ char *text = NULL;
 
         assert_int_equal(upgrade_pods_restarted(&before, &after, &text), 0);
@@ -271,21 +270,21 @@ static void restarted_is(const char *pods_before, const char *units_before, cons
 
 static void test_pods(void **state) {
         static const char units[] = "kpod-d_a_c.service r1\nkpod-d_b_c.service r2\n";
-        static const char pods[] = "[" POD("a", "1", "True", "0", "") "," POD("b", "2", "True", "3",
-                        "") "]";
+        static const char pods[] =
+                        "[" POD("a", "1", "True", "0", "") "," POD("b", "2", "True", "3", "") "]";
 
         restarted_is(pods, units, pods, units, "");
-        restarted_is(pods, units, "[" POD("a", "1", "True", "0", "") "," POD("b", "2", "True", "4", "")
-                                                "]",
+        restarted_is(pods, units,
+                        "[" POD("a", "1", "True", "0", "") "," POD("b", "2", "True", "4", "") "]",
                         units, "d/b");
         /* the same count, another run */
         restarted_is(pods, units, pods, "kpod-d_a_c.service r1\nkpod-d_b_c.service r9\n",
                         "kpod-d_b_c.service");
         /* deleted meanwhile, by a rollout for instance: another uid, or gone, or going */
-        restarted_is(pods, units, "[" POD("a", "9", "True", "0", "") "]",
-                        "kpod-d_a_c.service r9\n", "");
-        restarted_is(pods, units,
-                        "[" POD("a", "1", "True", "1", ",'deletionTimestamp':'x'") "]", "", "");
+        restarted_is(pods, units, "[" POD("a", "9", "True", "0", "") "]", "kpod-d_a_c.service r9\n",
+                        "");
+        restarted_is(pods, units, "[" POD("a", "1", "True", "1", ",'deletionTimestamp':'x'") "]",
+                        "", "");
         /* one that fails again and again */
         restarted_is("[" POD("a", "1", "False", "7", "") "]", units,
                         "[" POD("a", "1", "False", "8", "") "]", "kpod-d_a_c.service r5\n", "");
