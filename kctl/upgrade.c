@@ -3,6 +3,8 @@
  * in the API (upgrade-record.c), so that the next call continues. */
 #include "kctl/upgrade.h"
 
+#include <signal.h>
+
 #include "kctl/configs.h"
 #include "kctl/crew.h"
 #include "kctl/progress.h"
@@ -234,6 +236,9 @@ static int begin(struct lead *g, struct problem *p) {
                 return r;
         if (g->k->flags.backup_first && !json_str(g->record, "backup"))
                 r = make_backup(g, p);
+        if (r < 0)
+                return r;
+        r = note_holder(g->record);
         return r < 0 ? r : upgrade_record_write(g->k, g->record, "running", "", p);
 }
 
@@ -312,6 +317,35 @@ static int carry_out(struct lead *g) {
                 buf_printf(&g->errors, "%s\n", strempty(g->fault));
         }
         return r != 0 ? stopped(g) : ended(g);
+}
+
+/* --- one at a time --- */
+
+/* "HOST PID": a kctl of this machine that runs is seen; one elsewhere cannot be. */
+static int note_holder(json_t *record) {
+        char host[256] = "";
+
+        (void)gethostname(host, sizeof(host) - 1);
+        return json_object_set_new(
+                               record, "holder", json_sprintf("%s %d", host, (int)getpid())) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int check_alone(const struct lead *g) {
+        const char *holder = json_str_or(g->record, "holder", ""),
+                   *phase = json_str_or(g->record, "phase", "");
+        char host[256] = "", there[256];
+        int pid;
+
+        (void)gethostname(host, sizeof(host) - 1);
+        if ((!streq(phase, "running") && !streq(phase, "rolling back")) ||
+                        sscanf(holder, "%255s %9d", there, &pid) != 2 || !streq(host, there) ||
+                        pid <= 0 || pid == getpid() || kill(pid, 0) < 0)
+                return EXIT_OK;
+        return kctl_error("another kctl of this machine is at it (process %d); wait for it, or end "
+                          "it and run the same command again",
+                        pid);
 }
 
 /* --- what will be done --- */
@@ -402,6 +436,9 @@ int kctl_upgrade(struct kctl *k) {
                 return EXIT_ERROR;
         if (see(&g, &p) < 0)
                 return kctl_fail(&p);
+        r = check_alone(&g);
+        if (r != EXIT_OK)
+                return r;
         if (g.plan.count > 0 || k->flags.plan_only)
                 print_plan(&g);
         r = may_begin(&g);
@@ -492,6 +529,9 @@ int kctl_rollback(struct kctl *k) {
         k->flags.control = strv_free(k->flags.control);
         if (see(&g, &p) < 0)
                 return kctl_fail(&p);
+        r = check_alone(&g);
+        if (r != EXIT_OK)
+                return r;
         r = check_record(&g);
         if (r != EXIT_OK)
                 return r;
@@ -501,7 +541,8 @@ int kctl_rollback(struct kctl *k) {
                 return r;
         if (k->flags.plan_only)
                 return wants_json(&g) ? print_json(&g, "planned") : EXIT_OK;
-        if (upgrade_record_write(k, g.record, "rolling back", "", &p) < 0)
+        if (note_holder(g.record) < 0 ||
+                        upgrade_record_write(k, g.record, "rolling back", "", &p) < 0)
                 return kctl_fail(&p);
         return carry_out(&g);
 }
