@@ -186,6 +186,34 @@ static int run_all(struct lead *g, struct problem *p) {
         return r;
 }
 
+/* --- one at a time --- */
+
+/* "HOST PID": a kctl of this machine that runs is seen; one elsewhere cannot be. */
+static int note_holder(json_t *record) {
+        char host[256] = "";
+
+        (void)gethostname(host, sizeof(host) - 1);
+        return json_object_set_new(record, "holder", json_sprintf("%s %d", host, (int)getpid())) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int check_alone(const struct lead *g) {
+        const char *holder = json_str_or(g->record, "holder", ""),
+                   *phase = json_str_or(g->record, "phase", "");
+        char host[256] = "", there[256];
+        int pid;
+
+        (void)gethostname(host, sizeof(host) - 1);
+        if ((!streq(phase, "running") && !streq(phase, "rolling back")) ||
+                        sscanf(holder, "%255s %9d", there, &pid) != 2 || !streq(host, there) ||
+                        pid <= 0 || pid == getpid() || kill(pid, 0) < 0)
+                return EXIT_OK;
+        return kctl_error("another kctl of this machine is at it (process %d); wait for it, or end "
+                          "it and run the same command again",
+                        pid);
+}
+
 /* --- before and after --- */
 
 /* Copies that one before an upgrade needs no more are removed, all but the last few. */
@@ -317,35 +345,6 @@ static int carry_out(struct lead *g) {
                 buf_printf(&g->errors, "%s\n", strempty(g->fault));
         }
         return r != 0 ? stopped(g) : ended(g);
-}
-
-/* --- one at a time --- */
-
-/* "HOST PID": a kctl of this machine that runs is seen; one elsewhere cannot be. */
-static int note_holder(json_t *record) {
-        char host[256] = "";
-
-        (void)gethostname(host, sizeof(host) - 1);
-        return json_object_set_new(
-                               record, "holder", json_sprintf("%s %d", host, (int)getpid())) < 0
-                               ? -ENOMEM
-                               : 0;
-}
-
-static int check_alone(const struct lead *g) {
-        const char *holder = json_str_or(g->record, "holder", ""),
-                   *phase = json_str_or(g->record, "phase", "");
-        char host[256] = "", there[256];
-        int pid;
-
-        (void)gethostname(host, sizeof(host) - 1);
-        if ((!streq(phase, "running") && !streq(phase, "rolling back")) ||
-                        sscanf(holder, "%255s %9d", there, &pid) != 2 || !streq(host, there) ||
-                        pid <= 0 || pid == getpid() || kill(pid, 0) < 0)
-                return EXIT_OK;
-        return kctl_error("another kctl of this machine is at it (process %d); wait for it, or end "
-                          "it and run the same command again",
-                        pid);
 }
 
 /* --- what will be done --- */
