@@ -106,7 +106,8 @@ static int wait_report(const struct upgrade_run *run, struct machine *m, const c
                 if (r < 0 && now_mono_us() <= deadline)
                         r = 0;
                 if (r >= 0 && now_mono_us() > deadline) {
-                        r = problem_set(p, ETIMEDOUT, 0, NULL, "%s: in time: %s", node, why);
+                        r = problem_set(p, ETIMEDOUT, 0, NULL,
+                                        "%s: it did not come back in time: %s", node, why);
                         add_words(m, p);
                 }
                 if (r >= 0)

@@ -262,8 +262,7 @@ static int do_reconcilers(const struct upgrade_run *run, struct machine *m, cons
                         return r;
         }
         /* A daemon that ends again and again may have run when it was looked at. */
-        r = machine_units_failing(m, p);
-        return r;
+        return machine_units_failing(m, p);
 }
 
 int upgrade_control(const struct upgrade_run *run, const struct control *c, struct problem *p) {
