@@ -41,7 +41,7 @@ static void add_words(struct machine *m, struct problem *p) {
 }
 
 /* ret_us: the clock there when the earlier agent had ended; 0: it was not restarted, it runs. */
-static int restart(struct machine *m, uint64_t *ret_us, struct problem *p) {
+static int restart(struct machine *m, const char *node, uint64_t *ret_us, struct problem *p) {
         _cleanup_buf_ struct buf out = {0};
         int64_t us = 0;
         int r = upgrade_is_running(m, "nodeagent", p);
@@ -51,14 +51,16 @@ static int restart(struct machine *m, uint64_t *ret_us, struct problem *p) {
                 return r < 0 ? r : 0;
         r = machine_run(m, text_start_agent_sh, /* input= */ NULL, 0, COMMAND_S, &out, p);
         if (r < 0) {
-                problem_set(p, EIO, 0, NULL, "%s: the new agent does not start", machine_name(m));
+                problem_set(p, EIO, 0, NULL, "%s: its agent does not start", node);
                 add_words(m, p);
                 return r;
         }
-        out.data[strcspn(out.data, "\n")] = 0;
-        r = parse_i64(strempty(out.data), &us);
-        *ret_us = us > 0 ? (uint64_t)us : 1;
-        return r;
+        if (out.size > 0)
+                out.data[strcspn(out.data, "\n")] = 0;
+        if (parse_i64(strempty(out.data), &us) < 0 || us <= 0)
+                return problem_set(p, EPROTO, 0, NULL, "%s: its clock could not be read", node);
+        *ret_us = (uint64_t)us;
+        return 0;
 }
 
 /* 1: all is as it should be; else a word what is not. */
@@ -147,7 +149,7 @@ static int replace(const struct upgrade_run *run, struct machine *m, const char 
         say(node, r == 0               ? "its programs are in place already"
                         : run->bundles ? "its programs were copied, the earlier ones are kept"
                                        : "its earlier programs were put back");
-        r = restart(m, &since_us, p);
+        r = restart(m, node, &since_us, p);
         if (r < 0)
                 return r;
         say(node, "waiting for the report of its agent");

@@ -95,13 +95,14 @@ static int wait_until(const struct upgrade_run *run, struct machine *m, look_fun
 }
 
 /* What the member's /readyz says holds a linearizable read: it has applied all that was committed
- * when it was asked. An installation whose member has no such socket is judged by its API. */
+ * when it was asked. Where the member has no such socket, or kctl no such verb (2), the API is
+ * asked. */
 static int look_member(const struct upgrade_run *run, struct machine *m, const char *what,
                 char **ret_why, struct problem *p) {
         _cleanup_buf_ struct buf out = {0}, err = {0};
         int status, r = machine_try(m,
                                     "s=/run/keelson/kstored/metrics.sock; test ! -S $s || "
-                                    "/opt/keelson/bin/kctl ask-socket $s /readyz",
+                                    "/opt/keelson/bin/kctl ask-socket $s /readyz || test $? -eq 2",
                                     /* input= */ NULL, 0, COMMAND_S, &out, &err, &status, p);
 
         if (r < 0)

@@ -98,6 +98,16 @@ static const struct {
                                  BUNDLES("0.2.0", "") ",'except':['n1']"),
                                 "error members the store: 2 of 3 members work: without one more it "
                                 "would have no majority\n"},
+                /* an earlier kctl says nothing of its member */
+                {FACTS(CONTROL("n1", "") "," CONTROL("n2", "") "," CONTROL("n3", "") "," WORKERS,
+                                 BUNDLES("0.2.0", "")),
+                                ""},
+                {FACTS(CONTROL("n1", "") "," CONTROL("n2", "") "," CONTROL(
+                                       "n3", ",'inactive':['keelson-kstored.service']") "," WORKERS,
+                                 BUNDLES("0.2.0", "")),
+                                "error units n3: keelson-kstored.service does not run\n"
+                                "error members the store: 2 of 3 members work: without one more it "
+                                "would have no majority\n"},
                 /* the programs of packages */
                 {FACTS(ALL ",{'name':'n5'}", BUNDLES("0.2.0", "")), ""},
                 {FACTS(CONTROL("n1", LED) "," CONTROL("n2", LED) "," CONTROL(
