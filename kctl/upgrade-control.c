@@ -181,16 +181,14 @@ static int install(const struct upgrade_run *run, struct machine *m, const struc
         say(c, r == 0                  ? "its programs are in place already"
                         : run->bundles ? "its programs were copied, the earlier ones are kept"
                                        : "its earlier programs were put back");
-        if (run->bundles) {
-                r = configs_refresh(m, p);
-                if (r < 0)
-                        return r;
-                r = machine_run(m, text_keep_after_sh, /* input= */ NULL, 0, COMMAND_S,
-                                /* ret_stdout= */ NULL, p);
-                if (r < 0)
-                        return r;
-        }
-        return machine_run(m, prepare, /* input= */ NULL, 0, COMMAND_S, /* ret_stdout= */ NULL, p);
+        r = run->bundles ? configs_refresh(m, p) : 0;
+        if (r < 0)
+                return r;
+        r = machine_run(m, prepare, /* input= */ NULL, 0, COMMAND_S, /* ret_stdout= */ NULL, p);
+        if (r < 0 || !run->bundles)
+                return r;
+        return machine_run(m, text_keep_after_sh, /* input= */ NULL, 0, COMMAND_S,
+                        /* ret_stdout= */ NULL, p);
 }
 
 /* 1: it was restarted. Its own words are better than systemd's about a start that failed. */

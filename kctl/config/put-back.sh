@@ -13,10 +13,11 @@ for d in bin lib units; do
         for f in $previous/$d/*; do test ! -f "$f" || mv -f "$f" $d/; done
 done
 # Configuration that the upgrade changed and nobody else since.
-for f in $previous/etc/*.yaml; do
+for f in $previous/etc/*.yaml $previous/etc/pki/*.kubeconfig; do
         test -f "$f" || continue
-        now=/etc/keelson/${f##*/}
-        if cmp -s "$now" "$previous/etc-after/${f##*/}"; then
+        name_there=${f#"$previous/etc/"}
+        now=/etc/keelson/$name_there
+        if cmp -s "$now" "$previous/etc-after/$name_there"; then
                 cp -p "$f" "$now.new"
                 mv "$now.new" "$now"
         fi

@@ -19,8 +19,11 @@ keep() {
         done
         for f in .$name .$name.version .$name.formats VERSION; do test ! -f $f || cp -p $f $previous.new/; done
         if test "$name" = control; then
-                mkdir $previous.new/etc
-                for f in /etc/keelson/*.yaml; do test ! -f "$f" || cp -p "$f" $previous.new/etc/; done
+                chmod 0700 $previous.new
+                mkdir -p $previous.new/etc/pki
+                (cd /etc/keelson && for f in *.yaml pki/*.kubeconfig; do
+                        test ! -f "$f" || cp -p "$f" "/opt/keelson/$previous.new/etc/$f"
+                done)
         fi
         echo "$upgrade" >$previous.new/ID
         chmod 0700 $previous.new
