@@ -30,6 +30,7 @@ extern const char text_packages_sh[];
 extern const char text_pod_units_sh[];
 extern const char text_put_back_sh[];
 extern const char text_refresh_sh[];
+extern const char text_restart_changed_sh[];
 extern const char text_running_sh[];
 extern const char text_start_agent_sh[];
 extern const char text_start_units_sh[];

@@ -172,8 +172,8 @@ static int wait_others(const struct upgrade_run *run, struct machine *m, const s
 
 static int install(const struct upgrade_run *run, struct machine *m, const struct control *c,
                 struct problem *p) {
-        _cleanup_free_ char *prepare = strformat("restart=no%s\n%s",
-                        run->bundles ? "" : " certificates=no", text_start_units_sh);
+        _cleanup_free_ char *prepare = strformat(
+                        "%s\n%s", run->bundles ? "" : "certificates=no", text_start_units_sh);
         int r = prepare ? upgrade_install(run, m, "control", p) : -ENOMEM;
 
         if (r < 0)
@@ -191,17 +191,18 @@ static int install(const struct upgrade_run *run, struct machine *m, const struc
                         /* ret_stdout= */ NULL, p);
 }
 
-/* 1: it was restarted. Its own words are better than systemd's about a start that failed. */
+/* One that runs with what there is now is left alone. The second command waits for the job of the
+ * first. A daemon's own words are better than systemd's about a start that failed. */
 static int restart(struct machine *m, const char *daemon, struct problem *p) {
-        _cleanup_free_ char *command = strformat("systemctl restart keelson-%s", daemon);
+        _cleanup_free_ char *command = strformat("systemctl start keelson-%s", daemon);
         _cleanup_problem_ struct problem failing = {0};
-        int r = command ? upgrade_is_running(m, daemon, p) : -ENOMEM;
+        int r = command ? configs_start(m, daemon, /* ret= */ NULL, p) : -ENOMEM;
 
-        if (r != 0)
-                return r < 0 ? r : 0;
+        if (r < 0)
+                return r;
         r = machine_run(m, command, /* input= */ NULL, 0, COMMAND_S, /* ret_stdout= */ NULL, p);
         if (r >= 0)
-                return 1;
+                return 0;
         for (int i = 0; i < 10; i++) {
                 if (machine_units_failing(m, &failing) < 0)
                         return problem_set(p, EIO, 0, NULL, "%s", failing.message);
@@ -216,6 +217,9 @@ static int do_store(const struct upgrade_run *run, struct machine *m, const stru
 
         if (r < 0)
                 return r;
+        r = wait_until(run, m, look_daemon, "kstored", "its member of the store does not run", p);
+        if (r < 0)
+                return r;
         r = wait_until(run, m, look_member, NULL, "its member of the store has not caught up", p);
         if (r >= 0)
                 say(c, "its member of the store has caught up");
@@ -228,6 +232,9 @@ static int do_api(const struct upgrade_run *run, struct machine *m, const struct
                             *want = NULL, *body = NULL;
         int r = url ? restart(m, "kapid", p) : -ENOMEM;
 
+        if (r < 0)
+                return r;
+        r = wait_until(run, m, look_daemon, "kapid", "its API server does not run", p);
         if (r < 0)
                 return r;
         r = wait_until(run, m, look_api, url, "its API server is not ready", p);

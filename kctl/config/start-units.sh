@@ -1,6 +1,6 @@
-# Installs and starts the units of the control plane. The accounts come first: the units name them.
-# Packages bring both, then there is nothing in /opt/keelson/units. With restart=no before it the daemons are left as
-# they are, with certificates=no so are the certificates (`kctl upgrade`, `kctl rollback`).
+# Installs the units of the control plane; restart-changed.sh starts them. The accounts come first: the units name them.
+# Packages bring both, then there is nothing in /opt/keelson/units. With certificates=no before it
+# certificates stay as they are (`kctl rollback`).
 set -e
 daemons="kstored kapid kreconciled kschedd kgitd"
 
@@ -24,5 +24,4 @@ mkdir -p /usr/local/bin
 ln -sf /opt/keelson/bin/kctl /usr/local/bin/kctl
 systemctl daemon-reload
 systemctl enable -q $units
-test "$restart" = no || systemctl restart --no-block $units
 test ! -e /etc/systemd/system/keelson-certs.timer || systemctl enable -q --now keelson-certs.timer
