@@ -296,6 +296,12 @@ VERB(kctl_control_replace, "control replace", "MACHINE [USER@HOST]",
 VERB(kctl_control_member, "control member", "list | add URL | promote ID | remove ID | update ID URL",
      NULL, NULL,
      "store")
+VERB(kctl_upgrade, "upgrade", "[--to BUNDLE]",
+     "Upgrade every machine of the fleet, one after another, without a restart of a pod", NULL,
+     "to", "@plan_only", "batch", "except", "force", "backup", "control", "identity", "output", "timeout")
+VERB(kctl_rollback, "rollback", "",
+     "Put the programs back that the last upgrade replaced", NULL,
+     "@plan_only", "batch", "except", "control", "identity", "output", "timeout")
 VERB(kctl_node_join, "node join", "USER@HOST...",
      "Join machines as nodes, over SSH", NULL,
      "identity", "name", "accept-new-host-key", "control-plane-taint", "packages", "timeout")

@@ -15,6 +15,7 @@
 #include "nodeagent/pod/probes.h"
 #include "nodeagent/pod/status.h"
 #include "nodeagent/runtime/systemd.h"
+#include "lib/fileio.h"
 #include "nodeagent/statedir.h"
 
 /* As the agent does it: what systemd says, in neutral terms. */
@@ -698,8 +699,33 @@ static void test_memory_reserve(void **state) {
         assert_true(node_memory_reserve(102400 * mib) == 2048 * mib);
 }
 
+/* What a later version wrote is refused before it is read. */
+static void test_state_format(void **state) {
+        char dir[] = "/tmp/keelson-upgrade-XXXXXX";
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_(statedir_freep) struct statedir *s = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        size_t n;
+
+        assert_non_null(mkdtemp(dir));
+        path = strformat("%s/format", dir);
+        assert_int_equal(statedir_new(&s, dir, &p), 0);
+        assert_int_equal(file_read(path, 64, &text, &n), 0);
+        assert_string_equal(text, "1\n");
+        s = statedir_free(s);
+        assert_int_equal(statedir_new(&s, dir, &p), 0); /* its own */
+        s = statedir_free(s);
+        assert_int_equal(file_write_atomic(path, "2\n", 2, 0600), 0);
+        assert_int_equal(statedir_new(&s, dir, &p), -EINVAL);
+        assert_non_null(strstr(p.message, "written by a newer knodeagent"));
+        assert_int_equal(file_write_atomic(path, "x\n", 2, 0600), 0);
+        assert_int_equal(statedir_new(&s, dir, &p), -EINVAL);
+        remove_tree(dir);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
+                        cmocka_unit_test(test_state_format),
                         cmocka_unit_test(test_short_runs), cmocka_unit_test(test_restarts_ahead),
                         cmocka_unit_test(test_unmade), cmocka_unit_test(test_unmade_never),
                         cmocka_unit_test(test_ends), cmocka_unit_test(test_start_reports),
