@@ -35,7 +35,7 @@ struct network {
         struct overlay *overlay;
         char node_ip[FAMILIES][ADDRESS_TEXT_SIZE]; /* "": none; likewise: */
         char service_cidr[FAMILIES][CIDR_TEXT_SIZE];
-        char dns_address[16];
+        char dns_address[ADDRESS_TEXT_SIZE];
         char pod_cidr[FAMILIES][CIDR_TEXT_SIZE];
         char gateway[FAMILIES][ADDRESS_TEXT_SIZE];
         struct map *routes; /* to the pods of other nodes, as last set */
@@ -154,7 +154,8 @@ static int service_device(struct network *n) {
                 if (r < 0)
                         return r;
         }
-        address_flush(n->socket, index, FAMILY_IPV4, n->dns_address);
+        address_flush(n->socket, index,
+                        strchr(n->dns_address, ':') ? FAMILY_IPV6 : FAMILY_IPV4, n->dns_address);
         r = *n->dns_address ? netlink_address_add(n->socket, index, n->dns_address) : 0;
         if (r < 0 && r != -EEXIST)
                 return log_warning_errno(
@@ -177,7 +178,8 @@ int network_new(struct network **ret, const struct network_options *options) {
         r = netlink_open(&n->socket);
         if (r < 0)
                 return r;
-        r = overlay_new(&n->overlay, n->node_ip[FAMILY_IPV4]);
+        r = overlay_new(&n->overlay, *n->node_ip[FAMILY_IPV4] ? n->node_ip[FAMILY_IPV4]
+                                                              : n->node_ip[FAMILY_IPV6]);
         if (r < 0)
                 return r;
         r = write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
@@ -462,7 +464,9 @@ static int pod_side(struct network *n, struct nl_sock *s, const char *const addr
         r = netlink_link_up(s, eth, network_pod_mtu(n));
         if (r < 0)
                 return r;
-        r = pod_address(s, eth, addresses[FAMILY_IPV4], n->gateway[FAMILY_IPV4]);
+        r = *addresses[FAMILY_IPV4] ? pod_address(s, eth, addresses[FAMILY_IPV4],
+                                                      n->gateway[FAMILY_IPV4])
+                                    : 0;
         if (r < 0 || !*addresses[FAMILY_IPV6])
                 return r;
         return pod_address(s, eth, addresses[FAMILY_IPV6], POD_GATEWAY6);

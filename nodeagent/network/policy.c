@@ -260,13 +260,17 @@ static int add_nodes(struct map *nodes, const struct map *routes) {
         for (struct map_entry *e = routes ? map_first(routes) : NULL; e; e = map_next(e)) {
                 const struct node_addresses a = node_addresses_read(map_entry_value(e));
 
-                if (!*a.text[FAMILY_IPV4])
-                        continue;
-                r = map_set(nodes, a.text[FAMILY_IPV4], nodes);
-                if (r < 0)
-                        return r;
+                for (int f = 0; f < FAMILIES; f++) {
+                        r = *a.text[f] ? map_set(nodes, a.text[f], nodes) : 0;
+                        if (r < 0)
+                                return r;
+                }
         }
         return 0;
+}
+
+static const char *set_of_node(const char *address) {
+        return strchr(address, ':') ? "nodes6" : "nodes4";
 }
 
 void policies_nodes(struct policies *p, const struct map *routes) {
@@ -276,10 +280,10 @@ void policies_nodes(struct policies *p, const struct map *routes) {
         assert(nodes && add_nodes(nodes, routes) >= 0);
         map_foreach (nodes, n)
                 if (!map_get(p->nodes, map_entry_key(n)))
-                        policy_nft_add(nft, "nodes4", map_entry_key(n), NULL);
+                        policy_nft_add(nft, set_of_node(map_entry_key(n)), map_entry_key(n), NULL);
         map_foreach (p->nodes, o)
                 if (!map_get(nodes, map_entry_key(o)))
-                        policy_nft_remove(nft, "nodes4", map_entry_key(o));
+                        policy_nft_remove(nft, set_of_node(map_entry_key(o)), map_entry_key(o));
         map_free(p->nodes);
         p->nodes = nodes;
         mark(p);
