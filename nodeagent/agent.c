@@ -8,6 +8,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/trim.h"
 #include "nodeagent/dns/dns.h"
 #include "nodeagent/host-drift.h"
 #include "nodeagent/image-care.h"
@@ -42,6 +43,12 @@
 #include "nodeagent/terminals.h"
 #include "nodeagent/unit-watch.h"
 #include "nodeagent/watches.h"
+
+enum {
+        /* More would not be faster, and each is a connection that stays. */
+        API_CALLS_MAX = 8,
+        TRIM_FREE_BYTES = 2 << 20,
+};
 
 void agent_fail(struct agent *a, int error, const char *what) {
         log_error_errno(error, "%s; exiting so that systemd restarts the agent", what);
@@ -565,6 +572,7 @@ static int start_api(struct agent *a, struct problem *p) {
         _cleanup_free_ char *servers = strformat("%s/servers", a->config.data_dir);
         const struct api_client_options options = {.kubeconfig = a->config.kubeconfig,
                         .user_agent = "knodeagent/" PACKAGE_VERSION,
+                        .calls_max = API_CALLS_MAX,
                         .servers_file = servers};
         int r;
 
@@ -646,6 +654,9 @@ int agent_start(struct agent *a, struct problem *p) {
         r = agent_figures_init(&a->figures, daemon_metrics(a->daemon));
         if (r < 0)
                 return r;
+        r = trim_new(&a->trim, a->event, TRIM_FREE_BYTES);
+        if (r < 0)
+                return r;
         r = host_drift_new(&a->drift, a, p);
         if (r < 0)
                 return r;
@@ -691,6 +702,7 @@ void agent_done(struct agent *a) {
         network_watch_free(a->network_watch);
         network_free(a->network);
         ipam_free(a->ipam);
+        trim_free(a->trim);
         statedir_free(a->statedir);
         trash_free(a->trash);
         host_drift_free(a->drift);

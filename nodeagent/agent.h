@@ -28,6 +28,7 @@ struct shares;
 struct portables;
 struct host_drift;
 struct trash;
+struct trim;
 struct measure;
 struct policies;
 struct policy_watch;
@@ -76,6 +77,7 @@ struct agent {
         struct ipam *ipam; /* NULL until the node's pod range is known */
         struct statedir *statedir;
         struct trash *trash; /* of pods that have ended */
+        struct trim *trim;
         struct nft *nft;
         struct policies *policies;
         struct policy_watch *policy_watch;

@@ -14,6 +14,7 @@
 #include "nodeagent/network/nft-apply.h"
 #include "nodeagent/network/nft-claims.h"
 #include "nodeagent/network/nft-monitor.h"
+#include "nodeagent/network/nft-text.h"
 #include "nodeagent/network/services-to-nft.h"
 
 #define API_SERVICE "default/kubernetes"
@@ -486,7 +487,7 @@ static void on_foreign(void *userdata) {
 
 bool nft_table_is_there(struct nft *n) {
         assert(!n->running);
-        return nft_applier_finds_table(n->applier);
+        return nft_text_finds_table(NFT_TABLE_NAME);
 }
 
 bool nft_is_loaded(const struct nft *n) {
