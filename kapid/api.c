@@ -18,10 +18,13 @@
 #include "kapid/pipeline/turns.h"
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
-#include "kapid/trim.h"
 #include "kapid/usage.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
+#include "lib/trim.h"
+
+/* Less that is free is left for the next request. */
+enum { TRIM_FREE_BYTES = 12 << 20 };
 
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
         struct api *a = userdata;
@@ -186,7 +189,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = dispatch_new(&a->dispatch, a);
         if (r < 0)
                 return r;
-        r = trim_new(&a->trim, a->event);
+        r = trim_new(&a->trim, a->event, TRIM_FREE_BYTES);
         if (r < 0)
                 return r;
         r = add_metrics(a);
