@@ -8,6 +8,7 @@
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/control.h"
+#include "kctl/encryption.h"
 #include "kctl/template.h"
 #include "kctl/texts.h"
 #include "lib/buf.h"
@@ -339,6 +340,9 @@ static int carry_out(struct addition *a) {
                 return r;
         say(a, "keys, certificates and configuration");
         r = copy_shared(a);
+        if (r < 0)
+                return r;
+        r = encryption_copy(a->from, a->m, a->p);
         if (r < 0)
                 return r;
         r = write_own(a->from, a->m, a->facts.hostname, (const char *[]){a->control.address, NULL},

@@ -19,7 +19,7 @@ FLAG_STRINGS(filenames, "filename", 'f', "FILE", "Files, folders or - for standa
 FLAG_STRING(field_manager, "field-manager", 0, "NAME", "Name under which fields are owned", "kctl")
 FLAG_STRING(dry_run, "dry-run", 0, "none|client|server", "client: only show it; server: check everything, change nothing", NULL)
 FLAG_STRING(cascade, "cascade", 0, "background|foreground|orphan", "What happens to dependents", "background")
-FLAG_BOOL(force, "force", 0, NULL, "Do not wait for graceful termination; with drain: also pods without a controller; with restore: replace the store that exists, which is kept beside it; with user revoke: also a name that kctl did not issue a certificate for, or your own; with upgrade: also when there is no way back", NULL)
+FLAG_BOOL(force, "force", 0, NULL, "Do not wait for graceful termination; with drain: also pods without a controller; with restore: replace the store that exists, which is kept beside it; with user revoke: also a name that kctl did not issue a certificate for, or your own; with upgrade: also when there is no way back; with encryption: remove keys although some values cannot be read", NULL)
 FLAG_BOOL(force_conflicts, "force-conflicts", 0, NULL, "Take over fields that others own", NULL)
 FLAG_BOOL(wait, "wait", 0, "BOOL", "Wait until it is done", "true")
 FLAG_BOOL(now, "now", 0, NULL, "Terminate with one second of grace", NULL)

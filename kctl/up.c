@@ -3,6 +3,7 @@
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/control.h"
+#include "kctl/encryption.h"
 #include "kctl/ingress.h"
 #include "kctl/machine.h"
 #include "kctl/texts.h"
@@ -214,6 +215,9 @@ static int install_files(struct up *u, struct problem *p) {
         r = configs_write(u->m, &config, p);
         if (r < 0)
                 return r;
+        r = encryption_make(u->m, p);
+        if (r < 0)
+                return r;
         return write_files(u->m, &files, p);
 }
 
@@ -250,7 +254,15 @@ static int upgrade_files(struct up *u, struct problem *p) {
         if (r < 0)
                 return r;
         r = configs_refresh(u->m, p);
-        return r < 0 ? r : follow_address(u, p);
+        if (r < 0)
+                return r;
+        r = encryption_adopt(u->m, p);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                step(u->k, "Secrets are stored unencrypted here: `kctl encryption enable` "
+                           "changes that");
+        return follow_address(u, p);
 }
 
 /* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,

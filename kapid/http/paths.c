@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 
 #include "config.h"
+#include "kapid/crypt/answer.h"
 #include "kapid/discovery/discovery.h"
 #include "lib/map.h"
 #include "lib/pki.h"
@@ -298,6 +299,10 @@ void path_run(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         size_t n;
 
+        if (streq(path, ENCRYPTION_PATH)) {
+                encryption_run(request);
+                return;
+        }
         if (!streq(request->route.verb, "get") && !streq(request->route.verb, "head")) {
                 problem_method(&p);
                 respond_problem(request, &p);
