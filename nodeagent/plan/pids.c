@@ -1,15 +1,15 @@
 /* A unit is first planned as if systemd confined its program, by all of plan/. Then what stands in
  * the way of a process namespace is moved from its properties to "pids", and kpod-exec does it.
  *
- * The agent does not switch this on yet (pod_facts.process_namespaces), because it is not safe: what
- * the unit has for kpod-exec, any program has that systemd executes at /run/kpod/exec. That path is
- * in the container's root. With a volume mounted at /run (or where a link of the image leads there)
- * another container of the pod can exchange the folder between systemd's mounts and its execve(2),
- * and its program then has CAP_SYS_ADMIN and the machine's processes: seen 15 times in 20 s, on a
- * lab machine with systemd 252. A launcher with privileges must be executed on the machine's own
- * root: a unit without RootDirectory, which enters the mount namespace of another unit that only
- * holds it, opens what it needs there without following links, and then does the same as
- * kpod-namespace.c.
+ * The agent does not switch this on yet (pod_facts.process_namespaces), because it is not safe:
+ * what the unit has for kpod-exec, any program has that systemd executes at /run/kpod/exec. That
+ * path is in the container's root. With a volume mounted at /run (or where a link of the image
+ * leads there) another container of the pod can exchange the folder between systemd's mounts and
+ * its execve(2), and its program then has CAP_SYS_ADMIN and the machine's processes: seen 15 times
+ * in 20 s, on a lab machine with systemd 252. A launcher with privileges must be executed on the
+ * machine's own root: a unit without RootDirectory, which enters the mount namespace of another
+ * unit that only holds it, opens what it needs there without following links, and then does the
+ * same as kpod-namespace.c.
  *
  * systemd's own PrivatePIDs (257) is not used: it is not yet the parent of such a process when it
  * learns of it, and then may miss how that ends. Of 390 units that exited with 7, 12 had ended with
