@@ -160,7 +160,8 @@ static void test_restarts_ahead(void **state) {
                         bool waits; /* it has ended, and systemd is about to start the next one */
                 } seen[4];
                 uint32_t count;
-        } cases[] = {{"the first run is seen when it has ended", {{"a", 1, true}, {"b", 1, false}}, 1},
+        } cases[] = {{"the first run is seen when it has ended", {{"a", 1, true},
+                                         {"b", 1, false}}, 1},
                         {"the first run is not seen", {{"b", 1, true}, {"c", 2, false}}, 2},
                         {"all are seen", {{"a", 0, false}, {"a", 1, true}, {"b", 1, false}}, 1},
                         {"the end of another run is", {{"a", 0, false}, {"b", 2, true},
