@@ -7,7 +7,7 @@ DOCS = docs/README.md docs/addresses.md docs/admission.md docs/architecture.md d
 	docs/libraries.md docs/load-balancer.md docs/monitoring.md docs/names.md docs/network-policy.md \
 	docs/networking.md docs/node-pressure.md docs/operate-store.md docs/own-units.md \
 	docs/pod-security.md docs/pod-to-units.md docs/reference.md docs/scheduler.md docs/security.md \
-	docs/services.md docs/storage.md docs/store-format.md docs/troubleshooting.md docs/users.md \
+	docs/services.md docs/storage.md docs/store-format.md docs/troubleshooting.md docs/upgrade.md docs/users.md \
 	docs/who-may-do-what.md docs/why-not.md docs/wire.md docs/workloads.md
 EXTRA_DIST += $(DOCS) DEVELOPERS.md
 dist_doc_DATA = README.md

@@ -14,15 +14,19 @@
 #include "kapid/kinds/crds.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/store/compact.h"
+#include "kapid/store/store-format.h"
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
-#include "kapid/trim.h"
 #include "kapid/usage.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
+#include "lib/trim.h"
+
+/* Less that is free is left for the next request. */
+enum { TRIM_FREE_BYTES = 12 << 20 };
 
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
         struct api *a = userdata;
@@ -63,6 +67,8 @@ static void on_store(bool connected, void *userdata) {
         else if (caches_are_loaded(a->caches))
                 log_info("The store is reachable again");
         caches_on_store(a->caches, connected);
+        if (connected && a->format)
+                store_format_on_store(a->format);
 }
 
 static void on_render(void *userdata) {
@@ -201,7 +207,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = dispatch_new(&a->dispatch, a);
         if (r < 0)
                 return r;
-        r = trim_new(&a->trim, a->event);
+        r = trim_new(&a->trim, a->event, TRIM_FREE_BYTES);
         if (r < 0)
                 return r;
         r = add_metrics(a);
@@ -222,7 +228,9 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = presence_start(&a->presence, a);
         if (r < 0)
                 return r;
-        caches_follow(a->caches, a->store);
+        r = store_format_start(&a->format, a);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(a);
         return 0;
 }
@@ -233,6 +241,7 @@ struct api *api_free(struct api *a) {
         stream_sessions_end(a);
         trim_free(a->trim);
         compact_free(a->compact);
+        store_format_free(a->format);
         presence_free(a->presence);
         bootstrap_free(a->bootstrap);
         store_free(a->store);

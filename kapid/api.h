@@ -77,6 +77,7 @@ struct api {
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
+        struct store_format *format; /* of what is in the store */
         struct presence *presence;
         struct dispatch *dispatch;
         struct trim *trim;

@@ -209,10 +209,10 @@ static int read_pem(const char *path, const char *what, char **ret, struct probl
         return 0;
 }
 
-/* The first address that is not loopback. */
+/* The first address that is not loopback or of the link; of IPv4 where there is one. */
 static char *own_address(void) {
         struct ifaddrs *list = NULL;
-        char text[INET_ADDRSTRLEN];
+        char text[INET6_ADDRSTRLEN];
         char *found = NULL;
 
         if (getifaddrs(&list) < 0)
@@ -225,6 +225,17 @@ static char *own_address(void) {
                         continue;
                 memcpy(&in, i->ifa_addr, sizeof(in));
                 if (inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text)))
+                        found = strdup(text);
+        }
+        for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+                struct sockaddr_in6 in;
+
+                if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET6 ||
+                                (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+                        continue;
+                memcpy(&in, i->ifa_addr, sizeof(in));
+                if (!IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr) &&
+                                inet_ntop(AF_INET6, &in.sin6_addr, text, sizeof(text)))
                         found = strdup(text);
         }
         freeifaddrs(list);

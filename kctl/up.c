@@ -316,6 +316,22 @@ static int find_ranges(struct up *u, struct problem *p) {
                                                       &u->ranges, p);
 }
 
+/* Pods reach the API by Service default/kubernetes, which has the first family. An installation
+ * that exists stays as it is. */
+static int check_address(const struct up *u, const char *address, struct problem *p) {
+        enum ip_family family = ranges_family(&u->ranges);
+        struct address a = address_parse(address);
+
+        if (u->kept || a.size == 0 || address_family(&a) == family)
+                return 0;
+        return problem_set(p, EINVAL, 0, NULL,
+                        "%s: its address %s is of %s, and the pods' first network of %s: give "
+                        "--advertise-address with one of %s, or other networks with --cluster-cidr "
+                        "and --service-cluster-ip-range",
+                        machine_name(u->m), address, family_name(address_family(&a)),
+                        family_name(family), family_name(family));
+}
+
 /* The address that was asked for, else the one of the installation, else the machine's. */
 static int find_address(struct up *u, struct problem *p) {
         const char *asked = u->k->flags.advertise_address, *address;
@@ -334,12 +350,17 @@ static int find_address(struct up *u, struct problem *p) {
                                 machine_name(u->m), kept_port);
         if (kept_port)
                 u->port = kept_port;
-        address = !isempty(asked) ? asked : u->kept ? u->kept : u->facts.address;
+        address = !isempty(asked) ? asked
+                  : u->kept       ? u->kept
+                                  : facts_address(&u->facts, ranges_family(&u->ranges));
         if (isempty(address))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "%s: it has no address that nodes could reach; give "
                                 "--advertise-address",
                                 machine_name(u->m));
+        r = check_address(u, address, p);
+        if (r < 0)
+                return r;
         u->address = strdup(address);
         u->server = control_url(address, u->port);
         u->config_path = kubeconfig_default_path(u->k->flags.kubeconfig);

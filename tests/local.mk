@@ -9,6 +9,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/verbs \
 	tests/lab/fleet \
 	tests/lab/join \
+	tests/lab/ipv6 \
 	tests/lab/ha \
 	tests/lab/many tests/lab/packages tests/lab/quickstart \
 	tests/node/run \

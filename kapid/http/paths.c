@@ -206,11 +206,10 @@ static void discovery(struct request *request, char *const *s, size_t n) {
                 v = discovery_aggregated(k, core, aggregated);
                 type = streq(aggregated, "v2") ? aggregated_v2 : aggregated_v2beta1;
         } else if (core && n == 1) {
-                _cleanup_free_ char *address = strformat("%s:%u",
-                                request->api->options.advertise_address
-                                                ? request->api->options.advertise_address
-                                                : "127.0.0.1",
-                                request->api->options.port);
+                const struct api_options *o = &request->api->options;
+                const char *own = o->advertise_address ? o->advertise_address : "127.0.0.1";
+                _cleanup_free_ char *address = strformat(
+                                strchr(own, ':') ? "[%s]:%u" : "%s:%u", own, o->port);
 
                 v = discovery_api_versions(strempty(address));
         } else if (core && n == 2) {

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "kapid/cache/cache.h"
+#include "kapid/store/store-format.h"
 #include "kapid/verbs/watch.h"
 #include "lib/object.h"
 
@@ -526,6 +527,17 @@ static void test_wait(void **state) {
         assert_int_equal(index, -EHOSTUNREACH);
 }
 
+static void test_store_format(void **state) {
+        unsigned format = 0;
+
+        assert_int_equal(store_format_judge(NULL, &format), STORE_FORMAT_OLDER);
+        assert_int_equal(store_format_judge("1", &format), STORE_FORMAT_CURRENT);
+        assert_int_equal(store_format_judge("2", &format), STORE_FORMAT_NEWER);
+        assert_int_equal(format, 2);
+        assert_int_equal(store_format_judge("0", &format), STORE_FORMAT_UNKNOWN);
+        assert_int_equal(store_format_judge("one", &format), STORE_FORMAT_UNKNOWN);
+}
+
 /* --- values that no key opens --- */
 
 static void test_unreadable(void **state) {
@@ -559,6 +571,7 @@ static void test_unreadable(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_store_format),
                         cmocka_unit_test(test_item_text),
                         cmocka_unit_test(test_item_labels),
                         cmocka_unit_test(test_item_bytes),
