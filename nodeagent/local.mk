@@ -186,6 +186,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/pod/users.h \
 	nodeagent/pod/volumes.c \
 	nodeagent/pod/volumes.h \
+	nodeagent/runtime/units-check.c \
 	nodeagent/runtime/units-limits.c nodeagent/runtime/units-usage.c
 nodist_nodeagent_knodeagent_SOURCES = kapid/kinds/no-effect-table.c
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libproto.a libkeelson.a $(KEELSON_LIBS) $(PROTOBUF_C_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
