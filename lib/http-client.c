@@ -194,8 +194,8 @@ static bool is_unlimited(const struct http_call *c) {
         return c->options.on_data || c->options.urgent;
 }
 
-/* The next call may begin when there is a limit: those that it does not concern, then the one that has waited for
- * the longest. NULL: none. Calls that began later come earlier in the list. */
+/* The call that may begin when there is a limit: one that it does not concern, then the one that
+ * has waited for the longest. NULL: none. Calls that began later come earlier in the list. */
 static struct http_call *next_in_turn(struct http_client *client) {
         struct http_call *oldest = NULL;
         unsigned running = 0;

@@ -158,7 +158,8 @@ static char *api_address(struct agent *a) {
 
         host = rest ? rest + 3 : host;
         n = *host == '[' ? strcspn(host, "/") : strspn(host, "0123456789.:");
-        if (n < 6 || (*host == '[' && !memmem(host, n, "]:", 2)) || (host[n] && host[n] != '/') || !memchr(host, ':', n))
+        if (n < 6 || (*host == '[' && !memmem(host, n, "]:", 2)) ||
+                        (host[n] && host[n] != '/') || !memchr(host, ':', n))
                 return NULL;
         return strndup(host, n);
 }

@@ -57,17 +57,15 @@ static bool is_same_route(const struct map *routes, struct map_entry *e) {
  */
 static int remove_changed(
                 const struct near_routes *n, struct nl_sock *s, const struct map *routes) {
-        int result = 0;
-
         map_foreach (n->set, e) {
                 struct netlink_route route = {
                                 .destination = map_entry_key(e), .gateway = map_entry_value(e)};
                 int r = is_same_route(routes, e) ? 0 : netlink_route_remove(s, &route);
 
                 if (r < 0 && r != -ENODEV)
-                        result = r;
+                        return r;
         }
-        return result;
+        return 0;
 }
 
 static int remove_others(

@@ -24,8 +24,8 @@ DEFINE_CLEANUP(struct overlay *, overlay_free);
 bool overlay_is_far(const char *const *networks, size_t count, const char *address);
 /* Divides routes (range of pods -> addresses of their node, as text) into those that are reached
  * over networks of this machine, as its links are now, and others: near has the gateway of the
- * range's family, far the node's address of the family of node_ip (both char *). Ranges that neither reaches are
- * left out. */
+ * range's family, far the node's address of the family of node_ip (both char *). Ranges that
+ * neither reaches are left out. */
 int overlay_divide(struct overlay *o, const struct map *routes, struct map *near, struct map *far);
 /* The routes to the pods of far nodes: adds the missing ones, and removes others of the link;
  * without any the link goes. sources: the addresses that this machine itself sends to them with;

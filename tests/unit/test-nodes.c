@@ -283,8 +283,8 @@ static void add_node(struct many_nodes *m, const char *name) {
 }
 
 static void plan_in_time(struct fake *f, const char *what, const char *part) {
-        /* A plan is one turn of kreconciled's loop, which takes 50 ms at most. The bound here is for
-         * sanitizers and slow machines; a search for each node among all would take far more. */
+        /* A plan is one turn of kreconciled's loop, which takes 50 ms at most. The bound here is
+         * for sanitizers and slow machines; a search for each node among all would take longer. */
         enum { BOUND_US = 2000000 };
         uint64_t began_us = cpu_us();
         _cleanup_free_ char *text = fake_plan(f, &podcidr_controller, "cidrs", NULL);
