@@ -4,6 +4,7 @@
  *
  *   kpod-exec FILE [REPORT]
  *   kpod-exec hold
+ *   kpod-exec share
  *
  * FILE is the line "kpod-exec 1", then fields that each end in a NUL byte. The first byte of a
  * field is its type: D the working directory, E a variable NAME=value, A a word of the command, T a
@@ -23,6 +24,7 @@
  * runs in the pod's sandbox, as its user, below its system call filter: linked statically, it makes
  * no system call that starting the program would not need.
  *
+ * "share" keeps a process namespace for the containers of a pod (kpod-share.h), G is its unit.
  * "hold" does nothing, in a container's root and mounts, until they have been taken. */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +41,7 @@
 #include "nodeagent/kpod-namespace.h"
 #include "nodeagent/kpod-notify.h"
 #include "nodeagent/kpod-place.h"
+#include "nodeagent/kpod-share.h"
 
 enum {
         EXIT_NOT_STARTED = 128,
@@ -233,6 +236,9 @@ static bool take_field(struct command *c, char *field) {
         case 'H':
                 c->namespace.hold = field + 1;
                 return true;
+        case 'G':
+                c->namespace.share = field + 1;
+                return true;
         case 'S':
                 c->namespace.notify = field + 1;
                 return true;
@@ -370,6 +376,8 @@ int main(int argc, char **argv) {
                 return puts("kpod-exec " PACKAGE_VERSION) < 0;
         if (argc == 2 && strcmp(argv[1], "hold") == 0)
                 hold();
+        if (argc == 2 && strcmp(argv[1], "share") == 0)
+                return share_run();
         if (argc < 2 || argc > 3) {
                 dprintf(STDERR_FILENO, "usage: kpod-exec FILE [REPORT]\n");
                 return EXIT_NOT_STARTED;

@@ -285,6 +285,11 @@ static int open_for(struct making *m, const char **what) {
                 if (r < 0)
                         return r;
         }
+        if (p->share) {
+                r = place_pids_of_unit(p->share, &m->place, what);
+                if (r < 0)
+                        return r;
+        }
         r = take_covers(p, &m->covers, what);
         if (r < 0)
                 return r;
@@ -312,7 +317,7 @@ static int make(const struct namespace_plan *p, const char **what) {
         r = place_enter(&m.place, what);
         if (r < 0)
                 return r;
-        if (!p->join && unshare(CLONE_NEWPID) < 0)
+        if (m.place.pids < 0 && unshare(CLONE_NEWPID) < 0)
                 return with(what, "a process namespace");
         child = fork();
         if (child < 0)

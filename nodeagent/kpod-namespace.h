@@ -8,6 +8,7 @@ struct namespace_plan {
                              * joins a container that runs */
         const char *join;   /* "PID START": of the process that is joined; "": of $MAINPID; with
                              * hold only its process namespace. NULL: none */
+        const char *share;  /* the unit whose process namespace is joined (kpod-share.h); NULL: none */
         const char *proc;   /* the options of /proc */
         const char *masks;  /* "tunables": /proc/sys and the like are read-only, "logs": no kmsg */
         const char *notify; /* the folder for a socket, through which messages to systemd are passed

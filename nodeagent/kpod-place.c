@@ -131,29 +131,41 @@ static int find_beside(const char *unit) {
         return 0;
 }
 
-/* systemd drops all of the holder's capabilities when its mounts are complete. */
-static bool is_holder(int folder, const char *unit) {
+static bool is_in(int folder, const char *unit) {
         char text[TEXT_MAX], end[UNIT_PATH_MAX];
 
         snprintf(end, sizeof(end), "/%s\n", unit);
-        if (read_text(folder, "cgroup", text, sizeof(text)) < 0 || !strstr(text, end))
-                return false;
-        return read_text(folder, "status", text, sizeof(text)) >= 0 &&
+        return read_text(folder, "cgroup", text, sizeof(text)) >= 0 && strstr(text, end);
+}
+
+/* A process of the unit: its folder in /proc. */
+static int open_in_unit(const char *unit) {
+        int pid = find_beside(unit), fd;
+        char path[64];
+
+        if (pid <= 0)
+                return -ESRCH;
+        snprintf(path, sizeof(path), "/proc/%d", pid);
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? -ESRCH : fd;
+}
+
+/* systemd drops all of the holder's capabilities when its mounts are complete. */
+static bool is_holder(int folder, const char *unit) {
+        char text[TEXT_MAX];
+
+        return is_in(folder, unit) && read_text(folder, "status", text, sizeof(text)) >= 0 &&
                strstr(text, "\nCapBnd:\t0000000000000000\n");
 }
 
 int place_of_unit(const char *hold, struct place *ret, const char **ret_what) {
         struct place p = PLACE_NONE;
-        int pid = find_beside(hold), r;
-        char path[64];
+        int r;
 
         *ret_what = hold;
-        if (pid <= 0)
-                return -ESRCH;
-        snprintf(path, sizeof(path), "/proc/%d", pid);
-        p.folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        p.folder = open_in_unit(hold);
         if (p.folder < 0)
-                return -ESRCH;
+                return p.folder;
         r = is_holder(p.folder, hold) ? open_all(&p, ret_what) : -EACCES;
         /* It is still the same process, whose files these were. */
         if (r >= 0 && (p.mounts < 0 || !is_holder(p.folder, hold)))
@@ -273,6 +285,34 @@ int place_pids_of(const char *process, struct place *to, const char **ret_what) 
         if (r < 0)
                 return r;
         return to->pids < 0 ? -ESRCH : 0;
+}
+
+/* 1; 0 while the unit's process has not made its namespace yet. */
+static int look_for_share(const char *share, int *ret) {
+        int folder = open_in_unit(share), fd = -1, r;
+
+        if (folder < 0)
+                return 0;
+        r = open_pids(folder, &fd);
+        if (r >= 0 && fd >= 0 && !is_in(folder, share)) {
+                close(fd);
+                fd = -1;
+        }
+        close(folder);
+        if (r < 0 || fd < 0)
+                return 0;
+        *ret = fd;
+        return 1;
+}
+
+int place_pids_of_unit(const char *share, struct place *to, const char **ret_what) {
+        *ret_what = share;
+        for (int i = 0; i < SETTLE_TRIES; i++) {
+                if (look_for_share(share, &to->pids) > 0)
+                        return 0;
+                (void)poll(NULL, 0, 1);
+        }
+        return -ESRCH;
 }
 
 /* ---- entering ---- */

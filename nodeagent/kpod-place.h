@@ -24,6 +24,8 @@ int place_of_unit(const char *hold, struct place *ret, const char **ret_what);
 int place_of_process(const char *process, struct place *ret, const char **ret_what);
 /* Only its process namespace. -ESRCH, also when it has none of its own. */
 int place_pids_of(const char *process, struct place *to, const char **ret_what);
+/* That of the unit `share`, beside this process's own (kpod-share.c). -ESRCH. */
+int place_pids_of_unit(const char *share, struct place *to, const char **ret_what);
 /* The holder is not needed any longer, once its files are open. */
 void place_release(const struct place *p);
 /* Enters all of them but the user namespace, which place_enter_users() does: the process namespace

@@ -38,6 +38,7 @@ enum {
         HOLD_RUN_US = 60 * 1000000, /* the container's unit starts right after it */
         HOLD_START_US = 90 * 1000000,
         HOLD_STOP_US = 5 * 1000000,
+        SHARE_RESTART_US = 100000,
 };
 
 /* For the namespaces, /proc, dropping all of this, for files that only root can read, and for
@@ -429,13 +430,15 @@ json_t *pids_words(const json_t *start, const char *file, bool report) {
 }
 
 void pids_strip(json_t *unit) {
-        const char *hold = json_str(unit, "start.pids.hold");
+        static const char *const wanted[] = {"hold", "share"};
         json_t *properties = json_object_get(unit, "properties");
 
-        if (!hold)
-                return;
-        (void)remove_from(json_object_get(properties, "After"), hold);
-        (void)remove_from(json_object_get(properties, "Wants"), hold);
+        for (size_t i = 0; i < ELEMENTS(wanted); i++) {
+                const char *name = json_str_or(json_at(unit, "start.pids"), wanted[i], "");
+
+                (void)remove_from(json_object_get(properties, "After"), name);
+                (void)remove_from(json_object_get(properties, "Wants"), name);
+        }
         json_object_del(unit, "hold");
 }
 
@@ -533,6 +536,55 @@ static int make_namespace(json_t *unit, const json_t *target, const char *progra
                         json_string(json_str_or(target, "container", "")));
 }
 
+/* ---- the pod's own one ---- */
+
+static int share_unit(const json_t *pod, const struct pod_facts *facts, json_t *plan) {
+        _cleanup_free_ char *name = pod_share_unit_name(pod), *slice = NULL;
+
+        slice = pod_slice_name(object_uid(pod));
+        if (!name || !slice)
+                return -ENOMEM;
+        return set(plan, "share",
+                        json_pack("{s:s, s:{s:o, s:s, s:s, s:s, s:i, s:i, s:s, s:[s, s, s], s:s, s:i, "
+                                  "s:[[s, s]]}}",
+                                        "name", name, "properties", "Description",
+                                        json_sprintf("Processes of pod %s/%s",
+                                                        object_namespace(pod), object_name(pod)),
+                                        "Slice", slice, "Type", "exec", "Restart", "always",
+                                        "RestartUSec", SHARE_RESTART_US, "StartLimitIntervalUSec",
+                                        0, "CollectMode", "inactive-or-failed",
+                                        "CapabilityBoundingSet", "CAP_SYS_ADMIN", "CAP_SYS_CHROOT",
+                                        "CAP_SETPCAP", "StandardInput", "null", "TimeoutStopUSec",
+                                        HOLD_STOP_US, "ExecStartEx", facts->exec_program, "share"));
+}
+
+/* Units that have a namespace join the pod's, but those that are for another container. */
+static int share(const json_t *pod, const struct pod_facts *facts, json_t *plan) {
+        const char *name;
+        int r = share_unit(pod, facts, plan);
+
+        if (r < 0)
+                return r;
+        name = json_str_or(plan, "share.name", "");
+        for (enum container_list l = 0; l < CONTAINER_LISTS; l++) {
+                json_t *unit;
+                size_t i;
+
+                json_array_foreach (json_object_get(plan, container_list_name(l)), i, unit) {
+                        json_t *pids = json_object_get(start_of(unit), "pids"),
+                               *properties = json_object_get(unit, "properties");
+
+                        if (!pids || json_object_get(pids, "target"))
+                                continue;
+                        if (set(pids, "share", json_string(name)) < 0 ||
+                                        append_to(properties, "Wants", name) < 0 ||
+                                        append_to(properties, "After", name) < 0)
+                                return -ENOMEM;
+                }
+        }
+        return 0;
+}
+
 int pod_pids(const json_t *pod, const struct pod_facts *facts, json_t *plan) {
         if (facts->no_process_namespaces || json_bool_or(pod, "spec.hostPID", false))
                 return 0;
@@ -553,7 +605,7 @@ int pod_pids(const json_t *pod, const struct pod_facts *facts, json_t *plan) {
                                 return r;
                 }
         }
-        return 0;
+        return json_bool_or(pod, "spec.shareProcessNamespace", false) ? share(pod, facts, plan) : 0;
 }
 
 /* ---- the file for kpod-exec ---- */
@@ -588,6 +640,8 @@ void pids_command_fields(const json_t *start, const char *file, struct buf *b) {
                 return;
         if (main) {
                 field(b, 'H', json_str_or(pids, "hold", ""));
+                if (json_str(pids, "share"))
+                        field(b, 'G', json_str(pids, "share"));
                 field(b, 'N', json_str_or(pids, "proc", ""));
                 if (masks)
                         field(b, 'M', masks);

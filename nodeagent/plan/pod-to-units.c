@@ -69,6 +69,10 @@ char *pod_stream_unit_name(const json_t *pod, const char *container, uint32_t nu
         return unit_name("kpode", object_namespace(pod), object_name(pod), container, suffix);
 }
 
+char *pod_share_unit_name(const json_t *pod) {
+        return unit_name("kpodi", object_namespace(pod), object_name(pod), "", "");
+}
+
 char *pod_slice_name(const char *uid) {
         char *s = strformat("keelson-pod_%s.slice", uid);
 
