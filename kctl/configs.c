@@ -153,6 +153,30 @@ int configs_refresh(struct machine *m, struct problem *p) {
         return machine_run(m, text_refresh_sh, /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL, p);
 }
 
+int configs_start(struct machine *m, const char *daemons, char **ret, struct problem *p) {
+        const struct template_value values[] = {
+                        {"daemons", daemons ? daemons : "kstored kapid kreconciled kschedd kgitd"},
+                        {NULL, NULL},
+        };
+        _cleanup_free_ char *script = template_fill(text_restart_changed_sh, values);
+        _cleanup_buf_ struct buf out = {0};
+        int r;
+
+        if (!script)
+                return -ENOMEM;
+        if (!daemons) {
+                r = machine_run(m, text_start_units_sh, /* input= */ NULL, 0, 90,
+                                /* ret_stdout= */ NULL, p);
+                if (r < 0)
+                        return r;
+        }
+        r = machine_run(m, script, /* input= */ NULL, 0, 90, &out, p);
+        if (r < 0 || !ret)
+                return r;
+        *ret = strndup(strempty(out.data), strcspn(strempty(out.data), "\n"));
+        return *ret ? 0 : -ENOMEM;
+}
+
 int configs_store_state(struct machine *m, enum store_state *ret, struct problem *p) {
         _cleanup_buf_ struct buf out = {0};
         int r;

@@ -32,6 +32,11 @@ int configs_set_address(struct machine *m, const char *address, struct problem *
  * are kept. */
 int configs_refresh(struct machine *m, struct problem *p);
 
+/* Starts these daemons of the control plane ("kstored kapid"; NULL: all, after their units were
+ * installed); those that run with what there is now are left alone. ret (may be NULL; caller frees)
+ * are the names of the others. */
+int configs_start(struct machine *m, const char *daemons, char **ret, struct problem *p);
+
 enum store_state {
         STORE_HAS_AUTHORITY,    /* nothing to do */
         STORE_SHARES_AUTHORITY, /* the cluster's, as earlier versions made it, and one member */

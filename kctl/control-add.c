@@ -103,8 +103,11 @@ static int open_first(struct addition *a, const json_t *members) {
         r = machine_run(a->from, script, NULL, 0, 30, NULL, a->p);
         if (r < 0)
                 return r;
-        return machine_run(a->from, "systemctl restart keelson-kstored", NULL, 0, RESTART_S, NULL,
-                        a->p);
+        r = configs_start(a->from, "kstored", NULL, a->p);
+        /* A start that is under way is waited for. */
+        return r < 0 ? r
+                     : machine_run(a->from, "systemctl start keelson-kstored", NULL, 0, RESTART_S,
+                                       NULL, a->p);
 }
 
 /* 1: it is a member already (an addition that was interrupted). */
@@ -346,7 +349,7 @@ static int carry_out(struct addition *a) {
         if (r < 0)
                 return r;
         say(a, "starting the units");
-        r = machine_run(a->m, text_start_units_sh, NULL, 0, 90, NULL, a->p);
+        r = configs_start(a->m, NULL, NULL, a->p);
         if (r < 0)
                 return r;
         r = promote(a);

@@ -79,7 +79,7 @@ FLAG_BOOL(with_nodes, "nodes", 0, NULL, "Those of the nodes too, which are reach
 FLAG_STRING(seal_passphrase_file, "seal-passphrase-file", 0, "FILE", "Seal the backup, with the authorities and keys in it, with the passphrase in the first line of this file; or open it", NULL)
 FLAG_STRINGS(recipients, "recipient", 0, "KEY", "Seal the backup, with the authorities and keys in it, for this key (kctl backup-key makes one)", NULL)
 FLAG_STRING(identity_file, "identity-file", 0, "FILE", "Open a sealed backup with the secret key in this file", NULL)
-FLAG_U32(keep, "keep", 0, "N", "In a folder of backups remove all but the N newest", "0")
+FLAG_U32(keep, "keep", 0, "N", "In a folder of backups remove all but the N newest", NULL)
 FLAG_STRING(every, "every", 0, "WHEN", "hourly, daily, weekly, or another OnCalendar= of systemd.time(7); off: no longer", "daily")
 FLAG_BOOL(keys, "keys", 0, NULL, "Restore the authorities and keys of a sealed backup, instead of the store", NULL)
 FLAG_PORT(port, "port", 0, "PORT", "Port of the API", "6443")

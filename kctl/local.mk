@@ -140,7 +140,7 @@ nodist_libkctl_a_SOURCES = kctl/texts.c
 KCTL_TEXTS = \
 	allow-kapid.sh allow-servers.sh backup.service backup.timer clean-node.sh collect-control.sh completion.bash completion.fish completion.zsh down.sh fleet-facts.sh further-control.sh inspect.sh installed-address.sh installed-ranges.sh \
 	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
-	packages.sh refresh.sh start-units.sh store-authority.sh store-members.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
+	packages.sh refresh.sh restart-changed.sh start-units.sh store-authority.sh store-members.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
 KCTL_TEXT_FILES = $(KCTL_TEXTS:%=kctl/config/%)
 EXTRA_DIST += $(KCTL_TEXT_FILES)
 CLEANFILES += kctl/texts.c

@@ -19,6 +19,7 @@ struct log_reading {
         struct log_source *items;
         size_t count, running;
         sd_event *event;
+        struct api_client *client; /* of follow_all(): borrowed */
         struct problem problem;
         int failed; /* -EIO: a source could not be read */
 };
@@ -113,6 +114,7 @@ static int read_one(struct kctl *k, struct log_source *s, const char *query, str
                                         .on_data = on_log,
                                         .userdata = s},
                         &result);
+        api_client_note(k->client, &result);
         if (r < 0)
                 problem_set(p, r, 0, NULL, "%s", strempty(result.error_text));
         else if (result.code != 200) {
@@ -151,6 +153,7 @@ static void on_end(struct http_call *call, const struct http_result *result, voi
         struct log_source *s = userdata;
         struct log_reading *r = s->reading;
 
+        api_client_note(r->client, result);
         print_piece(s, strempty(s->line.data), s->line.size);
         if (result->error < 0)
                 problem_set(&r->problem, -result->error, 0, NULL, "%s",
@@ -211,6 +214,7 @@ static int follow_all(struct kctl *k, struct log_reading *reading, const char *q
         r = kctl_client_new(k, reading->event, &client, p);
         if (r < 0)
                 return r;
+        reading->client = client;
         output_exact(k, !isatty(STDOUT_FILENO));
         r = start_all(reading, client, query);
         if (r < 0)

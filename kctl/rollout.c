@@ -319,10 +319,7 @@ static int undo(struct kctl *k, const struct target *t, struct problem *p) {
                                 "%s \"%s\" has no earlier revision than %lld to return to",
                                 t->kind.singular, t->name, (long long)history_current(&h));
         template = template_of(t, revision);
-        patch = json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:O}]", "op", "test", "path",
-                        "/metadata/resourceVersion", "value",
-                        json_str_or(h.object, "metadata.resourceVersion", ""), "op", "replace",
-                        "path", pointer, "value", template);
+        patch = json_pack("[{s:s, s:s, s:O}]", "op", "replace", "path", pointer, "value", template);
         if (!patch)
                 return -ENOMEM;
         r = api_patch_request(k->client, path, API_PATCH_JSON, patch, NULL, p);

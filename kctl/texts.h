@@ -27,6 +27,7 @@ extern const char text_node_kubeconfig[];
 extern const char text_nodeagent_yaml[];
 extern const char text_packages_sh[];
 extern const char text_refresh_sh[];
+extern const char text_restart_changed_sh[];
 extern const char text_start_units_sh[];
 extern const char text_store_authority_sh[];
 extern const char text_store_members_sh[];

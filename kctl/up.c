@@ -344,6 +344,7 @@ static int look(struct up *u, struct problem *p) {
 }
 
 static int up_on(struct up *u, struct problem *p) {
+        _cleanup_free_ char *started = NULL;
         int r = look(u, p);
 
         if (r < 0)
@@ -358,8 +359,12 @@ static int up_on(struct up *u, struct problem *p) {
         if (r < 0)
                 return r;
         step(u->k, "Starting the units");
-        return machine_run(u->m, text_start_units_sh, /* input= */ NULL, 0, 90,
-                        /* ret_stdout= */ NULL, p);
+        r = configs_start(u->m, NULL, &started, p);
+        if (r < 0 || !u->facts.has_control)
+                return r;
+        printf("%s: %s%s\n", machine_name(u->m), *started ? "restarted: " : "nothing to restart",
+                        started);
+        return 0;
 }
 
 /* One that is of the control plane already is brought up to date. */

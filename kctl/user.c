@@ -294,6 +294,12 @@ static int add_servers(const struct issue *i, char **text) {
         return 0;
 }
 
+static int merge(const struct issue *i, char **text, struct problem *p) {
+        int r = add_servers(i, text);
+
+        return r < 0 ? r : kubeconfig_merge(i->out, *text, p);
+}
+
 static int write_kubeconfig(const struct issue *i, struct problem *p) {
         _cleanup_free_ char *server = NULL, *ca = NULL, *text = NULL,
                             *context = strformat("%s@keelson", i->name);
@@ -304,9 +310,7 @@ static int write_kubeconfig(const struct issue *i, struct problem *p) {
         text = context ? kubeconfig_text(context, server, ca, i->cert, i->key) : NULL;
         if (!text)
                 return -ENOMEM;
-        r = add_servers(i, &text);
-        if (r == 0)
-                r = kubeconfig_merge(i->out, text, p);
+        r = merge(i, &text, p);
         explicit_bzero(text, strlen(text));
         return r;
 }

@@ -12,7 +12,7 @@ nodeagent_kpod_exec_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) $
 nodeagent_kpod_exec_LDADD = $(SECCOMP_LIBS)
 nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 nodeagent_kpod_netns_SOURCES = nodeagent/kpod-netns.c nodeagent/network/netns-keeper.h
-nodeagent_kpod_netns_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) -fno-common
+nodeagent_kpod_netns_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) -fno-common $(REPRODUCIBLE_CFLAGS)
 nodeagent_kpod_netns_LDADD =
 nodeagent_kpod_netns_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
@@ -189,6 +189,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/pod/users.h \
 	nodeagent/pod/volumes.c \
 	nodeagent/pod/volumes.h \
+	nodeagent/runtime/units-check.c \
 	nodeagent/runtime/units-limits.c nodeagent/runtime/units-usage.c
 nodist_nodeagent_knodeagent_SOURCES = kapid/kinds/no-effect-table.c
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libproto.a libkeelson.a $(KEELSON_LIBS) $(PROTOBUF_C_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)

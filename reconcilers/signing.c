@@ -26,8 +26,8 @@ static void forget(char *key) {
         free(key);
 }
 
-int signing_read(struct signing *s, const char *cert_path, const char *key_path,
-                struct problem *p) {
+int signing_read(
+                struct signing *s, const char *cert_path, const char *key_path, struct problem *p) {
         _cleanup_free_ char *cert = NULL, *signer = NULL;
         char *key = NULL;
         int r;
@@ -83,6 +83,7 @@ int signing_watch(struct signing *s, sd_event *event, void (*on_change)(void *us
                 void *userdata) {
         const char *slash = s->cert_path ? strrchr(s->cert_path, '/') : NULL;
         _cleanup_free_ char *folder = NULL;
+        int r;
 
         if (!s->cert_path)
                 return 0;
@@ -91,8 +92,16 @@ int signing_watch(struct signing *s, sd_event *event, void (*on_change)(void *us
                 return -ENOMEM;
         s->on_change = on_change;
         s->userdata = userdata;
-        return sd_event_add_inotify(event, &s->source, folder, IN_MOVED_TO | IN_CLOSE_WRITE,
-                        on_files, s);
+        r = sd_event_add_inotify(
+                        event, &s->source, folder, IN_MOVED_TO | IN_CLOSE_WRITE, on_files, s);
+        if (r < 0)
+                log_warning_errno(r,
+                                "A new authority is used after a restart only: cannot watch "
+                                "%s%s",
+                                folder,
+                                r == -EMFILE ? " (the sysctl fs.inotify.max_user_instances is too low)"
+                                             : "");
+        return 0;
 }
 
 void signing_done(struct signing *s) {

@@ -19,7 +19,8 @@ struct signing {
 int signing_read(struct signing *s, const char *cert_path, const char *key_path,
                 struct problem *p);
 /* From now on the texts follow the files; on_change is called after they have changed. A pair that
- * does not fit (half of it is there) changes nothing. */
+ * does not fit (half of it is there) changes nothing. A folder that cannot be watched is only
+ * reported: the texts stay as they are. */
 int signing_watch(struct signing *s, sd_event *event, void (*on_change)(void *userdata),
                 void *userdata);
 void signing_done(struct signing *s);

@@ -1,7 +1,7 @@
 # tests/: the tests that are no C programs; unit tests are registered beside what they test
-check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages
+check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages tests/docs
 EXTRA_DIST += tests/names.pl
-EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/other-release \
+EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/docs tests/other-release \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root tests/lab/root.sh \
 	tests/lab/pick \
 	tests/lab/ask.pl \
@@ -10,7 +10,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/fleet \
 	tests/lab/join \
 	tests/lab/ha \
-	tests/lab/many \
+	tests/lab/many tests/lab/packages tests/lab/quickstart \
 	tests/node/run \
 	tests/node/case \
 	tests/node/functions.sh \
@@ -77,7 +77,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/loadbalancer \
 	tests/clients/storage \
 	tests/clients/pod-resources \
-	tests/clients/people tests/clients/people.py \
+	tests/clients/people tests/clients/people.py tests/clients/git-https.py \
 	tests/clients/quota \
 	tests/clients/packages \
 	tests/clients/quota.py \

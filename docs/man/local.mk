@@ -2,7 +2,7 @@
 # the rows of their --help; the rest are texts here.
 MAN_DAEMONS = kstored/kstored kapid/kapid reconcilers/kreconciled reconcilers/kschedd reconcilers/kgitd \
 	reconcilers/ingress/kingressd nodeagent/knodeagent
-MAN_TEXTS = docs/man/keelson.7.in docs/man/kpod-exec.8.in docs/man/keelson-image.8.in
+MAN_TEXTS = docs/man/keelson.7.in docs/man/kpod-exec.8.in docs/man/kpod-netns.8.in docs/man/keelson-image.8.in
 EXTRA_DIST += $(MAN_TEXTS)
 noinst_DATA += man/made
 CLEANFILES += man/made man/*.1 man/*.5 man/*.7 man/*.8

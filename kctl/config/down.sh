@@ -12,7 +12,7 @@ rm -f /etc/systemd/system/keelson-certs.service /etc/systemd/system/keelson-cert
 systemctl daemon-reload
 rm -rf /etc/keelson/pki /etc/keelson/k*.yaml /etc/keelson/admin.kubeconfig \
         /var/lib/keelson/kstored /var/lib/keelson/kstored.* /var/lib/keelson/kgitd \
-        /etc/sysusers.d/keelson.conf /var/lib/private/keelson /opt/keelson/.control
+        /etc/sysusers.d/keelson.conf /var/lib/private/keelson /run/keelson/started /opt/keelson/.control
 rm -f /usr/local/bin/kctl
 for d in $daemons; do
         userdel keelson-$d 2>/dev/null

@@ -1,4 +1,4 @@
-# Installs and starts the units of the control plane. The accounts come first: the units name them.
+# Installs the units of the control plane; restart-changed.sh starts them. The accounts come first: the units name them.
 # Packages bring both, then there is nothing in /opt/keelson/units.
 set -e
 daemons="kstored kapid kreconciled kschedd kgitd"
@@ -23,5 +23,4 @@ mkdir -p /usr/local/bin
 ln -sf /opt/keelson/bin/kctl /usr/local/bin/kctl
 systemctl daemon-reload
 systemctl enable -q $units
-systemctl restart --no-block $units
 systemctl enable -q --now keelson-certs.timer

@@ -84,8 +84,7 @@ static void source_release(void *value) {
         source_unref(s);
 }
 
-/* Within a run the program's own connection comes first. Others are made by commands beside it, and
- * by the agent, which looks whether anybody listens. */
+/* Within a run the program's own connection comes first. Others are made by commands beside it. */
 static void stream_began(struct stream *s) {
         struct stream *newest = s->source->newest;
 
@@ -104,6 +103,16 @@ static void stream_ended(struct stream *s) {
         LIST_FOREACH (x, &s->source->streams, others)
                 if (streq(x->invocation, s->invocation))
                         s->source->newest = x;
+}
+
+/* A command beside the program may end before it. */
+static bool is_last_of_run(const struct stream *s) {
+        const struct stream *x;
+
+        LIST_FOREACH (x, &s->source->streams, others)
+                if (x != s && streq(x->invocation, s->invocation))
+                        return false;
+        return true;
 }
 
 static void stream_free(struct stream *s) {
@@ -272,7 +281,8 @@ static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata)
         if (n < 0 && errno == EIO && s->slave >= 0 && on_hangup(s) >= 0)
                 return 0;
         (void)take_lines(s, true);
-        send_end(s);
+        if (is_last_of_run(s))
+                send_end(s);
         fdstore_remove(s->stored);
         stream_free(s);
         return 0;

@@ -156,12 +156,13 @@ int log_sockets_start_service(struct log_sockets *l, struct units *units) {
         return unit ? units_start_slice(units, unit) : -ENOMEM;
 }
 
-/* Whether a process has the listening end. */
+/* Whether a process has the listening end. A socket of another type is refused by one that is there
+ * (unix(7), EPROTOTYPE): a connection would be the output of a run, and its end the end of that. */
 static bool is_listening(const struct sockaddr_un *address) {
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-        return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-                                          errno == EAGAIN);
+        return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+               errno == EPROTOTYPE;
 }
 
 /* The value of a field in a list of NAME=VALUE; "" without it. */

@@ -81,6 +81,8 @@ static int add(struct pod *p, const json_t *spec, enum container_list list, cons
         container_record_allocate(r, json_object_get(spec, "resources"));
         r->notify = !r->ephemeral && pod_readiness_is_notify(p->object, r->name);
         r->socket = list == CONTAINERS_MAIN && pod_is_socket_activated(p->object, spec);
+        r->never = !r->ephemeral && !r->sidecar &&
+                   streq(json_str_or(p->object, "spec.restartPolicy", "Always"), "Never");
         c->unit = pod_unit_name(p->object, r->name);
         if (!c->unit)
                 return -ENOMEM;

@@ -355,11 +355,11 @@ static bool wants_restart(const struct decide *d, const struct container_view *c
         return true;
 }
 
-static uint64_t next_backoff(const struct container_view *c, bool exited) {
+static uint64_t next_backoff(const struct container_view *c, bool quick) {
         const struct container_record *r = c->record;
         uint64_t last = r->finished_us > r->started_us + HEALTHY_US ? 0 : c->memory.backoff_us;
 
-        if (exited && last == 0)
+        if (quick && last == 0)
                 return QUICK_US;
         return last < BACKOFF_MIN_US ? BACKOFF_MIN_US : MIN(last * 2, (uint64_t)BACKOFF_MAX_US);
 }
@@ -374,7 +374,7 @@ static void back_off(struct decide *d, size_t i, bool exited) {
 
         /* A start that failed before the container was there set a time without a pause. */
         if (m->retry_us == 0 || m->backoff_us == 0) {
-                m->backoff_us = next_backoff(c, exited);
+                m->backoff_us = next_backoff(c, exited || restarts_never(d, c));
                 m->retry_us = d->v->now_us + m->backoff_us;
                 action_pod_event(a, "Warning", "BackOff",
                                 "Back-off restarting failed container %s in pod %s_%s(%s)",

@@ -7,6 +7,9 @@
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"
 
+/* A container with restartPolicy Never is tried so often until its program has been reached. */
+enum { START_TRIES = 3 };
+
 static bool set_text(char **to, const char *text) {
         if (streq_ptr(*to, text))
                 return false;
@@ -87,15 +90,34 @@ bool start_report_matches(const struct start_report *r, const struct run_state *
         return r->invocation[0] && streq(r->invocation, s->id);
 }
 
-/* Fills the record's end from the last main process. Without a report of kpod-exec the command was
- * not reached: the exit code is one that the runtime itself set. */
-static void take_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+/* Why the runtime could not make what the program runs in; NULL: it could. Without a report of
+ * kpod-exec the command was not reached, and the exit code is one that the runtime itself set. */
+static const char *unmade_reason(const struct container_record *c, const struct run_state *s) {
         bool exited = s->ended && s->signal == 0;
-        const char *failure = NULL;
 
-        if (exited && !start_report_matches(&c->report, s))
-                failure = s->start_failure;
-        else if (exited && !c->report.ran)
+        return exited && !start_report_matches(&c->report, s) ? s->start_failure : NULL;
+}
+
+/* What the program runs in is made from many mounts, each of which another program may take away at
+ * that moment (/etc/shadow is replaced when a user is made). So that is no run of the container. */
+static void note_made(
+                struct container_record *c, const struct run_state *s, const char *unmade_reason) {
+        if (!unmade_reason) {
+                c->unmade[0] = 0;
+                c->unmade_count = 0;
+        } else if (!streq(c->unmade, s->id)) {
+                memcpy(c->unmade, s->id, sizeof(c->unmade));
+                c->unmade_count++;
+        }
+}
+
+/* Fills the record's end from the last main process. */
+static void take_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        const char *failure = unmade_reason(c, s);
+
+        note_made(c, s, failure);
+        if (!failure && s->ended && s->signal == 0 && start_report_matches(&c->report, s) &&
+                        !c->report.ran)
                 failure = c->report.message;
         c->signal = s->signal;
         c->exit_code = s->exit_code;
@@ -116,18 +138,31 @@ static void take_end(struct container_record *c, const struct run_state *s, uint
                 set_text(&c->reason, c->exit_code == 0 ? "Completed" : "Error");
 }
 
+/* How many restarts of its container lie before this run, at least. The runtime counts a restart a
+ * moment before it begins the run: one that has ended may be the one before. It has not the id that
+ * was seen last, so of the same container it is a later one. */
+static uint32_t restarts_before(const struct container_record *c, const struct run_state *s) {
+        bool ahead = s->restarts > 0 && (s->phase == RUN_RESTARTING || s->phase == RUN_STOPPED ||
+                                                        s->given_up);
+        uint32_t n = s->restarts - ahead;
+
+        return c->invocation[0] && s->restarts > c->restarts_seen ? MAX(n, c->restarts_seen + 1)
+                                                                  : n;
+}
+
 static void count_restarts(struct container_record *c, const struct run_state *s) {
+        uint32_t n = restarts_before(c, s), added = n;
+
+        if (c->invocation[0] && s->restarts > c->restarts_seen)
+                added = n - c->restarts_seen;
+        else if (c->invocation[0]) /* made again */
+                added = n + 1;
+        if (added > 0 && c->invocation[0] && streq(c->invocation, c->unmade))
+                added--;
         /* A connection that wakes the container is no restart. */
-        if (c->invocation[0] && !c->asleep) {
-                if (s->restarts > c->restarts_seen)
-                        c->restart_count += s->restarts - c->restarts_seen;
-                else if (s->restarts < c->restarts_seen)
-                        c->restart_count += s->restarts + 1;
-                else
-                        c->restart_count++;
-        } else if (!c->asleep)
-                c->restart_count += s->restarts;
-        c->restarts_seen = s->restarts;
+        if (!c->asleep)
+                c->restart_count += added;
+        c->restarts_seen = n;
         memcpy(c->invocation, s->id, sizeof(c->invocation));
 }
 
@@ -157,8 +192,14 @@ void container_record_resized(struct container_record *c, const json_t *resource
         set_json(&c->resources, resources);
 }
 
-void container_record_words(struct container_record *c, const char *id, const char *text) {
+/* Whether the end that is shown beside the present state is this run's. */
+static bool last_is_of(const struct container_record *c, const char *id) {
         const char *last = startswith(json_str_or(c->last, "containerID", ""), "systemd://");
+
+        return last && streq(last, id);
+}
+
+void container_record_words(struct container_record *c, const char *id, const char *text) {
         json_t *with;
 
         if (c->phase == CONTAINER_TERMINATED && streq(c->invocation, id)) {
@@ -166,7 +207,7 @@ void container_record_words(struct container_record *c, const char *id, const ch
                         set_text(&c->message, text);
                 return;
         }
-        if (!last || !streq(last, id) || json_str(c->last, "message"))
+        if (!last_is_of(c, id) || json_str(c->last, "message"))
                 return;
         /* A status that was sent holds the object, too. */
         with = json_copy(c->last);
@@ -183,6 +224,7 @@ static bool observe_running(struct container_record *c, const struct run_state *
 
         if (c->phase == CONTAINER_TERMINATED)
                 become_last(c);
+        note_made(c, s, /* unmade_reason= */ NULL);
         c->phase = CONTAINER_RUNNING;
         c->asleep = false;
         c->started_us = s->start_us;
@@ -245,20 +287,41 @@ static void observe_new_run(
         count_restarts(c, s);
 }
 
-/* first: the run was not seen before. */
-static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us,
-                bool first) {
+/* Whether this run's end is in the record, from which the wait for the next run has begun. Its
+ * phase does not say so: systemd reads the end of a short run before it reads that the program was
+ * executed, so a run may end that was never seen to run. */
+static bool end_is_known(const struct container_record *c, const struct run_state *s) {
+        return c->phase == CONTAINER_WAITING &&
+               (last_is_of(c, s->id) || (*s->id && streq(c->unmade, s->id)));
+}
+
+static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
         bool kept = s->phase == RUN_FAILED || s->phase == RUN_EXITED;
 
-        if (!s->ended || c->phase == CONTAINER_TERMINATED || (!kept && s->phase != RUN_STOPPED))
-                return false;
-        /* After a burst of restarts the wait for the next one has begun already. */
-        if (!first && c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") &&
-                        c->last && kept)
+        if (!s->ended || c->phase == CONTAINER_TERMINATED || (!kept && s->phase != RUN_STOPPED) ||
+                        (kept && end_is_known(c, s)))
                 return false;
         take_end(c, s, now_us);
         c->phase = CONTAINER_TERMINATED;
+        if (c->never && s->phase == RUN_FAILED && c->unmade_count > 0 &&
+                        c->unmade_count < START_TRIES) {
+                _cleanup_free_ char *message = TAKE_PTR(c->message);
+
+                (void)container_set_waiting(c, "CreateContainerError", message);
+        }
         return true;
+}
+
+static bool observe_restarting(
+                struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        bool missed = c->phase == CONTAINER_WAITING && s->ended && !end_is_known(c, s);
+
+        if (missed || c->phase == CONTAINER_RUNNING)
+                take_end(c, s, now_us);
+        if (missed || c->phase != CONTAINER_WAITING)
+                become_last(c);
+        return container_set_waiting(c, "CrashLoopBackOff", "systemd starts the container again") ||
+               missed;
 }
 
 bool container_observe(struct container_record *c, const struct run_state *s, uint64_t now_us) {
@@ -276,16 +339,9 @@ bool container_observe(struct container_record *c, const struct run_state *s, ui
                 return observe_asleep(c, s, now_us) || changed;
         if (s->phase != RUN_STARTING)
                 c->asleep = false;
-        if (s->phase == RUN_RESTARTING) {
-                if (c->phase == CONTAINER_RUNNING)
-                        take_end(c, s, now_us);
-                if (c->phase != CONTAINER_WAITING)
-                        become_last(c);
-                return container_set_waiting(c, "CrashLoopBackOff",
-                                       "systemd starts the container again") ||
-                       changed;
-        }
-        return observe_end(c, s, now_us, changed) || changed;
+        if (s->phase == RUN_RESTARTING)
+                return observe_restarting(c, s, now_us) || changed;
+        return observe_end(c, s, now_us) || changed;
 }
 
 json_t *container_record_save(const struct container_record *c) {
@@ -304,6 +360,10 @@ json_t *container_record_save(const struct container_record *c) {
                 json_object_set_new(v, "found", json_integer(c->found));
         if (v)
                 json_object_set_new(v, "hooked", json_string(c->hooked));
+        if (v && c->unmade_count > 0) {
+                json_object_set_new(v, "unmade", json_string(c->unmade));
+                json_object_set_new(v, "unmadeCount", json_integer(c->unmade_count));
+        }
         if (v && c->last)
                 json_object_set(v, "last", c->last);
         if (v && c->image)
@@ -337,6 +397,8 @@ void container_record_load(struct container_record *c, const json_t *v) {
         snprintf(c->invocation, sizeof(c->invocation), "%s", json_str_or(v, "invocation", ""));
         /* An agent before this one did not note it: its hook has run. */
         snprintf(c->hooked, sizeof(c->hooked), "%s", json_str_or(v, "hooked", c->invocation));
+        snprintf(c->unmade, sizeof(c->unmade), "%s", json_str_or(v, "unmade", ""));
+        c->unmade_count = (uint32_t)json_int_or(v, "unmadeCount", 0);
         json_decref(c->last);
         c->last = json_is_object(last) ? json_incref(last) : NULL;
         json_decref(c->image);

@@ -30,6 +30,7 @@ struct container_record {
         bool ephemeral; /* added to the pod while it runs; no part of its work (KEP-277) */
         bool notify; /* reports its readiness itself: it runs while the runtime still starts it */
         bool socket; /* starts at its first connection */
+        bool never;  /* it is not started again once its program has run */
         enum adoption adoption; /* it is a unit of the machine ... */
         enum unit_found found;  /* ... and how that was */
         bool asleep; /* of such a one: nothing of it runs now, and it counts as running */
@@ -45,6 +46,8 @@ struct container_record {
         uint32_t restarts_seen;       /* the runtime's count at the run seen last */
         char invocation[RUN_ID_SIZE]; /* id of that run */
         char hooked[RUN_ID_SIZE];     /* the run whose postStart hook is over */
+        char unmade[RUN_ID_SIZE];     /* the last one that ended before kpod-exec, of which ... */
+        uint32_t unmade_count;        /* ... there were so many without another one between */
         struct start_report report;   /* read by the owner before an end is observed ... */
         char *last_words;             /* ... and the termination message; NULL: none */
         json_t *allocated; /* resources that the node grants; NULL: not known (an older record) */

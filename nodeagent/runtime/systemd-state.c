@@ -31,7 +31,7 @@ static const char *start_failure(int status) {
 }
 
 static enum run_phase phase_of(const struct unit_state *u) {
-        if (streq(u->sub, "auto-restart"))
+        if (startswith(u->sub, "auto-restart")) /* -queued: of systemd 254 and later */
                 return RUN_RESTARTING;
         if (streq(u->active, "failed"))
                 return RUN_FAILED;

@@ -12,7 +12,6 @@
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/network/netns-keeper.h"
 #include "nodeagent/plan/plan.h"
-#include "nodeagent/plan/unit-props.h"
 #include "nodeagent/runtime/manager-connect.h"
 #include "nodeagent/runtime/units-message.h"
 
@@ -41,11 +40,17 @@ struct units_exec {
         void *userdata;
 };
 
+/* systemd signals a change in two messages, the first with the properties of the unit's own type:
+ * only after the second do they belong together. */
+struct unit {
+        struct unit_state seen, incoming;
+};
+
 struct units {
         sd_bus *bus, *system; /* system: the system bus, where bus is another one; or NULL */
         sd_event *event;
         struct units_callbacks callbacks;
-        struct map *states; /* name -> struct unit_state */
+        struct map *states; /* name -> struct unit */
         struct map *execs;  /* name -> struct units_exec */
         struct queued_call *queue, **queue_tail;
         char version[64];
@@ -67,8 +72,8 @@ static bool name_is_ours(const char *name) {
                streq(name, DNS_UNIT);
 }
 
-static struct unit_state *state_make(struct units *u, const char *name) {
-        struct unit_state *s = map_get(u->states, name);
+static struct unit *unit_make(struct units *u, const char *name) {
+        struct unit *s = map_get(u->states, name);
 
         if (s)
                 return s;
@@ -87,6 +92,12 @@ static void changed(struct units *u, const char *name, const struct unit_state *
                 u->on_followed(name, s, /* error= */ NULL, u->on_followed_userdata);
 }
 
+static void complete(struct units *u, const char *name, struct unit *unit) {
+        unit->seen = unit->incoming;
+        unit->seen.known = true;
+        changed(u, name, &unit->seen);
+}
+
 void units_follow(struct units *u, const char *name, units_mount_func func, void *userdata) {
         u->followed = name;
         u->on_followed = func;
@@ -102,7 +113,7 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
         struct units *u = userdata;
         const char *path = sd_bus_message_get_path(m), *interface;
         _cleanup_free_ char *name = NULL;
-        struct unit_state *s;
+        struct unit *unit;
 
         /* Cheap refusal first: every unit of the machine signals here. */
         if (!path || (!startswith(path, UNIT_PATH "/kpod_2d") &&
@@ -114,15 +125,11 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
                 return 0;
         if (sd_bus_message_read(m, "s", &interface) < 0)
                 return 0;
-        s = state_make(u, name);
-        if (!s || units_read_properties(m, s) < 0)
+        unit = unit_make(u, name);
+        if (!unit || units_read_properties(m, &unit->incoming) < 0)
                 return 0;
-        /* systemd signals both interfaces each time, Unit last: only then do the values belong
-         * together. */
-        if (streq(interface, MANAGER ".Unit")) {
-                s->known = true;
-                changed(u, name, s);
-        }
+        if (streq(interface, MANAGER ".Unit"))
+                complete(u, name, unit);
         return 0;
 }
 
@@ -210,14 +217,12 @@ static void listed_maybe(struct units *u) {
 static int on_get_all(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct get_all *g = userdata;
         struct units *u = g->units;
-        struct unit_state *s = map_get(u->states, g->name);
+        struct unit *unit = map_get(u->states, g->name);
 
         u->listing--;
-        if (s && !sd_bus_message_is_method_error(m, NULL) && units_read_properties(m, s) >= 0 &&
-                        g->last) {
-                s->known = true;
-                changed(u, g->name, s);
-        }
+        if (unit && !sd_bus_message_is_method_error(m, NULL) &&
+                        units_read_properties(m, &unit->incoming) >= 0 && g->last)
+                complete(u, g->name, unit);
         free(g->name);
         free(g);
         listed_maybe(u);
@@ -244,7 +249,7 @@ static int read_listed(struct units *u, sd_bus_message *m, struct map *listed) {
 
         if (r < 0)
                 return r;
-        if (name_is_ours(name) && state_make(u, name)) {
+        if (name_is_ours(name) && unit_make(u, name)) {
                 r = map_set(listed, name, u);
                 if (r < 0)
                         return r;
@@ -423,21 +428,24 @@ struct units *units_free(struct units *u) {
 }
 
 const struct unit_state *units_get(struct units *u, const char *name) {
-        const struct unit_state *s = map_get(u->states, name);
-        return s && s->known ? s : NULL;
+        const struct unit *unit = map_get(u->states, name);
+        return unit && unit->seen.known ? &unit->seen : NULL;
 }
 
 bool units_is_awaited(struct units *u, const char *name) {
-        const struct unit_state *s = map_get(u->states, name);
-        return s && !s->known;
+        const struct unit *unit = map_get(u->states, name);
+        return unit && !unit->seen.known;
 }
 
 void units_each(struct units *u,
                 void (*func)(const char *name, const struct unit_state *state, void *userdata),
                 void *userdata) {
-        map_foreach (u->states, e)
+        map_foreach (u->states, e) {
+                const struct unit *unit = map_entry_value(e);
+
                 if (!streq(map_entry_key(e), DNS_UNIT)) /* no pod's, and not left over */
-                        func(map_entry_key(e), map_entry_value(e), userdata);
+                        func(map_entry_key(e), &unit->seen, userdata);
+        }
 }
 
 static void queue_run(struct units *u);
@@ -672,127 +680,6 @@ struct units_exec *units_exec_cancel(struct units_exec *x) {
         (void)units_stop(x->units, x->name);
         exec_free(x);
         return NULL;
-}
-
-struct check {
-        struct units *units;
-        json_t *unit;
-        units_drift_func on_drift;
-        void *userdata;
-};
-
-static bool value_differs(sd_bus_message *m, const struct prop_row *row, const json_t *want) {
-        const char *s;
-        uint64_t t;
-        int b;
-
-        switch (row->type) {
-        case PROP_STRING:
-                return sd_bus_message_read(m, "v", "s", &s) >= 0 &&
-                       !streq(s, strempty(json_string_value(want)));
-        case PROP_BOOL:
-                return sd_bus_message_read(m, "v", "b", &b) >= 0 && (b != 0) != json_is_true(want);
-        default:
-                return sd_bus_message_read(m, "v", "t", &t) >= 0 &&
-                       t != (json_integer_value(want) < 0 ? UINT64_MAX
-                                                          : (uint64_t)json_integer_value(want));
-        }
-}
-
-static int put_back(struct check *c, const char *property, const json_t *value) {
-        const char *name = json_str_or(c->unit, "name", "");
-        _cleanup_json_ json_t *one = NULL;
-
-        if (!c->on_drift(name, property, c->userdata))
-                return 0;
-        one = json_pack("{s:O}", property, value);
-        return one ? units_set_properties(c->units, name, one) : -ENOMEM;
-}
-
-/* A property that a description leaves out has systemd's own default, and may have been changed
- * manually as well. */
-static json_t *live_default(const struct prop_row *row) {
-        static const char *const unlimited[] = {
-                        "MemoryMax", "MemoryHigh", "CPUQuotaPerSecUSec", "CPUWeight", "IOWeight"};
-
-        for (size_t i = 0; i < ELEMENTS(unlimited); i++)
-                if (streq(row->name, unlimited[i]))
-                        return json_integer(-1);
-        return NULL;
-}
-
-/* One {sv} of the answer: the property's live value. */
-static int check_one(struct check *c, sd_bus_message *m) {
-        const struct prop_row *row;
-        const char *key = NULL;
-        _cleanup_json_ json_t *want = NULL;
-        int r = sd_bus_message_read(m, "s", &key);
-
-        if (r < 0)
-                return r;
-        row = prop_find(key);
-        if (row && row->live && streq(row->name, key)) {
-                want = json_ref(json_get(c->unit, "properties", key, NULL));
-                if (!want)
-                        want = live_default(row);
-        }
-        if (!want) {
-                r = sd_bus_message_skip(m, "v");
-                if (r < 0)
-                        return r;
-        } else if (value_differs(m, row, want))
-                (void)put_back(c, key, want);
-        return sd_bus_message_exit_container(m);
-}
-
-static int check_all(struct check *c, sd_bus_message *m) {
-        int r = sd_bus_message_enter_container(m, 'a', "{sv}");
-
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                r = check_one(c, m);
-                if (r < 0)
-                        return r;
-        }
-        return r;
-}
-
-static void check_free(struct check *c) {
-        json_decref(c->unit);
-        free(c);
-}
-
-static int on_check(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        struct check *c = userdata;
-
-        if (!sd_bus_message_is_method_error(m, NULL))
-                (void)check_all(c, m);
-        check_free(c);
-        return 0;
-}
-
-int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, void *userdata) {
-        _cleanup_free_ char *path = NULL;
-        struct check *c = calloc(1, sizeof(*c));
-        int r;
-
-        if (!c)
-                return -ENOMEM;
-        *c = (struct check){.units = u,
-                        .unit = json_ref(unit),
-                        .on_drift = on_drift,
-                        .userdata = userdata};
-        r = sd_bus_path_encode(UNIT_PATH, json_str_or(unit, "name", ""), &path);
-        if (r < 0) {
-                check_free(c);
-                return r;
-        }
-        r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path, "org.freedesktop.DBus.Properties",
-                        "GetAll", on_check, c, "s", MANAGER ".Service");
-        if (r < 0)
-                check_free(c);
-        return r;
 }
 
 sd_bus *units_bus(struct units *u) {

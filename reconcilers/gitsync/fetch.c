@@ -80,24 +80,53 @@ static int write_file(const char *path, const char *folder, const char *text) {
         return file_write_atomic(path, text, strlen(text), 0600);
 }
 
-/* known_hosts of the secret is written where libgit2's SSH looks: into a HOME of this process. */
-static int prepare_home(struct fetch_job *f) {
-        _cleanup_free_ char *home = NULL, *ssh = NULL, *path = NULL;
-        int r;
+static int write_field(
+                struct fetch_job *f, const char *name, const char *folder, const char *path) {
+        int r = write_file(path, folder, field(f, name));
 
-        if (!*field(f, "knownHosts"))
-                return 0;
-        home = strformat("%s.home", field(f, "mirror"));
-        ssh = home ? strformat("%s/.ssh", home) : NULL;
-        path = ssh ? strformat("%s/known_hosts", ssh) : NULL;
-        if (!path)
-                return -ENOMEM;
-        r = write_file(path, ssh, field(f, "knownHosts"));
+        return r < 0 ? problem_set(f->problem, r, 0, NULL, "cannot write %s: %s", path,
+                                       strerror(-r))
+                     : 0;
+}
+
+/* known_hosts of the secret is written where libgit2's SSH looks: into a HOME of this process. */
+static int use_known_hosts(struct fetch_job *f, const char *home) {
+        _cleanup_free_ char *ssh = strformat("%s/.ssh", home),
+                            *path = ssh ? strformat("%s/known_hosts", ssh) : NULL;
+        int r = path ? write_field(f, "knownHosts", ssh, path) : -ENOMEM;
+
         if (r < 0)
-                return problem_set(
-                                f->problem, r, 0, NULL, "cannot write %s: %s", path, strerror(-r));
+                return r;
         setenv("HOME", home, 1);
         return 0;
+}
+
+/* The authority of the secret: libgit2 takes it from a file, which it reads at once. */
+static int use_authority(struct fetch_job *f, const char *home) {
+        _cleanup_free_ char *path = strformat("%s/ca.crt", home);
+        int r = path ? write_field(f, "caFile", home, path) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        if (git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, path, NULL) < 0)
+                return problem_set(f->problem, EINVAL, 0, NULL,
+                                "ca.crt of the secret of spec.secretRef cannot be read: %s; it "
+                                "must be one or more certificates in PEM",
+                                git_why(f));
+        return 0;
+}
+
+static int prepare_home(struct fetch_job *f) {
+        _cleanup_free_ char *home = strformat("%s.home", field(f, "mirror"));
+        int r = 0;
+
+        if (!home)
+                return -ENOMEM;
+        if (*field(f, "knownHosts"))
+                r = use_known_hosts(f, home);
+        if (r < 0 || !*field(f, "caFile"))
+                return r;
+        return use_authority(f, home);
 }
 
 static int make_empty(const char *folder) {
@@ -164,6 +193,15 @@ static bool is_whole_id(const char *s) {
         return (n == 40 || n == 64) && strspn(s, "0123456789abcdef") == n;
 }
 
+static const char *fetch_remedy(const struct fetch_job *f, int error) {
+        if (error != GIT_ECERTIFICATE)
+                return "check that the URL is right, the server can be reached and the secret fits";
+        if (startswith(field(f, "url"), "https://"))
+                return "where the server's authority is one of your own, put it into the secret of "
+                       "spec.secretRef as ca.crt";
+        return "put the server's host key into the secret of spec.secretRef as known_hosts";
+}
+
 static int fetch_remote(struct fetch_job *f) {
         bool by_id = streq(field(f, "refKind"), "commit");
         git_remote *remote = NULL;
@@ -188,10 +226,7 @@ static int fetch_remote(struct fetch_job *f) {
                 r = fetch_once(f, remote, true);
         fetch_watch_end();
         git_remote_free(remote);
-        return r == 0 ? 0
-                      : refuse(f, "cannot fetch from",
-                                        "check that the URL is right, the server can be reached "
-                                        "and the secret fits");
+        return r == 0 ? 0 : refuse(f, "cannot fetch from", fetch_remedy(f, r));
 }
 
 DEFINE_CLEANUP(git_object *, git_object_free);

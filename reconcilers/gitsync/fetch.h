@@ -16,8 +16,8 @@ enum {
 };
 
 /* request: {url, refKind: branch|tag|commit, ref, path, mirror (folder), known (a commit whose
- * files are not needed again, or ""), username, password, identity, knownHosts, include, exclude,
- * name, namespace, helm (optional)}. Answer: {commit, revision ("main@sha1:<commit>"), summary,
+ * files are not needed again, or ""), username, password, identity, knownHosts, caFile (PEM),
+ * include, exclude, name, namespace, helm (optional)}. Answer: {commit, revision ("main@sha1:<commit>"), summary,
  * unchanged: true} or the same with files: [{name, text}] sorted by name, those of renderers last,
  * and ignored: ["name (why)"]. p names the URL, the cause and the remedy. */
 int fetch_run(const json_t *request, json_t **ret, struct problem *p);

@@ -119,6 +119,8 @@ static json_t *make_request(struct gitsync *s, const json_t *secret, const char 
                         {"password", "password"},
                         {"identity", "identity"},
                         {"known_hosts", "knownHosts"},
+                        {"caFile", "caFile"}, /* Flux's older name */
+                        {"ca.crt", "caFile"},
         };
         static const char *const passed[] = {"include", "exclude", "helm"};
         const char *kind = "branch", *ref = json_str_or(s->object, "spec.ref.branch", "main");

@@ -57,9 +57,11 @@ fails() {
         grep -qE -- "$want" <<<"$got" || { printf 'want: %s\n got: %s\n' "$want" "$got"; return 1; }
 }
 
-# within SECONDS COMMAND...: runs it until it succeeds; the longer it waits, the rarer.
+# within SECONDS COMMAND...: runs it until it succeeds; the longer it waits, the rarer. Never less than 30 s: the machine
+# may be busy, and a wait that succeeds costs nothing.
 within() {
-        local end=$((SECONDS + $1)) said limit=$1 pause=10
+        local limit=$(( $1 > 30 ? $1 : 30 )) said pause=10
+        local end=$((SECONDS + limit))
         shift
         until said=$("$@" 2>&1); do
                 if (( SECONDS >= end )); then echo "not within $limit s: $*"; echo "$said"; return 1; fi

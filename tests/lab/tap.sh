@@ -69,10 +69,11 @@ need() {
 }
 
 # Runs a command until it succeeds. After the time limit it prints the output of the last try. The longer it waits, the
-# rarer it asks, so that tests that wait leave the processors to those that work.
+# rarer it asks, so that tests that wait leave the processors to those that work. Never less than 30 s: the machine may be
+# busy.
 within() {
-        local end=$((SECONDS + $1)) said pause=2
-        local limit=$1
+        local limit=$(( $1 > 30 ? $1 : 30 )) said pause=2
+        local end=$((SECONDS + limit))
         shift
         until said=$("$@" 2>&1); do
                 if (( SECONDS >= end )); then

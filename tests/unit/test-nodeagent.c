@@ -90,6 +90,164 @@ static void test_restart_counts(void **state) {
         container_record_done(&c);
 }
 
+static struct unit_state with_restarts(struct unit_state s, uint32_t restarts) {
+        s.restarts = restarts;
+        return s;
+}
+
+/* systemd reads the end of a short run before it reads that the program was executed: such a run is
+ * never seen to run. Its end is its own, not the one of the run before. */
+static void test_short_runs(void **state) {
+        struct container_record c = fresh("i");
+        struct unit_state starts_b = {.active = "activating",
+                                          .sub = "start",
+                                          .invocation = "b",
+                                          .restarts = 1,
+                                          .known = true},
+                          starts_a = with_restarts(starts_b, 0), a, b, again;
+
+        starts_a.invocation[0] = 'a';
+        a = ended("a", "activating", "auto-restart", CLD_EXITED, 3);
+        (void)observe(&c, &starts_a, 1);
+        assert_true(observe(&c, &a, 2));
+        assert_string_equal(c.reason, "CrashLoopBackOff");
+        assert_int_equal(json_int_or(c.last, "exitCode", -1), 3);
+        assert_string_equal(json_str_or(c.last, "containerID", ""), "systemd://a");
+        assert_false(observe(&c, &a, 3));
+        /* The second one succeeds. */
+        b = with_restarts(ended("b", "active", "exited", CLD_EXITED, 0), 1);
+        (void)observe(&c, &starts_b, 4);
+        assert_int_equal(c.phase, CONTAINER_WAITING);
+        assert_true(observe(&c, &b, 5));
+        assert_int_equal(c.phase, CONTAINER_TERMINATED);
+        assert_string_equal(c.reason, "Completed");
+        assert_int_equal(c.exit_code, 0);
+        assert_int_equal(c.restart_count, 1);
+        assert_int_equal(json_int_or(c.last, "exitCode", -1), 3);
+        assert_false(observe(&c, &b, 6));
+        container_record_done(&c);
+        /* Or fails, too. */
+        c = fresh("i");
+        again = with_restarts(ended("b", "activating", "auto-restart", CLD_EXITED, 5), 1);
+        (void)observe(&c, &starts_a, 1);
+        (void)observe(&c, &a, 2);
+        (void)observe(&c, &starts_b, 3);
+        assert_true(observe(&c, &again, 4));
+        assert_int_equal(c.phase, CONTAINER_WAITING);
+        assert_int_equal(json_int_or(c.last, "exitCode", -1), 5);
+        assert_string_equal(json_str_or(c.last, "containerID", ""), "systemd://b");
+        assert_int_equal(c.restart_count, 1);
+        assert_false(observe(&c, &again, 5));
+        /* The pause for which the agent keeps an ended run does not end by looking at it again. */
+        b = with_restarts(ended("c", "failed", "failed", CLD_EXITED, 6), 2);
+        assert_true(observe(&c, &b, 6));
+        assert_int_equal(c.phase, CONTAINER_TERMINATED);
+        container_back_off(&c, "back-off");
+        assert_false(observe(&c, &b, 7));
+        assert_int_equal(c.phase, CONTAINER_WAITING);
+        assert_int_equal(json_int_or(c.last, "exitCode", -1), 6);
+        container_record_done(&c);
+}
+
+/* The runtime counts a restart a moment before it begins the run; some runs are not seen at all. */
+static void test_restarts_ahead(void **state) {
+        static const struct {
+                const char *what;
+                struct {
+                        const char *id;
+                        uint32_t restarts;
+                        bool waits; /* it has ended, and systemd is about to start the next one */
+                } seen[4];
+                uint32_t count;
+        } cases[] = {{"the first run is seen when it has ended", {{"a", 1, true}, {"b", 1, false}}, 1},
+                        {"the first run is not seen", {{"b", 1, true}, {"c", 2, false}}, 2},
+                        {"all are seen", {{"a", 0, false}, {"a", 1, true}, {"b", 1, false}}, 1},
+                        {"the end of another run is", {{"a", 0, false}, {"b", 2, true},
+                                         {"c", 2, false}}, 2},
+                        {"also before the next one is counted", {{"a", 0, false}, {"b", 1, true},
+                                         {"c", 2, false}}, 2},
+                        {"one is missed", {{"a", 0, false}, {"c", 2, true}, {"d", 3, false}}, 3},
+                        {"made again", {{"a", 1, false}, {"b", 1, true}, {"c", 1, false}}, 3}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct container_record c = fresh("c");
+
+                for (size_t k = 0; k < ELEMENTS(cases[i].seen) && cases[i].seen[k].id; k++) {
+                        const char *id = cases[i].seen[k].id;
+                        uint32_t n = cases[i].seen[k].restarts;
+                        struct unit_state ends = ended(id, "activating", "auto-restart", CLD_EXITED,
+                                                          1),
+                                          runs = running(id, n, k + 1);
+
+                        ends.restarts = n;
+                        (void)observe(&c, cases[i].seen[k].waits ? &ends : &runs, k + 1);
+                }
+                if (c.restart_count != cases[i].count)
+                        fail_msg("%s: %u instead of %u", cases[i].what, c.restart_count,
+                                        cases[i].count);
+                container_record_done(&c);
+        }
+}
+
+/* A start that ended before the program, because the mounts could not be made: no run. */
+static void test_unmade(void **state) {
+        struct container_record c = fresh("i"), d = fresh("i");
+        struct unit_state a = running("a", 0, 1),
+                          ends = ended("a", "activating", "auto-restart", CLD_EXITED, 1),
+                          unmade = with_restarts(ended("b", "activating", "auto-restart",
+                                                                 CLD_EXITED, 226), 1),
+                          b = with_restarts(ended("c", "active", "exited", CLD_EXITED, 0), 2);
+        _cleanup_json_ json_t *saved = NULL;
+
+        (void)observe(&c, &a, 1);
+        c.report = (struct start_report){.ran = true, .invocation = "a"};
+        (void)observe(&c, &ends, 2);
+        assert_true(observe(&c, &unmade, 3));
+        assert_string_equal(json_str_or(c.last, "reason", ""), "StartError");
+        assert_int_equal(c.restart_count, 1);
+        assert_false(observe(&c, &unmade, 4));
+        saved = container_record_save(&c);
+        container_record_load(&d, saved);
+        d.report = (struct start_report){.ran = true, .invocation = "c"};
+        assert_true(observe(&d, &b, 5));
+        assert_int_equal(d.restart_count, 1);
+        assert_int_equal(d.exit_code, 0);
+        container_record_done(&c);
+        container_record_done(&d);
+}
+
+/* With restartPolicy Never it is tried again, too, but not for ever. */
+static void test_unmade_never(void **state) {
+        struct container_record c = fresh("c");
+        struct unit_state a = ended("a", "failed", "failed", CLD_EXITED, 226), b = a, own = a;
+
+        c.never = true;
+        for (size_t i = 0; i < 2; i++) {
+                assert_true(observe(&c, &a, 1));
+                assert_int_equal(c.phase, CONTAINER_WAITING);
+                assert_string_equal(c.reason, "CreateContainerError");
+                assert_non_null(strstr(c.message, "226/NAMESPACE"));
+                assert_null(c.last);
+                assert_false(observe(&c, &a, 2));
+                (void)observe(&c, NULL, 3);
+                a.invocation[0]++;
+        }
+        assert_int_equal(c.restart_count, 0);
+        b.invocation[0] = 'x';
+        assert_true(observe(&c, &b, 4));
+        assert_int_equal(c.phase, CONTAINER_TERMINATED);
+        assert_string_equal(c.reason, "StartError");
+        container_record_done(&c);
+        /* A program's own exit code is its end. */
+        c = fresh("c");
+        c.never = true;
+        c.report = (struct start_report){.ran = true, .invocation = "a"};
+        assert_true(observe(&c, &own, 1));
+        assert_int_equal(c.phase, CONTAINER_TERMINATED);
+        assert_string_equal(c.reason, "Error");
+        container_record_done(&c);
+}
+
 static void test_ends(void **state) {
         static const struct {
                 int code, status;
@@ -542,6 +700,8 @@ static void test_memory_reserve(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
+                        cmocka_unit_test(test_short_runs), cmocka_unit_test(test_restarts_ahead),
+                        cmocka_unit_test(test_unmade), cmocka_unit_test(test_unmade_never),
                         cmocka_unit_test(test_ends), cmocka_unit_test(test_start_reports),
                         cmocka_unit_test(test_long_report), cmocka_unit_test(test_last_words),
                         cmocka_unit_test(test_record_survives), cmocka_unit_test(test_phases),

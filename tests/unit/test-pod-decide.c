@@ -50,7 +50,10 @@ static void add_containers(struct trace *t) {
                         *r = (struct container_record){.name = strdup(json_str(spec, "name")),
                                         .init = l == 0,
                                         .ephemeral = l == 2,
-                                        .sidecar = l == 0 && json_str(spec, "restartPolicy")};
+                                        .sidecar = l == 0 && json_str(spec, "restartPolicy"),
+                                        .never = streq(json_str_or(t->pod, "spec.restartPolicy",
+                                                                       ""),
+                                                        "Never")};
                         container_record_allocate(r, json_at(spec, "resources"));
                         container_record_resized(r, json_at(spec, "resources"));
                         (void)container_set_waiting(r, "ContainerCreating", NULL);
@@ -140,6 +143,7 @@ static void see_run(struct container_view *c, const json_t *run, uint64_t wall_u
                         .given_up = json_bool_or(run, "givenUp", false),
                         .hook_failed = json_bool_or(run, "hookFailed", false),
                         .exit_code = (int)json_int_or(run, "exit", 0),
+                        .start_failure = json_str(run, "startFailure"),
                         .cause = (enum run_cause)word_of(
                                         causes, ELEMENTS(causes), json_str_or(run, "cause", "own")),
                         .owner = "",
@@ -395,7 +399,7 @@ static void test_goldens(void **state) {
                         "grace-exceeded", "reboot", "adoption", "gone-while-stopping", "evicted",
                         "never", "on-failure", "not-admitted", "deadline", "same-name", "outdated",
                         "resources", "image-pull", "image-back-off", "image-never", "image-invalid",
-                        "image-root", "sidecars", "sidecars-job", "sidecar-crash",
+                        "image-root", "sidecars", "sidecars-job", "sidecar-crash", "short-run", "unmade",
                         "hook-then-restart", "hook-takes-all", "resize", "resize-waits", "halted",
                         "node-low", "pressure", "socket", "socket-fails", "adopt-read-only",
                         "adopt-managed", "adopt-trouble", "ephemeral", "ephemeral-early",
