@@ -342,9 +342,7 @@ static int enter(struct command *c, char *data, struct report *report, char **ar
         r = place_run_read_only(argv, environ);
         if (r < 0)
                 return fail(report, "a read-only mount cannot be made of", argv[0], -r);
-        report->fd = report->path
-                                     ? open(report->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-                                     : -1;
+        report->fd = open_report(report, 0);
         n->release[0] = data;
         n->release[1] = c->argv;
         n->release[2] = c->envp;
@@ -397,7 +395,8 @@ int main(int argc, char **argv) {
                         close(fd);
         }
         if (c.directory && chdir(c.directory) < 0)
-                return fail(&report, "the working directory cannot be entered:", c.directory, errno);
+                return fail(&report, "the working directory cannot be entered:", c.directory,
+                                errno);
         report_run(&report);
         r = run(&c);
         (void)fail(&report,

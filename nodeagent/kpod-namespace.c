@@ -149,20 +149,17 @@ static int mask(int proc, const struct mask *m, int cover) {
 
 /* A file system of this process's namespace. */
 static int make_proc(const char *options) {
-        int context = fsopen("proc", FSOPEN_CLOEXEC), proc = -1, r = 0;
+        int context = fsopen("proc", FSOPEN_CLOEXEC), proc = -1, r;
 
         if (context < 0)
                 return -errno;
-        if ((*options && fsconfig(context, FSCONFIG_SET_STRING, "subset", options, 0) < 0) ||
-                        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-                r = -errno;
-        if (r == 0)
+        if ((!*options || fsconfig(context, FSCONFIG_SET_STRING, "subset", options, 0) >= 0) &&
+                        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) >= 0)
                 proc = fsmount(context, FSMOUNT_CLOEXEC,
                                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-        if (r == 0 && proc < 0)
-                r = -errno;
+        r = proc < 0 ? -errno : proc;
         close(context);
-        return r < 0 ? r : proc;
+        return r;
 }
 
 /* Over the one that systemd has mounted, which shows the processes of the machine: it stays below,
@@ -189,23 +186,27 @@ static int mount_proc(const struct namespace_plan *p, const struct covers *c, co
         if (proc < 0)
                 return proc;
         r = cover_proc(proc);
-        for (size_t i = 0; r >= 0 && i < MASKS; i++)
-                if (p->masks && strstr(p->masks, mask_rows[i].word)) {
-                        *what = "what is hidden in /proc";
-                        r = mask(proc, &mask_rows[i], c->files[i]);
-                }
-        close(proc);
-        for (size_t i = 0; i < MASKS; i++)
+        if (r < 0)
+                return r;
+        *what = "what is hidden in /proc";
+        for (size_t i = 0; i < MASKS; i++) {
+                if (!p->masks || !strstr(p->masks, mask_rows[i].word))
+                        continue;
+                r = mask(proc, &mask_rows[i], c->files[i]);
+                if (r < 0)
+                        return r;
                 if (c->files[i] >= 0)
                         close(c->files[i]);
-        return r;
+        }
+        close(proc);
+        return 0;
 }
 
 /* ---- a new place ---- */
 
 struct making {
         const struct namespace_plan *plan;
-        struct place place;
+        struct container_place place;
         struct covers covers;
         struct notify notify;
         bool notifies;
@@ -268,7 +269,7 @@ static int wait_for_program(struct making *m, pid_t child, const char **what) {
                         return with(what, "the program's process");
                 (void)await(m->up[0]);
         }
-        wait_for(child, m->notifies ? &m->notify : NULL);
+        wait_as(child, m->notifies ? &m->notify : NULL);
 }
 
 /* All that is opened by paths of the machine. */
@@ -332,7 +333,7 @@ static int make(const struct namespace_plan *p, const char **what) {
 /* ---- joining one ---- */
 
 static int enter_container(const struct namespace_plan *p, bool *ret_apart, const char **what) {
-        struct place place;
+        struct container_place place;
         int r = place_of_process(p->join, &place, what);
 
         if (r < 0)
@@ -340,10 +341,13 @@ static int enter_container(const struct namespace_plan *p, bool *ret_apart, cons
         /* A container of an agent before this one has no process namespace. */
         *ret_apart = place.pids >= 0;
         r = place_enter(&place, what);
-        if (r >= 0)
-                r = place_enter_users(&place, what);
+        if (r < 0)
+                return r;
+        r = place_enter_users(&place, what);
+        if (r < 0)
+                return r;
         place_close(&place);
-        return r < 0 ? r : confine_program(&p->confinement, what);
+        return confine_program(&p->confinement, what);
 }
 
 /* Everything that needs a privilege is done before the fork: the container's processes can see the
@@ -368,7 +372,7 @@ static int join(const struct namespace_plan *p, const char **what) {
         if (child == 0)
                 return begin_session(&mask, what);
         (void)wait_prepare(p);
-        wait_for(child, NULL);
+        wait_as(child, NULL);
 }
 
 int namespace_enter(const struct namespace_plan *given, const char **ret_what) {

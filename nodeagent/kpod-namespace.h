@@ -4,15 +4,15 @@
 #include "nodeagent/kpod-confine.h"
 
 struct namespace_plan {
-        const char *hold;   /* the unit whose process holds the container's mounts; NULL: the program
-                             * joins a container that runs */
+        const char *hold;   /* the unit whose process holds the container's mounts; NULL: the
+                             * program joins a container that runs */
         const char *join;   /* "PID START": of the process that is joined; "": of $MAINPID; with
                              * hold only its process namespace. NULL: none */
-        const char *share;  /* the unit whose process namespace is joined (kpod-share.h); NULL: none */
+        const char *share;  /* the unit whose process namespace is joined; NULL: none */
         const char *proc;   /* the options of /proc */
         const char *masks;  /* "tunables": /proc/sys and the like are read-only, "logs": no kmsg */
-        const char *notify; /* the folder for a socket, through which messages to systemd are passed
-                             * on; NULL: none */
+        const char *notify; /* the folder for a socket, through which messages to systemd are
+                             * passed on; NULL: none */
         struct confinement confinement;
         /* What the process that waits frees; borrowed until then. */
         void *release[3];

@@ -64,7 +64,7 @@ static int open_other(int folder, const char *name, int *ret) {
         return 0;
 }
 
-static int open_all(struct place *p, const char **what) {
+static int open_all(struct container_place *p, const char **what) {
         const struct {
                 const char *name;
                 int *fd;
@@ -82,14 +82,14 @@ static int open_all(struct place *p, const char **what) {
         return p->root < 0 ? with(what, "the container's root") : 0;
 }
 
-void place_close(struct place *p) {
+void place_close(struct container_place *p) {
         const int fds[] = {p->folder, p->mounts, p->ipc, p->net, p->names, p->users, p->pids,
                         p->root};
 
         for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
                 if (fds[i] >= 0)
                         close(fds[i]);
-        *p = (struct place)PLACE_NONE;
+        *p = (struct container_place)PLACE_NONE;
 }
 
 /* ---- the process that holds a container's mounts ---- */
@@ -158,8 +158,8 @@ static bool is_holder(int folder, const char *unit) {
                strstr(text, "\nCapBnd:\t0000000000000000\n");
 }
 
-int place_of_unit(const char *hold, struct place *ret, const char **ret_what) {
-        struct place p = PLACE_NONE;
+int place_of_unit(const char *hold, struct container_place *ret, const char **ret_what) {
+        struct container_place p = PLACE_NONE;
         int r;
 
         *ret_what = hold;
@@ -179,7 +179,7 @@ int place_of_unit(const char *hold, struct place *ret, const char **ret_what) {
 }
 
 /* A folder in /proc serves as the file of its process. */
-void place_release(const struct place *p) {
+void place_release(const struct container_place *p) {
         (void)syscall(SYS_pidfd_send_signal, p->folder, SIGTERM, NULL, 0);
 }
 
@@ -254,17 +254,15 @@ static int open_pids(int folder, int *ret) {
         return 0;
 }
 
-int place_of_process(const char *process, struct place *ret, const char **ret_what) {
-        struct place p = PLACE_NONE;
+int place_of_process(const char *process, struct container_place *ret, const char **ret_what) {
+        struct container_place p = PLACE_NONE;
         int r;
 
         *ret_what = "the container's process";
         r = open_process(process, &p.folder);
         if (r < 0)
                 return r;
-        r = open_pids(p.folder, &p.pids);
-        if (r >= 0)
-                r = open_all(&p, ret_what);
+        r = open_pids(p.folder, &p.pids) < 0 ? -ESRCH : open_all(&p, ret_what);
         if (r < 0) {
                 place_close(&p);
                 return r;
@@ -273,7 +271,7 @@ int place_of_process(const char *process, struct place *ret, const char **ret_wh
         return 0;
 }
 
-int place_pids_of(const char *process, struct place *to, const char **ret_what) {
+int place_pids_of(const char *process, struct container_place *to, const char **ret_what) {
         int folder, r;
 
         *ret_what = "the process of the other container";
@@ -305,7 +303,7 @@ static int look_for_share(const char *share, int *ret) {
         return 1;
 }
 
-int place_pids_of_unit(const char *share, struct place *to, const char **ret_what) {
+int place_pids_of_unit(const char *share, struct container_place *to, const char **ret_what) {
         *ret_what = share;
         for (int i = 0; i < SETTLE_TRIES; i++) {
                 if (look_for_share(share, &to->pids) > 0)
@@ -325,7 +323,7 @@ static bool is_root(int fd) {
 }
 
 /* The mounts last: from there on a path is one of the container. */
-int place_enter(const struct place *p, const char **ret_what) {
+int place_enter(const struct container_place *p, const char **ret_what) {
         const struct {
                 int fd, type;
         } rows[] = {{p->net, CLONE_NEWNET}, {p->ipc, CLONE_NEWIPC}, {p->names, CLONE_NEWUTS},
@@ -339,7 +337,7 @@ int place_enter(const struct place *p, const char **ret_what) {
         return is_root(p->root) ? 0 : -EXDEV;
 }
 
-int place_enter_users(const struct place *p, const char **ret_what) {
+int place_enter_users(const struct container_place *p, const char **ret_what) {
         *ret_what = "the container's user namespace";
         return p->users >= 0 && setns(p->users, CLONE_NEWUSER) < 0 ? -errno : 0;
 }

@@ -97,7 +97,7 @@ static _Noreturn void pass_on_messages(pid_t child, const struct notify *notify)
 }
 
 /* Keeps the sockets only. */
-_Noreturn void wait_for(pid_t child, const struct notify *notify) {
+_Noreturn void wait_as(pid_t child, const struct notify *notify) {
         const struct notify kept = {0, 1};
 
         (void)prctl(PR_SET_NAME, WAITING, 0, 0, 0);

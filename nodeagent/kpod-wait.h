@@ -11,4 +11,4 @@
  * reaches this process but signals. -errno. */
 int wait_prepare(const struct namespace_plan *p);
 /* Passes signals on, and messages where notify is not NULL; ends as the program does. */
-_Noreturn void wait_for(pid_t child, const struct notify *notify);
+_Noreturn void wait_as(pid_t child, const struct notify *notify);

@@ -3,20 +3,20 @@
  * "hold" (kpodm-...) has the root and all that is mounted, and one process that waits in it. The
  * container's own unit is on the machine's root, and has the rest. It wants the other one and is
  * ordered after it, so systemd starts that again with each start of the container, and executes
- * kpod-exec there (Type=exec) before it executes it here. This one, with the capabilities and system
- * calls for it, enters the namespaces of the waiting process, ends that, makes a process namespace,
+ * kpod-exec there (Type=exec) before it executes it here. This one, with the capabilities and
+ * system calls for it, enters the namespaces of the waiting process, ends that, makes a process namespace,
  * and drops what the program must not have. What stands in its way is moved from the unit's
  * properties to "pids".
  *
  * Why this is safe. Whoever can write to a container's root, or to a volume mounted in it at /run,
- * can exchange what is executed there: another container of the pod does so between systemd's mounts
- * and its execve(2). A launcher with privileges there was caught 15 times in 20 s. Now only the
- * waiting process is executed there. It has no capability, cannot gain one, and may make only system
- * calls about its own memory and its end: it cannot signal, trace or limit a process, open a file or
- * fork, whatever its user is. A program in its place can do no more than waste time, for a minute.
- * What has privileges is executed on the machine's own root, by the path of the machine. From the
- * container it takes the namespaces of exactly that process, which systemd has confined completely
- * (kpod-place.c), and then opens no path in it but /proc, without following links
+ * can exchange what is executed there: another container of the pod does so between systemd's
+ * mounts and its execve(2). A launcher with privileges there was caught 15 times in 20 s. Now only
+ * the waiting process is executed there. It has no capability, cannot gain one, and may make only
+ * system calls about its own memory and its end: it cannot signal, trace or limit a process, open a
+ * file or fork, whatever its user is. A program in its place can do no more than waste time, for a
+ * minute. What has privileges is executed on the machine's own root, by the path of the machine.
+ * From the container it takes the namespaces of exactly that process, which systemd has confined
+ * completely (kpod-place.c), and then opens no path in it but /proc, without following links
  * (kpod-namespace.c). The program's own paths are used after everything has been given up.
  *
  * The agent does not switch it on yet (pod_facts.process_namespaces): of the node's cases only a
@@ -327,7 +327,8 @@ static const char hold_properties[] =
                 "{\"Type\": \"exec\", \"Restart\": \"no\", \"CollectMode\": "
                 "\"inactive-or-failed\", \"StartLimitIntervalUSec\": 0, \"CapabilityBoundingSet\": "
                 "[], \"NoNewPrivileges\": true, \"SystemCallFilter\": {\"allow\": true, \"names\": "
-                "[\"@default\", \"write\"], \"except\": [\"prlimit64\"]}, \"SystemCallErrorNumber\": 1, "
+                "[\"@default\", \"write\"], \"except\": [\"prlimit64\"]}, "
+                "\"SystemCallErrorNumber\": 1, "
                 "\"SystemCallArchitectures\": [\"native\"], \"StandardInput\": \"null\", "
                 "\"StandardOutput\": \"null\", \"StandardError\": \"null\", \"KillMode\": "
                 "\"control-group\"}";
@@ -542,14 +543,14 @@ static int make_namespace(json_t *unit, const json_t *target, const char *progra
 /* ---- the pod's own one ---- */
 
 static int share_unit(const json_t *pod, const struct pod_facts *facts, json_t *plan) {
-        _cleanup_free_ char *name = pod_share_unit_name(pod), *slice = NULL;
+        _cleanup_free_ char *name = pod_share_unit_name(pod),
+                            *slice = pod_slice_name(object_uid(pod));
 
-        slice = pod_slice_name(object_uid(pod));
         if (!name || !slice)
                 return -ENOMEM;
         return set(plan, "share",
-                        json_pack("{s:s, s:{s:o, s:s, s:s, s:s, s:i, s:i, s:s, s:[s, s, s], s:s, s:i, "
-                                  "s:[[s, s]]}}",
+                        json_pack("{s:s, s:{s:o, s:s, s:s, s:s, s:i, s:i, s:s, s:[s, s, s], "
+                                  "s:s, s:i, s:[[s, s]]}}",
                                         "name", name, "properties", "Description",
                                         json_sprintf("Processes of pod %s/%s",
                                                         object_namespace(pod), object_name(pod)),
