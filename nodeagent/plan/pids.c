@@ -4,9 +4,9 @@
  * container's own unit is on the machine's root, and has the rest. It wants the other one and is
  * ordered after it, so systemd starts that again with each start of the container, and executes
  * kpod-exec there (Type=exec) before it executes it here. This one, with the capabilities and
- * system calls for it, enters the namespaces of the waiting process, ends that, makes a process namespace,
- * and drops what the program must not have. What stands in its way is moved from the unit's
- * properties to "pids".
+ * system calls for it, enters the namespaces of the waiting process, ends that, makes a process
+ * namespace, and drops what the program must not have. What stands in its way is moved from the
+ * unit's properties to "pids".
  *
  * Why this is safe. Whoever can write to a container's root, or to a volume mounted in it at /run,
  * can exchange what is executed there: another container of the pod does so between systemd's

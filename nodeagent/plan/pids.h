@@ -12,7 +12,8 @@
  * names, where there is a filter; "target": the container whose process namespace is joined
  * instead of a new one; "share": the name of plan.share, the
  * unit of the pod's process namespace, where the pod has one; "join": "PID START" of the process
- * whose namespaces are joined, which is set when that is known}. To be called when all else of the plan is there. -ENOMEM. */
+ * whose namespaces are joined, which is set when that is known}. To be called when all
+ * else of the plan is there. -ENOMEM. */
 int pod_pids(const json_t *pod, const struct pod_facts *facts, json_t *plan);
 /* The fields of a file for kpod-exec (command.c). Does nothing without "pids". */
 void pids_command_fields(const json_t *start, const char *file, struct buf *b);

@@ -96,7 +96,8 @@ const char *pod_token_text(const json_t *resources, const json_t *source);
  *
  * Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers": [unit],
  * "warnings": [text], "share": unit}; "share" only with shareProcessNamespace (plan/pids.h);
- * "warnings" only when there are some: fields that do not have their effect, each text beginning with "spec.", and texts of pod_dns_warnings(). "ephemeralContainers", where the
+ * "warnings" only when there are some: fields that do not have their effect, each text
+ * beginning with "spec.", and texts of pod_dns_warnings(). "ephemeralContainers", where the
  * pod has some, are as in plan/ephemeral.h. A unit is {"container", "name", "properties": {...},
  * "start": {...}, "stage": [...], "privileged", "root": of image_root_plan(), with an OCI image
  * only, "socket": of pod_socket_unit(), where there is one; or that of

@@ -67,7 +67,8 @@ struct units {
 
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
-               startswith(name, "kpodi-") || startswith(name, "keelson-pod_") || startswith(name, SHARE_UNIT_PREFIX) ||
+               startswith(name, "kpodi-") || startswith(name, "keelson-pod_") ||
+               startswith(name, SHARE_UNIT_PREFIX) ||
                streq(name, LOG_COLLECT_UNIT) || streq(name, NETNS_KEEPER_UNIT) ||
                streq(name, DNS_UNIT);
 }
