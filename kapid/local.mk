@@ -185,10 +185,19 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
-	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/verbs/update.c \
 	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
+# Encryption of stored values; all but the sweep and the answers is pure
+libkapid_core_a_SOURCES += \
+	kapid/crypt/config.c kapid/crypt/crypt.c kapid/crypt/crypt.h kapid/crypt/internal.h
+libkapid_api_a_SOURCES += \
+	kapid/cache/unreadable.c \
+	kapid/crypt/answer.c kapid/crypt/answer.h kapid/crypt/sweep.c kapid/crypt/sweep.h
+check_PROGRAMS += tests/unit/test-kapid-crypt
+tests_unit_test_kapid_crypt_SOURCES = tests/unit/test-kapid-crypt.c tests/unit/unit.h
+tests_unit_test_kapid_crypt_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Streams into pods; their framing is pure
 libkapid_api_a_SOURCES += \
 	kapid/streams/channels.c \

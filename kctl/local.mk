@@ -90,6 +90,8 @@ libkctl_a_SOURCES = \
 	kctl/configs.c \
 	kctl/control.c kctl/control-add.c kctl/control.h kctl/controls.c kctl/member.c \
 	kctl/configs.h \
+	kctl/encryption.c kctl/encryption.h kctl/encryption-place.c \
+	kctl/encryption-plan.c kctl/encryption-plan.h \
 	kctl/cp.c \
 	kctl/debug.c \
 	kctl/delete.c \
@@ -140,7 +142,7 @@ nodist_libkctl_a_SOURCES = kctl/texts.c
 
 # Configurations, scripts for machines and completion scripts, compiled in: text_NAME[], with _ for . and -.
 KCTL_TEXTS = \
-	allow-kapid.sh allow-servers.sh backup.service backup.timer clean-node.sh collect-control.sh completion.bash completion.fish completion.zsh down.sh fleet-facts.sh further-control.sh inspect.sh keep-after.sh installed-address.sh installed-ranges.sh \
+	allow-kapid.sh allow-servers.sh backup.service backup.timer clean-node.sh collect-control.sh completion.bash completion.fish completion.zsh down.sh fleet-facts.sh further-control.sh inspect.sh keep-after.sh installed-address.sh installed-ranges.sh encryption-get.sh encryption-off.sh encryption-put.sh \
 	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
 	packages.sh pod-units.sh put-back.sh refresh.sh restart-changed.sh running.sh start-agent.sh start-units.sh store-authority.sh store-members.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
 KCTL_TEXT_FILES = $(KCTL_TEXTS:%=kctl/config/%)
@@ -158,6 +160,9 @@ tests_unit_test_kctl_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-control
 tests_unit_test_control_SOURCES = tests/unit/test-control.c tests/unit/unit.h
 tests_unit_test_control_LDADD = libkctl.a libsched.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-encryption
+tests_unit_test_encryption_SOURCES = tests/unit/test-encryption.c tests/unit/unit.h
+tests_unit_test_encryption_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-describe
 tests_unit_test_describe_SOURCES = tests/unit/test-describe.c tests/unit/unit.h
 tests_unit_test_describe_LDADD = libkctl.a libsched.a $(TEST_LIBS)

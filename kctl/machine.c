@@ -470,8 +470,14 @@ void facts_done(struct facts *f) {
         free(f->hostname);
         free(f->arch);
         free(f->address);
+        free(f->address6);
         free(f->machine_id);
         *f = (struct facts){0};
+}
+
+const char *facts_address(const struct facts *f, enum ip_family family) {
+        return family == FAMILY_IPV6 && !strchr(f->address, ':') && *f->address6 ? f->address6
+                                                                                 : f->address;
 }
 
 static char *fact(const char *text, const char *key) {
@@ -538,10 +544,12 @@ int machine_inspect(struct machine *m, bool for_node, struct facts *ret, struct 
         f.hostname = fact(out.data, "hostname");
         f.arch = fact(out.data, "arch");
         f.address = fact(out.data, "address");
+        f.address6 = fact(out.data, "address6");
         f.machine_id = fact(out.data, "machine_id");
         systemd = fact(out.data, "systemd");
         clock = fact(out.data, "clock");
-        if (!f.hostname || !f.arch || !f.address || !f.machine_id || !systemd || !clock)
+        if (!f.hostname || !f.arch || !f.address || !f.address6 || !f.machine_id ||
+                        !systemd || !clock)
                 return -ENOMEM;
         f.has_nft = fact_is(out.data, "nft", "yes");
         f.has_control = fact_is(out.data, "control", "yes");

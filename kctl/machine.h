@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kctl/kctl.h"
+#include "lib/address.h"
 #include "lib/buf.h"
 
 struct machine;
@@ -73,11 +74,15 @@ int machine_unpack_bundle(struct machine *m, const struct bundle *b, const char 
 
 /* Facts of the machine as inspected; strings owned. */
 struct facts {
-        char *hostname, *arch, *address, *machine_id;
+        char *hostname, *arch, *machine_id;
+        char *address;  /* at which it was reached; "": not known */
+        char *address6; /* one of IPv6; "": it has none */
         unsigned systemd;
         bool has_nft, has_control, has_agent;
         int64_t clock_skew_s;
 };
+/* The address at which others reach it, in a cluster whose first family is this one. Borrowed. */
+const char *facts_address(const struct facts *f, enum ip_family family);
 void facts_done(struct facts *f);
 #define _cleanup_facts_ _cleanup_(facts_done)
 /* Refuses machines that can't serve: no root, systemd too old or not PID 1, another architecture,

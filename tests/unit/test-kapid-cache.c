@@ -538,6 +538,37 @@ static void test_store_format(void **state) {
         assert_int_equal(store_format_judge("one", &format), STORE_FORMAT_UNKNOWN);
 }
 
+/* --- values that no key opens --- */
+
+static void test_unreadable(void **state) {
+        struct bed *b = *state;
+        const char *why = NULL;
+
+        feed(b, "default/a", plain, 1);
+        assert_int_equal(caches_unreadable_count(b->caches), 0);
+        assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/default/a", "no key"),
+                        0);
+        assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/default/c", "c"), 0);
+        assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/other/b", "b"), 0);
+        assert_int_equal(b->changes, 1); /* watchers see nothing */
+        assert_non_null(cache_find(pods(b), "default/a"));
+        assert_string_equal(caches_unreadable(b->caches, "/registry/pods/default/a"), "no key");
+        assert_null(caches_unreadable(b->caches, "/registry/pods/default/b"));
+        assert_string_equal(caches_unreadable_after(b->caches, "/registry/pods/default/", "", &why),
+                        "/registry/pods/default/a");
+        assert_string_equal(why, "no key");
+        assert_string_equal(caches_unreadable_after(b->caches, "/registry/pods/default/",
+                                            "/registry/pods/default/a", &why),
+                        "/registry/pods/default/c");
+        assert_null(caches_unreadable_after(b->caches, "/registry/pods/default/",
+                        "/registry/pods/default/c", &why));
+        /* Written again, and deleted. */
+        feed(b, "default/a", plain, 2);
+        feed(b, "default/c", NULL, 3);
+        assert_int_equal(caches_unreadable_count(b->caches), 1);
+        assert_null(caches_unreadable(b->caches, "/registry/pods/default/a"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_store_format),
@@ -554,6 +585,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_transitions, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_followers, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("kapid cache", tests, NULL, NULL);

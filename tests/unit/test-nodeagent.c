@@ -160,7 +160,8 @@ static void test_restarts_ahead(void **state) {
                         bool waits; /* it has ended, and systemd is about to start the next one */
                 } seen[4];
                 uint32_t count;
-        } cases[] = {{"the first run is seen when it has ended", {{"a", 1, true}, {"b", 1, false}}, 1},
+        } cases[] = {{"the first run is seen when it has ended", {{"a", 1, true},
+                                         {"b", 1, false}}, 1},
                         {"the first run is not seen", {{"b", 1, true}, {"c", 2, false}}, 2},
                         {"all are seen", {{"a", 0, false}, {"a", 1, true}, {"b", 1, false}}, 1},
                         {"the end of another run is", {{"a", 0, false}, {"b", 2, true},
@@ -487,7 +488,7 @@ static void test_node_status(void **state) {
 
 static void test_ipam(void **state) {
         _cleanup_(ipam_freep) struct ipam *i = NULL;
-        char a[16], first[16];
+        char a[ADDRESS_TEXT_SIZE], first[ADDRESS_TEXT_SIZE];
 
         assert_int_equal(ipam_new(&i, "10.0.0.0/8"), -EINVAL);
         assert_int_equal(ipam_new(&i, "10.244.3.0"), -EINVAL);
@@ -515,12 +516,41 @@ static void test_ipam(void **state) {
 }
 
 /* A pod has the same place in both ranges; a range of IPv6 may come later. */
+/* The only range is of IPv6. */
+static void test_ipam_six(void **state) {
+        _cleanup_(ipam_freep) struct ipam *i = NULL, *small = NULL;
+        char a[ADDRESS_TEXT_SIZE], second[ADDRESS_TEXT_SIZE];
+
+        assert_int_equal(ipam_new(&i, "fd00:10:244:1::/64,10.244.3.0/24"), -EINVAL);
+        assert_int_equal(ipam_new(&i, "fd00:10:244:1::/127"), -EINVAL);
+        assert_int_equal(ipam_new(&i, "fd00:10:244:1::/64"), 0);
+        assert_string_equal(ipam_ranges(i), "fd00:10:244:1::/64");
+        assert_string_equal(ipam_cidr(i, FAMILY_IPV4), "");
+        assert_string_equal(ipam_gateway(i, FAMILY_IPV6), "fd00:10:244:1::1");
+        assert_int_equal(ipam_size(i), 65533);
+        assert_int_equal(ipam_take(i, a), 0);
+        assert_string_equal(a, "fd00:10:244:1::2");
+        assert_string_equal(ipam_second(i, a, second), "");
+        assert_int_equal(ipam_reserve(i, a), -EADDRINUSE);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1::ffff"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1::fffe"), 0);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1::1:2"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1:1::2"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_reserve(i, "10.244.3.2"), -EADDRNOTAVAIL);
+        ipam_release(i, a);
+        assert_int_equal(ipam_reserve(i, a), 0);
+        assert_int_equal(ipam_extend(i, "fd00:10:244:1::/64"), 0);
+        assert_int_equal(ipam_extend(i, "fd00:10:244:2::/64"), -EINVAL);
+        assert_int_equal(ipam_new(&small, "fd00:10:244:1::/126"), 0);
+        assert_int_equal(ipam_size(small), 1);
+}
+
 static void test_ipam_dual(void **state) {
-        static const char *const bad[] = {"fd00::/64", "fd00::/64,10.244.3.0/24",
+        static const char *const bad[] = {"fd00::/127", "fd00::/64,10.244.3.0/24",
                         "10.244.2.0/23,fd00::/120", "10.244.3.0/24,10.244.4.0/24",
                         "10.244.3.0/24,fd00::/64,fd01::/64"};
         _cleanup_(ipam_freep) struct ipam *i = NULL, *late = NULL;
-        char a[16], six[ADDRESS_TEXT_SIZE];
+        char a[ADDRESS_TEXT_SIZE], six[ADDRESS_TEXT_SIZE];
 
         for (size_t k = 0; k < ELEMENTS(bad); k++)
                 assert_int_equal(ipam_new(&i, bad[k]), -EINVAL);
@@ -733,6 +763,7 @@ int main(void) {
                         cmocka_unit_test(test_record_survives), cmocka_unit_test(test_phases),
                         cmocka_unit_test(test_status), cmocka_unit_test(test_node_status),
                         cmocka_unit_test(test_ipam), cmocka_unit_test(test_ipam_dual),
+                        cmocka_unit_test(test_ipam_six),
                         cmocka_unit_test(test_node_addresses), cmocka_unit_test(test_pods_max),
                         cmocka_unit_test(test_probe_parts),
                         cmocka_unit_test(test_log_requests), cmocka_unit_test(test_sealing),
