@@ -40,11 +40,13 @@ static void add_words(struct machine *m, struct problem *p) {
                         message, (int)strcspn(out.data, "\n"), out.data);
 }
 
-/* ret_us: the clock there when the earlier agent had ended; 0: it was not restarted, it runs. */
-static int restart(struct machine *m, const char *node, uint64_t *ret_us, struct problem *p) {
+/* ret_us: the clock there when the earlier agent had ended; 0: it was not restarted, because it
+ * runs what is installed. replaced: the files are new, whatever its own program is. */
+static int restart(struct machine *m, const char *node, bool replaced, uint64_t *ret_us,
+                struct problem *p) {
         _cleanup_buf_ struct buf out = {0};
         int64_t us = 0;
-        int r = upgrade_is_running(m, "nodeagent", p);
+        int r = replaced ? 0 : upgrade_is_running(m, "nodeagent", p);
 
         *ret_us = 0;
         if (r != 0)
@@ -139,6 +141,7 @@ static int replace(const struct upgrade_run *run, struct machine *m, const char 
                 struct problem *p) {
         _cleanup_(upgrade_pods_done) struct upgrade_pods before = {0};
         uint64_t since_us;
+        bool replaced;
         int r = upgrade_pods_see(run->k, m, node, &before, p);
 
         if (r < 0)
@@ -146,10 +149,11 @@ static int replace(const struct upgrade_run *run, struct machine *m, const char 
         r = upgrade_install(run, m, "agent", p);
         if (r < 0)
                 return r;
+        replaced = r > 0;
         say(node, r == 0               ? "its programs are in place already"
                         : run->bundles ? "its programs were copied, the earlier ones are kept"
                                        : "its earlier programs were put back");
-        r = restart(m, node, &since_us, p);
+        r = restart(m, node, replaced, &since_us, p);
         if (r < 0)
                 return r;
         say(node, "waiting for the report of its agent");
