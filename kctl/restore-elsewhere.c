@@ -13,6 +13,7 @@
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/control.h"
+#include "kctl/encryption.h"
 #include "kctl/info.h"
 #include "kctl/ingress.h"
 #include "kctl/repoint.h"
@@ -286,7 +287,11 @@ static int restore_data(struct elsewhere *x) {
 static int start(struct elsewhere *x) {
         const struct api_place place = place_of(x);
         _cleanup_free_ char *admin = NULL;
-        int r = configs_start(x->m, NULL, NULL, x->p);
+        int r = encryption_adopt(x->m, x->p); /* sealed by this machine's own key */
+
+        if (r < 0)
+                return r;
+        r = configs_start(x->m, NULL, NULL, x->p);
 
         if (r < 0)
                 return r;

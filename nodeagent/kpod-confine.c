@@ -207,6 +207,9 @@ int confine_program(const struct confinement *c, const char **ret_what) {
         bool root = geteuid() == 0;
         int r;
 
+        *ret_what = "what the program may gain";
+        if (c->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
         *ret_what = "the filter of system calls";
         r = c->filter ? load_filter(c->filter) : 0;
         if (r < 0)

@@ -2,6 +2,7 @@
  * the making of its namespaces has needed, and the system calls that were for them. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct confinement {
@@ -9,6 +10,7 @@ struct confinement {
         /* "ALLOWED CALL...": the flags of namespaces (CLONE_NEW*) that the program may make, in
          * hexadecimal, "-": all; and system calls that it may not make. NULL: no filter. */
         const char *filter;
+        bool no_new_privileges; /* set-uid programs and the like have no effect */
 };
 
 /* Applies to this process and all that it executes; nothing can undo it. Returns -errno, and in

@@ -3,23 +3,29 @@
  * words only, and the command is in a file that the agent writes (nodeagent/plan/command.c).
  *
  *   kpod-exec FILE [REPORT]
+ *   kpod-exec hold
+ *   kpod-exec share
  *
  * FILE is the line "kpod-exec 1", then fields that each end in a NUL byte. The first byte of a
  * field is its type: D the working directory, E a variable NAME=value, A a word of the command, T a
  * file that is emptied first (the termination message). Variables replace those of systemd; the
  * command is searched in the resulting PATH. These are for a process namespace (kpod-namespace.h):
- * N the options of /proc in a new one, J the process whose namespace is joined, M what is masked in
- * /proc, U a user namespace, too, S messages to systemd are passed on (kpod-notify.h), C the
- * capabilities of the program, "BOUNDING AMBIENT" in hexadecimal, F its filter of system calls
- * (kpod-confine.h).
+ * H the unit that holds the container's mounts, N the options of /proc, J the process whose
+ * namespace is joined, M what is masked in /proc, S the folder of a socket for messages to systemd,
+ * which are passed on (kpod-notify.h), C the capabilities of the program, "BOUNDING AMBIENT" in
+ * hexadecimal, F its filter of system calls, P it gains no privileges (kpod-confine.h).
  *
  * REPORT gets one line before the command runs, "ran INVOCATION", or "error INVOCATION text": so
  * every exit code is the program's own. The exit code after an error is 128, as with container
  * runtimes. Without REPORT errors go to standard error, and the exit code of a command that cannot
  * be executed is a shell's: 127 when it is not there, else 126.
  *
- * It runs inside the pod's root, as its user, below its system call filter: linked statically,
- * without a process namespace it makes no system call that starting the program would not need. */
+ * With an image it is executed on the machine's own root, and enters the container's. Otherwise it
+ * runs in the pod's sandbox, as its user, below its system call filter: linked statically, it makes
+ * no system call that starting the program would not need.
+ *
+ * "share" keeps a process namespace for the containers of a pod (kpod-share.h), G is its unit.
+ * "hold" does nothing, in a container's root and mounts, until they have been taken. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -33,6 +39,9 @@
 
 #include "config.h"
 #include "nodeagent/kpod-namespace.h"
+#include "nodeagent/kpod-notify.h"
+#include "nodeagent/kpod-place.h"
+#include "nodeagent/kpod-share.h"
 
 enum {
         EXIT_NOT_STARTED = 128,
@@ -44,6 +53,9 @@ enum {
         PID_VARIABLE_MAX = 32,
         LOCK_TRIES = 1 << 17, /* some tenths of a second; the agent locks it for one read */
 };
+
+/* Where the folder of the command's file is in the container's root (plan/pod-to-units.c). */
+static char notify_variable[] = "NOTIFY_SOCKET=/run/kpod/command/" NOTIFY_SOCKET_NAME;
 
 static const char magic[] = "kpod-exec 1\n";
 
@@ -66,15 +78,28 @@ static const char *variable(char *const *envp, size_t n, const char *name) {
         return NULL;
 }
 
+/* The file of the report. */
+struct report {
+        const char *path; /* NULL: none */
+        int fd;           /* opened before the root is another one; -1: by its path */
+};
+
+static int open_report(const struct report *report, int flags) {
+        if (!report->path)
+                return -1;
+        if (report->fd < 0)
+                return open(report->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags);
+        if (flags & O_TRUNC && ftruncate(report->fd, 0) < 0)
+                return -1;
+        return lseek(report->fd, 0, SEEK_SET) < 0 ? -1 : report->fd;
+}
+
 /* Returns the file, to be closed; -1: there is none. */
-static int write_report(const char *path, const char *word, const char *text) {
+static int write_report(const struct report *report, const char *word, const char *text) {
         char line[MESSAGE_MAX + 64];
         const char *id = getenv("INVOCATION_ID");
-        int fd, n;
+        int fd = open_report(report, O_TRUNC), n;
 
-        if (!path)
-                return -1;
-        fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
                 return -1;
         n = snprintf(line, sizeof(line), "%s %.32s%s%s\n", word, id ? id : "", *text ? " " : "",
@@ -98,26 +123,25 @@ static bool lock_report(int fd) {
 /* "ran" cannot be written after the program has replaced this one. It is written before, and the
  * file stays locked until then (O_CLOEXEC) or until the end: the agent believes it once the lock is
  * gone. So without the lock it is not written. */
-static void report_run(const char *path) {
-        int fd;
+static void report_run(const struct report *report) {
+        int fd = open_report(report, 0), written;
 
-        if (!path)
+        if (fd < 0)
                 return;
-        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd >= 0 && !lock_report(fd)) {
+        if (!lock_report(fd)) {
                 close(fd);
                 return;
         }
-        fd = write_report(path, "ran", "");
-        if (fd >= 0)
-                close(fd);
+        written = write_report(report, "ran", "");
+        if (written >= 0 && written != fd)
+                close(written);
 }
 
-static int fail(const char *report, const char *what, const char *name, int error) {
+static int fail(const struct report *report, const char *what, const char *name, int error) {
         char text[MESSAGE_MAX];
 
         snprintf(text, sizeof(text), "%s \"%.512s\": %s", what, name, strerror(error));
-        if (report)
+        if (report->path)
                 (void)write_report(report, "error", text); /* closed by the end */
         else
                 dprintf(STDERR_FILENO, "%s\n", text);
@@ -209,11 +233,17 @@ static bool take_field(struct command *c, char *field) {
         case 'M':
                 c->namespace.masks = field + 1;
                 return true;
-        case 'U':
-                c->namespace.users = true;
+        case 'H':
+                c->namespace.hold = field + 1;
+                return true;
+        case 'G':
+                c->namespace.share = field + 1;
                 return true;
         case 'S':
-                c->namespace.notify = true;
+                c->namespace.notify = field + 1;
+                return true;
+        case 'P':
+                c->namespace.confinement.no_new_privileges = true;
                 return true;
         case 'C':
                 return take_capabilities(&c->namespace.confinement, field + 1);
@@ -239,7 +269,7 @@ static int parse(char *data, size_t size, struct command *c) {
         while (environ[inherited])
                 inherited++;
         c->argv = calloc(fields + 1, sizeof(char *));
-        c->envp = calloc(inherited + fields + 1, sizeof(char *));
+        c->envp = calloc(inherited + fields + 2, sizeof(char *)); /* one is notify_variable */
         c->namespace.confinement.bounding = UINT64_MAX;
         if (!c->argv || !c->envp)
                 return -ENOMEM;
@@ -302,26 +332,39 @@ static void renumber(struct command *c) {
 }
 
 /* Into the container's process namespace, if it has one. 0, also without; an exit code. */
-static int enter(struct command *c, char *data, const char *report) {
+static int enter(struct command *c, char *data, struct report *report, char **argv) {
         struct namespace_plan *n = &c->namespace;
         const char *what = "";
         int r;
 
-        if (!n->proc && !n->join)
+        if (!n->hold && !n->join)
                 return 0;
+        r = place_run_read_only(argv, environ);
+        if (r < 0)
+                return fail(report, "a read-only mount cannot be made of", argv[0], -r);
+        report->fd = open_report(report, 0);
         n->release[0] = data;
         n->release[1] = c->argv;
         n->release[2] = c->envp;
         r = namespace_enter(n, &what);
+        if (r == -ENOLINK)
+                return NAMESPACE_NOT_HELD;
         if (r < 0)
                 return fail(report, "the container's process namespace cannot be entered:", what,
                                 -r);
         renumber(c);
+        if (n->notify && variable(c->envp, c->envc, "NOTIFY_SOCKET"))
+                set_variable(c, notify_variable);
         return 0;
 }
 
+static _Noreturn void hold(void) {
+        for (;;)
+                (void)pause();
+}
+
 int main(int argc, char **argv) {
-        const char *report = argc > 2 ? argv[2] : NULL;
+        struct report report = {.path = argc > 2 ? argv[2] : NULL, .fd = -1};
         struct command c = {0};
         size_t size;
         char *data;
@@ -329,17 +372,21 @@ int main(int argc, char **argv) {
 
         if (argc == 2 && strcmp(argv[1], "--version") == 0)
                 return puts("kpod-exec " PACKAGE_VERSION) < 0;
+        if (argc == 2 && strcmp(argv[1], "hold") == 0)
+                hold();
+        if (argc == 2 && strcmp(argv[1], "share") == 0)
+                return share_run();
         if (argc < 2 || argc > 3) {
                 dprintf(STDERR_FILENO, "usage: kpod-exec FILE [REPORT]\n");
                 return EXIT_NOT_STARTED;
         }
         data = read_whole(argv[1], &size);
         if (!data)
-                return fail(report, "cannot read the command's file", argv[1], errno);
+                return fail(&report, "cannot read the command's file", argv[1], errno);
         r = parse(data, size, &c);
         if (r < 0)
-                return fail(report, "cannot use the command's file", argv[1], -r);
-        r = enter(&c, data, report);
+                return fail(&report, "cannot use the command's file", argv[1], -r);
+        r = enter(&c, data, &report, argv);
         if (r != 0)
                 return r;
         if (c.truncate) {
@@ -348,11 +395,12 @@ int main(int argc, char **argv) {
                         close(fd);
         }
         if (c.directory && chdir(c.directory) < 0)
-                return fail(report, "the working directory cannot be entered:", c.directory, errno);
-        report_run(report);
+                return fail(&report, "the working directory cannot be entered:", c.directory,
+                                errno);
+        report_run(&report);
         r = run(&c);
-        (void)fail(report,
+        (void)fail(&report,
                         "the command cannot be executed (is it there, and executable?):", c.argv[0],
                         r);
-        return report ? EXIT_NOT_STARTED : r == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+        return report.path ? EXIT_NOT_STARTED : r == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

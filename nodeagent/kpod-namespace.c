@@ -1,14 +1,17 @@
 /* A process namespace needs a process that is born in it, so there are two: the one that systemd
- * has started makes the namespace or joins it, and waits; its child is the program. The unit gives
- * both the capabilities for this, and neither has them any longer when the program begins.
+ * has started makes the namespace or joins it, and waits (kpod-wait.c); its child is the program.
+ * The unit gives both the capabilities for this, and neither has them any longer when the program
+ * begins. Both are executed on the machine's own root, from a mount that nobody can write to. The
+ * container's root and mounts are those of another process, which has no rights at all (plan/pids.c
+ * says why this is safe).
  *
- * A new namespace: the child mounts /proc and makes its user namespace while nothing else is in the
- * process namespace. The parent writes the user namespace's maps, enters it too and drops what it
- * has, before the child goes on. It stays outside of the process namespace, where the program can
- * neither see nor signal it; its name is "kpod-wait" once the program has begun.
+ * What has a privilege opens no path of the container, but /proc without following links. Nobody
+ * can trace it (PR_SET_DUMPABLE), nor does it have a file of the machine open when the program's
+ * own paths are used.
  *
- * Joining: everything that needs a privilege is done before the fork, because the child can be seen
- * by the container's processes. /proc is a copy of the container's, with the same masks.
+ * A new namespace: the child mounts /proc while it is alone, or cannot be traced by those that are
+ * there, and waits until the parent has given up what it has. The parent stays outside of the
+ * process namespace, where the program can neither see nor signal it.
  *
  * When the parent is killed the child is, too; the kernel ends a namespace with its first process.
  * What PR_SET_PDEATHSIG misses (a program may reset it), systemd kills: the unit's main process is
@@ -17,137 +20,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/magic.h>
-#include <poll.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "nodeagent/kpod-notify.h"
-
-enum {
-        SETTLE_TRIES = 5000, /* of a millisecond */
-        STAT_MAX = 1024,
-        START_FIELD = 22, /* of /proc/PID/stat, proc(5) */
-        CODE_OF_SIGNAL = 128,
-};
-
-/* The name of the process that waits; before, it has that of its file. */
-#define WAITING "kpod-wait"
+#include "nodeagent/kpod-place.h"
+#include "nodeagent/kpod-wait.h"
 
 static int with(const char **what, const char *text) {
         *what = text;
         return -errno;
-}
-
-/* ---- the process that waits ---- */
-
-/* As the program has ended. */
-static _Noreturn void end_as(int status) {
-        sigset_t one;
-        int n;
-
-        if (WIFEXITED(status))
-                _exit(WEXITSTATUS(status));
-        n = WTERMSIG(status);
-        (void)sigemptyset(&one);
-        (void)sigaddset(&one, n);
-        (void)signal(n, SIG_DFL);
-        (void)kill(getpid(), n);
-        (void)sigprocmask(SIG_UNBLOCK, &one, NULL);
-        _exit(CODE_OF_SIGNAL + n);
-}
-
-static void close_from(int first) {
-        if (close_range((unsigned)first, ~0U, 0) == 0)
-                return;
-        for (int fd = (int)sysconf(_SC_OPEN_MAX); fd >= first; fd--)
-                (void)close(fd);
-}
-
-/* The program may have another user, so signals need CAP_KILL. Nothing reaches this process but
- * signals. */
-static int become_waiting(const struct namespace_plan *p) {
-        for (size_t i = 0; i < sizeof(p->release) / sizeof(*p->release); i++)
-                free(p->release[i]);
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-                        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
-                return -errno;
-        return confine_to_capabilities(UINT64_C(1) << CAP_KILL);
-}
-
-/* A program that asks its parent to trace it (PTRACE_TRACEME) stops for good: nobody does. */
-static void end_with(pid_t child) {
-        int status;
-        pid_t pid = waitpid(child, &status, WNOHANG);
-
-        if (pid == child && (WIFEXITED(status) || WIFSIGNALED(status)))
-                end_as(status);
-        if (pid < 0 && errno == ECHILD)
-                _exit(CODE_OF_SIGNAL + SIGKILL);
-}
-
-/* All signals are blocked, but those that cannot be. */
-static _Noreturn void pass_on_signals(pid_t child) {
-        siginfo_t info;
-        sigset_t all;
-
-        (void)sigfillset(&all);
-        for (;;) {
-                int n;
-
-                end_with(child);
-                n = sigwaitinfo(&all, &info);
-                if (n > 0 && n != SIGCHLD)
-                        (void)kill(child, n);
-        }
-}
-
-static _Noreturn void pass_on_messages(pid_t child, const struct notify *notify) {
-        struct signalfd_siginfo info;
-        struct pollfd fds[] = {{.events = POLLIN}, {.fd = notify->from, .events = POLLIN}};
-        sigset_t all;
-
-        (void)sigfillset(&all);
-        fds[0].fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (fds[0].fd < 0)
-                pass_on_signals(child);
-        for (;;) {
-                end_with(child);
-                if (poll(fds, 2, -1) < 0)
-                        continue;
-                while (read(fds[0].fd, &info, sizeof(info)) == sizeof(info))
-                        if (info.ssi_signo != SIGCHLD)
-                                (void)kill(child, (int)info.ssi_signo);
-                notify_pass_on(notify);
-        }
-}
-
-/* Keeps the sockets only. */
-static _Noreturn void wait_for(pid_t child, const struct notify *notify) {
-        const struct notify kept = {0, 1};
-
-        (void)prctl(PR_SET_NAME, WAITING, 0, 0, 0);
-        if (!notify || dup2(notify->from, kept.from) < 0 || dup2(notify->to, kept.to) < 0) {
-                close_from(0);
-                pass_on_signals(child);
-        }
-        close_from(2);
-        pass_on_messages(child, &kept);
 }
 
 /* ---- the process that executes the program ---- */
@@ -178,54 +72,147 @@ static int begin_session(const sigset_t *mask, const char **what) {
         return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? with(what, "a signal") : 0;
 }
 
-/* ---- a new namespace ---- */
+/* ---- /proc ---- */
 
-/* Those of systemd's ProtectKernelTunables and ProtectKernelLogs. */
+/* Those of systemd's ProtectKernelTunables and ProtectKernelLogs, below /proc. */
 static const struct mask {
         const char *path, *word;
         bool hidden; /* or read-only */
-} mask_rows[] = {{"/proc/acpi", "tunables", false}, {"/proc/apm", "tunables", false},
-                {"/proc/asound", "tunables", false}, {"/proc/bus", "tunables", false},
-                {"/proc/fs", "tunables", false}, {"/proc/irq", "tunables", false},
-                {"/proc/kallsyms", "tunables", true}, {"/proc/kcore", "tunables", true},
-                {"/proc/kmsg", "logs", true}, {"/proc/latency_stats", "tunables", false},
-                {"/proc/mtrr", "tunables", false}, {"/proc/scsi", "tunables", false},
-                {"/proc/sys", "tunables", false}, {"/proc/sysrq-trigger", "tunables", false},
-                {"/proc/timer_stats", "tunables", false}};
+} mask_rows[] = {{"acpi", "tunables", false}, {"apm", "tunables", false},
+                {"asound", "tunables", false}, {"bus", "tunables", false},
+                {"fs", "tunables", false}, {"irq", "tunables", false},
+                {"kallsyms", "tunables", true}, {"kcore", "tunables", true},
+                {"kmsg", "logs", true}, {"latency_stats", "tunables", false},
+                {"mtrr", "tunables", false}, {"scsi", "tunables", false},
+                {"sys", "tunables", false}, {"sysrq-trigger", "tunables", false},
+                {"timer_stats", "tunables", false}};
 
-enum { FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC };
+enum { MASKS = sizeof(mask_rows) / sizeof(*mask_rows) };
 
-static int protect(const struct mask *m) {
-        if (access(m->path, F_OK) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (mount(m->hidden ? "/dev/null" : m->path, m->path, NULL, MS_BIND, NULL) < 0)
-                return -errno;
-        if (!m->hidden && mount(NULL, m->path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | FLAGS,
-                                          NULL) < 0)
-                return -errno;
-        return 0;
-}
+/* What is mounted over hidden files: the machine's /dev/null, taken while its paths are those of
+ * the machine. */
+struct covers {
+        int files[MASKS];
+};
 
-static int protect_all(const struct mask *rows, size_t n, const char *masks) {
-        for (size_t i = 0; i < n; i++) {
-                int r = strstr(masks, rows[i].word) ? protect(&rows[i]) : 0;
-
-                if (r < 0)
-                        return r;
+static int take_covers(const struct namespace_plan *p, struct covers *ret, const char **what) {
+        for (size_t i = 0; i < MASKS; i++) {
+                ret->files[i] = -1;
+                if (!mask_rows[i].hidden || !p->masks || !strstr(p->masks, mask_rows[i].word))
+                        continue;
+                ret->files[i] = open_tree(
+                                AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+                if (ret->files[i] < 0)
+                        return with(what, "what is hidden in /proc");
         }
         return 0;
 }
 
-static int mount_proc(const struct namespace_plan *p, const char **what) {
-        /* The one that is there shows the processes of the machine. */
-        if (umount2("/proc", MNT_DETACH) < 0 && errno != EINVAL)
-                return with(what, "the machine's /proc");
-        if (mount("proc", "/proc", "proc", FLAGS, p->proc) < 0)
-                return with(what, "/proc");
-        *what = "what is hidden in /proc";
-        return protect_all(mask_rows, sizeof(mask_rows) / sizeof(*mask_rows),
-                        p->masks ? p->masks : "");
+/* Without following links, and in `folder` only. */
+static int open_beneath(int folder, const char *path, uint64_t resolve) {
+        struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+                        .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | resolve};
+
+        return (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
 }
+
+static int mount_at(int tree, int place) {
+        return move_mount(tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int make_read_only(int place) {
+        struct mount_attr a = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                           MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+        int tree = open_tree(place, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH), r;
+
+        if (tree < 0)
+                return -errno;
+        r = mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0 || mount_at(tree, place) < 0
+                            ? -errno
+                            : 0;
+        close(tree);
+        return r;
+}
+
+static int mask(int proc, const struct mask *m, int cover) {
+        int place = open_beneath(proc, m->path, RESOLVE_BENEATH | RESOLVE_NO_XDEV), r = 0;
+
+        if (place < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!m->hidden)
+                r = make_read_only(place);
+        else if (mount_at(cover, place) < 0)
+                r = -errno;
+        close(place);
+        return r;
+}
+
+/* A file system of this process's namespace. */
+static int make_proc(const char *options) {
+        int context = fsopen("proc", FSOPEN_CLOEXEC), proc = -1, r;
+
+        if (context < 0)
+                return -errno;
+        if ((!*options || fsconfig(context, FSCONFIG_SET_STRING, "subset", options, 0) >= 0) &&
+                        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) >= 0)
+                proc = fsmount(context, FSMOUNT_CLOEXEC,
+                                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        r = proc < 0 ? -errno : proc;
+        close(context);
+        return r;
+}
+
+/* Over the one that systemd has mounted, which shows the processes of the machine: it stays below,
+ * where nothing leads to. */
+static int cover_proc(int proc) {
+        int place = open_beneath(AT_FDCWD, "/proc", 0), r;
+        struct statfs s;
+
+        if (place < 0 || fstatfs(place, &s) < 0)
+                r = -errno;
+        else if (s.f_type != PROC_SUPER_MAGIC)
+                r = -ENODEV;
+        else
+                r = mount_at(proc, place) < 0 ? -errno : 0;
+        if (place >= 0)
+                close(place);
+        return r;
+}
+
+static int mount_proc(const struct namespace_plan *p, const struct covers *c, const char **what) {
+        int proc = make_proc(p->proc), r;
+
+        *what = "/proc";
+        if (proc < 0)
+                return proc;
+        r = cover_proc(proc);
+        if (r < 0)
+                return r;
+        *what = "what is hidden in /proc";
+        for (size_t i = 0; i < MASKS; i++) {
+                if (!p->masks || !strstr(p->masks, mask_rows[i].word))
+                        continue;
+                r = mask(proc, &mask_rows[i], c->files[i]);
+                if (r < 0)
+                        return r;
+                if (c->files[i] >= 0)
+                        close(c->files[i]);
+        }
+        close(proc);
+        return 0;
+}
+
+/* ---- a new place ---- */
+
+struct making {
+        const struct namespace_plan *plan;
+        struct container_place place;
+        struct covers covers;
+        struct notify notify;
+        bool notifies;
+        sigset_t mask;
+        int up[2], down[2];
+};
 
 /* Ends when the other side has written a byte (1), or is gone (0). */
 static int await(int fd) {
@@ -238,272 +225,138 @@ static int await(int fd) {
         return n < 0 ? -errno : (int)n;
 }
 
-/* It is process 1 of the namespace. The file `up` is closed when the program begins. */
-static int be_first(const struct namespace_plan *p, const sigset_t *mask, int up, int down,
-                const char **what) {
+/* The file up[1] is closed when the program begins. */
+static int be_program(struct making *m, const char **what) {
         int r;
 
+        close(m->up[0]);
+        close(m->down[1]);
         if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
                 return with(what, "a signal");
-        r = mount_proc(p, what);
+        r = mount_proc(m->plan, &m->covers, what);
         if (r < 0)
                 return r;
-        if (p->users && unshare(CLONE_NEWUSER) < 0)
-                return with(what, "a user namespace");
-        if (write(up, "", 1) != 1 || await(down) != 1)
+        r = place_enter_users(&m->place, what);
+        if (r < 0)
+                return r;
+        if (write(m->up[1], "", 1) != 1 || await(m->down[0]) != 1)
                 return errno = EPIPE, with(what, "the process that waits");
-        close(down);
-        r = confine_program(&p->confinement, what);
-        return r < 0 ? r : begin_session(mask, what);
-}
-
-static int write_file(const char *path, const char *text) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        ssize_t n;
-
-        if (fd < 0)
-                return -errno;
-        n = write(fd, text, strlen(text));
-        if (n < 0) {
-                n = -errno;
-                close(fd);
-                return (int)n;
+        close(m->down[0]);
+        place_close(&m->place);
+        if (m->notifies) {
+                close(m->notify.from);
+                close(m->notify.to);
         }
-        close(fd);
-        return 0;
-}
-
-/* Root and the container's own user and group, as systemd's PrivateUsers. */
-static int write_map(const char *path, unsigned id) {
-        char text[64];
-
-        if (id == 0)
-                snprintf(text, sizeof(text), "0 0 1\n");
-        else
-                snprintf(text, sizeof(text), "0 0 1\n%u %u 1\n", id, id);
-        return write_file(path, text);
-}
-
-/* Of process 1, in the /proc that it has mounted. */
-static int enter_its_users(const char **what) {
-        int fd, r;
-
-        *what = "the maps of the user namespace";
-        r = write_file("/proc/1/setgroups", "deny");
-        if (r < 0)
-                return r;
-        r = write_map("/proc/1/gid_map", getegid());
-        if (r < 0)
-                return r;
-        r = write_map("/proc/1/uid_map", geteuid());
-        if (r < 0)
-                return r;
-        fd = open("/proc/1/ns/user", O_RDONLY | O_CLOEXEC);
-        return fd < 0 || setns(fd, CLONE_NEWUSER) < 0 ? -errno : 0; /* closed by wait_for() */
+        r = confine_program(&m->plan->confinement, what);
+        return r < 0 ? r : begin_session(&m->mask, what);
 }
 
 /* Returns only when it fails, or when the child has failed before the program began. */
-static int wait_for_first(const struct namespace_plan *p, pid_t child, int up, int down,
-                const struct notify *notify, const char **what) {
+static int wait_for_program(struct making *m, pid_t child, const char **what) {
         int r;
 
-        if (await(up) == 1) {
-                r = p->users ? enter_its_users(what) : 0;
+        close(m->up[1]);
+        close(m->down[0]);
+        if (await(m->up[0]) == 1) {
+                r = place_enter_users(&m->place, what);
                 if (r < 0)
                         return r;
                 *what = "what the waiting process has";
-                r = become_waiting(p);
+                r = wait_prepare(m->plan);
                 if (r < 0)
                         return r;
-                if (write(down, "", 1) != 1)
-                        return with(what, "the first process");
-                (void)await(up);
+                if (write(m->down[1], "", 1) != 1)
+                        return with(what, "the program's process");
+                (void)await(m->up[0]);
         }
-        wait_for(child, notify);
+        wait_as(child, m->notifies ? &m->notify : NULL);
+}
+
+/* All that is opened by paths of the machine. */
+static int open_for(struct making *m, const char **what) {
+        const struct namespace_plan *p = m->plan;
+        int r = place_of_unit(p->hold, &m->place, what);
+
+        if (r == -ESRCH)
+                return -ENOLINK;
+        if (r < 0)
+                return r;
+        if (p->join) {
+                r = place_pids_of(p->join, &m->place, what);
+                if (r < 0)
+                        return r;
+        }
+        if (p->share) {
+                r = place_pids_of_unit(p->share, &m->place, what);
+                if (r < 0)
+                        return r;
+        }
+        r = take_covers(p, &m->covers, what);
+        if (r < 0)
+                return r;
+        r = p->notify ? notify_open(p->notify, &m->notify, what) : 0;
+        m->notifies = r > 0;
+        return r;
 }
 
 static int make(const struct namespace_plan *p, const char **what) {
-        int up[2], down[2], r;
-        struct notify notify;
-        sigset_t all, mask;
-        bool notifies;
+        struct making m = {.plan = p, .place = PLACE_NONE};
+        sigset_t all;
         pid_t child;
+        int r;
 
         (void)sigfillset(&all);
-        if (sigprocmask(SIG_SETMASK, &all, &mask) < 0 || pipe2(up, O_CLOEXEC) < 0 ||
-                        pipe2(down, O_CLOEXEC) < 0)
+        if (sigprocmask(SIG_SETMASK, &all, &m.mask) < 0 || pipe2(m.up, O_CLOEXEC) < 0 ||
+                        pipe2(m.down, O_CLOEXEC) < 0)
                 return with(what, "two pipes");
-        r = p->notify ? notify_open(&notify, what) : 0;
+        r = open_for(&m, what);
+        if (m.place.folder >= 0)
+                place_release(&m.place);
         if (r < 0)
                 return r;
-        notifies = r > 0;
         release_terminal();
-        if (unshare(CLONE_NEWPID) < 0)
+        r = place_enter(&m.place, what);
+        if (r < 0)
+                return r;
+        if (m.place.pids < 0 && unshare(CLONE_NEWPID) < 0)
                 return with(what, "a process namespace");
         child = fork();
         if (child < 0)
-                return with(what, "its first process");
-        if (child == 0) {
-                close(up[0]);
-                close(down[1]);
-                return be_first(p, &mask, up[1], down[0], what);
-        }
-        close(up[1]);
-        close(down[0]);
-        r = wait_for_first(p, child, up[0], down[1], notifies ? &notify : NULL, what);
+                return with(what, "the program's process");
+        if (child == 0)
+                return be_program(&m, what);
+        r = wait_for_program(&m, child, what);
         (void)kill(child, SIGKILL);
         return r;
 }
 
 /* ---- joining one ---- */
 
-struct target {
-        int folder, pid, mounts, users; /* the folder in /proc, and its namespaces; -1: none */
-};
-
-static int read_text(int folder, const char *name, char *text, size_t size) {
-        int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-        ssize_t n;
-
-        if (fd < 0)
-                return -errno;
-        n = read(fd, text, size - 1);
-        if (n < 0)
-                n = -errno;
-        close(fd);
-        if (n < 0)
-                return (int)n;
-        text[n] = 0;
-        return 0;
-}
-
-/* A number of a process is used again after it; with the time of its start it is the same one. */
-static bool has_started_at(int folder, const char *start) {
-        char text[STAT_MAX], *s;
-
-        if (read_text(folder, "stat", text, sizeof(text)) < 0)
-                return false;
-        /* The second field may have blanks and brackets. */
-        s = strrchr(text, ')');
-        for (int field = 2; s && field < START_FIELD; field++)
-                s = strchr(s + 1, ' ');
-        return s && strncmp(s + 1, start, strlen(start)) == 0 && s[1 + strlen(start)] == ' ';
-}
-
-/* Until the program has begun its namespace is not complete. Before, the process has the name of
- * kpod-exec's file, in brackets before systemd has executed that; no event says that it changes.
- * Another program with the name costs its own container's commands a few seconds. */
-static int settle(int folder) {
-        char name[STAT_MAX];
-
-        for (int i = 0; i < SETTLE_TRIES; i++) {
-                int r = read_text(folder, "comm", name, sizeof(name));
-
-                if (r < 0)
-                        return r;
-                if (strcmp(name, "exec\n") != 0 && strcmp(name, "(exec)\n") != 0)
-                        break;
-                (void)poll(NULL, 0, 1);
-        }
-        return 0;
-}
-
-static int open_target(const char *join, struct target *t) {
-        const char *given = *join ? join : getenv("MAINPID"), *start;
-        char path[64];
-
-        if (!given || strspn(given, "0123456789") == 0)
-                return -ESRCH;
-        start = strchr(given, ' ');
-        snprintf(path, sizeof(path), "/proc/%.*s", (int)strspn(given, "0123456789"), given);
-        t->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (t->folder < 0)
-                return errno == ENOENT ? -ESRCH : -errno;
-        if (start && !has_started_at(t->folder, start + 1))
-                return -ESRCH;
-        return settle(t->folder);
-}
-
-/* -1 when it is our own one already. */
-static int open_other(int folder, const char *name, const char *own, int *ret) {
-        struct stat theirs, ours;
-        int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-
-        if (fd < 0 || fstat(fd, &theirs) < 0 || stat(own, &ours) < 0)
-                return -errno;
-        if (theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev) {
-                close(fd);
-                fd = -1;
-        }
-        *ret = fd;
-        return 0;
-}
-
-static int open_namespaces(struct target *t, bool users) {
-        int r = open_other(t->folder, "ns/pid_for_children", "/proc/self/ns/pid", &t->pid);
+static int enter_container(const struct namespace_plan *p, bool *ret_apart, const char **what) {
+        struct container_place place;
+        int r = place_of_process(p->join, &place, what);
 
         if (r < 0)
                 return r;
-        r = open_other(t->folder, "ns/mnt", "/proc/self/ns/mnt", &t->mounts);
-        if (r < 0 || !users)
-                return r;
-        return open_other(t->folder, "ns/user", "/proc/self/ns/user", &t->users);
-}
-
-/* The container's /proc with all that is mounted in it, instead of our own. */
-static int take_proc(const struct target *t) {
-        int own, tree;
-        struct statfs s;
-
-        if (t->mounts < 0)
-                return 0;
-        own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-        if (own < 0 || setns(t->mounts, CLONE_NEWNS) < 0)
-                return -errno;
-        tree = open_tree(AT_FDCWD, "/proc",
-                        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
-        if (tree < 0 || fstatfs(tree, &s) < 0)
-                return -errno;
-        if (s.f_type != PROC_SUPER_MAGIC)
-                return -ENODEV;
-        if (setns(own, CLONE_NEWNS) < 0)
-                return -errno;
-        close(own);
-        if (umount2("/proc", MNT_DETACH) < 0 && errno != EINVAL)
-                return -errno;
-        if (move_mount(tree, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-                return -errno;
-        close(tree);
-        return 0;
-}
-
-static int enter_target(const struct namespace_plan *p, struct target *t, const char **what) {
-        int r = open_target(p->join, t);
-
-        *what = "the container's process";
+        /* A container of an agent before this one has no process namespace. */
+        *ret_apart = place.pids >= 0;
+        r = place_enter(&place, what);
         if (r < 0)
                 return r;
-        *what = "the container's namespaces";
-        r = open_namespaces(t, p->users);
+        r = place_enter_users(&place, what);
         if (r < 0)
                 return r;
-        if (t->pid >= 0 && setns(t->pid, CLONE_NEWPID) < 0)
-                return -errno;
-        *what = "the container's /proc";
-        r = take_proc(t);
-        if (r < 0)
-                return r;
-        *what = "the container's user namespace";
-        if (t->users >= 0 && setns(t->users, CLONE_NEWUSER) < 0)
-                return -errno;
+        place_close(&place);
         return confine_program(&p->confinement, what);
 }
 
+/* Everything that needs a privilege is done before the fork: the container's processes can see the
+ * child. */
 static int join(const struct namespace_plan *p, const char **what) {
-        struct target t = {-1, -1, -1, -1};
         sigset_t all, mask;
+        bool apart;
         pid_t child;
-        int r = enter_target(p, &t, what);
+        int r = enter_container(p, &apart, what);
 
         if (r < 0)
                 return r;
@@ -511,16 +364,15 @@ static int join(const struct namespace_plan *p, const char **what) {
         if (sigprocmask(SIG_SETMASK, &all, &mask) < 0)
                 return with(what, "the signals");
         release_terminal();
-        /* A container of an agent before this one has no process namespace. */
-        if (t.pid < 0)
+        if (!apart)
                 return sigprocmask(SIG_SETMASK, &mask, NULL) < 0 ? with(what, "the signals") : 0;
         child = fork();
         if (child < 0)
                 return with(what, "a process in the container");
         if (child == 0)
                 return begin_session(&mask, what);
-        (void)become_waiting(p);
-        wait_for(child, NULL);
+        (void)wait_prepare(p);
+        wait_as(child, NULL);
 }
 
 int namespace_enter(const struct namespace_plan *given, const char **ret_what) {
@@ -529,7 +381,7 @@ int namespace_enter(const struct namespace_plan *given, const char **ret_what) {
         /* systemd has dropped more where a restriction of the unit says so. */
         p.confinement.bounding &= confine_bounding();
         /* Nobody else's view of this process, until the program is executed. */
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NAME, "kpod-exec", 0, 0, 0) < 0)
                 return with(ret_what, "what others may see");
-        return p.join ? join(&p, ret_what) : make(&p, ret_what);
+        return p.hold ? make(&p, ret_what) : join(&p, ret_what);
 }

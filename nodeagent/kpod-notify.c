@@ -3,20 +3,17 @@
 #include "nodeagent/kpod-notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum { MESSAGE_MAX = 4096 /* systemd takes no longer ones */, AT_ONCE_MAX = 64 };
-
-/* Any place for a moment: it is mounted elsewhere then. */
-#define PLACE "/proc"
-#define OWN PLACE "/notify"
 
 static int failed(int r, const char **what, const char *text) {
         *what = text;
@@ -43,24 +40,32 @@ static int connect_systemd(const char *path) {
         return fd;
 }
 
-/* The root may be read-only, so the socket is made in memory. */
-static int make_socket(const char *path) {
-        struct sockaddr_un a;
-        int fd;
+/* By the folder's file: its path may be longer than an address. */
+static int bind_in(int folder, int fd) {
+        struct sockaddr_un a = {.sun_family = AF_UNIX};
 
-        (void)address_of(OWN, &a);
-        if (mount("tmpfs", PLACE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755") < 0)
+        snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/" NOTIFY_SOCKET_NAME, folder);
+        if ((unlinkat(folder, NOTIFY_SOCKET_NAME, 0) < 0 && errno != ENOENT) ||
+                        bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+                        fchmodat(folder, NOTIFY_SOCKET_NAME, 0666, 0) < 0)
                 return -errno;
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-                return -errno;
-        if (chmod(OWN, 0666) < 0 || mount(OWN, path, NULL, MS_BIND, NULL) < 0 ||
-                        umount2(PLACE, MNT_DETACH) < 0)
-                return -errno;
-        return fd;
+        return 0;
 }
 
-int notify_open(struct notify *ret, const char **ret_what) {
+static int make_socket(const char *path) {
+        int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), fd, r;
+
+        if (folder < 0)
+                return -errno;
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        r = fd < 0 ? -errno : bind_in(folder, fd);
+        close(folder);
+        if (r < 0 && fd >= 0)
+                close(fd);
+        return r < 0 ? r : fd;
+}
+
+int notify_open(const char *folder, struct notify *ret, const char **ret_what) {
         const char *path = getenv("NOTIFY_SOCKET");
 
         /* An abstract one would be in the network namespace; systemd has none. */
@@ -69,7 +74,7 @@ int notify_open(struct notify *ret, const char **ret_what) {
         ret->to = connect_systemd(path);
         if (ret->to < 0)
                 return failed(ret->to, ret_what, "systemd's socket for messages");
-        ret->from = make_socket(path);
+        ret->from = make_socket(folder);
         if (ret->from < 0)
                 return failed(ret->from, ret_what, "a socket for messages to systemd");
         return 1;

@@ -4,7 +4,10 @@ sbin_PROGRAMS += nodeagent/knodeagent nodeagent/kpod-exec nodeagent/kpod-netns
 nodeagent_kpod_exec_SOURCES = nodeagent/kpod-exec.c \
 	nodeagent/kpod-confine.c nodeagent/kpod-confine.h \
 	nodeagent/kpod-namespace.c nodeagent/kpod-namespace.h \
-	nodeagent/kpod-notify.c nodeagent/kpod-notify.h
+	nodeagent/kpod-notify.c nodeagent/kpod-notify.h \
+	nodeagent/kpod-place.c nodeagent/kpod-place.h \
+	nodeagent/kpod-share.c nodeagent/kpod-share.h \
+	nodeagent/kpod-wait.c nodeagent/kpod-wait.h
 nodeagent_kpod_exec_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) $(SECCOMP_CFLAGS) -fno-common $(REPRODUCIBLE_CFLAGS)
 nodeagent_kpod_exec_LDADD = $(SECCOMP_LIBS)
 nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
@@ -123,6 +126,10 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/network/announce.h \
 	nodeagent/network/carried.c \
 	nodeagent/network/carried.h \
+	nodeagent/network/near-routes.c \
+	nodeagent/network/near-routes.h \
+	nodeagent/network/nft-text.c \
+	nodeagent/network/nft-text.h \
 	nodeagent/network/nft-apply.c \
 	nodeagent/network/nft-apply.h \
 	nodeagent/network/nft-kernel.c \

@@ -45,8 +45,8 @@ struct entry {
         TAILQ_ENTRY(entry) used, waiting;
         bool is_waiting;
         char *key;
-        json_t *body; /* the Event as it was first created */
-        char *path;   /* of the created Event */
+        char *text; /* the Event as it was first created: as an object it is six times as large */
+        char *path; /* of the created Event */
         char *collection;
         unsigned count;
         uint64_t last_us;    /* monotonic: last time it was recorded */
@@ -66,7 +66,7 @@ static void entry_free(void *p) {
         if (e->call)
                 e->recorder->in_flight--;
         api_call_cancel(e->call);
-        json_decref(e->body);
+        free(e->text);
         free(e->key);
         free(e->path);
         free(e->collection);
@@ -144,6 +144,13 @@ static void on_written(int error, const json_t *object, const struct problem *p,
         send_next(e->recorder);
 }
 
+/* NULL when out of memory. */
+static json_t *entry_body(const struct entry *e) {
+        json_t *body = NULL;
+
+        return json_parse(e->text, strlen(e->text), 0, &body, NULL) < 0 ? NULL : body;
+}
+
 static void entry_send(struct entry *e) {
         struct api_client *c = e->client;
         char now[TIMEFMT_SIZE];
@@ -158,9 +165,14 @@ static void entry_send(struct entry *e) {
                                             &e->call)
                           : -ENOMEM;
         } else {
-                json_object_set_new(e->body, "count", json_integer(e->count));
-                json_set_str(e->body, "lastTimestamp", time_format(now_wall_us(), now));
-                r = api_create_async(c, e->collection, e->body, on_written, e, &e->call);
+                _cleanup_json_ json_t *body = entry_body(e);
+
+                if (body) {
+                        json_object_set_new(body, "count", json_integer(e->count));
+                        json_set_str(body, "lastTimestamp", time_format(now_wall_us(), now));
+                }
+                r = body ? api_create_async(c, e->collection, body, on_written, e, &e->call)
+                         : -ENOMEM;
         }
         if (r < 0)
                 log_debug_errno(r, "An event was not recorded");
@@ -220,18 +232,18 @@ static struct entry *entry_new(struct api_client *c, const json_t *about, const 
                 const char *reason, const char *message) {
         const struct api_resource *events = api_resource(KIND_EVENTS);
         const char *ns = *object_namespace(about) ? object_namespace(about) : "default";
-        struct entry *e = calloc(1, sizeof(*e));
+        _cleanup_json_ json_t *body = event_body(c, about, ns, type, reason, message);
+        struct entry *e = body ? calloc(1, sizeof(*e)) : NULL;
 
         if (!e)
                 return NULL;
         e->client = c;
-        e->body = event_body(c, about, ns, type, reason, message);
+        e->text = json_text(body);
         e->collection = api_path(
                         events, ns, /* name= */ NULL, /* subresource= */ NULL, /* query= */ NULL);
-        if (e->body)
-                e->path = api_path(events, ns, object_name(e->body), /* subresource= */ NULL,
-                                /* query= */ NULL);
-        if (!e->body || !e->collection || !e->path) {
+        e->path = api_path(
+                        events, ns, object_name(body), /* subresource= */ NULL, /* query= */ NULL);
+        if (!e->text || !e->collection || !e->path) {
                 entry_free(e);
                 return NULL;
         }
@@ -281,9 +293,11 @@ void api_event(struct api_client *c, const json_t *about, const char *type, cons
         e->count++;
         e->last_us = now;
         if (!api_client_event(c)) {
+                _cleanup_json_ json_t *body = entry_body(e);
                 _cleanup_problem_ struct problem p = {0};
 
-                (void)api_request(c, "POST", e->collection, NULL, e->body, NULL, &p);
+                if (body)
+                        (void)api_request(c, "POST", e->collection, NULL, body, NULL, &p);
                 map_remove(r->entries, e->key);
         } else if (e->written_us == 0 || now - e->written_us >= WRITE_INTERVAL_US)
                 entry_write(e);

@@ -52,6 +52,8 @@ char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned seri
 /* The same for a command of `kctl exec`: POD_STREAM_PREFIX, and a number that no other has. */
 #define POD_STREAM_PREFIX "kpode-"
 char *pod_stream_unit_name(const json_t *pod, const char *container, uint32_t number) _warn_unused_;
+/* The same for the process namespace of a pod with shareProcessNamespace. */
+char *pod_share_unit_name(const json_t *pod) _warn_unused_;
 /* "keelson-pod_<uid with _>.slice"; caller frees. */
 char *pod_slice_name(const char *uid) _warn_unused_;
 /* A hash of the parts of the container that cannot change while it runs; its unit's Description
@@ -93,8 +95,9 @@ const char *pod_token_text(const json_t *resources, const json_t *source);
  * "volumes": {name: the volume that a claim is bound to}}; missing optional ones are left out.
  *
  * Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers": [unit],
- * "warnings": [text]}; "warnings" only when there are some: fields that do not have their effect,
- * each text beginning with "spec.", and texts of pod_dns_warnings(). "ephemeralContainers", where the
+ * "warnings": [text], "share": unit}; "share" only with shareProcessNamespace (plan/pids.h);
+ * "warnings" only when there are some: fields that do not have their effect, each text
+ * beginning with "spec.", and texts of pod_dns_warnings(). "ephemeralContainers", where the
  * pod has some, are as in plan/ephemeral.h. A unit is {"container", "name", "properties": {...},
  * "start": {...}, "stage": [...], "privileged", "root": of image_root_plan(), with an OCI image
  * only, "socket": of pod_socket_unit(), where there is one; or that of

@@ -69,6 +69,10 @@ char *pod_stream_unit_name(const json_t *pod, const char *container, uint32_t nu
         return unit_name("kpode", object_namespace(pod), object_name(pod), container, suffix);
 }
 
+char *pod_share_unit_name(const json_t *pod) {
+        return unit_name("kpodi", object_namespace(pod), object_name(pod), "", "");
+}
+
 char *pod_slice_name(const char *uid) {
         char *s = strformat("keelson-pod_%s.slice", uid);
 
@@ -608,7 +612,10 @@ json_t *pod_exec_unit(
         set_str(properties, "CollectMode", "inactive-or-failed");
         set_int(properties, "TimeoutStartUSec", (int64_t)timeout_us);
         set_int(properties, "TimeoutStopUSec", 1000000);
-        json_object_set_new(properties, "ExecStartEx", exec_words(file, false));
+        json_object_set_new(properties, "ExecStartEx",
+                        pids_has_namespace(copy) ? pids_words(start, file, false)
+                                                 : exec_words(file, false));
+        pids_strip(copy);
         json_object_set_new(start, "commands", json_pack("{s:O}", file, words));
         /* The same private /tmp: probes look for files there. */
         json_object_set_new(properties, "JoinsNamespaceOf",

@@ -39,6 +39,7 @@ static const struct prop_row rows[] = {
                 {"Requires", NULL, PROP_STRV, UNIT},
                 {"BindsTo", NULL, PROP_STRV, UNIT},
                 {"Conflicts", NULL, PROP_STRV, UNIT},
+                {"PartOf", NULL, PROP_STRV, UNIT},
                 {"JoinsNamespaceOf", NULL, PROP_STRV, UNIT},
                 {"RequiresMountsFor", NULL, PROP_STRV, UNIT},
                 {"Documentation", NULL, PROP_STRV, UNIT},

@@ -283,15 +283,23 @@ static int stage_all_nested(const json_t *unit, struct problem *p) {
         return 0;
 }
 
+/* The properties with what is mounted: of the unit that holds it, where there is one
+ * (plan/pids.h). */
+static const json_t *mounting(const json_t *unit) {
+        const json_t *hold = json_at(unit, "hold.properties");
+
+        return hold ? hold : json_at(unit, "properties");
+}
+
 static int check_image(const json_t *unit, struct problem *p) {
-        const char *path = json_str(unit, "properties.RootDirectory"), *why;
+        const char *path = json_str(mounting(unit), "RootDirectory"), *why;
         _cleanup_free_ char *real = NULL;
 
         /* Of an OCI image: the agent's own folder. */
         if (json_at(unit, "root"))
                 return 0;
         if (!path)
-                path = json_str(unit, "properties.RootImage");
+                path = json_str(mounting(unit), "RootImage");
         if (!path || json_bool_or(unit, "privileged", false))
                 return 0;
         real = realpath(path, NULL);
@@ -308,7 +316,7 @@ static int check_image(const json_t *unit, struct problem *p) {
 
 /* A link may make a host folder another one than the pod's unit was protected for. */
 static int check_host_folders(const json_t *unit, const json_t *volumes, struct problem *p) {
-        static const char *const keys[] = {"properties.BindPaths", "properties.BindReadOnlyPaths"};
+        static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
         const json_t *v, *b;
         size_t i, j;
 
@@ -322,7 +330,7 @@ static int check_host_folders(const json_t *unit, const json_t *volumes, struct 
                 if (!pod_volume_is_of_machine(v))
                         continue;
                 for (size_t k = 0; k < ELEMENTS(keys); k++)
-                        json_array_foreach (json_at(unit, keys[k]), j, b)
+                        json_array_foreach (json_at(mounting(unit), keys[k]), j, b)
                                 used |= streq(strempty(json_string_value(json_array_get(b, 0))),
                                                 path);
                 real = used ? realpath(path, NULL) : NULL;
@@ -395,7 +403,7 @@ static int begin_points(const char *place, const char *upper, const char *work) 
 
 /* One copy of a system folder with the mount points that this unit needs in it. */
 static int stage_points(const json_t *unit, const char *place, const char *system) {
-        static const char *const keys[] = {"properties.BindPaths", "properties.BindReadOnlyPaths"};
+        static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
         _cleanup_free_ char *upper = strformat("%s.upper", place),
                             *work = strformat("%s.work", place), *options = NULL;
         const json_t *b;
@@ -409,7 +417,7 @@ static int stage_points(const json_t *unit, const char *place, const char *syste
         if (r < 0)
                 return r;
         for (size_t k = 0; k < ELEMENTS(keys); k++)
-                json_array_foreach (json_at(unit, keys[k]), i, b) {
+                json_array_foreach (json_at(mounting(unit), keys[k]), i, b) {
                         const char *target = element(b, 1), *rest = startswith(target, system);
                         struct stat st;
 
@@ -437,7 +445,7 @@ static int stage_all_points(const json_t *unit, struct problem *p) {
         const json_t *b;
         size_t i;
 
-        json_array_foreach (json_at(unit, "properties.BindReadOnlyPaths"), i, b) {
+        json_array_foreach (json_at(mounting(unit), "BindReadOnlyPaths"), i, b) {
                 const char *place = element(b, 0), *system = element(b, 1);
                 int r;
 

@@ -120,6 +120,9 @@ static int systemd_start(struct runtime *r, const json_t *plan, const json_t *un
                 return adopted_call(of(r)->adopted, json_str_or(unit, "name", ""), "StartUnit");
         /* The slice may have been stopped since it was prepared. */
         k = units_start_slice(of(r)->units, json_at(plan, "slice"));
+        if (k < 0)
+                return k;
+        k = json_at(plan, "share") ? units_start_slice(of(r)->units, json_at(plan, "share")) : 0;
         return k < 0 ? k : units_start(of(r)->units, unit);
 }
 

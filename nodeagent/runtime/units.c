@@ -67,7 +67,8 @@ struct units {
 
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
-               startswith(name, "keelson-pod_") || startswith(name, SHARE_UNIT_PREFIX) ||
+               startswith(name, "kpodi-") || startswith(name, "keelson-pod_") ||
+               startswith(name, SHARE_UNIT_PREFIX) ||
                streq(name, LOG_COLLECT_UNIT) || streq(name, NETNS_KEEPER_UNIT) ||
                streq(name, DNS_UNIT);
 }
@@ -494,15 +495,11 @@ static void queue_run(struct units *u) {
         }
 }
 
-/* The units that come with the one that is started: the service of a socket. */
-static int append_auxiliary(sd_bus_message *m, const json_t *unit) {
+static int append_unit(sd_bus_message *m, const json_t *unit) {
         int r;
 
         if (!unit)
-                return sd_bus_message_append(m, "a(sa(sv))", 0);
-        r = sd_bus_message_open_container(m, 'a', "(sa(sv))");
-        if (r < 0)
-                return r;
+                return 0;
         r = sd_bus_message_open_container(m, 'r', "sa(sv)");
         if (r < 0)
                 return r;
@@ -510,9 +507,20 @@ static int append_auxiliary(sd_bus_message *m, const json_t *unit) {
         if (r < 0)
                 return r;
         r = units_append_properties(m, json_at(unit, "properties"));
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* The units that come with the one that is started: the service of a socket, and the one that holds
+ * the mounts of a service. */
+static int append_auxiliary(sd_bus_message *m, const json_t *service, const json_t *hold) {
+        int r = sd_bus_message_open_container(m, 'a', "(sa(sv))");
+
         if (r < 0)
                 return r;
-        r = sd_bus_message_close_container(m);
+        r = append_unit(m, hold);
+        if (r < 0)
+                return r;
+        r = append_unit(m, service);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -530,7 +538,7 @@ static int start_message(struct units *u, const json_t *unit, sd_bus_message **r
         r = units_append_properties(m, json_at(first, "properties"));
         if (r < 0)
                 return r;
-        r = append_auxiliary(m, socket ? unit : NULL);
+        r = append_auxiliary(m, socket ? unit : NULL, json_at(unit, "hold"));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);

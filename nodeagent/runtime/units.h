@@ -58,7 +58,7 @@ void units_each(struct units *u,
 /* Starts what pod_to_units() described. Of a unit with a socket it starts that one, which starts
  * the service. -EINVAL when it can't be put into a message. */
 int units_start(struct units *u, const json_t *unit);
-/* For slices: being there already is not an error. */
+/* For slices and what else a pod has once: being there already is not an error. */
 int units_start_slice(struct units *u, const json_t *unit);
 int units_stop(struct units *u, const char *name);
 /* A mount unit of an NFS share: its name is SHARE_UNIT_PREFIX<hash>.mount, which also says where.

@@ -7,7 +7,7 @@
 #include "nodeagent/plan/plan.h"
 
 #define HEAD \
-        "metadata: {name: p, namespace: n, uid: 1-2}\n" \
+        "metadata: {name: p, namespace: ns, uid: 1-2}\n" \
         "spec:\n"
 #define OCI "{root: oci, id: i, path: [/layer], config: {User: '0'}}"
 
@@ -72,7 +72,8 @@ static bool lists(const json_t *unit, const char *path, const char *word) {
         return false;
 }
 
-#define CALLS "mount umount2 open_tree move_mount"
+#define CALLS "fsopen fsconfig fsmount open_tree move_mount mount_setattr"
+#define HOLD "Hkpodm-ns_p_c.service;"
 
 static void test_root(void **state) {
         _cleanup_json_ json_t *plan =
@@ -80,37 +81,82 @@ static void test_root(void **state) {
                                      "{postStart: {exec: {command: [y]}}}}]\n",
                                         "{c: " OCI "}");
         json_t *unit = unit_at(plan, "containers", 0), *words = json_pack("[s]", "ls");
-        _cleanup_json_ json_t *run = pod_exec_unit(unit, "kpodx-n_p_c_1.service", words, 0);
+        _cleanup_json_ json_t *run = pod_exec_unit(unit, "kpodx-ns_p_c_1.service", words, 0);
 
         json_decref(words);
-        check_fields(unit, "main", "N;Mtunables logs;Ca80425fb 0;F0 " CALLS);
+        check_fields(unit, "main", HOLD "N;Mtunables logs;Ca00425fb 0;F0 " CALLS);
         /* A hook of the unit itself finds the process by $MAINPID. */
-        check_fields(unit, "post-start", "J;Mtunables logs;Ca80425fb 0;F0 " CALLS);
+        check_fields(unit, "post-start", "J;Ca00425fb 0;F0 " CALLS);
         assert_true(lists(unit, "properties.CapabilityBoundingSet", "CAP_SYS_ADMIN"));
-        assert_true(lists(unit, "properties.SystemCallFilter.names", "mount"));
+        assert_true(lists(unit, "properties.SystemCallFilter.names", "fsopen"));
         assert_null(json_at(unit, "properties.AmbientCapabilities"));
         assert_null(json_at(unit, "properties.RestrictNamespaces"));
         assert_null(json_at(unit, "properties.ProtectProc"));
         json_object_set_new(json_object_get(json_object_get(run, "start"), "pids"), "join",
                         json_string("7 99"));
-        check_fields(run, "run_1", "J7 99;Mtunables logs;Ca80425fb 0;F0 " CALLS);
+        check_fields(run, "run_1", "J7 99;Ca00425fb 0;F0 " CALLS);
+        assert_null(json_object_get(run, "hold"));
+        assert_false(lists(run, "properties.Wants", "kpodm-ns_p_c.service"));
 }
 
 static void test_user(void **state) {
         _cleanup_json_ json_t *plan = plan_of(
-                        "metadata: {name: p, namespace: n, uid: 1-2, annotations: "
+                        "metadata: {name: p, namespace: ns, uid: 1-2, annotations: "
                         "{keelson.dev/readiness: notify, unit.keelson.dev/ProcSubset: pid}}\nspec:\n"
                         "  containers: [{name: c, image: a, command: [x], securityContext: "
                         "{runAsUser: 5000, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}}}]\n",
                         "{c: " OCI "}");
         json_t *unit = unit_at(plan, "containers", 0);
 
-        check_fields(unit, "main", "Nsubset=pid;Mtunables logs;U;S;C400 400;F0 " CALLS);
+        check_fields(unit, "main", HOLD "Npid;Mtunables logs;S/secret/command/c;P;C400 400;F0 " CALLS);
         assert_true(lists(unit, "properties.AmbientCapabilities", "CAP_SYS_ADMIN"));
         assert_true(lists(unit, "properties.AmbientCapabilities", "CAP_NET_BIND_SERVICE"));
         assert_null(json_at(unit, "properties.PrivateUsers"));
         assert_null(json_at(unit, "properties.ProcSubset"));
         assert_string_equal(json_str(unit, "properties.NotifyAccess"), "main");
+}
+
+/* The unit on the machine's root has no mounts; the one that holds them has no rights, and the
+ * same user. */
+static void test_hold(void **state) {
+        _cleanup_json_ json_t *plan = plan_of(HEAD
+                        "  securityContext: {runAsUser: 5000}\n"
+                        "  containers: [{name: c, image: /i, command: [x]}]\n",
+                        "{c: {root: directory, path: /i}}");
+        json_t *unit = unit_at(plan, "containers", 0);
+        static const char *const moved[] = {"RootDirectory", "BindReadOnlyPaths", "PrivateUsers",
+                        "PrivateDevices", "MountAPIVFS"};
+
+        assert_string_equal(json_str(unit, "hold.name"), "kpodm-ns_p_c.service");
+        for (size_t i = 0; i < ELEMENTS(moved); i++) {
+                assert_null(json_get(unit, "properties", moved[i], NULL));
+                assert_non_null(json_get(
+                                json_object_get(unit, "hold"), "properties", moved[i], NULL));
+        }
+        assert_true(lists(unit, "properties.Wants", "kpodm-ns_p_c.service"));
+        assert_true(lists(unit, "properties.After", "kpodm-ns_p_c.service"));
+        assert_int_equal(json_array_size(json_at(unit, "hold.properties.CapabilityBoundingSet")),
+                        0);
+        assert_null(json_at(unit, "hold.properties.AmbientCapabilities"));
+        assert_true(lists(unit, "hold.properties.SystemCallFilter.except", "prlimit64"));
+        assert_int_equal(json_array_size(json_at(unit, "hold.properties.SystemCallFilter.names")),
+                        2);
+        assert_string_equal(json_str(unit, "hold.properties.User"), "5000");
+        assert_string_equal(json_str(unit, "properties.DevicePolicy"), "closed");
+}
+
+static void test_share(void **state) {
+        _cleanup_json_ json_t *plan = plan_of(HEAD
+                        "  shareProcessNamespace: true\n"
+                        "  containers: [{name: c, image: /i, command: [x], securityContext: "
+                        "{privileged: true}}, {name: m, image: host, command: [x]}]\n",
+                        "{c: {root: directory, path: /i}, m: {root: host}}");
+        json_t *unit = unit_at(plan, "containers", 0);
+
+        assert_string_equal(json_str(plan, "share.name"), "kpodi-ns_p_.service");
+        check_fields(unit, "main", HOLD "Gkpodi-ns_p_.service;N;Cffffffffffffffff 0");
+        assert_true(lists(unit, "properties.After", "kpodi-ns_p_.service"));
+        assert_false(pids_has_namespace(unit_at(plan, "containers", 1)));
 }
 
 /* What a privileged pod asks for stays its own. */
@@ -126,22 +172,23 @@ static void test_privileged(void **state) {
                         "{a: {root: directory, path: /i}, b: {root: directory, path: /i}, "
                         "c: {root: directory, path: /i}}");
 
-        check_fields(unit_at(plan, "containers", 0), "main", "N;Cffffffffffffffff 0");
-        check_fields(unit_at(plan, "containers", 1), "main", "N;Mlogs;Ca82425fb 0");
-        check_fields(unit_at(plan, "containers", 2), "main", "N;Mlogs;Ca80425fb 0");
+        check_fields(unit_at(plan, "containers", 0), "main", "Hkpodm-ns_p_a.service;N;Cffffffffffffffff 0");
+        check_fields(unit_at(plan, "containers", 1), "main",
+                        "Hkpodm-ns_p_b.service;N;Mlogs;Ca02425fb 0");
+        check_fields(unit_at(plan, "containers", 2), "main", HOLD "N;Mlogs;Ca00425fb 0");
 }
 
 /* A list of refused calls gets exceptions, which are refused to the program. */
 static void test_denied_calls(void **state) {
         _cleanup_json_ json_t *plan =
-                        plan_of("metadata: {name: p, namespace: n, uid: 1-2, annotations: "
+                        plan_of("metadata: {name: p, namespace: ns, uid: 1-2, annotations: "
                                 "{unit.keelson.dev/SystemCallFilter: ~@mount ptrace}}\nspec:\n"
                                 "  containers: [{name: c, image: /i, command: [x]}]\n",
                                         "{c: {root: directory, path: /i}}");
         json_t *unit = unit_at(plan, "containers", 0);
 
-        check_fields(unit, "main", "N;Mtunables logs;Ca80425fb 0;F0 " CALLS);
-        assert_true(lists(unit, "properties.SystemCallFilter.except", "mount"));
+        check_fields(unit, "main", HOLD "N;Mtunables logs;Ca00425fb 0;F0 " CALLS);
+        assert_true(lists(unit, "properties.SystemCallFilter.except", "fsopen"));
         assert_false(lists(unit, "properties.SystemCallFilter.except", "ptrace"));
 }
 
@@ -177,13 +224,14 @@ static void test_who(void **state) {
                 assert_null(json_object_get(unit, "warning"));
         }
         /* The machine's own processes are not for it. */
-        check_fields(f, "main", "N;Mtunables logs;Ca80425fb 0;F0 " CALLS);
+        check_fields(f, "main", "Hkpodm-ns_p_f.service;N;Mtunables logs;Ca00425fb 0;F0 " CALLS);
         assert_non_null(strstr(json_str(f, "warning"), "has no process namespace"));
         check_fields(unit_at(plan, "ephemeralContainers", 3), "main", NULL);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_root), cmocka_unit_test(test_user),
+                        cmocka_unit_test(test_hold), cmocka_unit_test(test_share),
                         cmocka_unit_test(test_privileged), cmocka_unit_test(test_denied_calls),
                         cmocka_unit_test(test_who)};
 
