@@ -42,6 +42,7 @@ enum {
 
 struct api_options {
         const char *advertise_address; /* NULL: not published */
+        const char *api_address;       /* a further one, which no Service may take; or NULL */
         uint16_t port;
         const char *service_range; /* "10.96.0.0/16", or one of each family (alloc.h) */
         const char *ssh_key_file;  /* NULL: no logs */

@@ -30,7 +30,7 @@ struct flags {
         char *issuer;
         char *ssh_key_file;
         char *encryption_config;
-        char *advertise;
+        char *advertise, *api_address;
         char *pod_security;
         char **external_ip_ranges;
         char **runtime_config;
@@ -137,6 +137,10 @@ static const struct option_row rows[] = {
                                 "Private key for the nodes (logs)", NULL},
                 {"advertise-address", 0, OPTION_STRING, offsetof(struct flags, advertise),
                                 "ADDRESS", "Where nodes reach this server (default: detected)",
+                                NULL},
+                {"api-address", 0, OPTION_STRING, offsetof(struct flags, api_address), "ADDRESS",
+                                "Another address of the API, which moves between its servers (kctl "
+                                "--api-address): no Service may take it",
                                 NULL},
                 {"pod-security-default", 0, OPTION_STRING, offsetof(struct flags, pod_security),
                                 "LEVEL",
@@ -422,6 +426,7 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         s->advertise = advertise_address(f);
         o.sa_key_pem = s->sa_key;
         o.advertise_address = s->advertise;
+        o.api_address = f->api_address;
         o.encryption_config = s->encryption;
         r = api_new(&s->api, s->daemon, &o, &store, p);
         forget_encryption(s);

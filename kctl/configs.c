@@ -92,8 +92,8 @@ static int read_installed(struct machine *m, struct cluster_ranges *ret, struct 
         return ranges_read(pods, services, bits, ret, p);
 }
 
-int configs_address(
-                struct machine *m, char **ret_address, uint16_t *ret_port, struct problem *p) {
+int configs_address(struct machine *m, char **ret_address, char **ret_api, uint16_t *ret_port,
+                struct problem *p) {
         _cleanup_buf_ struct buf out = {0};
         _cleanup_free_ char *port = NULL;
         int r = machine_run(m, text_installed_address_sh, NULL, 0, 30, &out, p);
@@ -104,17 +104,28 @@ int configs_address(
         if (!port || parse_port(port, ret_port) < 0)
                 *ret_port = CONFIGS_PORT_DEFAULT;
         *ret_address = line_value(strempty(out.data), "address=");
+        *ret_api = line_value(strempty(out.data), "api=");
         return 0;
 }
 
-int configs_set_address(struct machine *m, const char *address, struct problem *p) {
-        _cleanup_free_ char *command = strformat(
-                        "cd /etc/keelson && { grep -q ^advertise-address: kapid.yaml || "
-                        "echo advertise-address: >>kapid.yaml; } && "
-                        "sed -i 's|^advertise-address:.*|advertise-address: %s|' kapid.yaml",
-                        address);
+/* A line of kapid.yaml, in the form of config/kapid.yaml: what is unchanged stays byte for byte,
+ * and the daemon is not restarted for it. value NULL: it is removed. */
+static int set_line(struct machine *m, const char *key, const char *value, struct problem *p) {
+        _cleanup_free_ char *command =
+                        value ? strformat("cd /etc/keelson && { grep -q '^%s:' kapid.yaml || "
+                                          "echo '%s:' >>kapid.yaml; } && "
+                                          "sed -i 's|^%s:.*|%s: %s|' kapid.yaml",
+                                                key, key, key, key, value)
+                              : strformat("sed -i '/^%s:/d' /etc/keelson/kapid.yaml", key);
 
         return command ? machine_run(m, command, NULL, 0, 30, NULL, p) : -ENOMEM;
+}
+
+int configs_set_address(
+                struct machine *m, const char *address, const char *api, struct problem *p) {
+        int r = set_line(m, "advertise-address", address, p);
+
+        return r < 0 ? r : set_line(m, "api-address", api, p);
 }
 
 /* Whether a text that was given (NULL: none) has the networks of the installed one. */

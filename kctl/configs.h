@@ -21,12 +21,13 @@ int configs_write(struct machine *m, const struct config_spec *spec, struct prob
  * `up` (NULL, 0: not given) must be the same. -EINVAL with p otherwise. */
 int configs_ranges(struct machine *m, const char *pods, const char *services,
                 const uint32_t bits[FAMILIES], struct cluster_ranges *ret, struct problem *p);
-/* Where the API of this installation is, as its configuration says; *ret_address is NULL when it
- * says nothing. */
-int configs_address(
-                struct machine *m, char **ret_address, uint16_t *ret_port, struct problem *p);
-/* Makes it another address. */
-int configs_set_address(struct machine *m, const char *address, struct problem *p);
+/* Where the API of this installation is, as its configuration says: the machine's own address and
+ * the one of --api-address; NULL where it says nothing. */
+int configs_address(struct machine *m, char **ret_address, char **ret_api, uint16_t *ret_port,
+                struct problem *p);
+/* Makes them others; api NULL: none. */
+int configs_set_address(
+                struct machine *m, const char *address, const char *api, struct problem *p);
 /* Adds to the files of an earlier version: Unix sockets for health and metrics where there
  * were loopback ports, and the store's socket for its group. Lines that an administrator changed
  * are kept. */

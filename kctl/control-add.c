@@ -5,12 +5,15 @@
  * The machines share the authorities, the keys that sign and the configuration: they go from one to
  * the other through this process's memory, never through a file here or a command's words. A
  * machine's own certificates are signed here with the authorities of the first. */
+#include "kctl/api-address.h"
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/control.h"
 #include "kctl/encryption.h"
+#include "kctl/info.h"
 #include "kctl/template.h"
 #include "kctl/texts.h"
+#include "lib/address.h"
 #include "lib/buf.h"
 #include "lib/client/kubeconfig.h"
 #include "lib/json.h"
@@ -26,7 +29,8 @@ struct addition {
         struct control control;
         uint16_t port;
         char *peer_url;
-        json_t *members; /* after the addition */
+        char *api, *interface; /* --api-address, and where this machine can hold it; or NULL */
+        json_t *members;       /* after the addition */
         struct problem *p;
 };
 
@@ -36,6 +40,8 @@ static void addition_done(struct addition *a) {
         free(a->control.address);
         free(a->control.ssh);
         free(a->peer_url);
+        free(a->api);
+        free(a->interface);
         json_decref(a->members);
 }
 
@@ -199,9 +205,13 @@ static int write_files(struct machine *m, const struct cluster_files *files, str
 }
 
 /* Certificates of m's own, signed here with the authorities of `from`. */
-static int write_own(struct machine *from, struct machine *m, const char *hostname,
-                const char *const *addresses, struct problem *p) {
-        const char *names[] = {hostname, NULL};
+static int write_own(struct machine *from, struct machine *m, const struct control_hosts *h,
+                struct problem *p) {
+        bool is_name = h->api && address_parse(h->api).size == 0,
+             is_address = h->api && !is_name;
+        const char *names[] = {h->hostname, is_name ? h->api : NULL, NULL},
+                   *addresses[] = {h->address, is_address ? h->api : h->kept,
+                                   is_address ? h->kept : NULL, NULL};
         _cleanup_(authorities_done) struct authorities a = {0};
         _cleanup_cluster_ struct cluster_files files = {0};
         struct cluster_ranges ranges;
@@ -219,21 +229,21 @@ static int write_own(struct machine *from, struct machine *m, const char *hostna
         return r < 0 ? r : write_files(m, &files, p);
 }
 
-int control_certify(struct machine *m, const char *hostname, const char *const *addresses,
-                struct problem *p) {
+int control_certify(struct machine *m, const struct control_hosts *h, struct problem *p) {
         _cleanup_buf_ struct buf cert = {0};
-        int r = machine_run(m, "cat /etc/keelson/pki/kapid.crt", NULL, 0, 30, &cert, p);
+        int covers[2], r = machine_run(m, "cat /etc/keelson/pki/kapid.crt", NULL, 0, 30, &cert, p);
 
         if (r < 0)
                 return r;
-        r = pki_cert_covers(strempty(cert.data), addresses[0]);
-        if (r < 0)
-                return problem_set(p, r, 0, NULL,
+        covers[0] = pki_cert_covers(strempty(cert.data), h->address);
+        covers[1] = h->api ? pki_cert_covers(strempty(cert.data), h->api) : 1;
+        if (covers[0] < 0)
+                return problem_set(p, covers[0], 0, NULL,
                                 "%s: /etc/keelson/pki/kapid.crt is not a certificate",
                                 machine_name(m));
-        if (r > 0)
+        if (covers[0] > 0 && covers[1] > 0)
                 return 0;
-        r = write_own(m, m, hostname, addresses, p);
+        r = write_own(m, m, h, p);
         return r < 0 ? r : 1;
 }
 
@@ -345,7 +355,10 @@ static int carry_out(struct addition *a) {
         r = encryption_copy(a->from, a->m, a->p);
         if (r < 0)
                 return r;
-        r = write_own(a->from, a->m, a->facts.hostname, (const char *[]){a->control.address, NULL},
+        r = write_own(a->from, a->m,
+                        &(struct control_hosts){.hostname = a->facts.hostname,
+                                        .address = a->control.address,
+                                        .api = a->api},
                         a->p);
         if (r < 0)
                 return r;
@@ -363,9 +376,28 @@ static int carry_out(struct addition *a) {
         if (r < 0)
                 return r;
         r = controls_write(a->k, &a->control, a->port, a->p);
+        if (r < 0)
+                return r;
+        r = api_address_float(&(struct api_place){.m = a->m,
+                                              .hostname = a->facts.hostname,
+                                              .address = a->control.address,
+                                              .api = a->api,
+                                              .port = a->port},
+                        a->interface, a->p);
         if (r >= 0)
                 say(a, "a machine of the control plane");
         return r;
+}
+
+/* The address of the API that the others have. */
+static int find_api_address(struct addition *a) {
+        _cleanup_free_ char *address = NULL;
+        uint16_t port;
+        int r = configs_address(a->from, &address, &a->api, &port, a->p);
+
+        return r < 0 || !a->api ? r
+                                : api_address_check(a->k, a->m, a->control.address, a->api,
+                                                  &a->interface, a->p);
 }
 
 int control_add(struct kctl *k, struct machine *from, struct machine *m, const char *where,
@@ -392,6 +424,9 @@ int control_add(struct kctl *k, struct machine *from, struct machine *m, const c
         if (!a.peer_url)
                 return -ENOMEM;
         r = check(&a);
+        if (r < 0)
+                return r;
+        r = find_api_address(&a);
         return r < 0 ? r : carry_out(&a);
 }
 
@@ -452,29 +487,53 @@ static int allow_servers(struct machine *m, const struct controls *c, struct pro
                       : -ENOMEM;
 }
 
-static int spread_on(struct machine *m, const struct controls *c, char *const *servers,
-                struct problem *p) {
-        static const char *const files[] = {"pki/kreconciled.kubeconfig", "pki/kschedd.kubeconfig",
-                        "pki/kgitd.kubeconfig", "admin.kubeconfig"};
+/* What users know: the API's address, then the machines'. */
+static int user_servers(const struct controls *c, const char *api, char ***ret) {
+        _cleanup_free_ char *url = api ? control_url(api, c->port) : NULL;
+        _cleanup_strv_free_ char **urls = NULL, **own = NULL;
 
+        if ((api && (!url || strv_extend(&urls, url) < 0)) || controls_servers(c, &own) < 0)
+                return -ENOMEM;
+        for (char **s = own; s && *s; s++)
+                if (strv_extend(&urls, *s) < 0)
+                        return -ENOMEM;
+        *ret = TAKE_PTR(urls);
+        return 0;
+}
+
+int control_spread_on(
+                struct machine *m, const struct controls *c, const char *api, struct problem *p) {
+        static const char *const files[] = {"pki/kreconciled.kubeconfig", "pki/kschedd.kubeconfig",
+                        "pki/kgitd.kubeconfig"};
+        _cleanup_strv_free_ char **servers = NULL, **users = NULL;
+
+        if (controls_servers(c, &servers) < 0 || user_servers(c, api, &users) < 0)
+                return -ENOMEM;
         for (size_t i = 0; i < ELEMENTS(files); i++) {
                 int r = spread_file(m, files[i], servers, p);
 
                 if (r < 0)
                         return r;
         }
-        return allow_servers(m, c, p);
+        int r = spread_file(m, "admin.kubeconfig", users, p);
+        return r < 0 ? r : allow_servers(m, c, p);
 }
 
 int control_spread(struct kctl *k, struct problem *p) {
         _cleanup_free_ char *path = kubeconfig_default_path(k->flags.kubeconfig);
         _cleanup_strv_free_ char **servers = NULL;
         _cleanup_controls_ struct controls c = {0};
+        _cleanup_json_ json_t *info = NULL;
+        const char *api;
         int r = controls_read(k, &c, p);
 
         if (r < 0)
                 return r;
-        r = controls_servers(&c, &servers);
+        r = info_read(k, &info, p);
+        if (r < 0)
+                return r;
+        api = json_string_value(json_object_get(info, "api-address"));
+        r = user_servers(&c, api, &servers);
         if (r < 0 || !path)
                 return -ENOMEM;
         for (size_t i = 0; i < c.count; i++) {
@@ -486,7 +545,7 @@ int control_spread(struct kctl *k, struct problem *p) {
                  */
                 if (control_open(k, x, &m, &ignored) < 0)
                         continue;
-                r = spread_on(m, &c, servers, p);
+                r = control_spread_on(m, &c, api, p);
                 if (r < 0)
                         return r;
         }

@@ -45,12 +45,21 @@ int control_add(struct kctl *k, struct machine *from, struct machine *m, const c
 int control_unpublish(struct kctl *k, const char *address, struct problem *p);
 /* Waits until the API server at this URL, on m, is ready. */
 int control_wait_ready(struct kctl *k, struct machine *m, const char *url, struct problem *p);
-/* The kapid.crt of the machine is for this address; signed again, with what else is in the list,
- * when it is not. 1 when it was. addresses ends with NULL; the first is the one that matters. */
-int control_certify(struct machine *m, const char *hostname, const char *const *addresses,
-                struct problem *p);
+/* What the certificates of a machine name. */
+struct control_hosts {
+        const char *hostname;
+        const char *address; /* its own */
+        const char *kept;    /* another of its own; or NULL */
+        const char *api;     /* of --api-address, an address or a name; or NULL */
+};
+/* The kapid.crt of the machine is for its address and the API's; signed again, with all of them,
+ * when it is not. 1 when it was. */
+int control_certify(struct machine *m, const struct control_hosts *hosts, struct problem *p);
 /* Has every machine's daemons and administrator know all servers. */
 int control_spread(struct kctl *k, struct problem *p);
+/* The same on one machine, with these. */
+int control_spread_on(
+                struct machine *m, const struct controls *c, const char *api, struct problem *p);
 int control_open(struct kctl *k, const struct control *c, struct machine **ret, struct problem *p);
 /* A machine of the control plane that can be reached, other than `not` (NULL: any). */
 int control_open_any(struct kctl *k, const struct controls *c, const char * not,
@@ -63,6 +72,9 @@ int control_members(struct machine *m, const char *words, json_t **ret, struct p
 int kubeconfig_with_servers(const char *text, char *const *servers, char **ret, struct problem *p);
 /* The text with another `server`. */
 int kubeconfig_with_server(const char *text, const char *server, char **ret, struct problem *p);
+/* The server of a cluster in a file; one that is not in it is no error. */
+int kubeconfig_set_server(
+                const char *path, const char *cluster, const char *server, struct problem *p);
 /* The file at path: in the cluster of that name. */
 int kubeconfig_set_servers(
                 const char *path, const char *cluster, char *const *servers, struct problem *p);

@@ -57,6 +57,8 @@ FLAG_STRING(dir, "dir", 0, "DIR", "Folder for state, keys, kubeconfig and logs",
 FLAG_STRING(identity, "identity", 'i', "FILE", "Private SSH key (otherwise the agent's and ~/.ssh)", NULL)
 FLAG_STRING(name, "name", 0, "NAME", "Name of the node (otherwise the machine's host name); with image import: of an image that the file does not name", NULL)
 FLAG_STRING(advertise_address, "advertise-address", 0, "IP", "Address under which nodes reach the API", NULL)
+FLAG_STRING(api_address, "api-address", 0, "ADDRESS", "Address or name under which users reach the API: an address that keepalived moves between the machines of the control plane, or a name that you keep; none: no longer", NULL)
+FLAG_STRINGS(servers, "servers", 0, "URL", "Servers of the API to give to the nodes, instead of those of the control plane: https://10.0.0.1:6443,...", NULL)
 FLAG_STRING(service_range, "service-cluster-ip-range", 0, "CIDR", "Addresses of services; for dual stack a network of IPv4 and one of IPv6: 10.96.0.0/16,fd00:10:96::/112; or one of IPv6 (default: 10.96.0.0/16)", NULL)
 FLAG_STRING(cluster_range, "cluster-cidr", 0, "CIDR", "Addresses of pods; for dual stack 10.244.0.0/16,fd00:10:244::/56; or fd00:10:244::/56 (default: 10.244.0.0/16)", NULL)
 FLAG_U32(mask_size, "node-cidr-mask-size-ipv4", 0, "BITS", "Prefix length of a node's part of the pods' addresses: 24 for 250 pods, 23 for 500, 22 for 1000 (default: 24)", NULL)

@@ -5,6 +5,7 @@
 #include "kctl/cluster.h"
 #include "kctl/control.h"
 #include "kctl/crew.h"
+#include "kctl/info.h"
 #include "kctl/machine.h"
 #include "kctl/node-certificate.h"
 #include "kctl/progress.h"
@@ -25,7 +26,7 @@ struct join {
         char *name;           /* of the node */
         bool is_new;          /* the cluster had none of that name */
         json_t *info;         /* data of kube-system/keelson-info */
-        char *const *servers; /* all of the control plane; NULL: only that of info */
+        char *const *servers; /* all that agents are to know (info.h) */
         char *renewed;        /* when its agent was last heard of before it was started */
         json_t *nodes;        /* list: those that there were at the start */
         int claims;           /* a file that the processes of one command share: claim_machine() */
@@ -145,7 +146,7 @@ static int write_node_files(struct join *j, const char *cert) {
         const struct template_value values[] = {
                         {"name", j->name},
                         {"address", j->facts.address},
-                        {"server", info(j, "server")},
+                        {"server", j->servers[0]},
                         {"service-range", info(j, "service-cluster-ip-range")},
                         {"cluster-range", info(j, "cluster-cidr")},
                         {NULL, NULL},
@@ -417,19 +418,6 @@ static bool names_machine(const char *message, const char *where, const char *na
         return rest && *rest == ':';
 }
 
-static json_t *read_info(struct kctl *k, struct problem *p) {
-        _cleanup_free_ char *path = api_path(api_resource(KIND_CONFIGMAPS), "kube-system",
-                        "keelson-info", /* subresource= */ NULL, /* query= */ NULL);
-        _cleanup_json_ json_t *o = NULL;
-        int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;
-
-        if (r == -ENOENT)
-                problem_set(p, ENOENT, 0, NULL,
-                                "this cluster has no ConfigMap kube-system/keelson-info, which "
-                                "`kctl up` makes; run it again");
-        return r < 0 ? NULL : json_incref(json_object_get(o, "data"));
-}
-
 /* ---- many machines ---- */
 
 struct joining {
@@ -506,14 +494,6 @@ static void on_tick(void *userdata) {
                 progress_draw(g->k, &g->progress);
 }
 
-/* The API servers that the agents are to know. */
-static int list_servers(struct kctl *k, char ***ret, struct problem *p) {
-        _cleanup_controls_ struct controls controls = {0};
-        int r = controls_read(k, &controls, p);
-
-        return r < 0 ? r : controls_servers(&controls, ret);
-}
-
 /* The nodes that there are, to find a machine that has joined under another name. */
 static int list_nodes(struct kctl *k, json_t **ret, struct problem *p) {
         _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), /* ns= */ NULL,
@@ -532,10 +512,10 @@ static int join_all(struct joining *g, struct problem *p) {
                         .userdata = g};
         int r;
 
-        g->info = read_info(g->k, p);
-        if (!g->info)
-                return -EIO;
-        r = list_servers(g->k, &g->servers, p);
+        r = info_read(g->k, &g->info, p);
+        if (r < 0)
+                return r;
+        r = info_servers(g->k, &g->servers, p);
         if (r < 0)
                 return r;
         r = list_nodes(g->k, &g->nodes, p);

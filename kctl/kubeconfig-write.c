@@ -267,6 +267,23 @@ int kubeconfig_set_servers(const char *path, const char *cluster, char *const *s
         return r < 0 ? r : write_config(path, config, p);
 }
 
+int kubeconfig_set_server(
+                const char *path, const char *cluster, const char *server, struct problem *p) {
+        _cleanup_json_ json_t *config = NULL;
+        json_t *entry;
+        size_t i;
+        int r = read_config(path, &config, p);
+
+        if (r < 0 || !has_named(config, "clusters", cluster))
+                return r;
+        json_array_foreach (json_object_get(config, "clusters"), i, entry)
+                if (streq(json_str_or(entry, "name", ""), cluster) &&
+                                json_object_set_new(json_object_get(entry, "cluster"), "server",
+                                                json_string(server)) < 0)
+                        return -ENOMEM;
+        return write_config(path, config, p);
+}
+
 int kubeconfig_remove(const char *path, const char *context, struct problem *p) {
         _cleanup_json_ json_t *config = NULL;
         int r = read_config(path, &config, p);

@@ -81,6 +81,8 @@ libkctl_a_SOURCES = \
 	kctl/certs-rotate.c kctl/certs-seen.c kctl/certs-seen.h kctl/certs-stage.c kctl/certs-stage.h \
 	kctl/kubeconfig-parts.c kctl/kubeconfig-parts.h kctl/node-certificate.c kctl/node-certificate.h \
 	kctl/clock.c kctl/clock.h \
+	kctl/api-address.c kctl/api-address.h kctl/api-place.c kctl/control-address.c kctl/info.c kctl/info.h \
+	kctl/repoint.h kctl/restore.h kctl/restore-elsewhere.c \
 	kctl/cluster.c \
 	kctl/cluster.h \
 	kctl/crew.c kctl/crew.h kctl/progress.c kctl/progress.h \
@@ -142,6 +144,7 @@ nodist_libkctl_a_SOURCES = kctl/texts.c
 
 # Configurations, scripts for machines and completion scripts, compiled in: text_NAME[], with _ for . and -.
 KCTL_TEXTS = \
+	address-look.sh address.service keepalived.conf restore-begin.sh restore-config.sh \
 	allow-kapid.sh allow-servers.sh backup.service backup.timer clean-node.sh collect-control.sh completion.bash completion.fish completion.zsh down.sh fleet-facts.sh further-control.sh inspect.sh keep-after.sh installed-address.sh installed-ranges.sh encryption-get.sh encryption-off.sh encryption-put.sh \
 	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
 	packages.sh pod-units.sh put-back.sh refresh.sh restart-changed.sh running.sh start-agent.sh start-units.sh store-authority.sh store-members.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh

@@ -1,8 +1,14 @@
 /* kctl node repoint: gives nodes the present servers of the API and their CA, over SSH: for those
- * that were away while the addresses changed. */
+ * that were away while the addresses changed. Pods are not touched: only the agent restarts. */
+#include "kctl/repoint.h"
+
 #include "kctl/control.h"
+#include "kctl/crew.h"
+#include "kctl/image.h"
+#include "kctl/info.h"
 #include "kctl/template.h"
 #include "kctl/texts.h"
+#include "lib/client/servers.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -10,8 +16,10 @@ enum { REPORT_TIMEOUT_S = 60 };
 
 struct repoint {
         struct kctl *k;
+        const json_t *nodes;
         char *const *servers;
         const char *ca;
+        size_t failed;
         struct problem *p;
 };
 
@@ -39,9 +47,8 @@ static int wait_report(struct repoint *x, const char *name, const char *before) 
                         return 0;
                 if (now_mono_us() > deadline)
                         return problem_set(x->p, ETIMEDOUT, 0, NULL,
-                                        "%s: its agent was restarted and has not reported; "
-                                        "`journalctl -u keelson-nodeagent` there says why",
-                                        name);
+                                        "its agent was restarted and has not reported; "
+                                        "`journalctl -u keelson-nodeagent` there says why");
                 usleep(300000);
         }
 }
@@ -65,69 +72,103 @@ static int write_files(struct repoint *x, struct machine *m) {
                         NULL, 0, 120, NULL, x->p);
 }
 
-static int repoint(struct repoint *x, const char *name) {
-        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), NULL, name, NULL, NULL),
-                            *before = NULL;
+static int repoint(struct repoint *x, const json_t *node) {
         _cleanup_(machine_freep) struct machine *m = NULL;
-        _cleanup_json_ json_t *node = NULL;
-        int r = path ? api_get(x->k->client, path, &node, x->p) : -ENOMEM;
+        _cleanup_free_ char *before = NULL;
+        int r = machine_open_node(&m, x->k, node, x->p);
 
         if (r < 0)
                 return r;
-        r = machine_open_node(&m, x->k, node, x->p);
-        if (r < 0)
-                return r;
-        before = last_report(x->k, name);
+        before = last_report(x->k, object_name(node));
         r = write_files(x, m);
+        return r < 0 ? r : wait_report(x, object_name(node), before);
+}
+
+/* In the node's process. */
+static int on_job(size_t i, void *userdata) {
+        struct repoint *x = userdata;
+        const json_t *node = json_array_get(x->nodes, i);
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        x->p = &p;
+        x->k->client = NULL; /* the parent's connection is not ours */
+        if (!kctl_client(x->k))
+                return EXIT_ERROR;
+        r = repoint(x, node);
         if (r < 0)
-                return r;
-        r = wait_report(x, name, before);
-        if (r < 0)
-                return r;
-        printf("node/%s reaches the API\n", name);
+                return kctl_error("%s: %s", object_name(node),
+                                p.message ? p.message : strerror(-r));
+        printf("node/%s reaches the API\n", object_name(node));
+        return EXIT_OK;
+}
+
+static void on_line(size_t i, bool is_stderr, const char *line, void *userdata) {
+        fprintf(is_stderr ? stderr : stdout, "%s\n", line);
+        fflush(stdout);
+}
+
+static void on_end(size_t i, int code, void *userdata) {
+        ((struct repoint *)userdata)->failed += code != 0;
+}
+
+int nodes_repoint(struct kctl *k, const json_t *nodes, char *const *servers, const char *ca,
+                size_t *ret_failed, struct problem *p) {
+        struct repoint x = {.k = k, .nodes = nodes, .servers = servers, .ca = ca};
+        const struct crew crew = {.count = json_array_size(nodes),
+                        .job = on_job,
+                        .on_line = on_line,
+                        .on_end = on_end,
+                        .userdata = &x};
+        int r = crew_run(&crew, p);
+
+        *ret_failed = x.failed;
+        return r;
+}
+
+/* --- the verb --- */
+
+static int check_servers(char *const *servers, struct problem *p) {
+        for (; servers && *servers; servers++)
+                if (!server_is_valid(*servers))
+                        return problem_set(p, EINVAL, 0, NULL,
+                                        "--servers: \"%s\" is not a URL as https://10.0.0.1:6443",
+                                        *servers);
         return 0;
 }
 
-static int read_ca(struct kctl *k, json_t **ret, const char **ret_ca, const char **ret_server,
-                struct problem *p) {
-        _cleanup_free_ char *path = api_path(
-                        api_resource(KIND_CONFIGMAPS), "kube-system", "keelson-info", NULL, NULL);
-        int r = path ? api_get(k->client, path, ret, p) : -ENOMEM;
-        const json_t *data = json_object_get(*ret, "data");
+static int repoint_words(struct kctl *k, size_t *ret_failed, struct problem *p) {
+        _cleanup_strv_free_ char **known = NULL;
+        _cleanup_json_ json_t *info = NULL, *nodes = NULL;
+        const char *ca;
+        int r = check_servers(k->flags.servers, p);
 
         if (r < 0)
                 return r;
-        *ret_ca = json_string_value(json_object_get(data, "ca.crt"));
-        *ret_server = json_string_value(json_object_get(data, "server"));
-        if (isempty(*ret_ca) || isempty(*ret_server))
+        r = info_read(k, &info, p);
+        if (r < 0)
+                return r;
+        ca = json_string_value(json_object_get(info, "ca.crt"));
+        if (isempty(ca))
                 return problem_set(p, EINVAL, 0, NULL,
-                                "the cluster's ConfigMap kube-system/keelson-info holds no ca.crt "
-                                "or no server; run kctl up again");
-        return 0;
+                                "the cluster's ConfigMap kube-system/keelson-info holds no ca.crt; "
+                                "run kctl up again");
+        r = k->flags.servers ? 0 : info_servers(k, &known, p);
+        if (r < 0)
+                return r;
+        r = image_nodes(k, /* from= */ 0, /* default_all= */ false, &nodes, p);
+        return r < 0 ? r
+                     : nodes_repoint(k, nodes, k->flags.servers ? k->flags.servers : known, ca,
+                                       ret_failed, p);
 }
 
 int kctl_node_repoint(struct kctl *k) {
-        _cleanup_strv_free_ char **servers = NULL;
-        _cleanup_controls_ struct controls c = {0};
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *info = NULL;
-        struct repoint x = {.k = k, .p = &p};
-        const char *server;
-        int code = EXIT_OK;
+        size_t failed = 0;
 
-        if (!k->words)
-                return kctl_usage(k, "which node? kctl get nodes lists them");
         if (!kctl_client(k))
                 return EXIT_ERROR;
-        if (read_ca(k, &info, &x.ca, &server, &p) < 0 || controls_read(k, &c, &p) < 0)
+        if (repoint_words(k, &failed, &p) < 0)
                 return kctl_fail(&p);
-        if (controls_servers(&c, &servers) < 0 || (!servers && strv_extend(&servers, server) < 0))
-                return kctl_error("out of memory");
-        x.servers = servers;
-        for (char **name = k->words; *name; name++)
-                if (repoint(&x, *name) < 0) {
-                        code = kctl_fail(&p);
-                        problem_done(&p);
-                }
-        return code;
+        return failed > 0 ? EXIT_ERROR : EXIT_OK;
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include "kctl/restore.h"
 #include "kctl/sealing.h"
 #include "kctl/store.h"
 #include "lib/json.h"
@@ -300,6 +301,19 @@ static int restore_store(struct kctl *k, const char *file, const char *shown) {
         return where ? code : print_done(k, shown, done);
 }
 
+/* 1: the machine that was named is of no control plane. */
+static int look_elsewhere(struct kctl *k, const struct opened *o, struct problem *p) {
+        int r = k->flags.dir || (!o->keys && !k->flags.control) ? 0 : restore_is_elsewhere(k, o, p);
+
+        if (r > 0 && !o->keys)
+                return problem_set(p, ENOENT, 0, NULL,
+                                "%s is not a control plane, and %s is not sealed: it holds no "
+                                "authorities and keys; `kctl up` makes a new control plane there, "
+                                "whose store --force --other-cluster replaces",
+                                k->flags.control[0], k->words[0]);
+        return r;
+}
+
 int kctl_restore(struct kctl *k) {
         _cleanup_(opened_done) struct opened opened = {0};
         _cleanup_problem_ struct problem p = {0};
@@ -317,5 +331,10 @@ int kctl_restore(struct kctl *k) {
                 return store_fail(r, &p);
         if (k->flags.keys)
                 return restore_keys(k, k->words[0], &opened);
+        r = look_elsewhere(k, &opened, &p);
+        if (r < 0)
+                return store_fail(r, &p);
+        if (r > 0)
+                return restore_elsewhere(k, &opened);
         return restore_store(k, opened.path ? opened.path : k->words[0], k->words[0]);
 }

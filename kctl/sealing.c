@@ -67,6 +67,8 @@ static int read_keys(struct kctl *k, struct buf *ret, struct problem *p) {
                         "set -- -C \"$d\" etc/keelson/pki/encryption.yaml; fi; "
                         "tar -C / -c --exclude=etc/keelson/node "
                         "--exclude=etc/keelson/nodeagent.yaml "
+                        "--exclude=etc/keelson/keepalived.conf "
+                        "--exclude=etc/keelson/restoring "
                         "--exclude=etc/keelson/pki/encryption.cred etc/keelson \"$@\"";
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_free_ char *dir = NULL, *command = NULL;
@@ -155,6 +157,7 @@ void opened_done(struct opened *o) {
         if (o->keys)
                 explicit_bzero(o->keys, o->keys_size);
         free(o->keys);
+        free(o->time);
         *o = (struct opened){0};
 }
 
@@ -163,7 +166,8 @@ static int damaged(struct problem *p) {
 }
 
 /* The sizes at the end of the file, checked against its own. */
-static int read_sizes(int fd, size_t *ret_store, size_t *ret_keys, struct problem *p) {
+static int read_sizes(
+                int fd, size_t *ret_store, size_t *ret_keys, char **ret_time, struct problem *p) {
         char digits[DIGITS + 1] = "", line[LINE_SIZE_MAX + 1];
         _cleanup_json_ json_t *o = NULL;
         int64_t store, keys;
@@ -188,13 +192,14 @@ static int read_sizes(int fd, size_t *ret_store, size_t *ret_keys, struct proble
                 return damaged(p);
         *ret_store = (size_t)store;
         *ret_keys = (size_t)keys;
-        return 0;
+        *ret_time = strdup(json_str_or(o, "time", ""));
+        return *ret_time ? 0 : -ENOMEM;
 }
 
 /* Takes the keys into memory and leaves the store's backup in the file. */
 static int take_apart(int fd, struct opened *o, struct problem *p) {
         size_t store;
-        int r = read_sizes(fd, &store, &o->keys_size, p);
+        int r = read_sizes(fd, &store, &o->keys_size, &o->time, p);
 
         if (r < 0)
                 return r;
@@ -273,6 +278,11 @@ static const char put_script[] =
                 "if test -e $2/ca.crt; then test $3 = force || exit 44; "
                 "cp -a $4 $4.before-restore-$(date -u +%Y%m%dT%H%M%SZ); fi; "
                 "rm -f $2/encryption.cred $2/encryption.yaml; tar -x -p -f -";
+
+int sealing_put_keys_on(struct machine *m, const struct opened *o, struct problem *p) {
+        return machine_run(m, "umask 077; tar -C / -x -p -f -", o->keys, o->keys_size, TIMEOUT_S,
+                        NULL, p);
+}
 
 static int put(struct kctl *k, const char *command, const struct opened *o, int *ret_status,
                 struct buf *err, struct problem *p) {

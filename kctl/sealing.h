@@ -6,7 +6,7 @@
  * both ({"store": N, "keys": N, ...}), and the size of that line as 16 hexadecimal digits. */
 #pragma once
 
-#include "kctl/kctl.h"
+#include "kctl/machine.h"
 #include "lib/sealed-file.h"
 
 /* Whether the flags ask for a sealed backup. */
@@ -21,6 +21,7 @@ struct opened {
         char *path; /* the store's backup, alone: a file that is removed by opened_done() */
         char *keys; /* the tar */
         size_t keys_size;
+        char *time; /* when it was made: RFC 3339; may be NULL */
 };
 void opened_done(struct opened *o);
 /* Opens a sealed backup with what the flags give. 0 with everything empty: it is not sealed. */
@@ -28,6 +29,8 @@ int sealing_open(struct kctl *k, const char *file, struct opened *ret, struct pr
 /* Writes the folder of the backup to the machine (--control, --dir, or this one). One that is there
  * is kept aside with --force, and otherwise refused. */
 int sealing_put_keys(struct kctl *k, const struct opened *o, struct problem *p);
+/* The same to a machine whose folder holds no keys. */
+int sealing_put_keys_on(struct machine *m, const struct opened *o, struct problem *p);
 
 /* "keelson-20240102T030405Z.sealed" (or ".backup"). Caller frees. Pure. */
 char *backup_file_name(uint64_t wall_us, bool sealed);

@@ -2,6 +2,8 @@
  * scripts. Those with {{NAME}} in them are filled in by template_fill(). */
 #pragma once
 
+extern const char text_address_look_sh[];
+extern const char text_address_service[];
 extern const char text_allow_kapid_sh[];
 extern const char text_allow_servers_sh[];
 extern const char text_backup_service[];
@@ -22,6 +24,7 @@ extern const char text_installed_address_sh[];
 extern const char text_installed_ranges_sh[];
 extern const char text_kapid_yaml[];
 extern const char text_keep_after_sh[];
+extern const char text_keepalived_conf[];
 extern const char text_kgitd_yaml[];
 extern const char text_kingressd_yaml[];
 extern const char text_kreconciled_yaml[];
@@ -33,6 +36,8 @@ extern const char text_packages_sh[];
 extern const char text_pod_units_sh[];
 extern const char text_put_back_sh[];
 extern const char text_refresh_sh[];
+extern const char text_restore_begin_sh[];
+extern const char text_restore_config_sh[];
 extern const char text_restart_changed_sh[];
 extern const char text_running_sh[];
 extern const char text_start_agent_sh[];

@@ -1,9 +1,11 @@
 /* kctl up, kctl down: a control plane on a machine, over SSH or here. Every step may be repeated: a
  * second `up` skips the steps that are done. */
+#include "kctl/api-address.h"
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/control.h"
 #include "kctl/encryption.h"
+#include "kctl/info.h"
 #include "kctl/ingress.h"
 #include "kctl/machine.h"
 #include "kctl/texts.h"
@@ -132,39 +134,6 @@ int machine_wait_ready(
         }
 }
 
-/* Stores the data that a join needs where every administrator can read it. */
-static int publish_info(struct kctl *k, const struct cluster_ranges *ranges, const char *ca,
-                const char *ssh_key, const char *server, struct problem *p) {
-        const struct api_resource *configmaps = api_resource(KIND_CONFIGMAPS);
-        _cleanup_free_ char *path = api_path(configmaps, "kube-system", "keelson-info", NULL,
-                        "fieldManager=kctl&force=true");
-        _cleanup_json_ json_t *o = json_pack(
-                        "{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}}", "apiVersion", "v1",
-                        "kind", "ConfigMap", "metadata", "name", "keelson-info", "namespace",
-                        "kube-system", "data", "ca.crt", ca, "ssh-key", ssh_key, "server", server,
-                        "service-cluster-ip-range", ranges->services_text, "cluster-cidr",
-                        ranges->pods_text);
-        int r = -ENOMEM;
-
-        /* kapid makes the namespace at its first start, a moment after it is ready to answer. */
-        for (int i = 0; path && o && i < 50; i++) {
-                r = api_patch_request(k->client, path, API_PATCH_APPLY, o, NULL, p);
-                if (r != -ENOENT)
-                        break;
-                usleep(100000);
-        }
-        return r;
-}
-
-static char *read_remote(struct machine *m, const char *path, struct problem *p) {
-        _cleanup_free_ char *command = strformat("cat %s", path);
-        _cleanup_buf_ struct buf out = {0};
-
-        if (!command || machine_run(m, command, NULL, 0, 30, &out, p) < 0)
-                return NULL;
-        return buf_take(&out);
-}
-
 /* A machine that becomes one of the control plane, or is. */
 struct up {
         struct kctl *k;
@@ -174,7 +143,9 @@ struct up {
         struct facts facts;
         struct cluster_ranges ranges;
         char *kept; /* the address of an installation that exists; or NULL */
-        char *address, *server, *config_path;
+        char *api, *interface; /* --api-address, and where the machine can hold it; or NULL */
+        char *address, *config_path;
+        char *server, *url; /* of this machine, and the one for users and nodes */
         uint16_t port;
 };
 
@@ -183,7 +154,31 @@ static void up_done(struct up *u) {
         free(u->kept);
         free(u->address);
         free(u->server);
+        free(u->url);
+        free(u->api);
+        free(u->interface);
         free(u->config_path);
+}
+
+static struct api_place place_of(const struct up *u) {
+        return (struct api_place){.m = u->m,
+                        .hostname = u->facts.hostname,
+                        .address = u->address,
+                        .kept = u->kept,
+                        .api = u->api,
+                        .port = u->port};
+}
+
+/* The address that is published is one that the certificate has: nodes would refuse the server
+ * otherwise. The administrator's kubeconfig there follows. */
+static int follow_address(struct up *u, struct problem *p) {
+        const struct api_place place = place_of(u);
+        int r = api_address_follow(&place, p);
+
+        if (r > 0)
+                printf("The API's certificate did not name %s%s%s: a new one was signed\n",
+                                u->address, u->api ? " or " : "", strempty(u->api));
+        return r < 0 ? r : 0;
 }
 
 /* A first installation: keys, certificates and configuration. */
@@ -218,30 +213,11 @@ static int install_files(struct up *u, struct problem *p) {
         r = encryption_make(u->m, p);
         if (r < 0)
                 return r;
-        return write_files(u->m, &files, p);
-}
-
-/* The address that is published is one that the certificate has: nodes would refuse the server
- * otherwise. The administrator's kubeconfig there follows. */
-static int follow_address(struct up *u, struct problem *p) {
-        const char *addresses[] = {u->address, u->kept ? u->kept : u->address, NULL};
-        _cleanup_free_ char *admin = NULL, *text = NULL;
-        int r = control_certify(u->m, u->facts.hostname, addresses, p);
-
-        if (r < 0)
+        r = write_files(u->m, &files, p);
+        if (r < 0 || !u->api)
                 return r;
-        if (r > 0)
-                printf("The API's certificate did not name %s: a new one was signed\n", u->address);
-        if (streq_ptr(u->kept, u->address))
-                return 0;
-        r = configs_set_address(u->m, u->address, p);
-        if (r < 0)
-                return r;
-        admin = read_remote(u->m, "/etc/keelson/admin.kubeconfig", p);
-        if (!admin)
-                return -EIO;
-        r = kubeconfig_with_server(admin, u->server, &text, p);
-        return r < 0 ? r : machine_put(u->m, "/etc/keelson/admin.kubeconfig", "0600", text, p);
+        const struct api_place place = place_of(u);
+        return api_address_follow(&place, p);
 }
 
 /* An existing installation keeps its files; the differences of earlier versions are brought
@@ -268,18 +244,15 @@ static int upgrade_files(struct up *u, struct problem *p) {
 /* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,
  * waits for the API and publishes the data for joins. */
 static int connect_cluster(struct up *u, struct problem *p) {
-        _cleanup_free_ char *admin = read_remote(u->m, "/etc/keelson/admin.kubeconfig", p),
-                            *ca = NULL, *ssh_key = NULL;
+        _cleanup_free_ char *admin = machine_read(u->m, "/etc/keelson/admin.kubeconfig", p),
+                            *ca = NULL;
         struct kctl *k = u->k;
         int r;
 
         if (!admin)
                 return -EIO;
-        ca = read_remote(u->m, "/etc/keelson/pki/ca.crt", p);
+        ca = machine_read(u->m, "/etc/keelson/pki/ca.crt", p);
         if (!ca)
-                return -EIO;
-        ssh_key = read_remote(u->m, "/etc/keelson/pki/ssh_kapid.pub", p);
-        if (!ssh_key)
                 return -EIO;
         r = kubeconfig_merge(u->config_path, admin, p);
         if (r < 0)
@@ -288,7 +261,7 @@ static int connect_cluster(struct up *u, struct problem *p) {
         r = machine_wait_ready(k, u->m, u->config_path, p);
         if (r < 0)
                 return r;
-        r = publish_info(k, &u->ranges, ca, ssh_key, u->server, p);
+        r = info_publish(k, u->m, &u->ranges, u->url, u->api, p);
         if (r < 0)
                 return r;
         r = controls_write(k,
@@ -302,7 +275,7 @@ static int connect_cluster(struct up *u, struct problem *p) {
                 if (r < 0)
                         return r;
         }
-        return kctl_install_ingress(k, u->m, u->server, ca, p);
+        return kctl_install_ingress(k, u->m, u->url, ca, p);
 }
 
 /* Those of an installation that is there stay. */
@@ -340,7 +313,7 @@ static int find_address(struct up *u, struct problem *p) {
 
         u->port = u->k->flags.port;
         if (u->facts.has_control)
-                r = configs_address(u->m, &u->kept, &kept_port, p);
+                r = configs_address(u->m, &u->kept, &u->api, &kept_port, p);
         if (r < 0)
                 return r;
         if (kept_port && u->port != CONFIGS_PORT_DEFAULT && u->port != kept_port)
@@ -367,13 +340,35 @@ static int find_address(struct up *u, struct problem *p) {
         return u->address && u->server && u->config_path ? 0 : -ENOMEM;
 }
 
+/* The address for users that was asked for, else the one of the installation. */
+static int find_api_address(struct up *u, struct problem *p) {
+        const char *asked = u->k->flags.api_address;
+        int r = 0;
+
+        if (!isempty(asked)) {
+                free(u->api);
+                u->api = streq(asked, API_ADDRESS_NONE) ? NULL : strdup(asked);
+                if (!u->api && !streq(asked, API_ADDRESS_NONE))
+                        return -ENOMEM;
+        }
+        if (u->api)
+                r = api_address_check(u->k, u->m, u->address, u->api, &u->interface, p);
+        if (r < 0)
+                return r;
+        u->url = control_url(u->api ? u->api : u->address, u->port);
+        return u->url ? 0 : -ENOMEM;
+}
+
 static int look(struct up *u, struct problem *p) {
         int r = machine_inspect(u->m, false, &u->facts, p);
 
         if (r < 0)
                 return r;
         r = find_ranges(u, p);
-        return r < 0 ? r : find_address(u, p);
+        if (r < 0)
+                return r;
+        r = find_address(u, p);
+        return r < 0 ? r : find_api_address(u, p);
 }
 
 static int up_on(struct up *u, struct problem *p) {
@@ -393,11 +388,13 @@ static int up_on(struct up *u, struct problem *p) {
                 return r;
         step(u->k, "Starting the units");
         r = configs_start(u->m, NULL, &started, p);
-        if (r < 0 || !u->facts.has_control)
+        if (r < 0)
                 return r;
-        printf("%s: %s%s\n", machine_name(u->m), *started ? "restarted: " : "nothing to restart",
-                        started);
-        return 0;
+        if (u->facts.has_control)
+                printf("%s: %s%s\n", machine_name(u->m),
+                                *started ? "restarted: " : "nothing to restart", started);
+        const struct api_place place = place_of(u);
+        return api_address_float(&place, u->interface, p);
 }
 
 /* One that is of the control plane already is brought up to date. */
@@ -444,7 +441,7 @@ static int up_all(struct kctl *k, char *const *wheres, struct problem *p) {
                 return r;
         printf("The control plane is up: %s (kubeconfig: %s, context keelson)\n"
                "Next: kctl node join USER@HOST...    Undo: kctl down",
-                        u.server, u.config_path);
+                        u.url, u.config_path);
         for (size_t i = 0; i < n; i++)
                 printf(" --control %s", wheres[i]);
         printf("\n");
@@ -468,6 +465,9 @@ int kctl_up(struct kctl *k) {
                 return kctl_usage(k, "a control plane has at most %d machines", CONTROLS_MAX);
         if (n > 1 && !isempty(k->flags.advertise_address))
                 return kctl_usage(k, "--advertise-address is one machine's, and %zu were given", n);
+        if (!isempty(k->flags.api_address) && !streq(k->flags.api_address, API_ADDRESS_NONE) &&
+                        api_address_kind(k->flags.api_address, &p) < 0)
+                return kctl_fail(&p);
         if (k->flags.port == 0)
                 return kctl_usage(k, "--port 0 is not possible here: nodes must know the port");
         return up_all(k, k->flags.control, &p) < 0 ? kctl_fail(&p) : EXIT_OK;

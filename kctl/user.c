@@ -3,6 +3,7 @@
  * nothing else for that name: so a certificate that is removed, or marked, opens nothing. */
 #include "kctl/cluster.h"
 #include "kctl/control.h"
+#include "kctl/info.h"
 #include "kctl/sign-request.h"
 #include "lib/client/kubeconfig.h"
 #include "lib/object.h"
@@ -275,16 +276,12 @@ static int find_server(const struct issue *i, char **ret_server, char **ret_ca, 
 /* With all API servers, for a kctl that finds one of them dead. */
 static int add_servers(const struct issue *i, char **text) {
         _cleanup_strv_free_ char **servers = NULL;
-        _cleanup_controls_ struct controls controls = {0};
         _cleanup_problem_ struct problem ignored = {0};
         char *with = NULL;
         int r;
 
-        if (controls_read(i->k, &controls, &ignored) < 0 || controls.count < 2)
+        if (info_servers(i->k, &servers, &ignored) < 0 || strv_length(servers) < 2)
                 return 0;
-        r = controls_servers(&controls, &servers);
-        if (r < 0)
-                return r;
         r = kubeconfig_with_servers(*text, servers, &with, &ignored);
         if (r < 0)
                 return r;

@@ -95,11 +95,12 @@ static void head_read(struct head *h, int argc, char **argv) {
                         h->words[1] = aliases[i].word;
 }
 
-/* Whether a typed word is one of a verb's; "top nodes" is "top node". */
+/* Whether a typed word is one of a verb's; "top nodes" is "top node", "nodes run" is "node run". */
 static bool is_word(const char *typed, const char *word, size_t length, const char *first) {
         if (strncmp(typed, word, length) != 0)
                 return false;
-        return !typed[length] || (streq(first, "top") && streq(typed + length, "s"));
+        return !typed[length] || ((streq(first, "top") || startswith(word, "node ")) &&
+                                                 streq(typed + length, "s"));
 }
 
 /* How many words a verb has, when they are those that the command line begins with; else 0. */

@@ -280,7 +280,7 @@ VERB(kctl_certs_rotate_ca, "certs rotate-ca", "[status]",
      "control", "identity", "dir", "all", "force", "certificate-life")
 VERB(kctl_up, "up", "[--control USER@HOST]...",
      "Make a machine a control plane, or three or five one together", NULL,
-     "control", "identity", "port", "advertise-address", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6", "accept-new-host-key", "packages", "timeout")
+     "control", "identity", "port", "advertise-address", "api-address", "service-cluster-ip-range", "cluster-cidr", "node-cidr-mask-size-ipv4", "node-cidr-mask-size-ipv6", "accept-new-host-key", "packages", "timeout")
 VERB(kctl_control_list, "control list", "",
      "List the machines of the control plane", NULL,
      "identity")
@@ -293,6 +293,9 @@ VERB(kctl_control_remove, "control remove", "MACHINE",
 VERB(kctl_control_replace, "control replace", "MACHINE [USER@HOST]",
      "Replace a machine of the control plane, which may be dead, by another", NULL,
      "identity", "accept-new-host-key", "packages", "timeout")
+VERB(kctl_control_address, "control address", "[ADDRESS|NAME|none]",
+     "Show or set the address under which users reach the API, whichever machine answers", NULL,
+     "identity", "packages", "timeout")
 VERB(kctl_control_member, "control member", "list | add URL | promote ID | remove ID | update ID URL",
      NULL, NULL,
      "store")
@@ -320,9 +323,9 @@ VERB(kctl_node_join, "node join", "USER@HOST...",
 VERB(kctl_node_remove, "node remove", "NODE...",
      "Undo a join: drain the node, remove its agent and the node", "nodes",
      "identity", "force", "yes", "timeout")
-VERB(kctl_node_repoint, "node repoint", "NODE...",
+VERB(kctl_node_repoint, "node repoint", "NODE... | --all",
      "Give nodes that lost the API its present addresses, over SSH", "nodes",
-     "identity", "timeout")
+     "selector", "all", "servers", "identity", "timeout")
 VERB(kctl_node_run, "node run", "NODE... -- COMMAND [WORD...]",
      "Run a command on machines of nodes, over SSH as root", "nodes",
      "selector", "all", "identity", "output", "timeout")
@@ -365,8 +368,9 @@ VERB(kctl_backup_schedule, "backup-schedule", "FOLDER",
      "Have the control plane back itself up into a folder of its own", NULL,
      "control", "identity", "seal-passphrase-file", "recipient", "keep", "every")
 VERB(kctl_restore, "restore", "FILE",
-     "Restore the store from a backup", "files",
-     "control", "identity", "dir", "force", "other-cluster", "keys", "seal-passphrase-file", "identity-file", "output", "timeout")
+     "Restore the store from a backup; of a sealed one the whole control plane, also on other machines", "files",
+     "control", "identity", "dir", "force", "other-cluster", "keys", "seal-passphrase-file", "identity-file", "api-address", "accept-new-host-key", "packages",
+     "output", "timeout")
 VERB(kctl_support_bundle, "support-bundle", "[FILE]",
      "Collect states, journals, metrics and objects of the fleet into a file, without secrets", "files",
      "control", "identity", "selector", "since")

@@ -11,6 +11,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/join \
 	tests/lab/ipv6 \
 	tests/lab/ha \
+	tests/lab/disaster \
 	tests/lab/many tests/lab/packages tests/lab/quickstart \
 	tests/node/run \
 	tests/node/case \

@@ -12,7 +12,7 @@ packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsq
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps haproxy unbound
         bind9-dnsutils)
 packages_check=(btrfs-progs python3-kubernetes python3-grpcio python3-protobuf python3-h2 python3-cryptography openssl jq clang libclang-rt-dev mmdebstrap
-        xz-utils docker-registry skopeo busybox-static zstd debhelper dpkg-dev fakeroot lintian chrpath man-db)
+        xz-utils docker-registry skopeo busybox-static zstd debhelper dpkg-dev fakeroot lintian chrpath man-db keepalived)
 
 step_number=0 steps=0 step_started=0
 # step TEXT: the next progress line; step_done TEXT ends it with what came out.
@@ -100,7 +100,7 @@ install_packages() {
         fi
         choose_packages "${missing[@]}"
         [[ $EUID -eq 0 ]] || fail "missing packages: ${chosen[*]}" "sudo apt-get install ${chosen[*]}"
-        for p in openssh-server:ssh etcd-server:etcd haproxy:haproxy unbound:unbound docker-registry:docker-registry; do
+        for p in openssh-server:ssh etcd-server:etcd haproxy:haproxy unbound:unbound docker-registry:docker-registry keepalived:keepalived; do
                 ! package_missing "${p%:*}" || unasked+=("${p#*:}.service")
         done
         mkdir -p "$top/build"

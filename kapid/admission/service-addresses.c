@@ -67,6 +67,8 @@ static const char *owner_of(const struct admission *a, const char *text) {
                 return "is in the range of service addresses";
         if (o->advertise_address && address_equal(address, o->advertise_address))
                 return "is an address of the API";
+        if (o->api_address && address_equal(address, o->api_address))
+                return "is an address of the API";
         if (any_has(api_cache(a->api, "discovery.k8s.io", "endpointslices"), "default/kubernetes-",
                             address, slice_has))
                 return "is an address of the API";

@@ -6,6 +6,8 @@ for d in $daemons; do
         rm -f /etc/systemd/system/keelson-$d.service
         rm -rf /etc/systemd/system.control/keelson-$d.service.d
 done
+systemctl disable -q --now keelson-address.service 2>/dev/null
+rm -f /etc/systemd/system/keelson-address.service /etc/keelson/keepalived.conf /etc/keelson/restoring
 rm -f /etc/systemd/system/keelson-kapid.service.d/encryption.conf
 rmdir /etc/systemd/system/keelson-kapid.service.d 2>/dev/null
 systemctl disable -q --now keelson-certs.timer 2>/dev/null

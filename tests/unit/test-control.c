@@ -1,6 +1,7 @@
 /* The machines of a control plane as kctl knows them, and kubeconfigs with several servers. */
 #include "tests/unit/unit.h"
 
+#include "kctl/api-address.h"
 #include "kctl/cluster.h"
 #include "kctl/control.h"
 #include "lib/fileio.h"
@@ -77,6 +78,80 @@ static void test_kubeconfig(void **state) {
         assert_non_null(strstr(moved, "server: https://c:1"));
 }
 
+static void write_config(const char *path, const char *server) {
+        _cleanup_free_ char *text = strformat("clusters:\n- name: keelson\n  cluster: {server: %s}\n"
+                                              "- name: other\n  cluster: {server: https://o:1}\n",
+                        server);
+
+        assert_non_null(text);
+        assert_int_equal(file_write_atomic(path, text, strlen(text), 0600), 0);
+}
+
+/* The server of one cluster changes, that of another stays. */
+static void test_server_in_file(void **state) {
+        char path[] = "/tmp/keelson-test-control-XXXXXX";
+        _cleanup_close_ int fd = mkstemp(path);
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *text = NULL, *same = NULL;
+
+        assert_true(fd >= 0);
+        write_config(path, "https://a:1");
+        assert_int_equal(kubeconfig_set_server(path, "keelson", "https://b:1", &p), 0);
+        assert_int_equal(file_read(path, 4096, &text, NULL), 0);
+        assert_null(strstr(text, "https://a:1"));
+        assert_non_null(strstr(text, "https://b:1"));
+        assert_non_null(strstr(text, "https://o:1"));
+        assert_int_equal(kubeconfig_set_server(path, "absent", "https://c:1", &p), 0);
+        assert_int_equal(file_read(path, 4096, &same, NULL), 0);
+        assert_string_equal(same, text);
+        (void)unlink(path);
+}
+
+static void test_api_address(void **state) {
+        static const struct {
+                const char *text;
+                int kind;
+        } cases[] = {
+                        {"10.0.0.9", API_ADDRESS_FLOATING},
+                        {"fd00::9", API_ADDRESS_FLOATING},
+                        {"api.example.com", API_ADDRESS_NAME},
+                        {"api", API_ADDRESS_NAME},
+                        {"fd00:0:0::9", -EINVAL}, /* not as it is compared elsewhere */
+                        {"10.0.0.999", -EINVAL},
+                        {"fd00::", -EINVAL},
+                        {"10.0.0", -EINVAL},
+                        {"API", -EINVAL},
+                        {"a..b", -EINVAL},
+                        {"-a", -EINVAL},
+                        {"a|b", -EINVAL},
+                        {"a b", -EINVAL},
+                        {"a\nb", -EINVAL},
+                        {"https://a", -EINVAL},
+                        {"10.0.0.9/24", -EINVAL},
+                        {"", -EINVAL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_problem_ struct problem p = {0};
+
+                assert_int_equal(api_address_kind(cases[i].text, &p), cases[i].kind);
+                if (cases[i].kind < 0)
+                        assert_non_null(strstr(p.message, "--api-address"));
+        }
+        assert_int_equal(api_address_router("10.0.0.9"), 9);
+        assert_int_equal(api_address_router("10.0.1.0"), 255);
+        assert_int_equal(api_address_router("fd00::1:7"), 7);
+}
+
+static void test_api_url(void **state) {
+        const struct api_place with = {.address = "10.0.0.1", .api = "fd00::9", .port = 7000},
+                               without = {.address = "10.0.0.1", .port = 6443};
+        _cleanup_free_ char *a = api_place_url(&with), *b = api_place_url(&without);
+
+        assert_string_equal(a, "https://[fd00::9]:7000");
+        assert_string_equal(b, "https://10.0.0.1:6443");
+}
+
 /* A further machine's certificates are the cluster's, and name its own addresses. */
 static void test_certificates(void **state) {
         const char *names[] = {"n2", NULL}, *addresses[] = {"10.0.0.2", NULL};
@@ -108,6 +183,9 @@ int main(void) {
                         cmocka_unit_test(test_damaged),
                         cmocka_unit_test(test_kubeconfig),
                         cmocka_unit_test(test_certificates),
+                        cmocka_unit_test(test_server_in_file),
+                        cmocka_unit_test(test_api_address),
+                        cmocka_unit_test(test_api_url),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
