@@ -104,7 +104,8 @@ int configs_address(struct machine *m, char **ret_address, char **ret_api, uint1
         if (!port || parse_port(port, ret_port) < 0)
                 *ret_port = CONFIGS_PORT_DEFAULT;
         *ret_address = line_value(strempty(out.data), "address=");
-        *ret_api = line_value(strempty(out.data), "api=");
+        if (ret_api)
+                *ret_api = line_value(strempty(out.data), "api=");
         return 0;
 }
 

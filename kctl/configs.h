@@ -22,7 +22,7 @@ int configs_write(struct machine *m, const struct config_spec *spec, struct prob
 int configs_ranges(struct machine *m, const char *pods, const char *services,
                 const uint32_t bits[FAMILIES], struct cluster_ranges *ret, struct problem *p);
 /* Where the API of this installation is, as its configuration says: the machine's own address and
- * the one of --api-address; NULL where it says nothing. */
+ * the one of --api-address (ret_api may be NULL); NULL where it says nothing. */
 int configs_address(struct machine *m, char **ret_address, char **ret_api, uint16_t *ret_port,
                 struct problem *p);
 /* Makes them others; api NULL: none. */

@@ -292,7 +292,6 @@ static int start(struct elsewhere *x) {
         if (r < 0)
                 return r;
         r = configs_start(x->m, NULL, NULL, x->p);
-
         if (r < 0)
                 return r;
         r = api_address_float(&place, x->interface, x->p);

@@ -98,7 +98,7 @@ static int list_machine(struct kctl *k, const char *where, struct problem *p) {
         if (!f.has_control)
                 return problem_set(p, EINVAL, 0, NULL, "%s is not a machine of the control plane",
                                 where);
-        r = configs_address(m, &address, &port, p);
+        r = configs_address(m, &address, NULL, &port, p);
         if (r < 0)
                 return r;
         return controls_write(k,

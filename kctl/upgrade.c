@@ -471,7 +471,7 @@ static int put_back_blind(struct kctl *k, const char *where, struct problem *p) 
         r = machine_inspect(m, /* for_node= */ false, &f, p);
         if (r < 0)
                 return r;
-        r = configs_address(m, &one.items[0].address, &port, p);
+        r = configs_address(m, &one.items[0].address, NULL, &port, p);
         if (r < 0)
                 return r;
         r = machine_run(m,
