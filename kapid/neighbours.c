@@ -1,4 +1,5 @@
-/* Connections that are begun at one tick and looked at at the next: nothing is sent. */
+/* A connection is begun at one tick and judged at the next. Nothing is sent, and it is closed as
+ * soon as it is made: the other side's server is not kept waiting for a handshake. */
 #include "kapid/neighbours.h"
 
 #include <poll.h>
@@ -9,18 +10,25 @@
 
 struct asked {
         struct neighbour state;
-        int fd; /* negative: none could be begun */
+        int fd; /* negative: it has ended, or none could be begun */
+        sd_event_source *io;
         uint64_t asked_us;
-        bool silent;
+        bool answered, silent;
 };
 
 struct neighbours {
+        sd_event *event;
         struct map *by_name;
 };
 
+static void end(struct asked *x) {
+        x->io = sd_event_source_disable_unref(x->io);
+        x->fd = safe_close(x->fd);
+}
+
 static struct asked *asked_free(struct asked *x) {
         if (x)
-                safe_close(x->fd);
+                end(x);
         return mfree(x);
 }
 
@@ -28,11 +36,12 @@ static void free_asked(void *x) {
         asked_free(x);
 }
 
-int neighbours_new(struct neighbours **ret) {
+int neighbours_new(struct neighbours **ret, sd_event *event) {
         _cleanup_(neighbours_freep) struct neighbours *n = calloc(1, sizeof(*n));
 
         if (!n)
                 return -ENOMEM;
+        n->event = sd_event_ref(event);
         n->by_name = map_new(free_asked);
         if (!n->by_name)
                 return -ENOMEM;
@@ -41,8 +50,10 @@ int neighbours_new(struct neighbours **ret) {
 }
 
 struct neighbours *neighbours_free(struct neighbours *n) {
-        if (n)
-                map_free(n->by_name);
+        if (!n)
+                return NULL;
+        map_free(n->by_name);
+        sd_event_unref(n->event);
         return mfree(n);
 }
 
@@ -63,13 +74,21 @@ static bool is_connected(int fd) {
                getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
 }
 
-static void begin(struct asked *x, const char *address, uint16_t port, uint64_t now_us) {
-        int fd = -EBADF;
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct asked *x = userdata;
 
-        (void)net_connect_tcp_start(&fd, address, port);
-        safe_close(x->fd);
-        x->fd = fd;
+        x->answered = is_connected(x->fd);
+        end(x);
+        return 0;
+}
+
+static void begin(struct neighbours *n, struct asked *x, const char *address, uint16_t port,
+                uint64_t now_us) {
+        end(x);
+        x->answered = false;
         x->asked_us = now_us;
+        if (net_connect_tcp_start(&x->fd, address, port) >= 0)
+                (void)sd_event_add_io(n->event, &x->io, x->fd, EPOLLOUT, on_io, x);
 }
 
 bool neighbours_ask(struct neighbours *n, const char *name, const char *address, uint16_t port,
@@ -85,13 +104,14 @@ bool neighbours_ask(struct neighbours *n, const char *name, const char *address,
                         asked_free(x);
                         return false;
                 }
-                begin(x, address, port, now_us);
+                begin(n, x, address, port, now_us);
                 return false;
         }
         if (now_us - x->asked_us < NEIGHBOUR_ASK_US)
                 return x->silent;
-        x->silent = neighbour_judge(&x->state, is_connected(x->fd));
-        begin(x, address, port, now_us);
+        /* Where this loop was held up, the answer waits there. */
+        x->silent = neighbour_judge(&x->state, x->answered || is_connected(x->fd));
+        begin(n, x, address, port, now_us);
         return x->silent;
 }
 

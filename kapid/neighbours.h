@@ -5,6 +5,8 @@
  * it may be closed while it lives, and its lease says so. */
 #pragma once
 
+#include <systemd/sd-event.h>
+
 #include "lib/base.h"
 
 enum {
@@ -13,7 +15,7 @@ enum {
 };
 
 struct neighbours;
-int neighbours_new(struct neighbours **ret);
+int neighbours_new(struct neighbours **ret, sd_event *event);
 struct neighbours *neighbours_free(struct neighbours *n);
 DEFINE_CLEANUP(struct neighbours *, neighbours_free);
 /* Looks what became of the last connection to it, and begins another. Whether it is silent. */

@@ -287,7 +287,7 @@ int presence_start(struct presence **ret, struct api *a) {
         p->api = a;
         p->settled_us = now_mono_us() + SETTLE_US;
         p->seen = map_new(NULL);
-        if (!p->seen || neighbours_new(&p->neighbours) < 0)
+        if (!p->seen || neighbours_new(&p->neighbours, a->event) < 0)
                 return -ENOMEM;
         if (a->options.advertise_address && a->options.port > 0) {
                 p->name = presence_name(a->options.advertise_address);
