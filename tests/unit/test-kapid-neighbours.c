@@ -51,8 +51,8 @@ static void test_ask(void **state) {
                 while (sd_event_run(event, 0) > 0)
                         ;
                 if (i == 0)
-                        assert_false(neighbours_ask(n, "a", "127.0.0.1", port,
-                                        now += NEIGHBOUR_ASK_US));
+                        assert_false(neighbours_ask(
+                                        n, "a", "127.0.0.1", port, now += NEIGHBOUR_ASK_US));
         }
         close(fd);
         now += NEIGHBOUR_ASK_US;
