@@ -114,6 +114,9 @@ bool api_ready(void *userdata, const char **ret_why) {
                 *ret_why = "the bootstrap objects do not exist yet";
         else if (!caches_are_current(a->caches))
                 *ret_why = "the store's changes do not arrive; does it have a leader?";
+        else if (presence_disk_full(a->presence))
+                *ret_why = "the disk of this machine's store is full: make room on it (df -h "
+                           "/var/lib/keelson)";
         else
                 return true;
         return false;

@@ -185,7 +185,7 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
-	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/verbs/update.c \
+	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/neighbours.c kapid/neighbours.h kapid/verbs/update.c \
 	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
@@ -252,7 +252,9 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
-check_PROGRAMS += tests/unit/test-presence
+check_PROGRAMS += tests/unit/test-presence tests/unit/test-kapid-neighbours
+tests_unit_test_kapid_neighbours_SOURCES = tests/unit/test-kapid-neighbours.c tests/unit/unit.h
+tests_unit_test_kapid_neighbours_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_presence_SOURCES = tests/unit/test-presence.c tests/unit/unit.h
 tests_unit_test_presence_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-service-ips

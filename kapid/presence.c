@@ -1,8 +1,12 @@
 /* The presence of kapids, after Kubernetes' lease endpoint reconciler. A kapid that is not ready
- * (its store has no leader, say) does not renew its lease, and is taken for dead like one that is.
- * One that is alone has nobody to convince, and asks nothing of the store. */
+ * (its store has no leader or no space, say) does not renew its lease, and is taken for dead like
+ * one that is. A machine that is off is noticed before its lease ends: the others cannot connect to
+ * it (neighbours.c) and delete its key. One that lives all the same claims its key again, and they,
+ * who have not reached it since, leave it to its lease. One that is alone has nobody to convince,
+ * and asks nothing of the store. */
 #include "kapid/presence.h"
 
+#include "kapid/neighbours.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/object.h"
@@ -12,7 +16,9 @@
 
 enum {
         LEASE_TTL_S = 3,
-        TICK_US = 800 * 1000,
+        TICK_US = 500 * 1000,
+        /* A question that went to a leader which has died is not answered for long. */
+        ASK_AGAIN_US = 1200 * 1000,
         TICK_ALONE_US = 2 * 1000 * 1000,
         /* A kapid that has just begun to follow the store has not seen all renewals. */
         SETTLE_US = 5 * 1000 * 1000,
@@ -25,8 +31,10 @@ struct presence {
         struct map *seen; /* names of those that live; the values mean nothing */
         sd_event_source *timer;
         int64_t lease; /* 0: none */
-        uint64_t settled_us;
+        uint64_t settled_us, asked_us;
+        struct neighbours *neighbours;
         bool asking, writing, alone;
+        bool asking_status, disk_full;
         struct store_guard guard; /* of the slice that is written */
         struct store_op op;
         char *slice_key, *text;
@@ -64,6 +72,8 @@ void presence_observe(struct presence *p, const char *key, const char *value) {
 
         if (!p || !name)
                 return;
+        if (!value && streq_ptr(name, p->name))
+                p->lease = 0; /* another one took us for dead */
         if (!value)
                 map_remove(p->seen, name);
         else if (map_set(p->seen, name, p) < 0)
@@ -115,6 +125,35 @@ static bool is_ours(const json_t *slice) {
                streq_ptr(object_label(slice, "endpointslice.kubernetes.io/managed-by"), "kapid");
 }
 
+/* Of one that lives; its slice says where. */
+static bool is_silent(struct presence *p, const char *name, const json_t *slice) {
+        const json_t *endpoint = json_array_get(json_object_get(slice, "endpoints"), 0);
+        const char *address = json_string_value(
+                        json_array_get(json_object_get(endpoint, "addresses"), 0));
+        int64_t port = json_int_or(json_array_get(json_object_get(slice, "ports"), 0), "port", 0);
+
+        return address && port > 0 && port <= UINT16_MAX &&
+               neighbours_ask(p->neighbours, name, address, (uint16_t)port, now_mono_us());
+}
+
+static void on_deleted(const struct store_result *res, void *userdata) {
+        if (res->error)
+                log_debug_errno(res->error, "Cannot delete the key of an API server: %s",
+                                res->message);
+}
+
+/* Again at every tick until it is gone: a request that went to a leader which has died is lost. */
+static void declare_dead(struct presence *p, const char *name) {
+        _cleanup_free_ char *key = strformat(PRESENCE_PREFIX "%s", name);
+        const struct store_op op = {.key = key};
+
+        if (!key)
+                return;
+        log_debug("API server %s cannot be reached", name);
+        (void)store_txn(p->api->store, &(struct store_txn){.ops = &op, .op_count = 1}, on_deleted,
+                        p);
+}
+
 /* One write at a time: the next tick sees its effect. */
 static void correct_slices(struct presence *p) {
         struct cache *c = caches_get(p->api->caches, SLICES_PREFIX);
@@ -134,12 +173,16 @@ static void correct_slices(struct presence *p) {
                 if (!slice || !is_ours(slice))
                         continue;
                 p->alone &= own;
+                if (!own && !lives)
+                        neighbours_forget(p->neighbours, name);
+                else if (!own && is_silent(p, name, slice))
+                        declare_dead(p, name);
                 if (p->writing || (!lives && now_mono_us() < p->settled_us))
                         continue;
                 wanted = presence_correct(slice, lives);
                 if (!wanted)
                         continue;
-                log_notice("API server %s %s", name, lives ? "lives" : "does not answer the store");
+                log_notice("API server %s %s", name, lives ? "lives" : "does not answer");
                 if (write_slice(p, it, wanted) < 0) {
                         p->text = mfree(p->text);
                         p->slice_key = mfree(p->slice_key);
@@ -184,17 +227,47 @@ static void on_renewed(const struct store_result *res, void *userdata) {
 static void renew(struct presence *p) {
         int r;
 
-        if (p->asking || !p->name || p->alone)
+        if ((p->asking && now_mono_us() - p->asked_us < ASK_AGAIN_US) || !p->name || p->alone)
                 return;
+        p->asked_us = now_mono_us();
         r = p->lease ? store_lease_renew(p->api->store, p->lease, on_renewed, p)
                      : store_lease_grant(p->api->store, LEASE_TTL_S, on_granted, p);
         p->asking = r >= 0;
+}
+
+/* --- the store's disk --- */
+
+static void on_status(const struct store_result *res, void *userdata) {
+        struct presence *p = userdata;
+        bool full = res->disk_full;
+
+        p->asking_status = false;
+        if (res->error || full == p->disk_full)
+                return;
+        p->disk_full = full;
+        if (full)
+                log_error("The disk of this machine's store is full: clients are sent to the other "
+                          "API servers; make room on it (df -h /var/lib/keelson)");
+        else
+                log_notice("The disk of this machine's store has space again");
+}
+
+/* A member whose disk is full refuses every change, while the others take them. */
+static void ask_status(struct presence *p) {
+        if (p->asking_status || !p->name || p->alone)
+                return;
+        p->asking_status = store_status(p->api->store, on_status, p) >= 0;
+}
+
+bool presence_disk_full(const struct presence *p) {
+        return p && p->disk_full && !p->alone;
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         struct presence *p = userdata;
         const char *why;
 
+        ask_status(p);
         if (!api_ready(p->api, &why))
                 p->settled_us = now_mono_us() + SETTLE_US;
         else {
@@ -214,7 +287,7 @@ int presence_start(struct presence **ret, struct api *a) {
         p->api = a;
         p->settled_us = now_mono_us() + SETTLE_US;
         p->seen = map_new(NULL);
-        if (!p->seen)
+        if (!p->seen || neighbours_new(&p->neighbours, a->event) < 0)
                 return -ENOMEM;
         if (a->options.advertise_address && a->options.port > 0) {
                 p->name = presence_name(a->options.advertise_address);
@@ -234,6 +307,7 @@ struct presence *presence_free(struct presence *p) {
                 return NULL;
         sd_event_source_disable_unref(p->timer);
         map_free(p->seen);
+        neighbours_free(p->neighbours);
         free(p->name);
         free(p->key);
         free(p->slice_key);

@@ -1,5 +1,5 @@
 /* Which API servers live. Each kapid holds a key below /registry/kapids/ with a lease of a few
- * seconds, and publishes an EndpointSlice of Service default/kubernetes (bootstrap.c). Where a key
+ * seconds, which the others delete when they cannot connect to it, and publishes an EndpointSlice of Service default/kubernetes (bootstrap.c). Where a key
  * is gone, the other kapids set `ready: false` in its slice, so that the service's address leads to
  * the living ones. The slice itself stays: clients learn from it which servers there are, and a
  * server that is away comes back. `kctl control remove` deletes it. */
@@ -17,6 +17,9 @@ DEFINE_CLEANUP(struct presence *, presence_free);
 void presence_observe(struct presence *p, const char *key, const char *value);
 /* Forgets everything that was observed. */
 void presence_reset(struct presence *p);
+/* Whether the store's member here takes no change because its disk is full, and there are other API
+ * servers, which have members of their own. */
+bool presence_disk_full(const struct presence *p);
 /* The name of the slice (and of the key) of the kapid at this address. Caller frees. */
 char *presence_name(const char *address) _warn_unused_;
 /* The slice as it should be: a changed copy, or NULL when it is so already. Pure. */

@@ -16,7 +16,7 @@ enum {
         MESSAGE_SIZE_MAX = 1 << 30, /* a page of the largest objects */
 };
 
-enum call_kind { CALL_RANGE, CALL_TXN, CALL_LEASE, CALL_RENEW, CALL_COMPACT };
+enum call_kind { CALL_RANGE, CALL_TXN, CALL_LEASE, CALL_RENEW, CALL_COMPACT, CALL_STATUS };
 
 struct call {
         struct store *store;
@@ -53,6 +53,8 @@ static const struct {
                                 &etcdserverpb__lease_keep_alive_response__descriptor},
                 [CALL_COMPACT] = {"/etcdserverpb.KV/Compact",
                                 &etcdserverpb__compaction_response__descriptor},
+                [CALL_STATUS] = {"/etcdserverpb.Maintenance/Status",
+                                &etcdserverpb__status_response__descriptor},
 };
 
 static void on_channel_state(struct grpc_channel *ch, bool connected, void *userdata) {
@@ -170,8 +172,9 @@ int store_problem(const struct store_result *res, struct problem *p) {
                                 "list result. You can start a new list without it.");
         case -ENOSPC:
                 return problem_set(p, ENOSPC, 500, "InternalError",
-                                "the store is out of space: free some, compact and defragment it, "
-                                "then disarm its NOSPACE alarm");
+                                "the store is out of space: make room on its disk (df -h "
+                                "/var/lib/keelson); if its NOSPACE alarm is raised, compact and "
+                                "defragment it, then disarm the alarm");
         case -E2BIG:
                 return problem_set(p, E2BIG, 413, "RequestEntityTooLarge",
                                 "the object is larger than the store takes (1.5 MiB)");
@@ -311,6 +314,13 @@ static int read_answer(const struct call *c, struct store_result *res, struct kv
 
                 res->revision = header_revision(a->header);
                 res->ttl_s = a->ttl;
+                return 0;
+        }
+        case CALL_STATUS: {
+                const Etcdserverpb__StatusResponse *a = (const void *)c->answer;
+
+                for (size_t i = 0; i < a->n_errors; i++)
+                        res->disk_full |= strstr(a->errors[i], "the disk is full") != NULL;
                 return 0;
         }
         case CALL_COMPACT:
@@ -517,6 +527,12 @@ int store_lease_renew(struct store *s, int64_t lease, store_done done, void *use
 
         m.id = lease;
         return start(s, CALL_RENEW, &m.base, done, userdata);
+}
+
+int store_status(struct store *s, store_done done, void *userdata) {
+        Etcdserverpb__StatusRequest m = ETCDSERVERPB__STATUS_REQUEST__INIT;
+
+        return start(s, CALL_STATUS, &m.base, done, userdata);
 }
 
 int store_compact(struct store *s, uint64_t revision, store_done done, void *userdata) {

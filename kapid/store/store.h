@@ -43,7 +43,7 @@ struct store_kv {
  *   -EHOSTUNREACH  the store is not there and nothing was done
  *   -ETIMEDOUT     no answer: a write may or may not have been done
  *   -ESTALE        the wanted revision is compacted
- *   -ENOSPC        the store is out of space (alarm NOSPACE)
+ *   -ENOSPC        the store is out of space (alarm NOSPACE, or its member's disk is full)
  *   -E2BIG         the request is larger than the store takes
  *   -EBUSY, -EIO   it refuses for now; it refuses otherwise (message says why) */
 struct store_result {
@@ -57,6 +57,7 @@ struct store_result {
         uint64_t total; /* range: keys in the range */
         int64_t lease;  /* granted */
         int64_t ttl_s;  /* of a renewed lease; 0: it is gone */
+        bool disk_full; /* status */
 };
 typedef void (*store_done)(const struct store_result *res, void *userdata);
 
@@ -99,6 +100,8 @@ enum { STORE_TXN_MAX = 100 };
 int store_txn(struct store *s, const struct store_txn *t, store_done done, void *userdata);
 int store_lease_grant(struct store *s, uint64_t ttl_s, store_done done, void *userdata);
 int store_lease_renew(struct store *s, int64_t lease, store_done done, void *userdata);
+/* Of the one member that is asked. Whether its disk is full only kstored says, not etcd. */
+int store_status(struct store *s, store_done done, void *userdata);
 int store_compact(struct store *s, uint64_t revision, store_done done, void *userdata);
 
 struct store_event {

@@ -1,5 +1,9 @@
 /* Proposals that wait for their entry to be applied. A request that comes while there is no leader
- * is held and proposed later. */
+ * is held and proposed later. One that a leader was given which then died would wait in vain: when
+ * an entry of a later term is applied, every entry of that leader's that will ever be applied has
+ * been. Its client is told so instead of waiting out its time; as after a timeout, it cannot know
+ * whether its request was carried out, because the message may yet reach the same leader, elected
+ * again. */
 #include "kstored/service/requests.h"
 
 #include <sys/queue.h>
@@ -22,6 +26,7 @@ struct held {
 struct proposal {
         struct held *held; /* until there is a leader; NULL: proposed */
         uint64_t id;
+        uint64_t term; /* when it was proposed */
         struct grpc_call *call;
         request_done done;
         struct server *server;
@@ -35,7 +40,7 @@ TAILQ_HEAD(proposal_list, proposal);
 struct requests {
         struct proposal *by_id;
         struct proposal_list by_age; /* the oldest first */
-        uint64_t next_id;
+        uint64_t next_id, applied_term;
         size_t held_count, held_bytes;
 };
 
@@ -86,6 +91,13 @@ bool requests_are_too_many(const struct server *s) {
         return requests_pending(s) + reads_pending(s) >= REQUESTS_MAX;
 }
 
+static uint64_t term_now(const struct server *s) {
+        struct raft_status status;
+
+        raft_get_status(s->raft, &status);
+        return status.term;
+}
+
 static struct proposal *proposal_new(
                 struct server *s, struct grpc_call *call, uint64_t id, request_done done) {
         struct requests *x = requests_of(s);
@@ -101,6 +113,7 @@ static struct proposal *proposal_new(
                 return NULL;
         }
         proposal->id = id;
+        proposal->term = term_now(s);
         proposal->call = call;
         proposal->done = done ? done : standard_done;
         proposal->server = s;
@@ -179,9 +192,31 @@ static void propose_held(struct server *s, void *state, uint64_t now_ms) {
                 if (r == -ENOTCONN)
                         return;
                 unhold(x, proposal);
+                proposal->term = term_now(s);
                 if (r < 0)
                         fail_now(s, proposal->id, r);
         }
+}
+
+static void fail_lost(struct server *s, struct requests *x) {
+        struct outcome o = {.error = STORE_LEADER_CHANGED};
+        struct proposal *next;
+
+        if (s->state->applied_term == x->applied_term)
+                return;
+        x->applied_term = s->state->applied_term;
+        for (struct proposal *p = TAILQ_FIRST(&x->by_age); p; p = next) {
+                next = TAILQ_NEXT(p, link);
+                if (p->held || p->term >= x->applied_term)
+                        continue;
+                s->counts.proposals_failed++;
+                proposal_finish(s, p, &o);
+        }
+}
+
+static void prepare(struct server *s, void *state, uint64_t now_ms) {
+        fail_lost(s, state);
+        propose_held(s, state, now_ms);
 }
 
 void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
@@ -298,6 +333,6 @@ static void stop(struct server *s, void *state) {
 const struct server_part requests_part = {.name = "requests",
                 .size = sizeof(struct requests),
                 .configure = configure,
-                .prepare = propose_held,
+                .prepare = prepare,
                 .second = expire,
                 .stop = stop};
