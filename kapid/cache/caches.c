@@ -51,12 +51,12 @@ bool caches_are_loaded(const struct caches *c) {
 }
 
 bool caches_are_following(const struct caches *c) {
-        return c->state == CACHES_FOLLOWING;
+        return c->live;
 }
 
 bool caches_are_current(const struct caches *c) {
         return c->loaded && c->revision >= c->load_target &&
-               (c->state == CACHES_FOLLOWING || now_mono_us() - c->lost_us < LOST_MAX_US);
+               (c->live || now_mono_us() - c->lost_us < LOST_MAX_US);
 }
 
 size_t caches_window_bytes(const struct caches *c) {
@@ -157,9 +157,16 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void go_down(struct caches *cs) {
-        if (cs->state == CACHES_FOLLOWING)
+/* A watch that the store refuses was never live: it is asked for again and again while the store
+ * has no leader, and that time counts. */
+static void end_live(struct caches *cs) {
+        if (cs->live)
                 cs->lost_us = now_mono_us();
+        cs->live = false;
+}
+
+static void go_down(struct caches *cs) {
+        end_live(cs);
         cs->state = CACHES_DOWN;
         map_clear(cs->staging);
         map_clear(cs->staging_ranges);
@@ -201,6 +208,7 @@ static void on_lost(int error, const char *message, void *userdata) {
 
         log_debug_errno(error, "The watch of the store ended: %s", message);
         if (error == -ESTALE) {
+                end_live(cs);
                 cs->state = CACHES_DOWN;
                 load(cs);
                 return;
@@ -208,9 +216,16 @@ static void on_lost(int error, const char *message, void *userdata) {
         go_down(cs);
 }
 
+static void on_watching(void *userdata) {
+        struct caches *cs = userdata;
+
+        cs->live = true;
+}
+
 static void follow(struct caches *cs) {
         int r = store_watch(
                         cs->store, &(struct store_watch_options){.start_revision = cs->revision + 1,
+                                                   .on_watching = on_watching,
                                                    .on_events = on_events,
                                                    .on_lost = on_lost,
                                                    .userdata = cs});
@@ -394,6 +409,7 @@ void caches_reload(struct caches *cs) {
         if (cs->state != CACHES_FOLLOWING)
                 return;
         log_warning("The store is at an earlier revision than before; reloading everything");
+        end_live(cs);
         cs->state = CACHES_DOWN;
         load(cs);
 }

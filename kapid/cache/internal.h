@@ -62,6 +62,7 @@ struct caches {
         size_t window_bytes; /* of all */
         enum caches_state state;
         bool loaded;
+        bool live; /* the store has said that it watches for us */
         uint64_t revision;
         sd_event_source *retry;
         /* loading */

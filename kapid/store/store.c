@@ -595,8 +595,11 @@ static void on_watch_message(
                                                                         "compacted")
                                                  ? -ESTALE
                                                  : -EIO;
-        } else if (m->n_events > 0) {
-                deliver(s, m->events, m->n_events);
+        } else {
+                if (m->created)
+                        s->watch_options.on_watching(s->watch_options.userdata);
+                if (m->n_events > 0)
+                        deliver(s, m->events, m->n_events);
         }
         if (m)
                 etcdserverpb__watch_response__free_unpacked(m, NULL);

@@ -110,6 +110,8 @@ struct store_event {
 };
 struct store_watch_options {
         uint64_t start_revision;
+        /* Once: the store has begun. */
+        void (*on_watching)(void *userdata);
         /* Every change of every key, in order; events of one revision come together. */
         void (*on_events)(const struct store_event *events, size_t n, void *userdata);
         /* Once: the watch has ended, -ESTALE when its revisions are compacted. */

@@ -205,6 +205,7 @@ bool store_is_connected(const struct store *s) {
 }
 
 int store_watch(struct store *s, const struct store_watch_options *o) {
+        o->on_watching(o->userdata);
         return 0;
 }
 
