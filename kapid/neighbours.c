@@ -68,10 +68,10 @@ bool neighbour_judge(struct neighbour *x, bool answered) {
 static bool is_connected(int fd) {
         struct pollfd events = {.fd = fd, .events = POLLOUT};
         socklen_t size = sizeof(int);
-        int error = 0;
+        int refused = 0;
 
         return fd >= 0 && poll(&events, 1, 0) == 1 &&
-               getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+               getsockopt(fd, SOL_SOCKET, SO_ERROR, &refused, &size) == 0 && refused == 0;
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {

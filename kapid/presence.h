@@ -1,8 +1,9 @@
 /* Which API servers live. Each kapid holds a key below /registry/kapids/ with a lease of a few
- * seconds, which the others delete when they cannot connect to it, and publishes an EndpointSlice of Service default/kubernetes (bootstrap.c). Where a key
- * is gone, the other kapids set `ready: false` in its slice, so that the service's address leads to
- * the living ones. The slice itself stays: clients learn from it which servers there are, and a
- * server that is away comes back. `kctl control remove` deletes it. */
+ * seconds, which the others delete when they cannot connect to it, and publishes an EndpointSlice
+ * of Service default/kubernetes (bootstrap.c). Where a key is gone, the other kapids set `ready:
+ * false` in its slice, so that the service's address leads to the living ones. The slice itself
+ * stays: clients learn from it which servers there are, and a server that is away comes back.
+ * `kctl control remove` deletes it. */
 #pragma once
 
 #include "kapid/api.h"
