@@ -28,6 +28,7 @@ noinst_PROGRAMS += bench/services
 bench_services_SOURCES = bench/services.c \
 	nodeagent/network/conntrack.c nodeagent/network/conntrack.h \
 	nodeagent/network/nft-apply.c nodeagent/network/nft-apply.h \
+	nodeagent/network/nft-text.c nodeagent/network/nft-text.h \
 	nodeagent/network/nft-kernel.c nodeagent/network/nft-kernel.h \
 	nodeagent/network/nft-monitor.c nodeagent/network/nft-monitor.h \
 	nodeagent/network/nft.c nodeagent/network/nft.h

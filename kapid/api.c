@@ -9,18 +9,24 @@
 #include "kapid/auth/oidc.h"
 #include "kapid/auth/revoked.h"
 #include "kapid/bootstrap.h"
+#include "kapid/crypt/crypt.h"
+#include "kapid/crypt/sweep.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/store/compact.h"
+#include "kapid/store/store-format.h"
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
-#include "kapid/trim.h"
 #include "kapid/usage.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
+#include "lib/trim.h"
+
+/* Less that is free is left for the next request. */
+enum { TRIM_FREE_BYTES = 12 << 20 };
 
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
         struct api *a = userdata;
@@ -61,6 +67,8 @@ static void on_store(bool connected, void *userdata) {
         else if (caches_are_loaded(a->caches))
                 log_info("The store is reachable again");
         caches_on_store(a->caches, connected);
+        if (connected && a->format)
+                store_format_on_store(a->format);
 }
 
 static void on_render(void *userdata) {
@@ -69,6 +77,7 @@ static void on_render(void *userdata) {
         metric_set(a->in_flight[0], a->reads);
         metric_set(a->in_flight[1], a->writes);
         metric_set(a->stream_gauge, a->streams);
+        metric_set(a->unreadable, (double)caches_unreadable_count(a->caches));
         dispatch_render(a->dispatch);
 }
 
@@ -87,7 +96,9 @@ static int add_metrics(struct api *a) {
                         "Watches that are open.");
         a->watch_events = metrics_counter(
                         m, "apiserver_watch_events_total", "", "Events written to watches.");
-        if (!a->stream_gauge || !a->watch_events)
+        a->unreadable = metrics_gauge(m, "keelson_encryption_unreadable_values", "",
+                        "Stored values that no key of the configuration opens.");
+        if (!a->stream_gauge || !a->watch_events || !a->unreadable)
                 return -ENOMEM;
         return metrics_on_render(m, on_render, a);
 }
@@ -108,12 +119,25 @@ bool api_ready(void *userdata, const char **ret_why) {
         return false;
 }
 
+static int add_crypt(struct api *a, struct problem *p) {
+        const char *text = a->options.encryption_config;
+        int r = text ? crypt_new(&a->crypt, text, strlen(text), a->kinds, p) : 0;
+
+        a->options.encryption_config = NULL; /* its owner forgets it now */
+        if (r < 0 && p->message)
+                problem_prefix(p, "--encryption-provider-config");
+        return r < 0 || !a->crypt ? r : crypt_add_metrics(a->crypt, daemon_metrics(a->daemon));
+}
+
 /* The parts that need nothing but memory and the options. */
 static int add_parts(struct api *a, struct problem *p) {
         const struct api_options *o = &a->options;
         int r;
 
         r = kind_registry_new_with(&a->kinds, o->runtime_config, p);
+        if (r < 0)
+                return r;
+        r = add_crypt(a, p);
         if (r < 0)
                 return r;
         r = alloc_new(&a->alloc, o->service_range, p);
@@ -183,7 +207,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = dispatch_new(&a->dispatch, a);
         if (r < 0)
                 return r;
-        r = trim_new(&a->trim, a->event);
+        r = trim_new(&a->trim, a->event, TRIM_FREE_BYTES);
         if (r < 0)
                 return r;
         r = add_metrics(a);
@@ -193,6 +217,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         if (r < 0)
                 return r;
         so.on_state = on_store;
+        so.crypt = a->crypt;
         so.userdata = a;
         r = store_new(&a->store, a->event, &so, p);
         if (r < 0)
@@ -203,7 +228,9 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = presence_start(&a->presence, a);
         if (r < 0)
                 return r;
-        caches_follow(a->caches, a->store);
+        r = store_format_start(&a->format, a);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(a);
         return 0;
 }
@@ -214,9 +241,13 @@ struct api *api_free(struct api *a) {
         stream_sessions_end(a);
         trim_free(a->trim);
         compact_free(a->compact);
+        store_format_free(a->format);
         presence_free(a->presence);
         bootstrap_free(a->bootstrap);
         store_free(a->store);
+        sweeps_free(a);
+        free(a->rewriting.error);
+        crypt_free(a->crypt);
         dispatch_free(a->dispatch);
         turns_free(a->turns);
         caches_free(a->caches);

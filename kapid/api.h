@@ -18,6 +18,7 @@ struct audit;
 struct audit_options;
 struct bootstrap;
 struct compact;
+struct crypt;
 struct dispatch;
 struct documents;
 struct leases;
@@ -29,6 +30,7 @@ struct rbac;
 struct request;
 struct sign_key;
 struct stream_session;
+struct sweep;
 struct trim;
 struct turns;
 struct usages;
@@ -51,6 +53,7 @@ struct api_options {
         enum security_level pod_security_default; /* of namespaces without the label */
         char *const *external_ip_ranges;          /* NULL: none */
         struct admission_options admission;
+        const char *encryption_config; /* an EncryptionConfiguration; NULL: values are plain */
         uint64_t stream_idle_us; /* of exec, attach and port-forward; 0: unlimited */
 };
 
@@ -60,6 +63,7 @@ struct api {
         struct api_options options;
         struct kind_registry *kinds;
         struct store *store;
+        struct crypt *crypt; /* NULL: values are stored as they are */
         struct caches *caches;
         struct rbac *rbac;
         struct alloc *alloc;
@@ -73,16 +77,23 @@ struct api {
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
+        struct store_format *format; /* of what is in the store */
         struct presence *presence;
         struct dispatch *dispatch;
         struct trim *trim;
         struct usages *usages; /* what agents measured */
         bool bootstrapped;     /* the bootstrap objects exist */
+        LIST_HEAD(, sweep) sweeps;     /* over encrypted values */
+        struct {
+                bool running;
+                uint64_t rewritten; /* by the last one */
+                char *error;        /* of the last one; NULL: none */
+        } rewriting;
         struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams, node_streams;
         struct stream_session *sessions;        /* of exec, attach and port-forward */
         LIST_HEAD(open_requests, request) open; /* whose answers are streams */
-        struct metric *in_flight[3], *stream_gauge, *watch_events;
+        struct metric *in_flight[3], *stream_gauge, *watch_events, *unreadable;
 };
 
 /* Wires everything but the listeners. options' strings are borrowed for the API's life. */

@@ -177,7 +177,7 @@ libkapid_api_a_SOURCES += \
 	kapid/admission/service-account-secret.c \
 	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
-	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
+	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
@@ -185,10 +185,19 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
-	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/verbs/update.c \
 	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
+# Encryption of stored values; all but the sweep and the answers is pure
+libkapid_core_a_SOURCES += \
+	kapid/crypt/config.c kapid/crypt/crypt.c kapid/crypt/crypt.h kapid/crypt/internal.h
+libkapid_api_a_SOURCES += \
+	kapid/cache/unreadable.c \
+	kapid/crypt/answer.c kapid/crypt/answer.h kapid/crypt/sweep.c kapid/crypt/sweep.h
+check_PROGRAMS += tests/unit/test-kapid-crypt
+tests_unit_test_kapid_crypt_SOURCES = tests/unit/test-kapid-crypt.c tests/unit/unit.h
+tests_unit_test_kapid_crypt_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Streams into pods; their framing is pure
 libkapid_api_a_SOURCES += \
 	kapid/streams/channels.c \

@@ -29,6 +29,7 @@ struct flags {
         char *sa_key_file;
         char *issuer;
         char *ssh_key_file;
+        char *encryption_config;
         char *advertise;
         char *pod_security;
         char **external_ip_ranges;
@@ -126,6 +127,12 @@ static const struct option_row rows[] = {
                 {"audit-log-format", 0, OPTION_STRING, offsetof(struct flags, audit.format), "json",
                                 "Format of the audit log: one Event of audit.k8s.io/v1 a line",
                                 "json"},
+                {"encryption-provider-config", 0, OPTION_STRING,
+                                offsetof(struct flags, encryption_config), "FILE",
+                                "Which resources are encrypted in the store and with which keys: "
+                                "an EncryptionConfiguration (apiserver.config.k8s.io/v1). A word "
+                                "without / names a credential of the unit",
+                                NULL},
                 {"ssh-key-file", 0, OPTION_STRING, offsetof(struct flags, ssh_key_file), "FILE",
                                 "Private key for the nodes (logs)", NULL},
                 {"advertise-address", 0, OPTION_STRING, offsetof(struct flags, advertise),
@@ -202,10 +209,10 @@ static int read_pem(const char *path, const char *what, char **ret, struct probl
         return 0;
 }
 
-/* The first address that is not loopback. */
+/* The first address that is not loopback or of the link; of IPv4 where there is one. */
 static char *own_address(void) {
         struct ifaddrs *list = NULL;
-        char text[INET_ADDRSTRLEN];
+        char text[INET6_ADDRSTRLEN];
         char *found = NULL;
 
         if (getifaddrs(&list) < 0)
@@ -218,6 +225,17 @@ static char *own_address(void) {
                         continue;
                 memcpy(&in, i->ifa_addr, sizeof(in));
                 if (inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text)))
+                        found = strdup(text);
+        }
+        for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+                struct sockaddr_in6 in;
+
+                if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET6 ||
+                                (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+                        continue;
+                memcpy(&in, i->ifa_addr, sizeof(in));
+                if (!IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr) &&
+                                inet_ntop(AF_INET6, &in.sin6_addr, text, sizeof(text)))
                         found = strdup(text);
         }
         freeifaddrs(list);
@@ -237,7 +255,7 @@ struct server {
         struct daemon *daemon;
         struct api *api;
         struct http_server *secure, *local;
-        char *sa_key, *cert, *key, *ca, *advertise, *oidc_ca;
+        char *sa_key, *cert, *key, *ca, *advertise, *oidc_ca, *encryption;
         struct oidc_options oidc;
         struct audit_options audit;
         sd_event_source *drain;
@@ -352,6 +370,28 @@ static int read_people(
         return 0;
 }
 
+/* The file has keys in it: it is forgotten as soon as they are in use. */
+static int read_encryption(struct server *s, const char *name, struct problem *p) {
+        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+        _cleanup_free_ char *path = NULL;
+
+        if (isempty(name) || strchr(name, '/'))
+                return read_pem(name, "read", &s->encryption, p);
+        if (!folder)
+                return problem_set(p, ENOENT, 0, NULL,
+                                "--encryption-provider-config %s: the unit has no credentials; "
+                                "give a path with / for a file",
+                                name);
+        path = strformat("%s/%s", folder, name);
+        return path ? read_pem(path, "read", &s->encryption, p) : -ENOMEM;
+}
+
+static void forget_encryption(struct server *s) {
+        if (s->encryption)
+                explicit_bzero(s->encryption, strlen(s->encryption));
+        s->encryption = mfree(s->encryption);
+}
+
 static int start(struct server *s, const struct flags *f, struct problem *p) {
         const struct tls_files tls = {
                         .cert = f->store_cert, .key = f->store_key, .ca = f->store_ca};
@@ -376,10 +416,15 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
         if (r < 0)
                 return r;
+        r = read_encryption(s, f->encryption_config, p);
+        if (r < 0)
+                return r;
         s->advertise = advertise_address(f);
         o.sa_key_pem = s->sa_key;
         o.advertise_address = s->advertise;
+        o.encryption_config = s->encryption;
         r = api_new(&s->api, s->daemon, &o, &store, p);
+        forget_encryption(s);
         if (r < 0)
                 return r;
         daemon_on_ready_check(s->daemon, api_ready, s->api);
@@ -400,6 +445,7 @@ static void server_done(struct server *s) {
         free(s->ca);
         free(s->advertise);
         free(s->oidc_ca);
+        forget_encryption(s);
 }
 
 static void flags_done(struct flags *f) {

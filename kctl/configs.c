@@ -25,6 +25,8 @@ int configs_write(struct machine *m, const struct config_spec *spec, struct prob
         const struct template_value values[] = {
                         {"hostname", spec->hostname},
                         {"address", spec->address},
+                        /* "::" accepts IPv4, too. */
+                        {"bind-address", strchr(spec->address, ':') ? "::" : "0.0.0.0"},
                         {"peer-url", strempty(peer_url)},
                         {"port", port},
                         {"service-range", spec->ranges->services_text},

@@ -8,6 +8,7 @@
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/control.h"
+#include "kctl/encryption.h"
 #include "kctl/template.h"
 #include "kctl/texts.h"
 #include "lib/buf.h"
@@ -341,6 +342,9 @@ static int carry_out(struct addition *a) {
         r = copy_shared(a);
         if (r < 0)
                 return r;
+        r = encryption_copy(a->from, a->m, a->p);
+        if (r < 0)
+                return r;
         r = write_own(a->from, a->m, a->facts.hostname, (const char *[]){a->control.address, NULL},
                         a->p);
         if (r < 0)
@@ -367,12 +371,16 @@ static int carry_out(struct addition *a) {
 int control_add(struct kctl *k, struct machine *from, struct machine *m, const char *where,
                 struct problem *p) {
         _cleanup_(addition_done) struct addition a = {.k = k, .from = from, .m = m, .p = p};
+        struct cluster_ranges ranges;
         int r = machine_inspect(m, false, &a.facts, p);
 
         if (r < 0)
                 return r;
+        r = configs_ranges(from, NULL, NULL, (const uint32_t[FAMILIES]){0}, &ranges, p);
+        if (r < 0)
+                return r;
         a.control.name = strdup(a.facts.hostname);
-        a.control.address = strdup(a.facts.address);
+        a.control.address = strdup(facts_address(&a.facts, ranges_family(&ranges)));
         a.control.ssh = strdup(strempty(where));
         if (!a.control.name || !a.control.address || !a.control.ssh)
                 return -ENOMEM;

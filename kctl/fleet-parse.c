@@ -65,7 +65,9 @@ static int take_metric(json_t *machine, const char *value) {
 }
 
 static int take_fact(json_t *machine, const char *key, const char *value) {
-        static const char *const texts[] = {"synchronized", "version"};
+        static const char *const texts[] = {"synchronized", "version", "control-hash",
+                        "control-version", "control-formats", "control-upgrade", "control-kept", "agent-hash",
+                        "agent-version", "agent-formats", "agent-upgrade", "agent-kept"};
         static const char *const flags[] = {"control", "agent", "damaged"};
         int64_t number;
 

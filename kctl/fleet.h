@@ -12,7 +12,10 @@
  *    "driftEvents": [Event of reason HostDrift...],
  *    "machines": [{"name", "node": bool, "error": text} or {"name", "node",
  *        "clock": ms, "asked": ms (our clock at the same moment), "synchronized": "yes"|"no"|"",
- *        "version", "control": bool, "agent": bool, "damaged": bool,
+ *        "version", and of each installed bundle "control-hash", "control-version",
+ *        "control-formats" (FORMATS of the bundle, one line), "control-upgrade" (the id of the
+ *        upgrade that brought it, or whose rollback did), "control-kept" (FORMATS of what a rollback
+ *        would put back), "agent-hash" and so on, "control": bool, "agent": bool, "damaged": bool,
  *        "inactive": [unit...], "failed": [unit...],
  *        "disks": [{"path", "size", "free" (KiB), "inodes", "inodesFree"}...],
  *        "certificates": [{"path", "cn", "notBefore", "notAfter" (seconds)}...],

@@ -236,13 +236,8 @@ static int make_node(struct join *j) {
 }
 
 static int start_agent(struct join *j) {
-        return machine_run(j->machine,
-                        "f=/opt/keelson/units/keelson-nodeagent.service; "
-                        "{ test ! -e $f || install -m 0644 $f /etc/systemd/system/; } && "
-                        "systemctl daemon-reload && "
-                        "systemctl enable -q keelson-nodeagent && systemctl restart "
-                        "keelson-nodeagent",
-                        /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL, j->problem);
+        return machine_run(j->machine, text_start_agent_sh, /* input= */ NULL, 0, 120,
+                        /* ret_stdout= */ NULL, j->problem);
 }
 
 /* Only a machine of a bundle that was built without it can lack it. */

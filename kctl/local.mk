@@ -90,6 +90,8 @@ libkctl_a_SOURCES = \
 	kctl/configs.c \
 	kctl/control.c kctl/control-add.c kctl/control.h kctl/controls.c kctl/member.c \
 	kctl/configs.h \
+	kctl/encryption.c kctl/encryption.h kctl/encryption-place.c \
+	kctl/encryption-plan.c kctl/encryption-plan.h \
 	kctl/cp.c \
 	kctl/debug.c \
 	kctl/delete.c \
@@ -133,14 +135,16 @@ libkctl_a_SOURCES = \
 	kctl/top.c kctl/units.c kctl/units.h kctl/units-failing.c \
 	kctl/ask-socket.c kctl/redact.c kctl/redact.h kctl/support.h kctl/support.c kctl/support-files.c kctl/support-objects.c \
 	kctl/tar-write.c kctl/tar-write.h \
+	kctl/upgrade.c kctl/upgrade.h kctl/upgrade-agent.c kctl/upgrade-control.c kctl/upgrade-facts.c kctl/upgrade-plan.c \
+	kctl/upgrade-pods.c kctl/upgrade-record.c \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h
 nodist_libkctl_a_SOURCES = kctl/texts.c
 
 # Configurations, scripts for machines and completion scripts, compiled in: text_NAME[], with _ for . and -.
 KCTL_TEXTS = \
-	allow-kapid.sh allow-servers.sh backup.service backup.timer clean-node.sh collect-control.sh completion.bash completion.fish completion.zsh down.sh fleet-facts.sh further-control.sh inspect.sh installed-address.sh installed-ranges.sh \
+	allow-kapid.sh allow-servers.sh backup.service backup.timer clean-node.sh collect-control.sh completion.bash completion.fish completion.zsh down.sh fleet-facts.sh further-control.sh inspect.sh keep-after.sh installed-address.sh installed-ranges.sh encryption-get.sh encryption-off.sh encryption-put.sh \
 	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
-	packages.sh refresh.sh restart-changed.sh start-units.sh store-authority.sh store-members.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
+	packages.sh pod-units.sh put-back.sh refresh.sh restart-changed.sh running.sh start-agent.sh start-units.sh store-authority.sh store-members.sh store-state.sh support.sh units-failing.sh units-trouble.sh unpack.sh
 KCTL_TEXT_FILES = $(KCTL_TEXTS:%=kctl/config/%)
 EXTRA_DIST += $(KCTL_TEXT_FILES)
 CLEANFILES += kctl/texts.c
@@ -156,12 +160,18 @@ tests_unit_test_kctl_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-control
 tests_unit_test_control_SOURCES = tests/unit/test-control.c tests/unit/unit.h
 tests_unit_test_control_LDADD = libkctl.a libsched.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-encryption
+tests_unit_test_encryption_SOURCES = tests/unit/test-encryption.c tests/unit/unit.h
+tests_unit_test_encryption_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-describe
 tests_unit_test_describe_SOURCES = tests/unit/test-describe.c tests/unit/unit.h
 tests_unit_test_describe_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-fleet
 tests_unit_test_fleet_SOURCES = tests/unit/test-fleet.c tests/unit/unit.h
 tests_unit_test_fleet_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-upgrade
+tests_unit_test_upgrade_SOURCES = tests/unit/test-upgrade.c tests/unit/unit.h
+tests_unit_test_upgrade_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-redact
 tests_unit_test_redact_SOURCES = tests/unit/test-redact.c tests/unit/unit.h
 tests_unit_test_redact_LDADD = libkctl.a libsched.a $(TEST_LIBS)

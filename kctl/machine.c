@@ -334,8 +334,7 @@ int machine_put(struct machine *m, const char *path, const char *mode, const cha
         return command ? machine_run(m, command, text, strlen(text), 30, NULL, p) : -ENOMEM;
 }
 
-/* The bundle's file: $KEELSON_BUNDLE_DIR, beside the kctl of the build or of a package, or where
- * the build installs it. Caller frees. */
+/* Caller frees. */
 static char *bundle_path(const char *name, struct problem *p) {
         const char *env = getenv("KEELSON_BUNDLE_DIR");
         _cleanup_free_ char *self = realpath("/proc/self/exe", NULL), *own = NULL, *beside = NULL;
@@ -364,14 +363,16 @@ static char *bundle_path(const char *name, struct problem *p) {
 
 enum { UNPACK_CANNOT_RUN = 75 };
 
-static int unpack_bundle(struct machine *m, const char *name, const char *hash, const char *data,
-                size_t n, struct problem *p) {
+static int unpack_bundle(struct machine *m, const struct bundle *b, const char *upgrade,
+                struct problem *p) {
+        const char *name = b->name;
         _cleanup_free_ char *quoted = shell_quote(text_unpack_sh),
-                            *command = quoted ? strformat("sh -c %s unpack %s %s", quoted, name,
-                                                                hash)
+                            *command = quoted ? strformat("sh -c %s unpack %s %s %s", quoted, name,
+                                                                b->hash, strempty(upgrade))
                                               : NULL;
         _cleanup_buf_ struct buf err = {0};
-        int status, r = command ? machine_try(m, command, data, n, 300, NULL, &err, &status, p)
+        int status, r = command ? machine_try(m, command, b->data, b->size, 300, NULL, &err,
+                                                  &status, p)
                                 : -ENOMEM;
 
         if (r < 0 || status == 0)
@@ -415,40 +416,68 @@ static int install_packages(struct machine *m, const char *name, struct problem 
         return streq(strempty(out.data), "unchanged\n") ? 0 : 1;
 }
 
+void bundle_done(struct bundle *b) {
+        free(b->path);
+        free(b->data);
+        *b = (struct bundle){0};
+}
+
+int bundle_read(struct bundle *ret, const char *folder, const char *name, struct problem *p) {
+        struct bundle b = {.name = name};
+        int r;
+
+        b.path = folder ? strformat("%s/%s.tar.gz", folder, name) : bundle_path(name, p);
+        if (!b.path)
+                return folder ? -ENOMEM : -ENOENT;
+        r = file_read(b.path, BUNDLE_SIZE_MAX, &b.data, &b.size);
+        if (r < 0) {
+                _cleanup_free_ char *why = file_error_text(b.path, "read", r);
+
+                bundle_done(&b);
+                return problem_set(p, -r, 0, NULL, "%s", strempty(why));
+        }
+        sha256_hex(b.data, b.size, b.hash);
+        *ret = b;
+        return 0;
+}
+
+int machine_unpack_bundle(struct machine *m, const struct bundle *b, const char *upgrade,
+                struct problem *p) {
+        _cleanup_free_ char *command = strformat(
+                        "test \"$(cat /opt/keelson/.%s 2>/dev/null)\" = %s", b->name, b->hash);
+        int status, r = command ? machine_try(m, command, /* input= */ NULL, 0, 30,
+                                                  /* ret_stdout= */ NULL, /* ret_stderr= */ NULL,
+                                                  &status, p)
+                                : -ENOMEM;
+
+        if (r < 0 || status == 0)
+                return r;
+        r = unpack_bundle(m, b, upgrade, p);
+        return r < 0 ? r : 1;
+}
+
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p) {
-        _cleanup_free_ char *path = NULL, *data = NULL, *command = NULL;
-        char hash[65];
-        size_t n;
-        int r, status;
+        _cleanup_(bundle_done) struct bundle b = {0};
+        int r;
 
         if (m->k->flags.packages)
                 return install_packages(m, name, p);
-        path = bundle_path(name, p);
-        if (!path)
-                return -ENOENT;
-        r = file_read(path, BUNDLE_SIZE_MAX, &data, &n);
-        if (r < 0) {
-                _cleanup_free_ char *why = file_error_text(path, "read", r);
-
-                return problem_set(p, r, 0, NULL, "%s", strempty(why));
-        }
-        sha256_hex(data, n, hash);
-        command = strformat("test \"$(cat /opt/keelson/.%s 2>/dev/null)\" = %s", name, hash);
-        r = command ? machine_try(m, command, /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL,
-                                      /* ret_stderr= */ NULL, &status, p)
-                    : -ENOMEM;
-        if (r < 0 || status == 0)
-                return r;
-        r = unpack_bundle(m, name, hash, data, n, p);
-        return r < 0 ? r : 1;
+        r = bundle_read(&b, /* folder= */ NULL, name, p);
+        return r < 0 ? r : machine_unpack_bundle(m, &b, /* upgrade= */ NULL, p);
 }
 
 void facts_done(struct facts *f) {
         free(f->hostname);
         free(f->arch);
         free(f->address);
+        free(f->address6);
         free(f->machine_id);
         *f = (struct facts){0};
+}
+
+const char *facts_address(const struct facts *f, enum ip_family family) {
+        return family == FAMILY_IPV6 && !strchr(f->address, ':') && *f->address6 ? f->address6
+                                                                                 : f->address;
 }
 
 static char *fact(const char *text, const char *key) {
@@ -515,10 +544,12 @@ int machine_inspect(struct machine *m, bool for_node, struct facts *ret, struct 
         f.hostname = fact(out.data, "hostname");
         f.arch = fact(out.data, "arch");
         f.address = fact(out.data, "address");
+        f.address6 = fact(out.data, "address6");
         f.machine_id = fact(out.data, "machine_id");
         systemd = fact(out.data, "systemd");
         clock = fact(out.data, "clock");
-        if (!f.hostname || !f.arch || !f.address || !f.machine_id || !systemd || !clock)
+        if (!f.hostname || !f.arch || !f.address || !f.address6 || !f.machine_id ||
+                        !systemd || !clock)
                 return -ENOMEM;
         f.has_nft = fact_is(out.data, "nft", "yes");
         f.has_control = fact_is(out.data, "control", "yes");

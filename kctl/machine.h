@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kctl/kctl.h"
+#include "lib/address.h"
 #include "lib/buf.h"
 
 struct machine;
@@ -51,18 +52,37 @@ int machine_units_failing(struct machine *m, struct problem *p);
 /* Writes a file there, atomically, with this mode (octal text). */
 int machine_put(struct machine *m, const char *path, const char *mode, const char *text,
                 struct problem *p);
+/* A bundle's file, read whole. */
+struct bundle {
+        const char *name; /* "control", "agent"; borrowed */
+        char *path, *data;
+        size_t size;
+        char hash[65];
+};
+void bundle_done(struct bundle *b);
+/* folder NULL: $KEELSON_BUNDLE_DIR, beside the kctl of the build or of a package, or where the
+ * build installs it. */
+int bundle_read(struct bundle *ret, const char *folder, const char *name, struct problem *p);
 /* Unpacks a bundle into /opt/keelson unless it is installed already. 1 when it was copied.
  * Programs that do not run on the machine (its C library or libsystemd is older than this build's)
- * are refused with -ENOTSUP before anything is replaced. */
+ * are refused with -ENOTSUP before anything is replaced. With --packages apt does it. */
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p);
+/* The same with a bundle that was read. upgrade: the id of the upgrade that it is part of; the
+ * files that it replaces are kept for a rollback of that one. NULL: they are not. */
+int machine_unpack_bundle(struct machine *m, const struct bundle *b, const char *upgrade,
+                struct problem *p);
 
 /* Facts of the machine as inspected; strings owned. */
 struct facts {
-        char *hostname, *arch, *address, *machine_id;
+        char *hostname, *arch, *machine_id;
+        char *address;  /* at which it was reached; "": not known */
+        char *address6; /* one of IPv6; "": it has none */
         unsigned systemd;
         bool has_nft, has_control, has_agent;
         int64_t clock_skew_s;
 };
+/* The address at which others reach it, in a cluster whose first family is this one. Borrowed. */
+const char *facts_address(const struct facts *f, enum ip_family family);
 void facts_done(struct facts *f);
 #define _cleanup_facts_ _cleanup_(facts_done)
 /* Refuses machines that can't serve: no root, systemd too old or not PID 1, another architecture,

@@ -13,13 +13,8 @@ static void write_text(const struct cidrs *c, char *text, size_t n) {
 }
 
 static int check_families(const char *option, const struct cidrs *c, struct problem *p) {
-        if (address_family(&c->items[0].range.first) == FAMILY_IPV4)
+        if (c->count == 1 || address_family(&c->items[0].range.first) == FAMILY_IPV4)
                 return 0;
-        if (c->count == 1)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "%s %s: IPv6 alone is not supported; give a network of IPv4 before "
-                                "it, with a comma between them",
-                                option, c->items[0].text);
         return problem_set(p, EINVAL, 0, NULL,
                         "%s %s,%s: the network of IPv4 comes first; give %s,%s", option,
                         c->items[0].text, c->items[1].text, c->items[1].text, c->items[0].text);
@@ -83,16 +78,21 @@ static int check_nodes(const struct cluster_ranges *all, struct problem *p) {
 static int check_both(const struct cluster_ranges *all, struct problem *p) {
         const struct cidr *a, *b;
 
-        if (all->pods.count != all->services.count)
+        if (all->pods.count != all->services.count ||
+                        ranges_family(all) != address_family(&all->services.items[0].range.first))
                 return problem_set(p, EINVAL, 0, NULL,
                                 PODS " %s and " SERVICES " %s must have the same families: give "
-                                     "both a network of IPv6, or neither",
+                                     "both a network of each family that one of them has",
                                 all->pods_text, all->services_text);
         if (cidrs_overlap(&all->pods, &all->services, &a, &b))
                 return problem_set(p, EINVAL, 0, NULL,
                                 PODS " %s overlaps with " SERVICES " %s: give different networks",
                                 a->text, b->text);
         return 0;
+}
+
+enum ip_family ranges_family(const struct cluster_ranges *r) {
+        return address_family(&r->pods.items[0].range.first);
 }
 
 int ranges_read(const char *pods, const char *services, const uint32_t bits[FAMILIES],

@@ -10,6 +10,9 @@ struct cluster_ranges {
         char pods_text[FAMILIES * CIDR_TEXT_SIZE], services_text[FAMILIES * CIDR_TEXT_SIZE];
 };
 
+/* The first family of the pods and services: that of Service default/kubernetes, so that of the
+ * API's address, too. */
+enum ip_family ranges_family(const struct cluster_ranges *r);
 /* pods, services: texts as of --cluster-cidr and --service-cluster-ip-range; NULL and 0: the
  * defaults. -EINVAL with p, which says what does not fit: families, sizes, networks that overlap.
  * Pure. */

@@ -54,10 +54,20 @@ bool sealing_is_wanted(const struct kctl *k) {
 
 /* ---- making ---- */
 
-/* The tar of the folder, into memory: some hundred KB. */
+/* The tar of the folder, into memory: some hundred KB. What only this machine's key opens goes in
+ * opened: the backup seals it again. For a moment it is in a folder of root's in memory. */
 static int read_keys(struct kctl *k, struct buf *ret, struct problem *p) {
-        static const char there[] = "tar -C / -c --exclude=etc/keelson/node "
-                                    "--exclude=etc/keelson/nodeagent.yaml etc/keelson";
+        static const char there[] =
+                        "set -e; umask 077; sealed=/etc/keelson/pki/encryption.cred; set --; "
+                        "if test -e $sealed; then d=$(mktemp -d /run/keelson-backup.XXXXXX); "
+                        "trap 'rm -rf \"$d\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
+                        "mkdir -p \"$d/etc/keelson/pki\"; "
+                        "systemd-creds decrypt --name=encryption $sealed "
+                        "\"$d/etc/keelson/pki/encryption.yaml\"; "
+                        "set -- -C \"$d\" etc/keelson/pki/encryption.yaml; fi; "
+                        "tar -C / -c --exclude=etc/keelson/node "
+                        "--exclude=etc/keelson/nodeagent.yaml "
+                        "--exclude=etc/keelson/pki/encryption.cred etc/keelson \"$@\"";
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_free_ char *dir = NULL, *command = NULL;
         int r;
@@ -261,7 +271,8 @@ int sealing_open(struct kctl *k, const char *file, struct opened *ret, struct pr
 static const char put_script[] =
                 "set -e; umask 077; mkdir -p $1; cd $1; "
                 "if test -e $2/ca.crt; then test $3 = force || exit 44; "
-                "cp -a $4 $4.before-restore-$(date -u +%Y%m%dT%H%M%SZ); fi; tar -x -p -f -";
+                "cp -a $4 $4.before-restore-$(date -u +%Y%m%dT%H%M%SZ); fi; "
+                "rm -f $2/encryption.cred $2/encryption.yaml; tar -x -p -f -";
 
 static int put(struct kctl *k, const char *command, const struct opened *o, int *ret_status,
                 struct buf *err, struct problem *p) {

@@ -3,6 +3,7 @@
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/control.h"
+#include "kctl/encryption.h"
 #include "kctl/ingress.h"
 #include "kctl/machine.h"
 #include "kctl/texts.h"
@@ -214,6 +215,9 @@ static int install_files(struct up *u, struct problem *p) {
         r = configs_write(u->m, &config, p);
         if (r < 0)
                 return r;
+        r = encryption_make(u->m, p);
+        if (r < 0)
+                return r;
         return write_files(u->m, &files, p);
 }
 
@@ -250,7 +254,15 @@ static int upgrade_files(struct up *u, struct problem *p) {
         if (r < 0)
                 return r;
         r = configs_refresh(u->m, p);
-        return r < 0 ? r : follow_address(u, p);
+        if (r < 0)
+                return r;
+        r = encryption_adopt(u->m, p);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                step(u->k, "Secrets are stored unencrypted here: `kctl encryption enable` "
+                           "changes that");
+        return follow_address(u, p);
 }
 
 /* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,
@@ -304,6 +316,22 @@ static int find_ranges(struct up *u, struct problem *p) {
                                                       &u->ranges, p);
 }
 
+/* Pods reach the API by Service default/kubernetes, which has the first family. An installation
+ * that exists stays as it is. */
+static int check_address(const struct up *u, const char *address, struct problem *p) {
+        enum ip_family family = ranges_family(&u->ranges);
+        struct address a = address_parse(address);
+
+        if (u->kept || a.size == 0 || address_family(&a) == family)
+                return 0;
+        return problem_set(p, EINVAL, 0, NULL,
+                        "%s: its address %s is of %s, and the pods' first network of %s: give "
+                        "--advertise-address with one of %s, or other networks with --cluster-cidr "
+                        "and --service-cluster-ip-range",
+                        machine_name(u->m), address, family_name(address_family(&a)),
+                        family_name(family), family_name(family));
+}
+
 /* The address that was asked for, else the one of the installation, else the machine's. */
 static int find_address(struct up *u, struct problem *p) {
         const char *asked = u->k->flags.advertise_address, *address;
@@ -322,12 +350,17 @@ static int find_address(struct up *u, struct problem *p) {
                                 machine_name(u->m), kept_port);
         if (kept_port)
                 u->port = kept_port;
-        address = !isempty(asked) ? asked : u->kept ? u->kept : u->facts.address;
+        address = !isempty(asked) ? asked
+                  : u->kept       ? u->kept
+                                  : facts_address(&u->facts, ranges_family(&u->ranges));
         if (isempty(address))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "%s: it has no address that nodes could reach; give "
                                 "--advertise-address",
                                 machine_name(u->m));
+        r = check_address(u, address, p);
+        if (r < 0)
+                return r;
         u->address = strdup(address);
         u->server = control_url(address, u->port);
         u->config_path = kubeconfig_default_path(u->k->flags.kubeconfig);

@@ -296,6 +296,24 @@ VERB(kctl_control_replace, "control replace", "MACHINE [USER@HOST]",
 VERB(kctl_control_member, "control member", "list | add URL | promote ID | remove ID | update ID URL",
      NULL, NULL,
      "store")
+VERB(kctl_upgrade, "upgrade", "[--to BUNDLE]",
+     "Upgrade every machine of the fleet, one after another, without a restart of a pod", NULL,
+     "to", "@plan_only", "batch", "except", "force", "backup", "control", "identity", "output", "timeout")
+VERB(kctl_rollback, "rollback", "",
+     "Put the programs back that the last upgrade replaced", NULL,
+     "@plan_only", "batch", "except", "control", "identity", "output", "timeout")
+VERB(kctl_encryption_status, "encryption status", "",
+     "Show with which keys Secrets are encrypted in the store, and how the keys are kept", NULL,
+     "identity")
+VERB(kctl_encryption_enable, "encryption enable", "",
+     "Encrypt the Secrets of a control plane in the store", NULL,
+     "identity", "force", "timeout")
+VERB(kctl_encryption_rotate, "encryption rotate", "",
+     "Replace the key that encrypts Secrets, and rewrite them", NULL,
+     "identity", "force", "timeout")
+VERB(kctl_encryption_disable, "encryption disable", "",
+     "Store Secrets unencrypted again", NULL,
+     "identity", "force", "yes", "timeout")
 VERB(kctl_node_join, "node join", "USER@HOST...",
      "Join machines as nodes, over SSH", NULL,
      "identity", "name", "accept-new-host-key", "control-plane-taint", "packages", "timeout")

@@ -159,6 +159,17 @@ int key_derive(const struct key_source *source, void *ret, size_t size) {
         return failed ? -EIO : 0;
 }
 
+int key_id(const void *key, size_t size, char ret[static KEY_ID_TEXT_SIZE]) {
+        const struct key_source source = {
+                        .material = key, .material_size = size, .purpose = "keelson key id"};
+        uint8_t id[KEY_ID_TEXT_SIZE / 2];
+        int r = key_derive(&source, id, sizeof(id));
+
+        if (r >= 0)
+                to_hex(id, sizeof(id), ret);
+        return r;
+}
+
 int key_of_passphrase(const char *passphrase, const void *salt, size_t salt_size,
                 unsigned iterations, uint8_t ret[static 32]) {
         gnutls_datum_t key = datum_of(passphrase, strlen(passphrase)),
@@ -223,6 +234,65 @@ int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, 
         *ret = TAKE_PTR(out);
         *ret_size = size;
         return 0;
+}
+
+struct aes_gcm {
+        gnutls_aead_cipher_hd_t handle;
+};
+
+int aes_gcm_new(struct aes_gcm **ret, const void *key, size_t size) {
+        gnutls_cipher_algorithm_t algorithm = size == 16   ? GNUTLS_CIPHER_AES_128_GCM
+                                              : size == 24 ? GNUTLS_CIPHER_AES_192_GCM
+                                              : size == 32 ? GNUTLS_CIPHER_AES_256_GCM
+                                                           : GNUTLS_CIPHER_UNKNOWN;
+        gnutls_datum_t k = datum_of(key, size);
+        struct aes_gcm *c;
+
+        if (algorithm == GNUTLS_CIPHER_UNKNOWN)
+                return -EINVAL;
+        c = malloc(sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        if (gnutls_aead_cipher_init(&c->handle, algorithm, &k) < 0) {
+                free(c);
+                return -ENOMEM;
+        }
+        *ret = c;
+        return 0;
+}
+
+struct aes_gcm *aes_gcm_free(struct aes_gcm *c) {
+        if (c)
+                gnutls_aead_cipher_deinit(c->handle);
+        return mfree(c);
+}
+
+int aes_gcm_seal(const struct aes_gcm *c, const char *beside, const void *data, size_t n,
+                void *ret) {
+        uint8_t *out = ret;
+        size_t size = n + AES_GCM_TAG_SIZE;
+
+        random_bytes(out, AES_GCM_NONCE_SIZE);
+        return gnutls_aead_cipher_encrypt(c->handle, out, AES_GCM_NONCE_SIZE, beside,
+                               strlen(beside), AES_GCM_TAG_SIZE, data, n, out + AES_GCM_NONCE_SIZE,
+                               &size) < 0
+                               ? -EIO
+                               : 0;
+}
+
+int aes_gcm_open(const struct aes_gcm *c, const char *beside, const void *sealed, size_t n,
+                void *ret) {
+        const uint8_t *in = sealed;
+        size_t size;
+
+        if (n < AES_GCM_NONCE_SIZE + AES_GCM_TAG_SIZE)
+                return -EBADMSG;
+        size = n - AES_GCM_NONCE_SIZE - AES_GCM_TAG_SIZE;
+        return gnutls_aead_cipher_decrypt(c->handle, in, AES_GCM_NONCE_SIZE, beside, strlen(beside),
+                               AES_GCM_TAG_SIZE, in + AES_GCM_NONCE_SIZE, n - AES_GCM_NONCE_SIZE,
+                               ret, &size) < 0
+                               ? -EBADMSG
+                               : 0;
 }
 
 /* --- signatures --- */

@@ -48,6 +48,10 @@ struct key_source {
 };
 int key_derive(const struct key_source *source, void *ret, size_t size);
 
+/* Tells keys apart: hexadecimal, from which nothing about the key can be found. 0 or -EIO. */
+enum { KEY_ID_TEXT_SIZE = 17 };
+int key_id(const void *key, size_t size, char ret[static KEY_ID_TEXT_SIZE]);
+
 /* PBKDF2-SHA256 (RFC 8018): a key of 32 bytes from what a person can remember. 0 or -EIO. */
 int key_of_passphrase(const char *passphrase, const void *salt, size_t salt_size,
                 unsigned iterations, uint8_t ret[static 32]);
@@ -62,6 +66,23 @@ int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, vo
  * size. */
 int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
                 size_t *ret_size);
+
+/* AES-GCM (NIST SP 800-38D) with a key that is kept, and text that is authenticated beside the
+ * data: for formats of others. Sealed bytes are 12 of a random nonce, the cipher text, 16 of tag.
+ */
+struct aes_gcm;
+enum { AES_GCM_NONCE_SIZE = 12, AES_GCM_TAG_SIZE = 16 };
+/* A key of 16, 24 or 32 bytes. -EINVAL, -ENOMEM. */
+int aes_gcm_new(struct aes_gcm **ret, const void *key, size_t size);
+struct aes_gcm *aes_gcm_free(struct aes_gcm *c);
+DEFINE_CLEANUP(struct aes_gcm *, aes_gcm_free);
+/* Writes n + AES_GCM_NONCE_SIZE + AES_GCM_TAG_SIZE bytes. 0 or -EIO. */
+int aes_gcm_seal(
+                const struct aes_gcm *c, const char *beside, const void *data, size_t n, void *ret);
+/* Writes n bytes less those two. -EBADMSG when they, or the text beside them, are not what was
+ * sealed with this key. */
+int aes_gcm_open(const struct aes_gcm *c, const char *beside, const void *sealed, size_t n,
+                void *ret);
 
 /* A key that signs and verifies as JSON Web Signatures do (RFC 7518): ES256 (ECDSA P-256 and
  * SHA-256, the signature is r and s of 32 bytes each) or RS256 (RSA PKCS #1 1.5 and SHA-256). */

@@ -14,6 +14,11 @@ enum { CONNECTIONS_MAX = 256 };
 
 static void client_destroy(struct http_client *c);
 
+static void defer(struct http_client *client) {
+        if (client->deferred)
+                (void)sd_event_source_set_enabled(client->deferred, SD_EVENT_ONESHOT);
+}
+
 static void call_free(struct http_call *c) {
         if (c->link) {
                 *c->link = c->next;
@@ -24,6 +29,9 @@ static void call_free(struct http_call *c) {
                 curl_multi_remove_handle(c->client->multi, c->easy);
                 curl_easy_cleanup(c->easy);
         }
+        /* Another one may have its turn. */
+        if (c->added && c->client->calls_max > 0)
+                defer(c->client);
         sd_event_source_disable_unref(c->idle);
         curl_slist_free_all(c->headers);
         curl_slist_free_all(c->connect_to);
@@ -176,6 +184,43 @@ static void end_abandoned(struct http_client *client) {
         }
 }
 
+static void call_add(struct http_call *c) {
+        c->added = true;
+        (void)curl_multi_add_handle(c->client->multi, c->easy);
+}
+
+/* It neither waits nor counts. */
+static bool is_unlimited(const struct http_call *c) {
+        return c->options.on_data || c->options.urgent;
+}
+
+/* The next call may begin when there is a limit: those that it does not concern, then the one that has waited for
+ * the longest. NULL: none. Calls that began later come earlier in the list. */
+static struct http_call *next_in_turn(struct http_client *client) {
+        struct http_call *oldest = NULL;
+        unsigned running = 0;
+
+        for (struct http_call *c = client->calls; c; c = c->next) {
+                if (c->cancelled)
+                        continue;
+                if (c->added) {
+                        running += !is_unlimited(c);
+                        continue;
+                }
+                if (is_unlimited(c))
+                        return c;
+                oldest = c;
+        }
+        return running < client->calls_max ? oldest : NULL;
+}
+
+static void add_in_turn(struct http_client *client) {
+        struct http_call *c;
+
+        while ((c = next_in_turn(client)))
+                call_add(c);
+}
+
 static int on_deferred(sd_event_source *s, void *userdata) {
         struct http_client *client = userdata;
         struct http_call *next;
@@ -185,8 +230,8 @@ static int on_deferred(sd_event_source *s, void *userdata) {
                 if (c->cancelled)
                         call_free(c);
                 else if (!c->added) {
-                        c->added = true;
-                        (void)curl_multi_add_handle(client->multi, c->easy);
+                        if (client->calls_max == 0)
+                                call_add(c);
                 } else if (c->held && !c->paused) {
                         client->depth++;
                         let_go(c);
@@ -197,13 +242,9 @@ static int on_deferred(sd_event_source *s, void *userdata) {
         client->depth++;
         collect(client);
         end_abandoned(client);
-        (void)leave(client);
+        if (!leave(client) && client->calls_max > 0)
+                add_in_turn(client);
         return 0;
-}
-
-static void defer(struct http_client *client) {
-        if (client->deferred)
-                (void)sd_event_source_set_enabled(client->deferred, SD_EVENT_ONESHOT);
 }
 
 static int on_socket_event(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -338,6 +379,7 @@ int http_client_new(
         c->trace = o->trace;
         c->flags = o->flags;
         c->user_timeout_ms = o->user_timeout_ms;
+        c->calls_max = o->calls_max;
         if (copy(&c->base_url, o->base_url) < 0 ||
                         copy(&c->server_name, o->tls_server_name) < 0 ||
                         copy(&c->unix_path, o->unix_path) < 0 ||
@@ -541,7 +583,7 @@ int http_call_start(struct http_client *client, const struct http_call_options *
         r = call_new(client, o, &c);
         if (r < 0)
                 return r;
-        c->added = client->depth == 0;
+        c->added = client->depth == 0 && (client->calls_max == 0 || next_in_turn(client) == c);
         if (!c->added)
                 defer(client);
         else if (curl_multi_add_handle(client->multi, c->easy) != CURLM_OK) {

@@ -37,6 +37,10 @@ struct http_client_options {
         uint64_t timeout_us;         /* of calls that name none; 0: 60 s */
         unsigned user_timeout_ms;    /* sent bytes are acknowledged within; 0: the system's time */
         unsigned flags;              /* enum http_client_flags */
+        /* How many calls may be on their way at a time, streams aside; others wait for their turn.
+         * A connection with TLS takes a quarter of a megabyte. 0: no limit. For clients with a loop
+         */
+        unsigned calls_max;
         /* Sent with every call, ended by a NULL name; borrowed for the client's life. NULL: none */
         const struct http_header *headers;
         /* Called when a call has ended, with its HTTP status (0: no answer came) and the monotonic
@@ -86,6 +90,7 @@ struct http_call_options {
         uint64_t idle_timeout_us; /* streams: no byte for this long ends the call with -ETIMEDOUT;
                                      0: never. Without a loop it is rounded up to seconds */
         size_t body_size_max;     /* 0: 256 MiB */
+        bool urgent;              /* it does not wait where the client has calls_max */
         /* Called with each header of an answer; may be NULL. */
         void (*on_header)(const char *name, const char *value, void *userdata);
         /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call

@@ -101,6 +101,23 @@ int net_listen_tcp(int *ret_fd, const char *host, uint16_t port, struct problem 
         return r < 0 ? listen_error(p, -r, where) : 0;
 }
 
+int net_connect_tcp_start(int *ret_fd, const char *host, uint16_t port) {
+        _cleanup_close_ int fd = -EBADF;
+        union address a;
+        socklen_t size;
+        int r = parse_address(host, port, &a, &size);
+
+        if (r < 0)
+                return r;
+        fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, &a.sa, size) < 0 && errno != EINPROGRESS)
+                return -errno;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
 static bool unix_socket_is_served(const union address *a, socklen_t size) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 

@@ -11,6 +11,9 @@ enum { NET_ADDRESS_SIZE = 64 };
 
 /* host: numeric address, or NULL for every one (IPv6 and IPv4). Non-blocking, close-on-exec. */
 int net_listen_tcp(int *ret_fd, const char *host, uint16_t port, struct problem *p);
+/* Begins to connect to a numeric address: the socket is writable when that has succeeded or failed.
+ * -EINVAL: it is none. */
+int net_connect_tcp_start(int *ret_fd, const char *host, uint16_t port);
 /* Replaces a socket file without a listener; -EADDRINUSE when it has one. mode 0: 0600. */
 int net_listen_unix(int *ret_fd, const char *path, unsigned mode, struct problem *p);
 /* The local port of a TCP socket; 0 for others. */

@@ -117,6 +117,7 @@ static const struct unit_property table[] = {
                 {"Requires", .level = LEVEL_PRIVILEGED},
                 {"BindsTo", .level = LEVEL_PRIVILEGED},
                 {"Conflicts", .level = LEVEL_PRIVILEGED},
+                {"PartOf", .level = LEVEL_PRIVILEGED},
                 {"JoinsNamespaceOf", .level = LEVEL_PRIVILEGED},
                 {"RequiresMountsFor", .level = LEVEL_PRIVILEGED},
                 {"Delegate", .level = LEVEL_PRIVILEGED},

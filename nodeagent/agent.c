@@ -8,6 +8,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/trim.h"
 #include "nodeagent/dns/dns.h"
 #include "nodeagent/host-drift.h"
 #include "nodeagent/image-care.h"
@@ -42,6 +43,12 @@
 #include "nodeagent/terminals.h"
 #include "nodeagent/unit-watch.h"
 #include "nodeagent/watches.h"
+
+enum {
+        /* More would not be faster, and each is a connection that stays. */
+        API_CALLS_MAX = 8,
+        TRIM_FREE_BYTES = 2 << 20,
+};
 
 void agent_fail(struct agent *a, int error, const char *what) {
         log_error_errno(error, "%s; exiting so that systemd restarts the agent", what);
@@ -248,8 +255,20 @@ static void limit_pods(struct agent *a) {
                 log_warning_errno(r, "Cannot limit the memory and tasks of all pods together");
 }
 
+bool agent_is_ipv6_only(const struct agent *a) {
+        return !cidrs_of(&a->cluster_ranges, FAMILY_IPV4);
+}
+
+const char *agent_node_ip(const struct agent *a, enum ip_family family) {
+        bool six = strchr(a->node_ip, ':') != NULL;
+
+        if (family == FAMILY_IPV6)
+                return six ? a->node_ip : a->node_ip6;
+        return six ? "" : a->node_ip;
+}
+
 void agent_find_second_ip(struct agent *a) {
-        if (*a->node_ip6 || !cidrs_of(&a->cluster_ranges, FAMILY_IPV6) ||
+        if (*a->node_ip6 || agent_is_ipv6_only(a) || !cidrs_of(&a->cluster_ranges, FAMILY_IPV6) ||
                         machine_address_second(a->node_ip, a->node_ip6) < 0)
                 return;
         log_info("Other nodes reach this one over IPv6 by %s", a->node_ip6);
@@ -257,17 +276,32 @@ void agent_find_second_ip(struct agent *a) {
                 network_set_second_ip(a->network, a->node_ip6);
 }
 
+/* The address that was given, that of the link of the one that was given, or the machine's. */
+static int find_ipv6(struct agent *a, const struct node_addresses *given, struct problem *p) {
+        const char *four = given->text[FAMILY_IPV4];
+
+        snprintf(a->node_ip, sizeof(a->node_ip), "%s", given->text[FAMILY_IPV6]);
+        if (*a->node_ip || (*four && machine_address_second(four, a->node_ip) >= 0) ||
+                        machine_address_ipv6(a->node_ip) >= 0)
+                return 0;
+        return problem_set(p, ENODEV, 0, NULL,
+                        "this machine has no IPv6 address that other nodes could use, and the "
+                        "cluster has only IPv6: set one, or pass --node-ip");
+}
+
 /* --node-ip: an address of each family at most. */
 static int read_node_ip(struct agent *a, struct problem *p) {
         const struct node_addresses given = node_addresses_read(strempty(a->config.node_ip));
 
-        if (!isempty(a->config.node_ip) && !*given.text[FAMILY_IPV4])
+        if (!isempty(a->config.node_ip) && !*given.text[FAMILY_IPV4] && !*given.text[FAMILY_IPV6])
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--node-ip \"%.100s\" has no address of IPv4, by which other nodes "
-                                "reach this one: give one, and one of IPv6 after a comma where the "
-                                "machine has one",
+                                "--node-ip \"%.100s\" is no address by which other nodes reach this "
+                                "one: give one, and one of IPv6 after a comma where the machine "
+                                "has one",
                                 a->config.node_ip);
-        snprintf(a->node_ip, sizeof(a->node_ip), "%.15s", given.text[FAMILY_IPV4]);
+        if (agent_is_ipv6_only(a))
+                return find_ipv6(a, &given, p);
+        snprintf(a->node_ip, sizeof(a->node_ip), "%s", given.text[FAMILY_IPV4]);
         snprintf(a->node_ip6, sizeof(a->node_ip6), "%s", given.text[FAMILY_IPV6]);
         if (!*a->node_ip && machine_address(a->node_ip) < 0)
                 return problem_set(p, ENODEV, 0, NULL,
@@ -293,14 +327,18 @@ static int read_ranges(struct agent *a, struct problem *p) {
                         p);
         if (r < 0)
                 return r;
-        if (!cidrs_of(&a->cluster_ranges, FAMILY_IPV4) ||
-                        !cidrs_of(&a->service_ranges, FAMILY_IPV4))
+        if (agent_is_ipv6_only(a) != !cidrs_of(&a->service_ranges, FAMILY_IPV4))
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--cluster-cidr %s and --service-cluster-ip-range %s must each have "
-                                "a network of IPv4: one of IPv6 alone is not supported",
+                                "--cluster-cidr %s and --service-cluster-ip-range %s must both have "
+                                "a network of IPv4, or neither",
                                 a->config.cluster_cidr, a->config.service_cidr);
         if (machine_has_ipv6())
                 return 0;
+        if (agent_is_ipv6_only(a))
+                return problem_set(p, EAFNOSUPPORT, 0, NULL,
+                                "this machine has no IPv6 (net.ipv6.conf.default.disable_ipv6 is "
+                                "1, or its kernel lacks it), and the cluster has nothing else: "
+                                "switch it on");
         if (a->cluster_ranges.count > 1 || a->service_ranges.count > 1)
                 log_warning("This machine has no IPv6 (net.ipv6.conf.default.disable_ipv6 is 1, or "
                             "its kernel lacks it): pods here have IPv4 only; switch it on and "
@@ -388,7 +426,8 @@ static int open_state(struct agent *a, struct problem *p) {
 }
 
 static int start_links(struct agent *a) {
-        const struct network_options options = {.node_ip = {a->node_ip, a->node_ip6},
+        const struct network_options options = {
+                        .node_ip = {agent_node_ip(a, FAMILY_IPV4), agent_node_ip(a, FAMILY_IPV6)},
                         .service_cidr = {cidrs_text(&a->service_ranges, FAMILY_IPV4),
                                         cidrs_text(&a->service_ranges, FAMILY_IPV6)},
                         .dns_address = dns_address(a->dns)};
@@ -423,7 +462,7 @@ static int start_services(struct agent *a) {
 
 static int start_network(struct agent *a, struct problem *p) {
         const struct nft_options options = {.node_name = a->config.node_name,
-                        .node_ip = {a->node_ip, a->node_ip6},
+                        .node_ip = {agent_node_ip(a, FAMILY_IPV4), agent_node_ip(a, FAMILY_IPV6)},
                         .cluster = &a->cluster_ranges,
                         .services = &a->service_ranges,
                         .dns_address = dns_address(a->dns),
@@ -533,6 +572,7 @@ static int start_api(struct agent *a, struct problem *p) {
         _cleanup_free_ char *servers = strformat("%s/servers", a->config.data_dir);
         const struct api_client_options options = {.kubeconfig = a->config.kubeconfig,
                         .user_agent = "knodeagent/" PACKAGE_VERSION,
+                        .calls_max = API_CALLS_MAX,
                         .servers_file = servers};
         int r;
 
@@ -614,6 +654,9 @@ int agent_start(struct agent *a, struct problem *p) {
         r = agent_figures_init(&a->figures, daemon_metrics(a->daemon));
         if (r < 0)
                 return r;
+        r = trim_new(&a->trim, a->event, TRIM_FREE_BYTES);
+        if (r < 0)
+                return r;
         r = host_drift_new(&a->drift, a, p);
         if (r < 0)
                 return r;
@@ -659,6 +702,7 @@ void agent_done(struct agent *a) {
         network_watch_free(a->network_watch);
         network_free(a->network);
         ipam_free(a->ipam);
+        trim_free(a->trim);
         statedir_free(a->statedir);
         trash_free(a->trash);
         host_drift_free(a->drift);

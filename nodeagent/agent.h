@@ -28,6 +28,7 @@ struct shares;
 struct portables;
 struct host_drift;
 struct trash;
+struct trim;
 struct measure;
 struct policies;
 struct policy_watch;
@@ -76,6 +77,7 @@ struct agent {
         struct ipam *ipam; /* NULL until the node's pod range is known */
         struct statedir *statedir;
         struct trash *trash; /* of pods that have ended */
+        struct trim *trim;
         struct nft *nft;
         struct policies *policies;
         struct policy_watch *policy_watch;
@@ -102,8 +104,9 @@ struct agent {
         struct unit_watch *unit_watch;
         struct machine_facts machine;
         struct cidrs cluster_ranges, service_ranges; /* of the configuration */
-        char node_ip[16];
-        char node_ip6[ADDRESS_TEXT_SIZE]; /* "": none, or the cluster has only IPv4 */
+        /* Of IPv4, or of IPv6 where the cluster has only that. */
+        char node_ip[ADDRESS_TEXT_SIZE];
+        char node_ip6[ADDRESS_TEXT_SIZE]; /* a second one, of IPv6; "": none */
 };
 
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"
@@ -125,3 +128,7 @@ void agent_set_pod_cidr(struct agent *a, const char *cidr);
 /* Looks for the machine's address of IPv6 where the cluster has such pods and none is known yet:
  * the link may get it later. */
 void agent_find_second_ip(struct agent *a);
+/* Whether the cluster's pods and services have addresses of IPv6 only. */
+bool agent_is_ipv6_only(const struct agent *a);
+/* The node's address of the family; "": none. */
+const char *agent_node_ip(const struct agent *a, enum ip_family family);

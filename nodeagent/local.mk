@@ -126,6 +126,10 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/network/announce.h \
 	nodeagent/network/carried.c \
 	nodeagent/network/carried.h \
+	nodeagent/network/near-routes.c \
+	nodeagent/network/near-routes.h \
+	nodeagent/network/nft-text.c \
+	nodeagent/network/nft-text.h \
 	nodeagent/network/nft-apply.c \
 	nodeagent/network/nft-apply.h \
 	nodeagent/network/nft-kernel.c \

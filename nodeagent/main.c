@@ -1,6 +1,7 @@
 /* knodeagent: the options, the subcommands, and the daemon when there is none. */
 #include "config.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include "lib/ask-socket.h"
@@ -192,6 +193,8 @@ static int run_daemon(struct agent *a) {
         int level = log_level_from_string(a->config.log_level), r;
 
         log_setup("knodeagent", level < 0 ? LOG_INFO : level);
+        /* The threads do little: a heap of their own for each would only take memory. */
+        (void)mallopt(M_ARENA_MAX, 1);
         /* Folders of volumes are for others to read; secret ones set their own mode. */
         umask(0022);
         r = agent_start(a, &p);

@@ -77,6 +77,9 @@ static const char *architecture(const char *machine) {
 static int64_t pods_max(const struct agent *a) {
         if (a->config.pods_max > 0)
                 return a->config.pods_max;
+        /* A part of IPv6 is always large, and does not mean many pods. */
+        if (a->ipam && agent_is_ipv6_only(a))
+                return MIN(node_pods_max(0), (int64_t)ipam_size(a->ipam));
         return node_pods_max(a->ipam ? ipam_size(a->ipam) : 0);
 }
 

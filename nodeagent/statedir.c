@@ -1,7 +1,8 @@
 /* Layout of the data directory: `key` (32 random bytes), `<name>.json`,
- * `pods/<uid>/{pod.sealed,run.json,volumes/}`. The sealing key is HKDF-SHA256 of the key file with
- * /etc/machine-id as salt: a copied disk image or a backup of this folder alone does not reveal
- * secrets. Files are written atomically, mode 0600. */
+ * `pods/<uid>/{pod.sealed,run.json,volumes/}`, `format` (a number; a folder without it has 1).
+ * The sealing key is HKDF-SHA256 of the key file with /etc/machine-id as salt: a copied disk
+ * image or a backup of this folder alone does not reveal secrets. Files are written atomically,
+ * mode 0600. */
 #include "nodeagent/statedir.h"
 
 #include <dirent.h>
@@ -10,6 +11,7 @@
 
 #include "lib/crypto.h"
 #include "lib/fileio.h"
+#include "lib/formats.h"
 #include "lib/log.h"
 #include "lib/random.h"
 
@@ -74,6 +76,47 @@ static int load_key(struct statedir *s, struct problem *p) {
         return derive_key(data, n, s->key);
 }
 
+static int write_format(const char *path) {
+        char text[16];
+        size_t n = (size_t)snprintf(text, sizeof(text), "%d\n", FORMAT_NODE_STATE);
+
+        return file_write_atomic(path, text, n, 0600);
+}
+
+/* Before anything else is read: an earlier version would take what it does not know for damage, or
+ * forget pods that run. */
+static int check_format(const char *dir, struct problem *p) {
+        _cleanup_free_ char *path = strformat("%s/format", dir), *text = NULL;
+        uint32_t format = 1;
+        size_t n;
+        int r = path ? file_read(path, 64, &text, &n) : -ENOMEM;
+
+        if (r < 0 && r != -ENOENT)
+                return problem_set(p, -r, 0, NULL, "cannot read %s/format: %s", dir, strerror(-r));
+        if (r >= 0) {
+                text[strcspn(text, "\n")] = 0;
+                if (parse_u32(text, &format) < 0)
+                        return problem_set(p, EINVAL, 0, NULL,
+                                        "%s does not hold a number; when the folder is of this "
+                                        "version, write %d into it",
+                                        path, FORMAT_NODE_STATE);
+                if (format > FORMAT_NODE_STATE)
+                        return problem_set(p, EINVAL, 0, NULL,
+                                        "%s has format %u, written by a newer knodeagent; this one "
+                                        "knows formats up to %d: start the newer program",
+                                        dir, format, FORMAT_NODE_STATE);
+                if (format == FORMAT_NODE_STATE)
+                        return 0;
+        }
+        r = write_format(path);
+        if (r < 0) {
+                _cleanup_free_ char *why = file_error_text(path, "write", r);
+
+                return problem_set(p, -r, 0, NULL, "%s", strempty(why));
+        }
+        return 0;
+}
+
 int statedir_new(struct statedir **ret, const char *dir, struct problem *p) {
         _cleanup_(statedir_freep) struct statedir *s = calloc(1, sizeof(*s));
         _cleanup_free_ char *pods = strformat("%s/pods", dir);
@@ -87,6 +130,9 @@ int statedir_new(struct statedir **ret, const char *dir, struct problem *p) {
                 return problem_set(p, -r, 0, NULL, "%s", strempty(text));
         }
         (void)chmod(dir, 0700);
+        r = check_format(dir, p);
+        if (r < 0)
+                return r;
         r = load_key(s, p);
         if (r < 0)
                 return r;

@@ -8,7 +8,8 @@
 
 struct statedir;
 
-/* Creates the folder (0700) and the key file when they are missing. p names the path and the
+/* Creates the folder (0700), the key file and the file with its format (lib/formats.h) when they
+ * are missing. A format that is newer than this program's is refused. p names the path and the
  * remedy. */
 int statedir_new(struct statedir **ret, const char *dir, struct problem *p);
 struct statedir *statedir_free(struct statedir *s);

@@ -150,14 +150,15 @@ void watches_load_routes(struct agent *a) {
         (void)network_set_routes(a->network, routes);
 }
 
-/* "10.98.0.11:6443" out of "https://10.98.0.11:6443"; NULL when it is a name. Caller frees. */
+/* "10.98.0.11:6443" out of "https://10.98.0.11:6443", "[fd00::11]:6443" likewise; NULL when it is a
+ * name. Caller frees. */
 static char *api_address(struct agent *a) {
         const char *host = strempty(api_client_server(a->api)), *rest = strstr(host, "://");
         size_t n;
 
         host = rest ? rest + 3 : host;
-        n = strspn(host, "0123456789.:");
-        if (n < 9 || (host[n] && host[n] != '/') || !memchr(host, ':', n))
+        n = *host == '[' ? strcspn(host, "/") : strspn(host, "0123456789.:");
+        if (n < 6 || (*host == '[' && !memmem(host, n, "]:", 2)) || (host[n] && host[n] != '/') || !memchr(host, ':', n))
                 return NULL;
         return strndup(host, n);
 }
@@ -191,6 +192,13 @@ static void add_route(struct map *routes, const char *cidr, const char *addresse
                 free(copy);
 }
 
+/* Whether a node's addresses (node-address.h) begin with this node's. */
+static bool is_own(const struct agent *a, const char *addresses) {
+        const struct node_addresses all = node_addresses_read(addresses);
+
+        return streq(all.text[agent_is_ipv6_only(a) ? FAMILY_IPV6 : FAMILY_IPV4], a->node_ip);
+}
+
 /* The routes to a node's pods: one for each family. */
 static void add_routes(struct watches *s, const json_t *node, struct map *routes) {
         _cleanup_free_ char *addresses = internal_ips(node);
@@ -198,7 +206,7 @@ static void add_routes(struct watches *s, const json_t *node, struct map *routes
         size_t i;
 
         if (!addresses || streq(object_name(node), s->agent->config.node_name) ||
-                        streq(node_addresses_read(addresses).text[FAMILY_IPV4], s->agent->node_ip))
+                        is_own(s->agent, addresses))
                 return;
         if (json_array_size(list) == 0)
                 add_route(routes, json_str(node, "spec.podCIDR"), addresses);

@@ -9,6 +9,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/verbs \
 	tests/lab/fleet \
 	tests/lab/join \
+	tests/lab/ipv6 \
 	tests/lab/ha \
 	tests/lab/many tests/lab/packages tests/lab/quickstart \
 	tests/node/run \
@@ -32,7 +33,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/stories/preemption \
 	tests/lab/stories/monitoring \
 	tests/lab/stories/workloads \
-	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/two-kapids tests/clients/kctl \
+	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/two-kapids tests/clients/encryption tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \
 	tests/clients/images \

@@ -7,6 +7,8 @@
 # $UNBOUND, where it is set, is the name server of the nodes: a copy goes into lib/, with the libraries that it needs.
 # $SBOM, where it is set, is the script that lists the libraries with their packages in sbom.spdx.json, and $STATIC names
 # archives (*.a) whose code is in the programs.
+# $FORMATS, where it is set, is the header with the formats of what the daemons keep (lib/formats.h): FORMATS has them as
+# lines of "name number".
 # $STRIP and $READELF name the tools. The same input gives the same bytes.
 set -eu
 out=$1 version=$2 units=$3
@@ -64,11 +66,16 @@ find "$stage" -type f -exec chmod 644 {} +
 find "$stage/bin" -type f -exec chmod 755 {} +
 [ -z "${UNBOUND:-}" ] || chmod 755 "$stage/lib/unbound"
 echo "$version" >"$stage/VERSION"
+formats=
+if [ -n "${FORMATS:-}" ]; then
+        formats=FORMATS
+        sed -n 's/^ *FORMAT_\([A-Z_]*\) = \([0-9]*\),.*/\1 \2/p' "$FORMATS" | tr A-Z_ a-z- >"$stage/FORMATS"
+fi
 name=${out##*/} name=${name%.tar.gz} sbom=
 if [ -n "${SBOM:-}" ]; then
         sbom=sbom.spdx.json
         sh "$SBOM" "$name" "$version" "$stage" <"$out.origins" >"$stage/$sbom"
 fi
-# shellcheck disable=SC2086 # $sbom may be nothing
-tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - VERSION bin lib units $sbom | gzip -6n >"$out.new"
+# shellcheck disable=SC2086 # $formats and $sbom may be nothing
+tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - VERSION $formats bin lib units $sbom | gzip -6n >"$out.new"
 mv "$out.new" "$out"

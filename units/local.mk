@@ -50,8 +50,8 @@ CLEANFILES += $(nodist_bundle_DATA)
 AM_V_BUNDLE = $(am__v_BUNDLE_@AM_V@)
 am__v_BUNDLE_ = $(am__v_BUNDLE_@AM_DEFAULT_V@)
 am__v_BUNDLE_0 = @echo "  BUNDLE  " $@;
-MAKE_BUNDLE = $(AM_V_BUNDLE)STRIP='$(STRIP)' SBOM='$(top_srcdir)/units/sbom.sh'
-BUNDLE_MAKERS = $(top_srcdir)/units/bundle.sh $(top_srcdir)/units/sbom.sh
+MAKE_BUNDLE = $(AM_V_BUNDLE)STRIP='$(STRIP)' SBOM='$(top_srcdir)/units/sbom.sh' FORMATS='$(top_srcdir)/lib/formats.h'
+BUNDLE_MAKERS = $(top_srcdir)/units/bundle.sh $(top_srcdir)/units/sbom.sh $(top_srcdir)/lib/formats.h
 # What is linked into programs of the agent statically (configure.ac, ARCHIVE_LIBS).
 BUNDLE_STATIC = $(shell $(CC) -print-file-name=libarchive.a)
 bundle/agent.tar.gz: $(BUNDLE_AGENT) $(BUNDLE_UNITS) $(BUNDLE_MAKERS)

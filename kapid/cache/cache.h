@@ -63,6 +63,14 @@ bool caches_are_following(const struct caches *c);
 bool caches_are_current(const struct caches *c);
 uint64_t caches_revision(const struct caches *c);
 struct item_pool *caches_pool(struct caches *c);
+/* Values that the store has and no key opens: they are in no cache, or there as they were before.
+ * Borrowed until the next change: why the value at this key is one of them; NULL: it is not. */
+const char *caches_unreadable(const struct caches *c, const char *key);
+/* The first of those whose key begins with the prefix and is behind `after` ("": the first); its
+ * key, and why. NULL: no further one. */
+const char *caches_unreadable_after(const struct caches *c, const char *prefix, const char *after,
+                const char **ret_why);
+size_t caches_unreadable_count(const struct caches *c);
 /* Bytes that the windows keep alive. */
 size_t caches_window_bytes(const struct caches *c);
 
@@ -126,4 +134,6 @@ void cache_unfollow(struct cache_follower *f);
 
 /* For tests: puts one change in as if the store had reported it. value NULL: deleted. */
 int caches_feed(struct caches *c, const char *key, const char *value, size_t n, uint64_t revision);
+/* A value that cannot be decrypted. */
+int caches_feed_unreadable(struct caches *c, const char *key, const char *why);
 void caches_feed_done(struct caches *c, uint64_t revision);

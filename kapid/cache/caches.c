@@ -109,6 +109,7 @@ int caches_feed(struct caches *cs, const char *key, const char *value, size_t n,
         }
         if (!prefix_size_of(key))
                 return 0;
+        unreadable_end(cs, key);
         c = cache_of_key(cs, key, &prefix_size);
         if (!c)
                 return -ENOMEM;
@@ -127,8 +128,12 @@ int caches_feed(struct caches *cs, const char *key, const char *value, size_t n,
 }
 
 void caches_feed_done(struct caches *cs, uint64_t revision) {
+        bool was_behind = cs->revision < cs->load_target;
+
         assert(revision >= cs->revision); /* reading twice is on_events' to prevent */
         cs->revision = revision;
+        if (was_behind && revision >= cs->load_target)
+                unreadable_log(cs);
         map_foreach (cs->by_prefix, e) {
                 struct cache *c = map_entry_value(e);
 
@@ -175,8 +180,9 @@ static void on_events(const struct store_event *events, size_t n, void *userdata
 
                 if (kv->revision <= cs->revision) /* seen before the watch was made again */
                         continue;
-                r = caches_feed(cs, kv->key, events[i].deleted ? NULL : kv->value, kv->size,
-                                kv->revision);
+                r = kv->unreadable ? caches_feed_unreadable(cs, kv->key, kv->unreadable)
+                                   : caches_feed(cs, kv->key, events[i].deleted ? NULL : kv->value,
+                                                     kv->size, kv->revision);
                 if (r < 0) {
                         log_warning_errno(r, "Could not follow %s; reloading everything", kv->key);
                         cs->loaded = false;
@@ -252,6 +258,8 @@ static void loaded(struct caches *cs) {
                 return;
         }
         log_info("The caches are loaded at revision %llu", (unsigned long long)cs->revision);
+        if (cs->revision >= cs->load_target)
+                unreadable_log(cs);
         follow(cs);
         if (cs->options.on_change)
                 cs->options.on_change(NULL, NULL, cs->options.userdata);
@@ -272,6 +280,8 @@ static int stage(struct caches *cs, const struct store_kv *kv) {
         }
         if (!prefix_size)
                 return 0;
+        if (kv->unreadable)
+                return caches_feed_unreadable(cs, kv->key, kv->unreadable);
         r = item_new(cs->pool, kv->key, prefix_size, kv->value, kv->size, kv->revision, &it);
         if (r == -EINVAL) {
                 log_warning("The value at %s in the store is not a JSON object of kapid; ignoring "
@@ -362,6 +372,7 @@ static void on_newest(const struct store_result *res, void *userdata) {
 static void load(struct caches *cs) {
         map_clear(cs->staging);
         map_clear(cs->staging_ranges);
+        map_clear(cs->unreadable);
         if (cs->load_pending) { /* an old answer must not be taken for a new one */
                 go_down(cs);
                 return;
@@ -422,7 +433,8 @@ int caches_new(struct caches **ret, sd_event *event, const struct caches_options
         cs->by_prefix = map_new(cache_free);
         cs->staging = map_new(item_free);
         cs->staging_ranges = map_new(free);
-        if (!cs->pool || !cs->by_prefix || !cs->staging || !cs->staging_ranges)
+        cs->unreadable = map_new(free);
+        if (!cs->pool || !cs->by_prefix || !cs->staging || !cs->staging_ranges || !cs->unreadable)
                 return -ENOMEM;
         *ret = TAKE_PTR(cs);
         return 0;
@@ -435,6 +447,7 @@ struct caches *caches_free(struct caches *cs) {
         sd_event_source_disable_unref(cs->retry);
         map_free(cs->staging);
         map_free(cs->staging_ranges);
+        map_free(cs->unreadable);
         map_free(cs->by_prefix);
         item_pool_free(cs->pool);
         sd_event_unref(cs->event);

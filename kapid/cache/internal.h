@@ -67,6 +67,7 @@ struct caches {
         /* loading */
         struct map *staging;        /* key -> item, in key order */
         struct map *staging_ranges; /* key -> value */
+        struct map *unreadable; /* key -> why (unreadable.c) */
         uint64_t load_revision;
         uint64_t load_target; /* the store's revision when loading began */
         bool load_pending;
@@ -93,5 +94,9 @@ void cache_call_followers(struct cache *c, bool lost);
 /* Waiting for revisions (freshness.c). */
 void freshness_end_due(struct caches *cs);
 void freshness_done(struct caches *cs);
+/* The value at the key is readable, or gone (unreadable.c). */
+void unreadable_end(struct caches *cs, const char *key);
+/* After everything was loaded. */
+void unreadable_log(const struct caches *cs);
 /* The store's history is not the one the caches were filled from (caches.c). */
 void caches_reload(struct caches *cs);

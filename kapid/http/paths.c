@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 
 #include "config.h"
+#include "kapid/crypt/answer.h"
 #include "kapid/discovery/discovery.h"
 #include "lib/map.h"
 #include "lib/pki.h"
@@ -205,11 +206,10 @@ static void discovery(struct request *request, char *const *s, size_t n) {
                 v = discovery_aggregated(k, core, aggregated);
                 type = streq(aggregated, "v2") ? aggregated_v2 : aggregated_v2beta1;
         } else if (core && n == 1) {
-                _cleanup_free_ char *address = strformat("%s:%u",
-                                request->api->options.advertise_address
-                                                ? request->api->options.advertise_address
-                                                : "127.0.0.1",
-                                request->api->options.port);
+                const struct api_options *o = &request->api->options;
+                const char *own = o->advertise_address ? o->advertise_address : "127.0.0.1";
+                _cleanup_free_ char *address = strformat(
+                                strchr(own, ':') ? "[%s]:%u" : "%s:%u", own, o->port);
 
                 v = discovery_api_versions(strempty(address));
         } else if (core && n == 2) {
@@ -299,6 +299,10 @@ void path_run(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         size_t n;
 
+        if (streq(path, ENCRYPTION_PATH)) {
+                encryption_run(request);
+                return;
+        }
         if (!streq(request->route.verb, "get") && !streq(request->route.verb, "head")) {
                 problem_method(&p);
                 respond_problem(request, &p);

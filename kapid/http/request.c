@@ -389,12 +389,33 @@ char *request_cache_path(const struct request *request, const char *name) {
                                          : strdup(name);
 }
 
+/* Whether no key opens the stored object. */
+static int check_readable(const struct request *request, const char *path, struct problem *p) {
+        const struct caches *caches = request->api->caches;
+        _cleanup_free_ char *key = NULL;
+        const char *why;
+
+        if (caches_unreadable_count(caches) == 0)
+                return 0;
+        key = strformat("%s%s", request->kind->storage_prefix, path);
+        if (!key)
+                return -ENOMEM;
+        why = caches_unreadable(caches, key);
+        return why ? problem_set(p, EBADMSG, 500, "InternalError", "Internal error occurred: %s",
+                                     why)
+                   : 0;
+}
+
 int request_item(const struct request *request, struct item **ret, struct problem *p) {
         _cleanup_free_ char *path = request_cache_path(request, request->route.name);
         struct item *it;
+        int r;
 
         if (!path)
                 return -ENOMEM;
+        r = check_readable(request, path, p);
+        if (r < 0)
+                return r;
         it = cache_find(request->cache, path);
         if (!it)
                 return problem_not_found(p, request->kind, request->route.name);

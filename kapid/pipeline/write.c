@@ -24,6 +24,7 @@ struct run {
         json_t *live;      /* NULL: not stored */
         uint64_t revision; /* of live; 0: not stored */
         bool fresh;        /* live is the store's own, or the guard is to find out */
+        bool stale;        /* a write would encrypt it in another way (kapid/store/store.h) */
         unsigned attempts, charge_attempts;
         char *text; /* what is stored */
         int64_t lease;
@@ -103,6 +104,7 @@ static void set_live(struct run *run, json_t *live_taken, uint64_t revision, boo
         run->live = live_taken;
         run->revision = revision;
         run->fresh = fresh;
+        run->stale = false;
 }
 
 /* The item's object in our version becomes the live one. */
@@ -128,11 +130,16 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         set_live(run, NULL, 0, true);
         if (!kv)
                 return 0;
+        if (kv->unreadable)
+                return problem_set(p, EBADMSG, 500, "InternalError",
+                                "Internal error occurred: %s", kv->unreadable);
         r = item_new(caches_pool(run->write.request->api->caches), kv->key,
                         strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
         if (r < 0)
                 return r;
-        return take_item(run, it, true, p);
+        r = take_item(run, it, true, p);
+        run->stale = r >= 0 && kv->stale;
+        return r;
 }
 
 static void on_read(const struct store_result *res, void *userdata) {
@@ -421,6 +428,10 @@ static void decide(struct run *run) {
                 fail(run, r, &p);
                 return;
         }
+        /* As with Kubernetes, a replacement by the same is how values get the present key. */
+        if (d->act == DECIDE_NOTHING && run->stale && d->object &&
+                        json_equal(d->object, run->live))
+                d->act = DECIDE_PUT;
         assert(d->act != DECIDE_PUT || d->object);
         if (d->act == DECIDE_RENAME)
                 rename_and_decide(run);

@@ -6,6 +6,7 @@
 
 #include "proto/rpc.pb-c.h"
 
+#include "kapid/crypt/crypt.h"
 #include "lib/grpc-client.h"
 
 enum {
@@ -28,6 +29,7 @@ struct call {
 
 struct store {
         struct grpc_channel *channel;
+        struct crypt *crypt;
         struct call *calls;
         struct grpc_client_call *watch;
         struct store_watch_options watch_options;
@@ -69,6 +71,7 @@ int store_new(struct store **ret, sd_event *event, const struct store_options *o
                 return -ENOMEM;
         s->on_state = o->on_state;
         s->userdata = o->userdata;
+        s->crypt = o->crypt;
         r = grpc_channel_new(&s->channel, event,
                         &(struct grpc_channel_options){.endpoints = o->endpoints,
                                         .tls = o->tls,
@@ -185,45 +188,78 @@ static void on_message(struct grpc_client_call *gc, const void *data, size_t n, 
                 c->answer = protobuf_c_message_unpack(rpcs[c->kind].answer, NULL, n, data);
 }
 
-/* protobuf-c ends bytes fields with no NUL: keys are copied with one. */
-static int fill_kv(struct store_kv *ret, const Mvccpb__KeyValue *kv) {
-        char *key = strndup((const char *)kv->key.data, kv->key.len);
+/* One that was received: what is shown of it, and what of that is ours. */
+struct received {
+        struct store_kv kv;
+        struct crypt_opened opened;
+};
 
-        if (!key)
-                return -ENOMEM;
-        *ret = (struct store_kv){.key = key,
-                        .value = kv->value.len ? (const char *)kv->value.data : "",
-                        .size = kv->value.len,
-                        .revision = (uint64_t)kv->mod_revision,
-                        .create_revision = (uint64_t)kv->create_revision,
-                        .lease = kv->lease};
+static void received_done(struct received *x) {
+        free((char *)x->kv.key);
+        crypt_opened_done(&x->opened);
+}
+
+/* protobuf-c ends bytes fields with no NUL: keys are copied with one. A value that cannot be
+ * decrypted is not an error: others came with it. */
+static int receive(struct crypt *crypt, struct received *ret, const Mvccpb__KeyValue *kv) {
+        const char *value = kv->value.len ? (const char *)kv->value.data : "";
+        struct received x = {.kv = {.key = strndup((const char *)kv->key.data, kv->key.len),
+                                             .value = value,
+                                             .size = kv->value.len,
+                                             .revision = (uint64_t)kv->mod_revision,
+                                             .create_revision = (uint64_t)kv->create_revision,
+                                             .lease = kv->lease}};
+        int r = x.kv.key ? crypt_open(crypt, x.kv.key, value, kv->value.len, &x.opened)
+                         : -ENOMEM;
+
+        if (r < 0 && r != -EBADMSG) {
+                received_done(&x);
+                return r;
+        }
+        x.kv.with = x.opened.with;
+        x.kv.stale = x.opened.stale;
+        x.kv.unreadable = x.opened.why;
+        if (r < 0 || x.opened.value) {
+                x.kv.value = r < 0 ? "" : x.opened.value;
+                x.kv.size = r < 0 ? 0 : x.opened.size;
+        }
+        *ret = x;
         return 0;
 }
 
+/* What callers get is beside what must be freed. */
 struct kvs {
         struct store_kv *items;
+        struct received *received;
         size_t count;
 };
 
 static void kvs_done(struct kvs *k) {
         for (size_t i = 0; i < k->count; i++)
-                free((char *)k->items[i].key);
+                received_done(&k->received[i]);
+        free(k->received);
         free(k->items);
 }
 
-static int kvs_add(struct kvs *k, Mvccpb__KeyValue *const *kvs, size_t n) {
+static int kvs_add(struct store *s, struct kvs *k, Mvccpb__KeyValue *const *kvs, size_t n) {
         struct store_kv *items = n ? reallocarray(k->items, k->count + n, sizeof(*items)) : NULL;
+        struct received *received;
 
         if (!n)
                 return 0;
         if (!items)
                 return -ENOMEM;
         k->items = items;
+        received = reallocarray(k->received, k->count + n, sizeof(*received));
+        if (!received)
+                return -ENOMEM;
+        k->received = received;
         for (size_t i = 0; i < n; i++) {
-                int r = fill_kv(&k->items[k->count], kvs[i]);
+                int r = receive(s->crypt, &k->received[k->count], kvs[i]);
 
                 if (r < 0)
                         return r;
+                k->items[k->count] = k->received[k->count].kv;
                 k->count++;
         }
         return 0;
@@ -243,7 +279,7 @@ static int read_answer(const struct call *c, struct store_result *res, struct kv
                 res->revision = header_revision(a->header);
                 res->more = a->more;
                 res->total = (uint64_t)a->count;
-                return kvs_add(kvs, a->kvs, a->n_kvs);
+                return kvs_add(c->store, kvs, a->kvs, a->n_kvs);
         }
         case CALL_TXN: {
                 const Etcdserverpb__TxnResponse *a = (const void *)c->answer;
@@ -256,7 +292,8 @@ static int read_answer(const struct call *c, struct store_result *res, struct kv
 
                         if (op->response_case != ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE)
                                 continue;
-                        r = kvs_add(kvs, op->response_range->kvs, op->response_range->n_kvs);
+                        r = kvs_add(c->store, kvs, op->response_range->kvs,
+                                        op->response_range->n_kvs);
                         if (r < 0)
                                 return r;
                 }
@@ -364,6 +401,8 @@ struct txn_message {
         Etcdserverpb__PutRequest puts[STORE_TXN_MAX];
         Etcdserverpb__DeleteRangeRequest deletes[STORE_TXN_MAX];
         Etcdserverpb__RangeRequest ranges[STORE_TXN_MAX];
+        char *sealed[STORE_TXN_MAX]; /* owned */
+        size_t sealed_count;
         char prefix_end[1024]; /* one operation of a txn may be a prefix */
 };
 
@@ -386,46 +425,80 @@ static void txn_add_guard(struct txn_message *m, const struct store_guard *g) {
         m->txn.n_failure = m->txn.n_compare;
 }
 
-static void txn_add_op(struct txn_message *m, const struct store_op *op) {
+static int txn_add_put(
+                struct store *s, struct txn_message *m, size_t i, const struct store_op *op) {
+        const char *value = op->value;
+        size_t size = op->size;
+        int r = crypt_seal(s->crypt, op->key, op->value, op->size, &m->sealed[m->sealed_count],
+                        &size);
+
+        if (r < 0)
+                return r;
+        if (r > 0)
+                value = m->sealed[m->sealed_count++];
+        etcdserverpb__put_request__init(&m->puts[i]);
+        m->puts[i].key = binary_str(op->key);
+        m->puts[i].value = binary(value, size);
+        m->puts[i].lease = op->lease;
+        m->ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+        m->ops[i].request_put = &m->puts[i];
+        return 0;
+}
+
+static void txn_add_delete(struct txn_message *m, size_t i, const struct store_op *op) {
+        etcdserverpb__delete_range_request__init(&m->deletes[i]);
+        m->deletes[i].key = binary_str(op->key);
+        if (op->prefix) {
+                size_t n = strlen(op->key);
+
+                assert(n > 0 && n < sizeof(m->prefix_end));
+                memcpy(m->prefix_end, op->key, n);
+                m->prefix_end[n - 1]++;
+                m->deletes[i].range_end = binary(m->prefix_end, n);
+        }
+        m->ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
+        m->ops[i].request_delete_range = &m->deletes[i];
+}
+
+static int txn_add_op(struct store *s, struct txn_message *m, const struct store_op *op) {
         size_t i = m->txn.n_success++;
 
         etcdserverpb__request_op__init(&m->ops[i]);
-        if (op->value) {
-                etcdserverpb__put_request__init(&m->puts[i]);
-                m->puts[i].key = binary_str(op->key);
-                m->puts[i].value = binary(op->value, op->size);
-                m->puts[i].lease = op->lease;
-                m->ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
-                m->ops[i].request_put = &m->puts[i];
-        } else {
-                etcdserverpb__delete_range_request__init(&m->deletes[i]);
-                m->deletes[i].key = binary_str(op->key);
-                if (op->prefix) {
-                        size_t n = strlen(op->key);
-
-                        assert(n > 0 && n < sizeof(m->prefix_end));
-                        memcpy(m->prefix_end, op->key, n);
-                        m->prefix_end[n - 1]++;
-                        m->deletes[i].range_end = binary(m->prefix_end, n);
-                }
-                m->ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
-                m->ops[i].request_delete_range = &m->deletes[i];
-        }
         m->op_list[i] = &m->ops[i];
+        if (op->value)
+                return txn_add_put(s, m, i, op);
+        txn_add_delete(m, i, op);
+        return 0;
+}
+
+static void txn_message_freep(struct txn_message **p) {
+        struct txn_message *m = *p;
+
+        if (!m)
+                return;
+        for (size_t i = 0; i < m->sealed_count; i++)
+                free(m->sealed[i]);
+        free(m);
 }
 
 int store_txn(struct store *s, const struct store_txn *t, store_done done, void *userdata) {
-        _cleanup_free_ struct txn_message *m = malloc(sizeof(*m));
+        _cleanup_(txn_message_freep) struct txn_message *m = NULL;
+        int r;
 
         if (t->guard_count > STORE_TXN_MAX || t->op_count > STORE_TXN_MAX)
                 return -E2BIG;
+        m = malloc(sizeof(*m));
         if (!m)
                 return -ENOMEM;
+        m->sealed_count = 0;
         etcdserverpb__txn_request__init(&m->txn);
         for (size_t i = 0; i < t->guard_count; i++)
                 txn_add_guard(m, &t->guards[i]);
-        for (size_t i = 0; i < t->op_count; i++)
-                txn_add_op(m, &t->ops[i]);
+        for (size_t i = 0; i < t->op_count; i++) {
+                r = txn_add_op(s, m, &t->ops[i]);
+                if (r < 0)
+                        return r;
+        }
         m->txn.compare = m->compare_list;
         m->txn.success = m->op_list;
         m->txn.failure = m->read_list;
@@ -453,14 +526,26 @@ int store_compact(struct store *s, uint64_t revision, store_done done, void *use
         return start(s, CALL_COMPACT, &m.base, done, userdata);
 }
 
+static int receive_event(struct store *s, struct received *ret, struct store_event *ret_event,
+                const Mvccpb__Event *e) {
+        bool deleted = e->type == MVCCPB__EVENT__EVENT_TYPE__DELETE; /* then there is no value */
+        int r = e->kv ? receive(deleted ? NULL : s->crypt, ret, e->kv) : -EIO;
+
+        if (r < 0)
+                return r;
+        ret_event->deleted = deleted;
+        ret_event->kv = ret->kv;
+        return 0;
+}
+
 static void deliver(struct store *s, Mvccpb__Event *const *events, size_t n) {
         _cleanup_free_ struct store_event *list = calloc(n, sizeof(*list));
+        _cleanup_free_ struct received *received = calloc(n, sizeof(*received));
         size_t done = 0;
-        bool failed = !list;
+        bool failed = !list || !received;
 
         for (; !failed && done < n; done++) {
-                list[done].deleted = events[done]->type == MVCCPB__EVENT__EVENT_TYPE__DELETE;
-                failed = !events[done]->kv || fill_kv(&list[done].kv, events[done]->kv) < 0;
+                failed = receive_event(s, &received[done], &list[done], events[done]) < 0;
                 if (failed)
                         break;
         }
@@ -470,7 +555,7 @@ static void deliver(struct store *s, Mvccpb__Event *const *events, size_t n) {
         else
                 s->watch_options.on_events(list, n, s->watch_options.userdata);
         for (size_t i = 0; i < done; i++)
-                free((char *)list[i].kv.key);
+                received_done(&received[i]);
 }
 
 static void watch_end(struct store *s, int error, const char *message) {

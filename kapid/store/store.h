@@ -1,5 +1,6 @@
 /* The store's client: the etcd v3 calls that kapid needs, over one gRPC channel. Works on kstored
- * and on etcd alike. Nothing here knows about objects. */
+ * and on etcd alike. Nothing here knows about objects. Values are encrypted on their way out and
+ * decrypted on their way in (kapid/crypt/): callers see the plain ones. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -7,11 +8,13 @@
 #include "lib/problem.h"
 #include "lib/tls.h"
 
+struct crypt;
 struct store;
 
 struct store_options {
         char *const *endpoints;
         const struct tls_files *tls; /* NULL: none */
+        struct crypt *crypt;         /* NULL: values are stored as they are */
         void (*on_state)(bool connected, void *userdata);
         void *userdata;
 };
@@ -31,6 +34,9 @@ struct store_kv {
         uint64_t revision; /* of its last change */
         uint64_t create_revision;
         int64_t lease;
+        const char *unreadable; /* why the value cannot be decrypted: it is "" then; or NULL */
+        const char *with;       /* the key that it is encrypted with (kapid/crypt/crypt.h) */
+        bool stale;             /* a write of it would encrypt it in another way */
 };
 
 /* The store's answer. error 0, or:

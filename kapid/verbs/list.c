@@ -23,6 +23,7 @@ struct list {
         char *from;        /* continue behind this path; NULL: from the start */
         bool more;
         uint64_t remaining; /* 0: not known */
+        size_t unreadable;
         char *last;         /* the last path shown */
         size_t count;
         /* From the cache: the objects at the time it began. */
@@ -36,7 +37,7 @@ struct list {
         json_t *table;   /* with no rows but one at a time; NULL in other forms */
 };
 
-enum { PIECE_SIZE = 64 << 10, SMALL_LIST = 200 };
+enum { PIECE_SIZE = 64 << 10, SMALL_LIST = 200, UNREADABLE_WARNINGS_MAX = 10 };
 
 static struct list *list_of(const struct request *request) {
         return container_of(request->state, struct list, state);
@@ -270,6 +271,23 @@ static void list_slice(struct request *request) {
                 list_respond(request, l);
 }
 
+/* Objects that no key opens: the others are listed without them. */
+static void warn_unreadable(struct request *request, const char *prefix) {
+        const struct caches *caches = request->api->caches;
+        _cleanup_free_ char *keys = NULL;
+        const char *key = "", *why;
+
+        if (caches_unreadable_count(caches) == 0)
+                return;
+        keys = strformat("%s%s", request->kind->storage_prefix, prefix);
+        for (int i = 0; keys && i < UNREADABLE_WARNINGS_MAX; i++) {
+                key = caches_unreadable_after(caches, keys, key, &why);
+                if (!key)
+                        return;
+                request_warn(request, why);
+        }
+}
+
 /* Takes the present items: the list is one snapshot, however long it takes to write. */
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
@@ -282,6 +300,7 @@ static int list_collect(struct request *request, struct list *l) {
         if (r < 0)
                 return r;
         l->revision = caches_revision(request->api->caches);
+        warn_unreadable(request, prefix);
         for (struct item *it = cache_first(request->cache, prefix);
                         it && startswith(item_path(it), prefix);
                         it = cache_next(request->cache, it)) {
@@ -317,20 +336,24 @@ static void list_store_page(struct request *request);
 /* 0, or 1 when the list is full. */
 static int take_kv(struct request *request, struct list *l, const struct store_kv *kv,
                 struct problem *p) {
+        size_t prefix_size = strlen(request->kind->storage_prefix);
         _cleanup_item_ struct item *it = NULL;
-        int r = item_new(caches_pool(request->api->caches), kv->key,
-                        strlen(request->kind->storage_prefix), kv->value, kv->size, kv->revision,
-                        &it);
+        int r;
 
-        if (r == -EINVAL)
-                return 0; /* not an object */
-        if (r < 0)
-                return r;
         free(l->from);
-        l->from = strdup(item_path(it));
+        l->from = strdup(kv->key + prefix_size);
         if (!l->from)
                 return -ENOMEM;
-        return add_found(request, l, it, p);
+        if (kv->unreadable) {
+                if (l->unreadable++ < UNREADABLE_WARNINGS_MAX)
+                        request_warn(request, kv->unreadable);
+                return 0;
+        }
+        r = item_new(caches_pool(request->api->caches), kv->key, prefix_size, kv->value, kv->size,
+                        kv->revision, &it);
+        if (r == -EINVAL)
+                return 0; /* not an object */
+        return r < 0 ? r : add_found(request, l, it, p);
 }
 
 static int take_page(struct request *request, struct list *l, const struct store_result *res,

@@ -19,7 +19,8 @@ test -e $f && {
         mv $f.new $f
 }
 rm -rf --one-file-system /etc/keelson/node /etc/keelson/nodeagent.yaml \
-        /var/lib/keelson/nodeagent /run/keelson/nodeagent /run/keelson/logs /run/keelson/netns /run/keelson/dns /opt/keelson/.agent
+        /var/lib/keelson/nodeagent /run/keelson/nodeagent /run/keelson/logs /run/keelson/netns /run/keelson/dns \
+        /opt/keelson/.agent /opt/keelson/.agent.* /opt/keelson/.previous-agent /opt/keelson/.back-agent
 test -e /etc/keelson/pki || rm -rf /opt/keelson
 rmdir /etc/keelson /var/lib/keelson 2>/dev/null
 true

@@ -4,6 +4,15 @@ PATH=$PATH:/usr/sbin:/sbin
 echo clock=$(date +%s%3N)
 echo synchronized=$(timedatectl show -p NTPSynchronized --value 2>/dev/null)
 echo version=$(cat /opt/keelson/VERSION 2>/dev/null)
+for b in control agent; do
+        cd /opt/keelson 2>/dev/null || break
+        test -e .$b || continue
+        echo $b-hash=$(cat .$b)
+        echo $b-version=$(cat .$b.version VERSION 2>/dev/null | head -n 1)
+        echo $b-formats=$(cat .$b.formats 2>/dev/null)
+        echo $b-upgrade=$(cat .previous-$b/ID .back-$b 2>/dev/null | head -n 1)
+        echo $b-kept=$(cat .previous-$b/.$b.formats 2>/dev/null)
+done
 control= agent=
 test -e /etc/keelson/pki/ca.crt && control=yes
 test -e /etc/keelson/node/kubeconfig && agent=yes
@@ -17,7 +26,7 @@ systemctl list-units --state=failed --plain --no-legend --no-pager 'keelson-*' 2
         while read -r unit rest; do echo failed=$unit; done
 
 # Sizes in KiB. A folder on the file system of one before it says nothing new.
-for d in / /var/lib/keelson /var/lib/keelson/kstored /var/lib/keelson/volumes; do
+for d in / /opt/keelson /var/lib/keelson /var/lib/keelson/kstored /var/lib/keelson/volumes; do
         test -d $d && df -P -k $d | awk -v d=$d 'NR == 2 { print $1 " " $6 " " $2 " " $4 }'
 done | sort -u | while read -r device path size free; do
         inodes=$(df -P -i "$path" | awk 'NR == 2 { print $2 " " $4 }')

@@ -24,7 +24,7 @@ for p in $packages; do
                 rm -f "units/${f##*/}" "/etc/systemd/system/${f##*/}"
         done
 done
-rm -f ".$1" units/keelson-sysusers.conf
+rm -rf ".$1" ".$1.version" ".$1.formats" ".previous-$1" ".back-$1" units/keelson-sysusers.conf
 dpkg-query -W -f '${Version}\n' keelson-$1 | sed 's/-[^-]*$//' >VERSION
 systemctl daemon-reload
 test "$before" != "$(versions)" || echo unchanged

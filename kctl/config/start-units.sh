@@ -1,5 +1,6 @@
 # Installs the units of the control plane; restart-changed.sh starts them. The accounts come first: the units name them.
-# Packages bring both, then there is nothing in /opt/keelson/units.
+# Packages bring both, then there is nothing in /opt/keelson/units. With certificates=no before it
+# certificates stay as they are (`kctl rollback`).
 set -e
 daemons="kstored kapid kreconciled kschedd kgitd"
 
@@ -18,9 +19,9 @@ test ! -e keelson-certs.timer || install -m 0644 keelson-certs.service keelson-c
 # Certificates are for all to read; every key has its own mode. An installation of an earlier version has the daemons'
 # certificates in their kubeconfigs: they become files.
 chmod 0755 /etc/keelson/pki
-/opt/keelson/bin/kctl certs renew --prepare
+test "$certificates" = no || /opt/keelson/bin/kctl certs renew --prepare
 mkdir -p /usr/local/bin
 ln -sf /opt/keelson/bin/kctl /usr/local/bin/kctl
 systemctl daemon-reload
 systemctl enable -q $units
-systemctl enable -q --now keelson-certs.timer
+test ! -e /etc/systemd/system/keelson-certs.timer || systemctl enable -q --now keelson-certs.timer

@@ -8,13 +8,14 @@
 #include "kstored/mvcc/row.h"
 #include "kstored/wal/wal.h"
 #include "lib/buf.h"
+#include "lib/formats.h"
 #include "lib/problem.h"
 #include "lib/vector.h"
 
 struct disk;
 
 enum {
-        DISK_FORMAT = 2,                  /* PRAGMA user_version */
+        DISK_FORMAT = FORMAT_STORE_DATABASE, /* PRAGMA user_version */
         DISK_APPLICATION_ID = 0x6b656c73, /* "kels" */
 };
 

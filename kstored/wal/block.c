@@ -65,6 +65,12 @@ bool wal_head_decode(const uint8_t page[static WAL_PAGE], struct wal_head *ret) 
         return true;
 }
 
+uint64_t wal_head_newer(const uint8_t page[static WAL_PAGE]) {
+        uint64_t w[HEAD_WORDS];
+
+        return get_page(page, HEAD_MAGIC, w, HEAD_WORDS) && w[2] > WAL_FORMAT ? w[2] : 0;
+}
+
 void wal_mark_encode(const struct wal_mark *m, uint8_t page[static WAL_PAGE]) {
         uint64_t words[MARK_WORDS] = {0, MARK_MAGIC, m->member_id, m->number, m->sum};
 

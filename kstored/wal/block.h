@@ -4,10 +4,11 @@
 
 #include "kstored/raft/raft.h"
 #include "lib/buf.h"
+#include "lib/formats.h"
 
 enum {
         WAL_PAGE = 4096, /* head and blocks begin on a page: synced bytes are not written again */
-        WAL_FORMAT = 1,
+        WAL_FORMAT = FORMAT_STORE_LOG,
         WAL_PAYLOAD_MAX = 1024 * 1024 * 1024,
 };
 
@@ -47,6 +48,8 @@ struct wal_record {
 
 void wal_head_encode(const struct wal_head *h, uint8_t page[static WAL_PAGE]);
 bool wal_head_decode(const uint8_t page[static WAL_PAGE], struct wal_head *ret);
+/* The format of a whole head that a newer program wrote; 0: it is none. */
+uint64_t wal_head_newer(const uint8_t page[static WAL_PAGE]);
 
 /* Building a block behind what b holds. Allocation failures stay in b. */
 void wal_block_begin(struct buf *b);

@@ -193,6 +193,11 @@ static int read_segment(struct log_reader *x, uint64_t number) {
         r = load(x, name);
         if (r < 0)
                 return r;
+        if (x->size >= WAL_PAGE && wal_head_newer(x->data))
+                return problem_set(x->p, EINVAL, 0, NULL,
+                                "kstored.log.%s has format %llu, written by a newer kstored; this "
+                                "one knows formats up to %d: start the newer program",
+                                name, (unsigned long long)wal_head_newer(x->data), WAL_FORMAT);
         sound = x->size >= WAL_PAGE && wal_head_decode(x->data, &h) && h.number == number;
         if (!sound && w->segments.count == 0)
                 return damage_problem(x->p, "the first page of kstored.log.%s is damaged", name);

@@ -169,6 +169,7 @@ int api_client_new(struct api_client **ret, sd_event *event,
                 http.headers = c->standing;
         }
         http.timeout_us = options->timeout_us;
+        http.calls_max = options->calls_max;
         http.trace = options->trace;
         http.unix_path = startswith(k.server, "unix://");
         http.base_url = http.unix_path ? "http://localhost" : k.server;
@@ -396,6 +397,8 @@ static int call_start(struct api_client *c, const char *method, const char *path
                         .body = text,
                         .body_size = text ? strlen(text) : 0,
                         .content_type = text ? content_type : NULL,
+                        /* Who is late with it counts as dead. */
+                        .urgent = strstr(path, "/coordination.k8s.io/") != NULL,
                         .on_done = on_call_done,
                         .userdata = call,
         };

@@ -19,6 +19,7 @@ struct api_client_options {
         /* Instead of context, and more; NULL: none. Borrowed for the call. */
         const struct kubeconfig_overrides *overrides;
         uint64_t timeout_us; /* of a call; 0: the HTTP client's own */
+        unsigned calls_max;  /* likewise */
         /* lib/http-client.h */
         void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
         /* Where the list of API servers that the API reported is kept; NULL: nowhere. */

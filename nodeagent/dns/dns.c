@@ -74,7 +74,7 @@ static int use_ranges(struct dns *d, const struct cidrs *ranges, struct address_
 }
 
 static int choose_address(struct dns *d, const char *wish, const struct cidrs *services) {
-        const struct cidr *range = cidrs_of(services, FAMILY_IPV4);
+        const struct cidr *range = services->count > 0 ? &services->items[0] : NULL;
         struct address a;
 
         if (streq(strempty(wish), "none"))
@@ -86,7 +86,7 @@ static int choose_address(struct dns *d, const char *wish, const struct cidrs *s
                 address_add(&a, DNS_HOST);
         } else {
                 a = address_parse(wish);
-                if (a.size != 4)
+                if (a.size == 0 || !cidrs_of(services, address_family(&a)))
                         return -EINVAL;
         }
         address_text(&a, d->address);
@@ -127,8 +127,9 @@ static int read_options(struct dns *d, struct problem *p) {
                                 c->cluster_domain);
         if (choose_address(d, c->cluster_dns, &d->agent->service_ranges) < 0)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "cluster-dns: '%.100s' is no IPv4 address, and the service range "
-                                "%s has no tenth one; give an address, or none",
+                                "cluster-dns: '%.100s' is no address of a family of the service "
+                                "range %s, which has no tenth one, either; give an address, or "
+                                "none",
                                 strempty(c->cluster_dns), strempty(c->service_cidr));
         if (use_ranges(d, &d->agent->service_ranges, d->facts.services, &d->facts.service_count) <
                                         0 ||
@@ -195,11 +196,13 @@ static int current_upstreams(const struct dns *d, char ***ret) {
 
 /* The machine itself (the address that is asked is the asker's own there), and its pods. */
 static int clients(const struct dns *d, char ***ret) {
-        const char *const list[] = {"127.0.0.0/8", d->address, d->agent->node_ip,
-                        ipam_cidr(d->agent->ipam, FAMILY_IPV4)};
+        bool six = strchr(d->address, ':') != NULL;
+        const char *const list[] = {six ? "::1/128" : "127.0.0.0/8", d->address,
+                        agent_node_ip(d->agent, six ? FAMILY_IPV6 : FAMILY_IPV4),
+                        ipam_cidr(d->agent->ipam, six ? FAMILY_IPV6 : FAMILY_IPV4)};
 
         for (size_t i = 0; i < ELEMENTS(list); i++) {
-                int r = strv_extend(ret, list[i]);
+                int r = *list[i] ? strv_extend(ret, list[i]) : 0;
 
                 if (r < 0)
                         return r;

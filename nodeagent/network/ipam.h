@@ -8,8 +8,8 @@
 struct ipam;
 
 /* ranges: "10.244.3.0/24", or "10.244.3.0/24,fd00:10:244:3::/64"; IPv4 comes first, with prefixes
- * from /16 to /30, and that of IPv6 has as many addresses at least. The first address is the
- * gateway's. -EINVAL. */
+ * from /16 to /30, and that of IPv6 has as many addresses at least; or "fd00:10:244:3::/64", of
+ * which the lowest 65,536 are used. The first address is the gateway's. -EINVAL. */
 int ipam_new(struct ipam **ret, const char *ranges);
 struct ipam *ipam_free(struct ipam *i);
 DEFINE_CLEANUP(struct ipam *, ipam_free);
@@ -24,7 +24,7 @@ const char *ipam_gateway(const struct ipam *i, enum ip_family family);
 uint32_t ipam_size(const struct ipam *i);
 /* Assigns the next free address after the last one, so that a released address is reused as late as
  * possible. -ENOSPC. */
-int ipam_take(struct ipam *i, char ret[static 16]);
+int ipam_take(struct ipam *i, char ret[static ADDRESS_TEXT_SIZE]);
 /* The address of IPv6 of the pod with this one of IPv4. Returns buffer; "" where there is none. */
 const char *ipam_second(
                 const struct ipam *i, const char *address, char buffer[static ADDRESS_TEXT_SIZE]);

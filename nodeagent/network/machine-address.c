@@ -3,6 +3,8 @@
 #include "nodeagent/network/machine-address.h"
 
 #include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include "lib/fileio.h"
 #include "nodeagent/network/carried.h"
@@ -121,10 +123,33 @@ static int link_of(struct nl_cache *addresses, const char *node_ip) {
         return -ENODEV;
 }
 
+/* The best address of IPv6 of a link (0: of the links that are not ours). */
+static bool best_address(
+                struct nl_cache *addresses, int index, char ret[static ADDRESS_TEXT_SIZE]) {
+        int best = 0;
+
+        for (struct nl_object *o = nl_cache_get_first(addresses); o; o = nl_cache_get_next(o)) {
+                struct rtnl_addr *a = (struct rtnl_addr *)o;
+                char text[64], name[IF_NAMESIZE] = "lo";
+
+                if ((index > 0 && rtnl_addr_get_ifindex(a) != index) || rate(a) <= best)
+                        continue;
+                (void)if_indextoname((unsigned)rtnl_addr_get_ifindex(a), name);
+                if (streq(name, "lo") || startswith(name, NETWORK_LINK_PREFIX) ||
+                                startswith(name, NETWORK_POD_LINK_PREFIX))
+                        continue;
+                nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
+                text[strcspn(text, "/")] = 0;
+                snprintf(ret, ADDRESS_TEXT_SIZE, "%.45s", text);
+                best = rate(a);
+        }
+        return best > 0;
+}
+
 int machine_address_second(const char *node_ip, char ret[static ADDRESS_TEXT_SIZE]) {
         _cleanup_(nl_socket_freep) struct nl_sock *s = NULL;
         _cleanup_(nl_cache_freep) struct nl_cache *addresses = NULL;
-        int index, best = 0, r = netlink_open(&s);
+        int index, r = netlink_open(&s);
 
         if (r < 0)
                 return r;
@@ -134,16 +159,39 @@ int machine_address_second(const char *node_ip, char ret[static ADDRESS_TEXT_SIZ
         index = link_of(addresses, node_ip);
         if (index < 0)
                 return index;
-        for (struct nl_object *o = nl_cache_get_first(addresses); o; o = nl_cache_get_next(o)) {
-                struct rtnl_addr *a = (struct rtnl_addr *)o;
-                char text[64];
+        return best_address(addresses, index, ret) ? 0 : -ENODEV;
+}
 
-                if (rtnl_addr_get_ifindex(a) != index || rate(a) <= best)
-                        continue;
-                nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
-                text[strcspn(text, "/")] = 0;
-                snprintf(ret, ADDRESS_TEXT_SIZE, "%.45s", text);
-                best = rate(a);
+/* The link of a default route of IPv6; 0: there is none. */
+static int default_link(struct nl_cache *routes) {
+        for (struct nl_object *o = nl_cache_get_first(routes); o; o = nl_cache_get_next(o)) {
+                struct rtnl_route *route = (struct rtnl_route *)o;
+                struct rtnl_nexthop *hop = first_hop(route);
+                struct nl_addr *destination = rtnl_route_get_dst(route);
+
+                if (hop && destination && nl_addr_get_prefixlen(destination) == 0 &&
+                                rtnl_route_get_table(route) == RT_TABLE_MAIN)
+                        return rtnl_route_nh_get_ifindex(hop);
         }
-        return best > 0 ? 0 : -ENODEV;
+        return 0;
+}
+
+int machine_address_ipv6(char ret[static ADDRESS_TEXT_SIZE]) {
+        _cleanup_(nl_socket_freep) struct nl_sock *s = NULL;
+        _cleanup_(nl_cache_freep) struct nl_cache *routes = NULL, *addresses = NULL;
+        int index, r = netlink_open(&s);
+
+        if (r < 0)
+                return r;
+        r = rtnl_route_alloc_cache(s, AF_INET6, 0, &routes);
+        if (r < 0)
+                return netlink_errno(r);
+        r = rtnl_addr_alloc_cache(s, &addresses);
+        if (r < 0)
+                return netlink_errno(r);
+        index = default_link(routes);
+        return (index > 0 && best_address(addresses, index, ret)) ||
+                                               best_address(addresses, 0, ret)
+                               ? 0
+                               : -ENODEV;
 }

@@ -19,6 +19,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "nodeagent/network/carried.h"
+#include "nodeagent/network/near-routes.h"
 #include "nodeagent/network/netns-keeper.h"
 #include "nodeagent/network/network-check.h"
 #include "nodeagent/network/overlay.h"
@@ -35,10 +36,11 @@ struct network {
         struct overlay *overlay;
         char node_ip[FAMILIES][ADDRESS_TEXT_SIZE]; /* "": none; likewise: */
         char service_cidr[FAMILIES][CIDR_TEXT_SIZE];
-        char dns_address[16];
+        char dns_address[ADDRESS_TEXT_SIZE];
         char pod_cidr[FAMILIES][CIDR_TEXT_SIZE];
         char gateway[FAMILIES][ADDRESS_TEXT_SIZE];
         struct map *routes; /* to the pods of other nodes, as last set */
+        struct near_routes near;
 };
 
 static int af_of(enum ip_family family) {
@@ -154,7 +156,8 @@ static int service_device(struct network *n) {
                 if (r < 0)
                         return r;
         }
-        address_flush(n->socket, index, FAMILY_IPV4, n->dns_address);
+        address_flush(n->socket, index,
+                        strchr(n->dns_address, ':') ? FAMILY_IPV6 : FAMILY_IPV4, n->dns_address);
         r = *n->dns_address ? netlink_address_add(n->socket, index, n->dns_address) : 0;
         if (r < 0 && r != -EEXIST)
                 return log_warning_errno(
@@ -177,7 +180,8 @@ int network_new(struct network **ret, const struct network_options *options) {
         r = netlink_open(&n->socket);
         if (r < 0)
                 return r;
-        r = overlay_new(&n->overlay, n->node_ip[FAMILY_IPV4]);
+        r = overlay_new(&n->overlay, *n->node_ip[FAMILY_IPV4] ? n->node_ip[FAMILY_IPV4]
+                                                              : n->node_ip[FAMILY_IPV6]);
         if (r < 0)
                 return r;
         r = write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
@@ -197,6 +201,7 @@ struct network *network_free(struct network *n) {
         nl_socket_free(n->socket);
         overlay_free(n->overlay);
         map_free(n->routes);
+        near_routes_done(&n->near);
         free(n);
         return NULL;
 }
@@ -269,6 +274,7 @@ int network_repair(struct network *n) {
                 if (r < 0 && first_error >= 0)
                         first_error = r;
         }
+        near_routes_done(&n->near);
         if (routes) {
                 r = network_set_routes(n, routes);
                 if (r < 0 && first_error >= 0)
@@ -462,7 +468,9 @@ static int pod_side(struct network *n, struct nl_sock *s, const char *const addr
         r = netlink_link_up(s, eth, network_pod_mtu(n));
         if (r < 0)
                 return r;
-        r = pod_address(s, eth, addresses[FAMILY_IPV4], n->gateway[FAMILY_IPV4]);
+        r = *addresses[FAMILY_IPV4] ? pod_address(s, eth, addresses[FAMILY_IPV4],
+                                                      n->gateway[FAMILY_IPV4])
+                                    : 0;
         if (r < 0 || !*addresses[FAMILY_IPV6])
                 return r;
         return pod_address(s, eth, addresses[FAMILY_IPV6], POD_GATEWAY6);
@@ -677,19 +685,6 @@ void network_each_pod(void (*func)(const char *uid, void *userdata), void *userd
                 closedir(d);
 }
 
-static struct rtnl_nexthop *first_hop(struct rtnl_route *route) {
-        return rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : NULL;
-}
-
-static void route_gateway(struct rtnl_route *route, char *text, size_t n) {
-        struct rtnl_nexthop *hop = first_hop(route);
-        struct nl_addr *gateway = hop ? rtnl_route_nh_get_gateway(hop) : NULL;
-
-        text[0] = 0;
-        if (gateway)
-                nl_addr2str(gateway, text, n);
-}
-
 /* Kept for network_repair(). */
 static void remember_routes(struct network *n, const struct map *routes) {
         n->routes = map_free(n->routes);
@@ -710,55 +705,6 @@ unsigned network_pod_mtu(const struct network *n) {
         return overlay_pod_mtu(n->overlay);
 }
 
-/* Removes the routes of a family through a gateway that are not wanted. */
-static int remove_near_routes(struct network *n, int family, const struct map *routes) {
-        struct nl_cache *cache;
-        int r = rtnl_route_alloc_cache(n->socket, family, 0, &cache);
-
-        if (r < 0)
-                return netlink_errno(r);
-        for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
-                struct rtnl_route *route = (struct rtnl_route *)o;
-                char destination[64], gateway[64];
-                const char *want;
-
-                if (rtnl_route_get_protocol(route) != NETWORK_ROUTE_PROTOCOL ||
-                                rtnl_route_get_table(route) != RT_TABLE_MAIN)
-                        continue;
-                route_gateway(route, gateway, sizeof(gateway));
-                if (!*gateway || rtnl_route_nh_get_ifindex(first_hop(route)) ==
-                                                 overlay_index(n->overlay))
-                        continue;
-                nl_addr2str(rtnl_route_get_dst(route), destination, sizeof(destination));
-                want = map_get(routes, destination);
-                if (!want || !streq(want, gateway))
-                        (void)rtnl_route_delete(n->socket, route, 0);
-        }
-        nl_cache_free(cache);
-        return 0;
-}
-
-/* Routes to the pods of nodes on this machine's networks. */
-static int set_near_routes(struct network *n, const struct map *routes) {
-        int r = remove_near_routes(n, AF_INET, routes), result = 0;
-
-        if (r < 0)
-                return r;
-        /* A kernel without IPv6 has none of its routes. */
-        (void)remove_near_routes(n, AF_INET6, routes);
-        map_foreach (routes, e) {
-                struct netlink_route route = {
-                                .destination = map_entry_key(e), .gateway = map_entry_value(e)};
-
-                r = netlink_route_add(n->socket, &route);
-                if (r < 0)
-                        result = log_warning_errno(r,
-                                        "Cannot add the route to the pods %s through %s",
-                                        route.destination, route.gateway);
-        }
-        return result;
-}
-
 int network_set_routes(struct network *n, const struct map *routes) {
         _cleanup_(map_freep) struct map *near = map_new(free), *far = map_new(free);
         const char *const sources[FAMILIES] = {n->gateway[FAMILY_IPV4], n->gateway[FAMILY_IPV6]};
@@ -770,7 +716,7 @@ int network_set_routes(struct network *n, const struct map *routes) {
         r = overlay_divide(n->overlay, routes, near, far);
         if (r < 0)
                 return r;
-        result = set_near_routes(n, near);
+        result = near_routes_set(&n->near, n->socket, &near, overlay_index(n->overlay));
         r = overlay_set_routes(n->overlay, far, sources);
         return result < 0 ? result : r;
 }
@@ -788,7 +734,8 @@ int network_clean(void) {
                 return r;
         network_each_pod(clean_pod, &n);
         (void)link_delete(n.socket, OVERLAY_DEVICE);
-        r = set_near_routes(&n, none);
+        r = near_routes_set(&n.near, n.socket, &none, /* overlay= */ 0);
+        near_routes_done(&n.near);
         (void)link_delete(n.socket, GATEWAY_DEVICE);
         (void)link_delete(n.socket, SERVICE_DEVICE);
         nl_socket_free(n.socket);

@@ -16,7 +16,7 @@ enum { NETWORK_ROUTE_PROTOCOL = 75 };
 struct network;
 
 struct network_options {
-        const char *node_ip[FAMILIES];      /* "": none of IPv6 */
+        const char *node_ip[FAMILIES];      /* "": none; of one family at least */
         const char *service_cidr[FAMILIES]; /* "": none */
         const char *dns_address;            /* of the name server on this machine; NULL: none */
 };
@@ -40,7 +40,7 @@ int network_missing(struct network *n, char **ret);
 /* The path of a pod's network namespace; caller frees. */
 char *network_pod_path(const char *uid) _warn_unused_;
 /* Creates what is missing of the pod's namespace, its veth pair, addresses and routes. addresses:
- * "10.244.3.7", and "" or "fd00:10:244:3::7", for which network_set_pod_range() has set the
+ * "10.244.3.7" and "fd00:10:244:3::7", or "" for one of them, for which network_set_pod_range() has set the
  * gateways. A negative errno. */
 int network_pod_up(struct network *n, const char *uid, const char *const addresses[FAMILIES]);
 /* Whether the pod's link is not there. */

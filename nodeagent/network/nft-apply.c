@@ -3,47 +3,27 @@
  * leave. A packet finds either the old rules or the new ones of a service. */
 #include "nodeagent/network/nft-apply.h"
 
-#include <nftables/libnftables.h>
-
 #include "nodeagent/network/nft-kernel.h"
+#include "nodeagent/network/nft-text.h"
 
 enum { FRAME_CHAINS = 10 + NFT_PICK_MAX * FAMILIES };
 
 struct nft_applier {
-        struct nft_ctx *context;
-        bool refused; /* the last text that was run */
+        char *refused; /* why, of the last text that was run; or NULL */
 };
 
 struct nft_applier *nft_applier_new(void) {
-        struct nft_applier *a = calloc(1, sizeof(*a));
-
-        if (!a)
-                return NULL;
-        a->context = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!a->context || nft_ctx_buffer_output(a->context) != 0 ||
-                        nft_ctx_buffer_error(a->context) != 0)
-                return nft_applier_free(a);
-        return a;
+        return calloc(1, sizeof(struct nft_applier));
 }
 
 struct nft_applier *nft_applier_free(struct nft_applier *a) {
-        if (a && a->context)
-                nft_ctx_free(a->context);
-        free(a);
-        return NULL;
-}
-
-bool nft_applier_finds_table(struct nft_applier *a) {
-        const char *out;
-
-        if (nft_run_cmd_from_buffer(a->context, "list tables inet") != 0)
-                return false;
-        out = nft_ctx_get_output_buffer(a->context);
-        return out && strstr(out, "table " NFT_TABLE "\n");
+        if (a)
+                free(a->refused);
+        return mfree(a);
 }
 
 const char *nft_applier_reason(const struct nft_applier *a) {
-        return a->refused ? strempty(nft_ctx_get_error_buffer(a->context)) : "";
+        return strempty(a->refused);
 }
 
 static int put_change(bool add, const char *collection, const char *key, const char *value,
@@ -70,14 +50,16 @@ void nft_change_done(struct nft_change *c) {
 }
 
 static int run_text(struct nft_applier *a, const struct buf *text, unsigned *commits) {
-        a->refused = false;
+        int r;
+
+        a->refused = mfree(a->refused);
         if (text->failed)
                 return -ENOMEM;
         if (text->size == 0)
                 return 0;
-        a->refused = nft_run_cmd_from_buffer(a->context, text->data) != 0;
-        if (a->refused)
-                return -EIO;
+        r = nft_text_run(text->data, &a->refused);
+        if (r < 0)
+                return r;
         ++*commits;
         return 0;
 }

@@ -6,14 +6,12 @@
 #include "nodeagent/network/nft-claims.h"
 #include "nodeagent/network/nft-elements.h"
 
-/* nft's library, for one thread at a time. */
+/* Who changes the table, for one thread at a time. */
 struct nft_applier;
 /* NULL when out of memory. */
 struct nft_applier *nft_applier_new(void) _warn_unused_;
 struct nft_applier *nft_applier_free(struct nft_applier *a);
 DEFINE_CLEANUP(struct nft_applier *, nft_applier_free);
-/* Whether the kernel has the table. */
-bool nft_applier_finds_table(struct nft_applier *a);
 /* Why the library refused the last change, in its words; "" when something else failed. */
 const char *nft_applier_reason(const struct nft_applier *a);
 

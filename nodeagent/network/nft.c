@@ -14,6 +14,7 @@
 #include "nodeagent/network/nft-apply.h"
 #include "nodeagent/network/nft-claims.h"
 #include "nodeagent/network/nft-monitor.h"
+#include "nodeagent/network/nft-text.h"
 #include "nodeagent/network/services-to-nft.h"
 
 #define API_SERVICE "default/kubernetes"
@@ -99,7 +100,7 @@ static json_t *api_addresses(struct nft *n) {
         json_t *list = json_object();
 
         if (n->api) {
-                const char *colon = strchr(n->api, ':');
+                const char *colon = strrchr(n->api, ':');
                 uint64_t number;
                 if (colon && parse_u64(colon + 1, &number) >= 0)
                         json_object_set_new(list, n->api, json_integer((json_int_t)number));
@@ -109,8 +110,9 @@ static json_t *api_addresses(struct nft *n) {
 
                 for (size_t k = 0; k < s->endpoints.count * s->ports.count; k++) {
                         unsigned port = s->ports.items[k % s->ports.count].port;
-                        _cleanup_free_ char *key = strformat("%s:%u",
-                                        s->endpoints.items[k / s->ports.count].address, port);
+                        const char *address = s->endpoints.items[k / s->ports.count].address;
+                        _cleanup_free_ char *key = strformat(
+                                        strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, port);
 
                         if (key)
                                 json_object_set_new(list, key, json_integer(port));
@@ -152,12 +154,14 @@ static json_t *member(json_t *object, const char *key) {
 
 /* The machine itself answers there, so no rule may lead its packets elsewhere or refuse them. */
 static void protect_name_server(const struct nft *n, json_t *model) {
-        json_t *set = n->dns_address && model ? member(member(model, "elements"), "protected")
-                                              : NULL;
         _cleanup_free_ char *udp = NULL, *tcp = NULL;
+        json_t *set;
 
         if (!n->dns_address || !model)
                 return;
+        set = member(member(model, "elements"),
+                        nft_collection_name(NFT_PROTECTED,
+                                        strchr(n->dns_address, ':') ? FAMILY_IPV6 : FAMILY_IPV4));
         udp = strformat("%s . udp . 53", n->dns_address);
         tcp = strformat("%s . tcp . 53", n->dns_address);
         if (!udp || !tcp || json_object_set_new(set, udp, json_string("")) < 0 ||
@@ -204,9 +208,11 @@ static json_t *wanted(struct nft *n, const char *key, size_t *cost) {
         else if (pod && map_get(n->pods, pod))
                 model = json_deep_copy(map_get(n->pods, pod));
         else if (!pod) {
+                const char *const ranges[FAMILIES] = {cidrs_text(&n->services, FAMILY_IPV4),
+                                cidrs_text(&n->services, FAMILY_IPV6)};
                 _cleanup_json_ json_t *addresses = api_addresses(n);
 
-                model = protected_to_model(addresses, cidrs_text(&n->services, FAMILY_IPV4));
+                model = protected_to_model(addresses, ranges);
                 protect_name_server(n, model);
         }
         if (nft_claims_take(n->claims, key, map_get(n->models, key), model, &callbacks) < 0)
@@ -481,7 +487,7 @@ static void on_foreign(void *userdata) {
 
 bool nft_table_is_there(struct nft *n) {
         assert(!n->running);
-        return nft_applier_finds_table(n->applier);
+        return nft_text_finds_table(NFT_TABLE_NAME);
 }
 
 bool nft_is_loaded(const struct nft *n) {
@@ -503,7 +509,7 @@ static void guard(struct nft *n) {
         map_foreach (n->reserved, e)
                 (void)map_set(guarded, map_entry_key(e), n);
         json_object_foreach (api, address, v) {
-                _cleanup_free_ char *ip = strndup(address, strcspn(address, ":"));
+                _cleanup_free_ char *ip = place_address(address);
                 if (ip)
                         (void)map_set(guarded, ip, n);
         }

@@ -17,7 +17,7 @@ struct nft;
 
 struct nft_options {
         const char *node_name;
-        const char *node_ip[FAMILIES];          /* "": none of IPv6 */
+        const char *node_ip[FAMILIES];          /* "": none of the family */
         const struct cidrs *cluster, *services; /* the ranges of pods and services */
         /* The address of the node's own name server, which no rule leads elsewhere; NULL: none. */
         const char *dns_address;

@@ -1,6 +1,7 @@
 /* For each far range three entries: it is behind a gateway on the link (the first address of the
  * range, which no pod has; for IPv6 a link-local one that is made from the node's address), the
- * gateway has the hardware address of the node, and packets to that go to the node's address. */
+ * gateway has the hardware address of the node, and packets to that go to the node's address. The
+ * outer packets are of the family of this node's address. */
 #include "nodeagent/network/overlay.h"
 
 #include <arpa/inet.h>
@@ -11,6 +12,7 @@
 #include <netlink/route/neighbour.h>
 
 #include "lib/address.h"
+#include "lib/crypto.h"
 #include "lib/log.h"
 #include "lib/vector.h"
 #include "nodeagent/network/network.h"
@@ -21,7 +23,7 @@ enum { MTU_DEFAULT = 1500, MTU_MIN = 576, MTU_MAX = 65535, HARDWARE_SIZE = 6 };
 
 struct overlay {
         struct nl_sock *socket;
-        char node_ip[16];
+        char node_ip[ADDRESS_TEXT_SIZE];
         int index; /* of the link, 0: there is none */
         unsigned uplink_mtu;
         struct map *routes; /* as last set: range -> address of the node */
@@ -58,12 +60,21 @@ struct overlay *overlay_free(struct overlay *o) {
         return NULL;
 }
 
+static enum ip_family outer_family(const struct overlay *o) {
+        return strchr(o->node_ip, ':') ? FAMILY_IPV6 : FAMILY_IPV4;
+}
+
+/* What the outer headers take of a packet. */
+static unsigned outer_bytes(const struct overlay *o) {
+        return outer_family(o) == FAMILY_IPV6 ? OVERLAY_BYTES6 : OVERLAY_BYTES;
+}
+
 int overlay_index(const struct overlay *o) {
         return o ? o->index : 0;
 }
 
 unsigned overlay_pod_mtu(const struct overlay *o) {
-        return o->uplink_mtu - (map_size(o->routes) > 0 ? OVERLAY_BYTES : 0);
+        return o->uplink_mtu - (map_size(o->routes) > 0 ? outer_bytes(o) : 0);
 }
 
 /* ---- which nodes are far ---- */
@@ -152,14 +163,14 @@ int overlay_divide(struct overlay *o, const struct map *routes, struct map *near
                 return r;
         map_foreach (routes, e) {
                 const struct node_addresses a = node_addresses_read(map_entry_value(e));
-                const char *range = map_entry_key(e), *four = a.text[FAMILY_IPV4],
-                           *gateway = strchr(range, ':') ? a.text[FAMILY_IPV6] : four;
+                const char *range = map_entry_key(e), *outer = a.text[outer_family(o)],
+                           *gateway = a.text[strchr(range, ':') ? FAMILY_IPV6 : FAMILY_IPV4];
                 bool is_near = *gateway && !overlay_is_far((const char *const *)networks.items,
                                                            networks.count, gateway);
 
-                if (!is_near && !*four)
+                if (!is_near && !*outer)
                         continue;
-                r = is_near ? put(near, range, gateway) : put(far, range, four);
+                r = is_near ? put(near, range, gateway) : put(far, range, outer);
                 if (r < 0)
                         return r;
         }
@@ -168,24 +179,44 @@ int overlay_divide(struct overlay *o, const struct map *routes, struct map *near
 
 /* ---- the link ---- */
 
-/* The hardware address of a node's end: locally administered, then 'k' and the node's address. */
-static struct nl_addr *hardware_of(const char *node_ip) {
-        unsigned char octets[HARDWARE_SIZE] = {0x02, 'k'};
+/* The hardware address of a node's end: locally administered, then 'k' and the node's address, or a
+ * part of the digest of one of IPv6. False when that is no address, or out of memory. */
+static bool hardware_octets(const char *node_ip, unsigned char ret[static HARDWARE_SIZE]) {
+        const struct address a = address_parse(node_ip);
+        _cleanup_(sha256_freep) struct sha256 *hash = NULL;
+        uint8_t digest[SHA256_SIZE];
 
-        if (inet_pton(AF_INET, node_ip, octets + 2) != 1)
-                return NULL;
-        return nl_addr_build(AF_LLC, octets, sizeof(octets));
+        ret[0] = 0x02;
+        ret[1] = 'k';
+        if (a.size == 4)
+                memcpy(ret + 2, a.octets, 4);
+        else if (a.size == 16) {
+                hash = sha256_new();
+                if (!hash)
+                        return false;
+                sha256_add(hash, a.octets, a.size);
+                sha256_take(hash, digest);
+                memcpy(ret + 1, digest, HARDWARE_SIZE - 1);
+        }
+        return a.size > 0;
+}
+
+static struct nl_addr *hardware_of(const char *node_ip) {
+        unsigned char octets[HARDWARE_SIZE];
+
+        return hardware_octets(node_ip, octets) ? nl_addr_build(AF_LLC, octets, sizeof(octets))
+                                                : NULL;
 }
 
 static struct rtnl_link *link_wanted(struct overlay *o) {
         _cleanup_(rtnl_link_putp) struct rtnl_link *link = rtnl_link_vxlan_alloc();
         _cleanup_(nl_addr_putp) struct nl_addr *hardware = hardware_of(o->node_ip), *local = NULL;
 
-        if (!link || !hardware || nl_addr_parse(o->node_ip, AF_INET, &local) < 0)
+        if (!link || !hardware || nl_addr_parse(o->node_ip, AF_UNSPEC, &local) < 0)
                 return NULL;
         rtnl_link_set_name(link, OVERLAY_DEVICE);
         rtnl_link_set_addr(link, hardware);
-        rtnl_link_set_mtu(link, o->uplink_mtu - OVERLAY_BYTES);
+        rtnl_link_set_mtu(link, o->uplink_mtu - outer_bytes(o));
         if (rtnl_link_vxlan_set_id(link, OVERLAY_ID) < 0 ||
                         rtnl_link_vxlan_set_local(link, local) < 0 ||
                         rtnl_link_vxlan_set_port(link, OVERLAY_PORT) < 0 ||
@@ -202,7 +233,7 @@ static bool link_is_ours(struct overlay *o) {
         return rtnl_link_get_kernel(o->socket, 0, OVERLAY_DEVICE, &link) >= 0 && hardware &&
                rtnl_link_is_vxlan(link) && rtnl_link_get_addr(link) &&
                nl_addr_cmp(rtnl_link_get_addr(link), hardware) == 0 &&
-               rtnl_link_get_mtu(link) == o->uplink_mtu - OVERLAY_BYTES;
+               rtnl_link_get_mtu(link) == o->uplink_mtu - outer_bytes(o);
 }
 
 static int remove_link(struct overlay *o) {
@@ -272,12 +303,19 @@ static int put_neighbour(
                                  : rtnl_neigh_delete(o->socket, n, 0));
 }
 
-/* "10.244.2.0/24" -> "10.244.2.0"; of a range of IPv6 "fe80::10.98.2.12", of the node. Caller
- * frees.
+/* "10.244.2.0/24" -> "10.244.2.0"; of a range of IPv6 "fe80::10.98.2.12", of the node, or one with
+ * the node's hardware address. Caller frees.
  */
 static char *gateway_of(const char *cidr, const char *node_ip) {
-        return strchr(cidr, ':') ? strformat("fe80::%s", node_ip)
-                                 : strndup(cidr, strcspn(cidr, "/"));
+        unsigned char o[HARDWARE_SIZE];
+
+        if (!strchr(cidr, ':'))
+                return strndup(cidr, strcspn(cidr, "/"));
+        if (!strchr(node_ip, ':'))
+                return strformat("fe80::%s", node_ip);
+        return hardware_octets(node_ip, o) ? strformat("fe80::%02x%02x:%02x%02x:%02x%02x", o[0],
+                                                             o[1], o[2], o[3], o[4], o[5])
+                                           : NULL;
 }
 
 static int put_gateway(struct overlay *o, const char *cidr, const char *node_ip, bool add) {
@@ -371,7 +409,7 @@ int overlay_set_routes(
         if (map_size(o->routes) == 0)
                 log_info("Nodes on other networks: their pods are reached by VXLAN, and pods here "
                          "send packets of up to %u bytes",
-                                o->uplink_mtu - OVERLAY_BYTES);
+                                o->uplink_mtu - outer_bytes(o));
         remove_neighbours(o, far);
         result = remove_routes(o, AF_INET, far);
         (void)remove_routes(o, AF_INET6, far);

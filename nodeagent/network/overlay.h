@@ -2,7 +2,8 @@
  * One link, `keelson-vx`; a node's end has a hardware address that is made from the node's own
  * address, so that nothing has to be exchanged, learned or flooded. Needed or not is decided for
  * each range of pods: of a node with an address of that family in a network of this machine's links
- * they are reached directly. The outer packets are always of IPv4. */
+ * they are reached directly. The outer packets are of IPv4, but of IPv6 in a cluster that has only
+ * that. */
 #pragma once
 
 #include "lib/address.h"
@@ -10,10 +11,11 @@
 
 #define OVERLAY_DEVICE "keelson-vx"
 /* The UDP port that nodes send to each other; docs/names.md. */
-enum { OVERLAY_PORT = 8475, OVERLAY_ID = 75, OVERLAY_BYTES = 50 };
+enum { OVERLAY_PORT = 8475, OVERLAY_ID = 75, OVERLAY_BYTES = 50, OVERLAY_BYTES6 = 70 };
 
 struct overlay;
 
+/* node_ip: this node's address, of IPv4 where it has one. */
 int overlay_new(struct overlay **ret, const char *node_ip);
 struct overlay *overlay_free(struct overlay *o);
 DEFINE_CLEANUP(struct overlay *, overlay_free);
@@ -22,7 +24,7 @@ DEFINE_CLEANUP(struct overlay *, overlay_free);
 bool overlay_is_far(const char *const *networks, size_t count, const char *address);
 /* Divides routes (range of pods -> addresses of their node, as text) into those that are reached
  * over networks of this machine, as its links are now, and others: near has the gateway of the
- * range's family, far the node's address of IPv4 (both char *). Ranges that neither reaches are
+ * range's family, far the node's address of the family of node_ip (both char *). Ranges that neither reaches are
  * left out. */
 int overlay_divide(struct overlay *o, const struct map *routes, struct map *near, struct map *far);
 /* The routes to the pods of far nodes: adds the missing ones, and removes others of the link;

@@ -48,6 +48,7 @@ static const struct {
                 {"self4", "set self4 { type ipv4_addr . ipv4_addr; }"},
                 {"self6", "set self6 { type ipv6_addr . ipv6_addr; }"},
                 {"nodes4", "set nodes4 { type ipv4_addr; }"},
+                {"nodes6", "set nodes6 { type ipv6_addr; }"},
 };
 
 static void element_free(void *p) {
@@ -356,8 +357,9 @@ static void frame_text(struct buf *out) {
                         "  chain guard-overlay {\n"
                         "    type filter hook input priority filter; policy accept;\n"
                         "    udp dport %d ip saddr != @nodes4 drop\n"
+                        "    udp dport %d ip6 saddr != @nodes6 drop\n"
                         "  }\n",
-                        OVERLAY_PORT);
+                        OVERLAY_PORT, OVERLAY_PORT);
         hook_text("egress", "filter - 1", "saddr", out);
         hook_text("ingress", "filter", "daddr", out);
         buf_append_str(out, "}\n");

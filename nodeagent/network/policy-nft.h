@@ -19,8 +19,8 @@ DEFINE_CLEANUP(struct policy_nft *, policy_nft_free);
 void policy_nft_set(struct policy_nft *n, const char *name, const char *declaration);
 void policy_nft_set_done(struct policy_nft *n, const char *name);
 /* An element of a set, or of one of the frame's: the maps ingress4, ingress6, egress4, egress6 and
- * the sets self4, self6 and nodes4 (whose VXLAN packets are accepted). value: of a map's element;
- * the last one given counts. */
+ * the sets self4, self6, nodes4 and nodes6 (whose VXLAN packets are accepted). value: of a map's
+ * element; the last one given counts. */
 void policy_nft_add(struct policy_nft *n, const char *set, const char *element, const char *value);
 void policy_nft_remove(struct policy_nft *n, const char *set, const char *element);
 /* A chain of that name and its rules, a line each; given again, the new rules replace the old ones.

@@ -3,13 +3,12 @@
  * to the thread. A pod's rules are in the kernel once a transaction is done that holds its mark. */
 #include "nodeagent/network/policy.h"
 
-#include <nftables/libnftables.h>
-
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/worker.h"
 #include "nodeagent/network/nft-monitor.h"
+#include "nodeagent/network/nft-text.h"
 #include "nodeagent/network/node-address.h"
 
 enum {
@@ -26,6 +25,7 @@ struct policy_change {
         uint64_t marks; /* every mark up to this one is in it */
         uint64_t began_us;
         uint32_t generation_before, generation_after;
+        char *refused; /* why; or NULL */
 };
 
 struct policies {
@@ -33,7 +33,6 @@ struct policies {
         struct policies_options options;
         void (*on_settled)(void *userdata);
         void *settled_userdata;
-        struct nft_ctx *context; /* the thread's while a transaction runs */
         struct worker *worker;
         struct nft_monitor *monitor;
         struct policy_table *table;
@@ -58,18 +57,21 @@ static void mark(struct policies *p) {
 /* ---- transactions ---- */
 
 static struct policy_change *change_free(struct policy_change *c) {
-        if (c)
-                buf_done(&c->text);
-        free(c);
-        return NULL;
+        if (!c)
+                return NULL;
+        buf_done(&c->text);
+        free(c->refused);
+        return mfree(c);
 }
 
 static int change_run(void *userdata) {
         struct policy_change *c = userdata;
+        int r;
 
         c->generation_before = nft_generation();
-        if (nft_run_cmd_from_buffer(c->policies->context, c->text.data) != 0)
-                return -EIO;
+        r = nft_text_run(c->text.data, &c->refused);
+        if (r < 0)
+                return r;
         c->generation_after = nft_generation();
         return 0;
 }
@@ -111,7 +113,7 @@ static void change_done(int result, void *userdata) {
         nft_monitor_end(p->monitor, result >= 0, c->generation_before, c->generation_after);
         if (result < 0) {
                 log_error("nftables refused a change of the network policies' table: %.*s", 400,
-                                strempty(nft_ctx_get_error_buffer(p->context)));
+                                strempty(c->refused));
                 restore_after(p, RETRY_US);
         } else
                 committed(p, c->marks);
@@ -260,13 +262,17 @@ static int add_nodes(struct map *nodes, const struct map *routes) {
         for (struct map_entry *e = routes ? map_first(routes) : NULL; e; e = map_next(e)) {
                 const struct node_addresses a = node_addresses_read(map_entry_value(e));
 
-                if (!*a.text[FAMILY_IPV4])
-                        continue;
-                r = map_set(nodes, a.text[FAMILY_IPV4], nodes);
-                if (r < 0)
-                        return r;
+                for (int f = 0; f < FAMILIES; f++) {
+                        r = *a.text[f] ? map_set(nodes, a.text[f], nodes) : 0;
+                        if (r < 0)
+                                return r;
+                }
         }
         return 0;
+}
+
+static const char *set_of_node(const char *address) {
+        return strchr(address, ':') ? "nodes6" : "nodes4";
 }
 
 void policies_nodes(struct policies *p, const struct map *routes) {
@@ -276,10 +282,10 @@ void policies_nodes(struct policies *p, const struct map *routes) {
         assert(nodes && add_nodes(nodes, routes) >= 0);
         map_foreach (nodes, n)
                 if (!map_get(p->nodes, map_entry_key(n)))
-                        policy_nft_add(nft, "nodes4", map_entry_key(n), NULL);
+                        policy_nft_add(nft, set_of_node(map_entry_key(n)), map_entry_key(n), NULL);
         map_foreach (p->nodes, o)
                 if (!map_get(nodes, map_entry_key(o)))
-                        policy_nft_remove(nft, "nodes4", map_entry_key(o));
+                        policy_nft_remove(nft, set_of_node(map_entry_key(o)), map_entry_key(o));
         map_free(p->nodes);
         p->nodes = nodes;
         mark(p);
@@ -318,23 +324,10 @@ const struct policy_table *policies_table(const struct policies *p) {
 
 /* ---- the whole ---- */
 
-static bool table_is_there(struct policies *p) {
-        const char *out;
-
-        if (nft_run_cmd_from_buffer(p->context, "list tables inet") != 0)
-                return false;
-        out = nft_ctx_get_output_buffer(p->context);
-        return out && strstr(out, "table inet " POLICY_TABLE "\n");
-}
-
 static int open_nft(struct policies *p) {
         int r;
 
-        p->context = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!p->context || nft_ctx_buffer_output(p->context) != 0 ||
-                        nft_ctx_buffer_error(p->context) != 0)
-                return -ENOMEM;
-        p->inherited = table_is_there(p);
+        p->inherited = nft_text_finds_table(POLICY_TABLE);
         r = nft_monitor_new(&p->monitor, p->event, POLICY_TABLE, on_foreign, p);
         if (r < 0)
                 return r;
@@ -383,8 +376,6 @@ struct policies *policies_free(struct policies *p) {
         nft_monitor_free(p->monitor);
         sd_event_source_disable_unref(p->defer);
         sd_event_source_disable_unref(p->restore);
-        if (p->context)
-                nft_ctx_free(p->context);
         policy_table_free(p->table);
         map_free(p->waiting);
         map_free(p->nodes);

@@ -191,3 +191,10 @@ int netlink_route_add(struct nl_sock *s, const struct netlink_route *route) {
                 return netlink_errno(r);
         return netlink_errno(rtnl_route_add(s, o, NLM_F_CREATE | NLM_F_REPLACE));
 }
+
+int netlink_route_remove(struct nl_sock *s, const struct netlink_route *route) {
+        _cleanup_(rtnl_route_putp) struct rtnl_route *o = rtnl_route_alloc();
+        int r = o ? route_fill(o, route) : -NLE_NOMEM;
+
+        return netlink_errno(r < 0 ? r : rtnl_route_delete(s, o, 0));
+}

@@ -40,3 +40,5 @@ struct netlink_route {
 int netlink_limit_rate(struct nl_sock *s, int index, const struct token_bucket *bucket);
 /* Adds or replaces a route with our protocol (network.h). */
 int netlink_route_add(struct nl_sock *s, const struct netlink_route *route);
+/* -ENODEV: it is not there. */
+int netlink_route_remove(struct nl_sock *s, const struct netlink_route *route);

@@ -56,6 +56,14 @@ static char *place(const char *address, unsigned port) {
         return strformat(strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, port);
 }
 
+char *place_address(const char *place) {
+        const char *end = strrchr(place, ':');
+
+        if (*place == '[' && strchr(place, ']'))
+                return strndup(place + 1, (size_t)(strchr(place, ']') - place - 1));
+        return strndup(place, end ? (size_t)(end - place) : strlen(place));
+}
+
 /* The colons of an IPv6 address are not allowed in names. */
 static void without_colons(char *name) {
         for (char *s = name; s && *s; s++)
@@ -560,22 +568,25 @@ json_t *local_pod_to_model(
         return TAKE_PTR(model);
 }
 
-json_t *protected_to_model(const json_t *addresses, const char *service_cidr) {
+json_t *protected_to_model(
+                const json_t *addresses, const char *const service_cidr[FAMILIES]) {
         _cleanup_json_ json_t *model = json_object();
         const char *address;
         json_t *port;
 
         json_object_each (addresses, address, port) {
-                _cleanup_free_ char *ip = strndup(address, strcspn(address, ":")), *key = NULL;
+                _cleanup_free_ char *ip = place_address(address), *key = NULL;
                 long long number = json_integer_value(port);
+                enum ip_family family;
 
                 if (!model || !ip)
                         return NULL;
-                if (!address_is_of(ip, FAMILY_IPV4) || is_in_range(service_cidr, ip) ||
-                                number <= 0 || number > 65535)
+                family = strchr(ip, ':') ? FAMILY_IPV6 : FAMILY_IPV4;
+                if (!address_is_of(ip, family) || is_in_one(service_cidr, ip) || number <= 0 ||
+                                number > 65535)
                         continue;
                 key = strformat("%s . tcp . %lld", ip, number);
-                if (put_element(model, NFT_PROTECTED, FAMILY_IPV4, key, "") < 0)
+                if (put_element(model, NFT_PROTECTED, family, key, "") < 0)
                         return NULL;
         }
         return TAKE_PTR(model);

@@ -31,9 +31,12 @@ json_t *service_to_model(const struct service_view *service, const struct slice_
  * of memory. */
 json_t *local_pod_to_model(const char *uid, const char *const addresses[FAMILIES],
                 const json_t *ports) _warn_unused_;
-/* Destinations that no rule may ever catch: {"address:port": port} of the API; of IPv4, and none of
- * the service range. NULL when out of memory. */
-json_t *protected_to_model(const json_t *addresses, const char *service_cidr) _warn_unused_;
+/* Destinations that no rule may ever catch: {"10.0.0.1:6443": port} or {"[fd00::1]:6443": port} of
+ * the API; none of the service ranges ("": none). NULL when out of memory. */
+json_t *protected_to_model(
+                const json_t *addresses, const char *const service_cidr[FAMILIES]) _warn_unused_;
+/* The address of such a place. Caller frees; NULL when out of memory. */
+char *place_address(const char *place) _warn_unused_;
 
 /* A tracked connection: the address that the sender used, and the endpoint that answers. */
 struct udp_flow {

@@ -82,8 +82,8 @@ struct pod_shares {
 
 /* The environment of the containers. sandbox.c */
 struct pod_sandbox {
-        char ip[16];
-        char ip6[ADDRESS_TEXT_SIZE]; /* "": none; follows from ip */
+        char ip[ADDRESS_TEXT_SIZE];
+        char ip6[ADDRESS_TEXT_SIZE]; /* "": none, or ip is of IPv6; follows from ip */
         json_t *resources;           /* {"configmaps": {...}, "secrets": {...}} or NULL */
         struct fetch *fetch;
         bool stale;        /* an object has changed since the fetch began */

@@ -4,12 +4,12 @@
  * answers, not which one. */
 #include "nodeagent/pod/probes.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "lib/address.h"
 #include "lib/buf.h"
 #include "lib/log.h"
+#include "lib/net.h"
 #include "lib/random.h"
 #include "lib/tls.h"
 #include "nodeagent/pod/probe-grpc.h"
@@ -21,7 +21,7 @@ struct probe {
         struct probe_options options;
         json_t *spec;
         json_t *container;
-        char address[46];
+        char address[ADDRESS_TEXT_SIZE];
         uint64_t period_us, timeout_us;
         uint64_t eager_us; /* until the first pass: the next, sooner check; not counted when it
                               fails */
@@ -73,7 +73,8 @@ char *probe_http_request(const json_t *http_get, const char *address, uint16_t p
         if (host)
                 buf_printf(&b, "Host: %s\r\n", host);
         else
-                buf_printf(&b, "Host: %s:%u\r\n", address, port);
+                buf_printf(&b, strchr(address, ':') ? "Host: [%s]:%u\r\n" : "Host: %s:%u\r\n",
+                                address, port);
         json_array_foreach (json_at(http_get, "httpHeaders"), i, h) {
                 const char *name = json_str_or(h, "name", "");
                 if (strcaseeq(name, "Host"))
@@ -302,20 +303,16 @@ static int start_tls(struct probe *p) {
 
 static int start_socket(struct probe *p, const json_t *check, bool http) {
         const char *host = json_str_or(check, "host", p->address);
-        struct sockaddr_in to = {.sin_family = AF_INET};
         uint16_t port = probe_port(json_at(check, "port"), p->container);
         int r;
 
-        if (port == 0 || inet_pton(AF_INET, host, &to.sin_addr) != 1)
+        if (port == 0)
                 return -EINVAL;
-        to.sin_port = htons(port);
-        p->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (p->fd < 0)
-                return -errno;
         if (http && !(p->request = probe_http_request(check, host, port)))
                 return -ENOMEM;
-        if (connect(p->fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)
-                return -errno;
+        r = net_connect_tcp_start(&p->fd, host, port);
+        if (r < 0)
+                return r;
         if (http && strcaseeq(json_str_or(check, "scheme", "HTTP"), "HTTPS")) {
                 r = start_tls(p);
                 if (r < 0)

@@ -25,6 +25,15 @@ enum {
         HOST_FILE_MAX = 256 * 1024,
 };
 
+/* Of the family; "": none, also while the pod has no address at all. */
+static const char *sandbox_address(const struct pod *p, enum ip_family family) {
+        bool six = strchr(p->sandbox.ip, ':') != NULL;
+
+        return family == FAMILY_IPV6 ? (six ? p->sandbox.ip : p->sandbox.ip6)
+               : six                 ? ""
+                                     : p->sandbox.ip;
+}
+
 void sandbox_load(struct pod *p, const char *ip, const json_t *resources) {
         struct pod_sandbox *s = &p->sandbox;
 
@@ -45,7 +54,8 @@ static void set_second(struct pod *p) {
 }
 
 void sandbox_reserve(struct pod *p) {
-        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
+        const char *const addresses[FAMILIES] = {
+                        sandbox_address(p, FAMILY_IPV4), sandbox_address(p, FAMILY_IPV6)};
         struct pod_sandbox *s = &p->sandbox;
         struct ipam *ipam = p->pods->agent->ipam;
 
@@ -264,7 +274,8 @@ static int ensure_address(struct pod *p) {
 }
 
 static void open_host_ports(struct pod *p) {
-        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
+        const char *const addresses[FAMILIES] = {
+                        sandbox_address(p, FAMILY_IPV4), sandbox_address(p, FAMILY_IPV6)};
         struct agent *a = p->pods->agent;
         _cleanup_json_ json_t *ports = host_ports(p);
         int r;
@@ -283,7 +294,8 @@ static void open_host_ports(struct pod *p) {
 /* Nothing may reach the pod, nor it anything, before the rules of its policies are there. 1 when
  * they are; the pod is woken then. */
 static int ensure_rules(struct pod *p) {
-        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
+        const char *const addresses[FAMILIES] = {
+                        sandbox_address(p, FAMILY_IPV4), sandbox_address(p, FAMILY_IPV6)};
         struct policies *policies = p->pods->agent->policies;
 
         if (policies_pod(policies, p->object, addresses, pod_has_started(p)))
@@ -296,9 +308,15 @@ static int ensure_rules(struct pod *p) {
                         "the node does not have the cluster's network policies yet", RETRY_US);
 }
 
+static int bring_up(struct pod *p) {
+        const char *const addresses[FAMILIES] = {
+                        sandbox_address(p, FAMILY_IPV4), sandbox_address(p, FAMILY_IPV6)};
+
+        return network_pod_up(p->pods->agent->network, p->uid, addresses);
+}
+
 /* 1 when the pod has its network. */
 static int ensure_network(struct pod *p) {
-        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
         struct agent *a = p->pods->agent;
         struct pod_sandbox *s = &p->sandbox;
         _cleanup_free_ char *text = NULL;
@@ -322,7 +340,7 @@ static int ensure_network(struct pod *p) {
         if (!ensure_rules(p))
                 return 0;
         /* Does nothing where all is there; repairs what was removed manually. */
-        r = network_pod_up(a->network, p->uid, addresses);
+        r = bring_up(p);
         if (r < 0) {
                 text = strformat("cannot set up the pod's network: %s", strerror(-r));
                 pod_event(p, "Warning", "FailedCreatePodSandBox", "%s", strempty(text));
@@ -344,7 +362,6 @@ static bool is_link_repaired(const struct pod *p) {
 }
 
 void sandbox_mend_network(struct pod *p) {
-        const char *const addresses[FAMILIES] = {p->sandbox.ip, p->sandbox.ip6};
         struct agent *a = p->pods->agent;
 
         if (!p->sandbox.ready || p->memory.stage >= POD_CLEANING || pod_is_host_network(p) ||
@@ -352,7 +369,7 @@ void sandbox_mend_network(struct pod *p) {
                 return;
         if (network_pod_lost_link(p->uid) && !is_link_repaired(p))
                 return;
-        if (network_pod_up(a->network, p->uid, addresses) < 0)
+        if (bring_up(p) < 0)
                 return;
         (void)set_sysctls(p);
         if (a->nft)

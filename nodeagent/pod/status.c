@@ -142,8 +142,8 @@ static void take_end(struct container_record *c, const struct run_state *s, uint
  * moment before it begins the run: one that has ended may be the one before. It has not the id that
  * was seen last, so of the same container it is a later one. */
 static uint32_t restarts_before(const struct container_record *c, const struct run_state *s) {
-        bool ahead = s->restarts > 0 && (s->phase == RUN_RESTARTING || s->phase == RUN_STOPPED ||
-                                                        s->given_up);
+        bool ahead = s->restarts > 0 &&
+                     (s->phase == RUN_RESTARTING || s->phase == RUN_STOPPED || s->given_up);
         uint32_t n = s->restarts - ahead;
 
         return c->invocation[0] && s->restarts > c->restarts_seen ? MAX(n, c->restarts_seen + 1)
@@ -287,7 +287,7 @@ static void observe_new_run(
         count_restarts(c, s);
 }
 
-/* Whether this run's end is in the record, from which the wait for the next run has begun. Its
+/* Whether this run's end is in the record, from which the wait for the next run has begun. The
  * phase does not say so: systemd reads the end of a short run before it reads that the program was
  * executed, so a run may end that was never seen to run. */
 static bool end_is_known(const struct container_record *c, const struct run_state *s) {

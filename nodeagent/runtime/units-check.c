@@ -115,14 +115,15 @@ int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, 
                         .unit = json_ref(unit),
                         .on_drift = on_drift,
                         .userdata = userdata};
-        r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", json_str_or(unit, "name", ""),
-                        &path);
+        r = sd_bus_path_encode(
+                        "/org/freedesktop/systemd1/unit", json_str_or(unit, "name", ""), &path);
         if (r < 0) {
                 check_free(c);
                 return r;
         }
         r = sd_bus_call_method_async(units_bus(u), NULL, MANAGER, path,
-                        "org.freedesktop.DBus.Properties", "GetAll", on_check, c, "s", MANAGER ".Service");
+                        "org.freedesktop.DBus.Properties", "GetAll", on_check, c, "s",
+                        MANAGER ".Service");
         if (r < 0)
                 check_free(c);
         return r;

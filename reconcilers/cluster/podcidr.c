@@ -22,6 +22,7 @@ struct range {
         unsigned bits;  /* prefix length of a block */
         uint32_t count; /* of blocks */
         bool *used;     /* one a block */
+        uint32_t first_free; /* all blocks before it are used */
 };
 
 /* In the order of the cluster's ranges. */
@@ -152,17 +153,19 @@ static void mark(struct ranges *all, const char *blocks) {
 }
 
 static bool take_block(struct range *r, struct buf *out) {
-        for (uint32_t i = 0; i < r->count; i++)
+        for (uint32_t i = r->first_free; i < r->count; i++)
                 if (!r->used[i]) {
                         struct address a = r->cluster.range.first;
                         char text[ADDRESS_TEXT_SIZE];
 
                         r->used[i] = true;
+                        r->first_free = i + 1;
                         set_bits(&a, r->cluster.bits, r->bits, i);
                         assert(buf_printf(out, "%s%s/%u", out->size > 0 ? "," : "",
                                                address_text(&a, text), r->bits) >= 0);
                         return true;
                 }
+        r->first_free = r->count;
         return false;
 }
 
@@ -196,6 +199,17 @@ static char *blocks_of(const json_t *node) {
 
         assert(text);
         return text;
+}
+
+/* Whether it has a block of each range; a text of an address shows its family. */
+static bool has_all(const struct ranges *all, const char *has) {
+        for (size_t i = 0; i < all->count; i++) {
+                const struct address *first = &all->items[i].cluster.range.first;
+
+                if (!strchr(has, address_family(first) == FAMILY_IPV6 ? ':' : '.'))
+                        return false;
+        }
+        return true;
 }
 
 static void podcidr_wake(const struct world *w, const struct wake *out, enum world_kind kind,
@@ -244,7 +258,7 @@ static json_t *allocate(struct ranges *all, const json_t *data, const struct obj
                 const struct range *full = NULL;
                 json_t *blocks;
 
-                if (object_is_deleting(nodes->items[i]))
+                if (has_all(all, has) || object_is_deleting(nodes->items[i]))
                         continue;
                 blocks = take_blocks(all, has, &full);
                 if (blocks)

@@ -425,6 +425,38 @@ static void waits_without_a_loop(void **state) {
         }
 }
 
+static void begin(struct world *w, const char *path, bool urgent, struct http_call **ret) {
+        const struct http_call_options options = {.method = "GET",
+                        .path = path,
+                        .urgent = urgent,
+                        .on_done = on_done,
+                        .userdata = w};
+
+        assert_int_equal(http_call_start(w->client, &options, ret), 0);
+}
+
+/* With a limit, calls wait in order; an urgent one does not. */
+static void takes_turns(void **state) {
+        struct http_client_options co = {.calls_max = 1};
+        struct http_server_options so = {0};
+        struct http_call *first;
+        struct world w;
+
+        world_start(&w, &so, &co);
+        begin(&w, "/silent", false, &first);
+        begin(&w, "/1", false, NULL);
+        begin(&w, "/2", false, NULL);
+        begin(&w, "/now", true, NULL);
+        loop_until(w.event, w.done == 1);
+        assert_non_null(startswith(w.seen, "GET /now "));
+        http_call_cancel(first);
+        loop_until(w.event, w.done == 2);
+        assert_non_null(startswith(w.seen, "GET /1 "));
+        loop_until(w.event, w.done == 3);
+        assert_non_null(startswith(w.seen, "GET /2 "));
+        world_stop(&w);
+}
+
 static void escapes(void **state) {
         _cleanup_free_ char *s = url_escape("a b/ä=1,~");
 
@@ -460,6 +492,7 @@ int main(void) {
                         cmocka_unit_test(says_what_failed),
                         cmocka_unit_test(tls),
                         cmocka_unit_test(waits_without_a_loop),
+                        cmocka_unit_test(takes_turns),
                         cmocka_unit_test(escapes),
                         cmocka_unit_test(shows_no_password),
         };

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "kapid/cache/cache.h"
+#include "kapid/store/store-format.h"
 #include "kapid/verbs/watch.h"
 #include "lib/object.h"
 
@@ -526,8 +527,51 @@ static void test_wait(void **state) {
         assert_int_equal(index, -EHOSTUNREACH);
 }
 
+static void test_store_format(void **state) {
+        unsigned format = 0;
+
+        assert_int_equal(store_format_judge(NULL, &format), STORE_FORMAT_OLDER);
+        assert_int_equal(store_format_judge("1", &format), STORE_FORMAT_CURRENT);
+        assert_int_equal(store_format_judge("2", &format), STORE_FORMAT_NEWER);
+        assert_int_equal(format, 2);
+        assert_int_equal(store_format_judge("0", &format), STORE_FORMAT_UNKNOWN);
+        assert_int_equal(store_format_judge("one", &format), STORE_FORMAT_UNKNOWN);
+}
+
+/* --- values that no key opens --- */
+
+static void test_unreadable(void **state) {
+        struct bed *b = *state;
+        const char *why = NULL;
+
+        feed(b, "default/a", plain, 1);
+        assert_int_equal(caches_unreadable_count(b->caches), 0);
+        assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/default/a", "no key"),
+                        0);
+        assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/default/c", "c"), 0);
+        assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/other/b", "b"), 0);
+        assert_int_equal(b->changes, 1); /* watchers see nothing */
+        assert_non_null(cache_find(pods(b), "default/a"));
+        assert_string_equal(caches_unreadable(b->caches, "/registry/pods/default/a"), "no key");
+        assert_null(caches_unreadable(b->caches, "/registry/pods/default/b"));
+        assert_string_equal(caches_unreadable_after(b->caches, "/registry/pods/default/", "", &why),
+                        "/registry/pods/default/a");
+        assert_string_equal(why, "no key");
+        assert_string_equal(caches_unreadable_after(b->caches, "/registry/pods/default/",
+                                            "/registry/pods/default/a", &why),
+                        "/registry/pods/default/c");
+        assert_null(caches_unreadable_after(b->caches, "/registry/pods/default/",
+                        "/registry/pods/default/c", &why));
+        /* Written again, and deleted. */
+        feed(b, "default/a", plain, 2);
+        feed(b, "default/c", NULL, 3);
+        assert_int_equal(caches_unreadable_count(b->caches), 1);
+        assert_null(caches_unreadable(b->caches, "/registry/pods/default/a"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_store_format),
                         cmocka_unit_test(test_item_text),
                         cmocka_unit_test(test_item_labels),
                         cmocka_unit_test(test_item_bytes),
@@ -541,6 +585,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_transitions, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_followers, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("kapid cache", tests, NULL, NULL);

@@ -135,8 +135,11 @@ static void test_ranges(void **state) {
                         {"fd00:10:244::/56,10.244.0.0/16", "10.96.0.0/16,fd00:10:96::/112", {0, 0},
                                         "the network of IPv4 comes first; give "
                                         "10.244.0.0/16,fd00:10:244::/56"},
-                        {"fd00:10:244::/56", "fd00:10:96::/112", {0, 0},
-                                        "IPv6 alone is not supported"},
+                        {"fd00:10:244::/56", "fd00:10:96::/112", {0, 0}, NULL},
+                        {"fd00:10:244::/56", "fd00:10:96::/112", {0, 72}, NULL},
+                        {"fd00:10:244::/56", NULL, {0, 0}, "must have the same families"},
+                        {NULL, "fd00:10:96::/112", {0, 0}, "must have the same families"},
+                        {"fd00:10:244::/40", "fd00:10:96::/112", {0, 64}, "must be between 40 and 56"},
                         {"10.244.0.0/16,10.245.0.0/16", NULL, {0, 0}, "two networks of one family"},
                         {"10.244.0.0/16,fd00::/56,fd01::/56", NULL, {0, 0}, "more than two networks"},
                         {"10.244.0.0", NULL, {0, 0}, "\"10.244.0.0\" is not a network"},

@@ -214,12 +214,16 @@ static void test_reserved_addresses(void **state) {
         model = service_to_model(view, &slices, &facts);
         assert_int_equal(json_object_size(json_at(model, "elements.services")), 1);
         /* The API's own is behind every rule's back; an address of the service range never is. */
-        text = json_pack("{s:i, s:i, s:i}", "192.0.2.10:6443", 6443, "10.96.0.10:53", 53,
-                        "name:443", 443);
+        text = json_pack("{s:i, s:i, s:i, s:i, s:i}", "192.0.2.10:6443", 6443, "10.96.0.10:53", 53,
+                        "name:443", 443, "[2001:db8::10]:6443", 6443, "[fd00:10:96::a]:53", 53);
         json_decref(model);
-        model = protected_to_model(text, "10.96.0.0/16");
+        model = protected_to_model(
+                        text, (const char *const[FAMILIES]){"10.96.0.0/16", "fd00:10:96::/112"});
         assert_int_equal(json_object_size(json_at(model, "elements.protected")), 1);
         assert_non_null(json_get(model, "elements", "protected", "192.0.2.10 . tcp . 6443", NULL));
+        assert_int_equal(json_object_size(json_at(model, "elements.protected6")), 1);
+        assert_non_null(json_get(
+                        model, "elements", "protected6", "2001:db8::10 . tcp . 6443", NULL));
 }
 
 /* ---- which endpoints ---- */

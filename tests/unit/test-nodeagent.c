@@ -15,6 +15,7 @@
 #include "nodeagent/pod/probes.h"
 #include "nodeagent/pod/status.h"
 #include "nodeagent/runtime/systemd.h"
+#include "lib/fileio.h"
 #include "nodeagent/statedir.h"
 
 /* As the agent does it: what systemd says, in neutral terms. */
@@ -159,7 +160,8 @@ static void test_restarts_ahead(void **state) {
                         bool waits; /* it has ended, and systemd is about to start the next one */
                 } seen[4];
                 uint32_t count;
-        } cases[] = {{"the first run is seen when it has ended", {{"a", 1, true}, {"b", 1, false}}, 1},
+        } cases[] = {{"the first run is seen when it has ended", {{"a", 1, true},
+                                         {"b", 1, false}}, 1},
                         {"the first run is not seen", {{"b", 1, true}, {"c", 2, false}}, 2},
                         {"all are seen", {{"a", 0, false}, {"a", 1, true}, {"b", 1, false}}, 1},
                         {"the end of another run is", {{"a", 0, false}, {"b", 2, true},
@@ -486,7 +488,7 @@ static void test_node_status(void **state) {
 
 static void test_ipam(void **state) {
         _cleanup_(ipam_freep) struct ipam *i = NULL;
-        char a[16], first[16];
+        char a[ADDRESS_TEXT_SIZE], first[ADDRESS_TEXT_SIZE];
 
         assert_int_equal(ipam_new(&i, "10.0.0.0/8"), -EINVAL);
         assert_int_equal(ipam_new(&i, "10.244.3.0"), -EINVAL);
@@ -514,12 +516,41 @@ static void test_ipam(void **state) {
 }
 
 /* A pod has the same place in both ranges; a range of IPv6 may come later. */
+/* The only range is of IPv6. */
+static void test_ipam_six(void **state) {
+        _cleanup_(ipam_freep) struct ipam *i = NULL, *small = NULL;
+        char a[ADDRESS_TEXT_SIZE], second[ADDRESS_TEXT_SIZE];
+
+        assert_int_equal(ipam_new(&i, "fd00:10:244:1::/64,10.244.3.0/24"), -EINVAL);
+        assert_int_equal(ipam_new(&i, "fd00:10:244:1::/127"), -EINVAL);
+        assert_int_equal(ipam_new(&i, "fd00:10:244:1::/64"), 0);
+        assert_string_equal(ipam_ranges(i), "fd00:10:244:1::/64");
+        assert_string_equal(ipam_cidr(i, FAMILY_IPV4), "");
+        assert_string_equal(ipam_gateway(i, FAMILY_IPV6), "fd00:10:244:1::1");
+        assert_int_equal(ipam_size(i), 65533);
+        assert_int_equal(ipam_take(i, a), 0);
+        assert_string_equal(a, "fd00:10:244:1::2");
+        assert_string_equal(ipam_second(i, a, second), "");
+        assert_int_equal(ipam_reserve(i, a), -EADDRINUSE);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1::ffff"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1::fffe"), 0);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1::1:2"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_reserve(i, "fd00:10:244:1:1::2"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_reserve(i, "10.244.3.2"), -EADDRNOTAVAIL);
+        ipam_release(i, a);
+        assert_int_equal(ipam_reserve(i, a), 0);
+        assert_int_equal(ipam_extend(i, "fd00:10:244:1::/64"), 0);
+        assert_int_equal(ipam_extend(i, "fd00:10:244:2::/64"), -EINVAL);
+        assert_int_equal(ipam_new(&small, "fd00:10:244:1::/126"), 0);
+        assert_int_equal(ipam_size(small), 1);
+}
+
 static void test_ipam_dual(void **state) {
-        static const char *const bad[] = {"fd00::/64", "fd00::/64,10.244.3.0/24",
+        static const char *const bad[] = {"fd00::/127", "fd00::/64,10.244.3.0/24",
                         "10.244.2.0/23,fd00::/120", "10.244.3.0/24,10.244.4.0/24",
                         "10.244.3.0/24,fd00::/64,fd01::/64"};
         _cleanup_(ipam_freep) struct ipam *i = NULL, *late = NULL;
-        char a[16], six[ADDRESS_TEXT_SIZE];
+        char a[ADDRESS_TEXT_SIZE], six[ADDRESS_TEXT_SIZE];
 
         for (size_t k = 0; k < ELEMENTS(bad); k++)
                 assert_int_equal(ipam_new(&i, bad[k]), -EINVAL);
@@ -698,8 +729,33 @@ static void test_memory_reserve(void **state) {
         assert_true(node_memory_reserve(102400 * mib) == 2048 * mib);
 }
 
+/* What a later version wrote is refused before it is read. */
+static void test_state_format(void **state) {
+        char dir[] = "/tmp/keelson-upgrade-XXXXXX";
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_(statedir_freep) struct statedir *s = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        size_t n;
+
+        assert_non_null(mkdtemp(dir));
+        path = strformat("%s/format", dir);
+        assert_int_equal(statedir_new(&s, dir, &p), 0);
+        assert_int_equal(file_read(path, 64, &text, &n), 0);
+        assert_string_equal(text, "1\n");
+        s = statedir_free(s);
+        assert_int_equal(statedir_new(&s, dir, &p), 0); /* its own */
+        s = statedir_free(s);
+        assert_int_equal(file_write_atomic(path, "2\n", 2, 0600), 0);
+        assert_int_equal(statedir_new(&s, dir, &p), -EINVAL);
+        assert_non_null(strstr(p.message, "written by a newer knodeagent"));
+        assert_int_equal(file_write_atomic(path, "x\n", 2, 0600), 0);
+        assert_int_equal(statedir_new(&s, dir, &p), -EINVAL);
+        remove_tree(dir);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
+                        cmocka_unit_test(test_state_format),
                         cmocka_unit_test(test_short_runs), cmocka_unit_test(test_restarts_ahead),
                         cmocka_unit_test(test_unmade), cmocka_unit_test(test_unmade_never),
                         cmocka_unit_test(test_ends), cmocka_unit_test(test_start_reports),
@@ -707,6 +763,7 @@ int main(void) {
                         cmocka_unit_test(test_record_survives), cmocka_unit_test(test_phases),
                         cmocka_unit_test(test_status), cmocka_unit_test(test_node_status),
                         cmocka_unit_test(test_ipam), cmocka_unit_test(test_ipam_dual),
+                        cmocka_unit_test(test_ipam_six),
                         cmocka_unit_test(test_node_addresses), cmocka_unit_test(test_pods_max),
                         cmocka_unit_test(test_probe_parts),
                         cmocka_unit_test(test_log_requests), cmocka_unit_test(test_sealing),

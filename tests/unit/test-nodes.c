@@ -250,6 +250,79 @@ static void test_podcidr_dual_exhausted(void **state) {
                         "/64 left");
 }
 
+static uint64_t cpu_us(void) {
+        struct timespec ts;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+        return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* More nodes than a fake has room for; what else is asked is not there. */
+struct many_nodes {
+        json_t *nodes; /* an array */
+        json_t *record;
+};
+
+static const json_t *many_get(
+                void *data, enum world_kind kind, const char *ns, const char *name) {
+        return kind == WORLD_CIDR_RECORDS ? ((struct many_nodes *)data)->record : NULL;
+}
+
+static void many_all(void *data, enum world_kind kind, struct objects *ret) {
+        json_t *v;
+        size_t i;
+
+        json_array_foreach (((struct many_nodes *)data)->nodes, i, v)
+                objects_add(ret, v);
+}
+
+static void add_node(struct many_nodes *m, const char *name) {
+        json_array_append_new(m->nodes,
+                        json_pack("{s:{s:s, s:s}, s:{}}", "metadata", "name", name, "uid", name,
+                                        "spec"));
+}
+
+static void plan_in_time(struct fake *f, const char *what, const char *part) {
+        /* A plan is one turn of kreconciled's loop, which takes 50 ms at most. The bound here is for
+         * sanitizers and slow machines; a search for each node among all would take far more. */
+        enum { BOUND_US = 2000000 };
+        uint64_t began_us = cpu_us();
+        _cleanup_free_ char *text = fake_plan(f, &podcidr_controller, "cidrs", NULL);
+
+        began_us = cpu_us() - began_us;
+        print_message("%s: %" PRIu64 " ms\n", what, began_us / 1000);
+        assert_non_null(strstr(text, part));
+        assert_true(began_us < BOUND_US);
+}
+
+static void test_podcidr_many(void **state) {
+        enum { NODES = 10000 };
+        static const struct world_source source = {.get = many_get, .all = many_all};
+        _cleanup_json_ json_t *nodes = json_array(), *data = json_object();
+        _cleanup_fake_ struct fake *f = fake_new();
+        struct many_nodes m = {.nodes = nodes};
+
+        f->config.cluster_cidr = "10.0.0.0/8,fd00:10:244::/48";
+        f->config.node_cidr_mask_size_ipv6 = 64;
+        f->world.source = &source;
+        f->world.data = &m;
+        for (unsigned i = 0; i < NODES; i++) {
+                char name[16], blocks[64];
+
+                snprintf(name, sizeof(name), "n%u", i);
+                snprintf(blocks, sizeof(blocks), "10.%u.%u.0/24,fd00:10:244:%x::/64", i >> 8,
+                                i & 255, i);
+                add_node(&m, name);
+                json_object_set_new(data, name, json_string(blocks));
+        }
+        plan_in_time(f, "10,000 new nodes", "\"n9999\":\"10.39.15.0/24,fd00:10:244:270f::/64\"");
+        add_node(&m, "late");
+        m.record = json_pack("{s:{s:s, s:s}, s:O}", "metadata", "name", "keelson-pod-cidrs",
+                        "namespace", "kube-system", "data", data);
+        plan_in_time(f, "one more", "\"late\":\"10.39.16.0/24,fd00:10:244:2710::/64\"");
+        json_decref(m.record);
+}
+
 static void test_podcidr_exhausted(void **state) {
         _cleanup_fake_ struct fake *f = fake_new();
 
@@ -448,6 +521,7 @@ int main(void) {
                         cmocka_unit_test(test_podgc),
                         cmocka_unit_test(test_podcidr),
                         cmocka_unit_test(test_podcidr_exhausted),
+                        cmocka_unit_test(test_podcidr_many),
                         cmocka_unit_test(test_podcidr_dual),
                         cmocka_unit_test(test_podcidr_dual_exhausted),
                         cmocka_unit_test(test_podcidr_settings),

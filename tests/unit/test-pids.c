@@ -7,7 +7,7 @@
 #include "nodeagent/plan/plan.h"
 
 #define HEAD \
-        "metadata: {name: p, namespace: n, uid: 1-2}\n" \
+        "metadata: {name: p, namespace: ns, uid: 1-2}\n" \
         "spec:\n"
 #define OCI "{root: oci, id: i, path: [/layer], config: {User: '0'}}"
 
@@ -72,7 +72,7 @@ static bool lists(const json_t *unit, const char *path, const char *word) {
 }
 
 #define CALLS "fsopen fsconfig fsmount open_tree move_mount mount_setattr"
-#define HOLD "Hkpodm-n_p_c.service;"
+#define HOLD "Hkpodm-ns_p_c.service;"
 
 static void test_root(void **state) {
         _cleanup_json_ json_t *plan =
@@ -80,7 +80,7 @@ static void test_root(void **state) {
                                      "{postStart: {exec: {command: [y]}}}}]\n",
                                         "{c: " OCI "}");
         json_t *unit = unit_at(plan, "containers", 0), *words = json_pack("[s]", "ls");
-        _cleanup_json_ json_t *run = pod_exec_unit(unit, "kpodx-n_p_c_1.service", words, 0);
+        _cleanup_json_ json_t *run = pod_exec_unit(unit, "kpodx-ns_p_c_1.service", words, 0);
 
         json_decref(words);
         check_fields(unit, "main", HOLD "N;Mtunables logs;Ca00425fb 0;F0 " CALLS);
@@ -95,12 +95,12 @@ static void test_root(void **state) {
                         json_string("7 99"));
         check_fields(run, "run_1", "J7 99;Ca00425fb 0;F0 " CALLS);
         assert_null(json_object_get(run, "hold"));
-        assert_false(lists(run, "properties.Wants", "kpodm-n_p_c.service"));
+        assert_false(lists(run, "properties.Wants", "kpodm-ns_p_c.service"));
 }
 
 static void test_user(void **state) {
         _cleanup_json_ json_t *plan = plan_of(
-                        "metadata: {name: p, namespace: n, uid: 1-2, annotations: "
+                        "metadata: {name: p, namespace: ns, uid: 1-2, annotations: "
                         "{keelson.dev/readiness: notify, unit.keelson.dev/ProcSubset: pid}}\nspec:\n"
                         "  containers: [{name: c, image: a, command: [x], securityContext: "
                         "{runAsUser: 5000, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}}}]\n",
@@ -126,14 +126,14 @@ static void test_hold(void **state) {
         static const char *const moved[] = {"RootDirectory", "BindReadOnlyPaths", "PrivateUsers",
                         "PrivateDevices", "MountAPIVFS"};
 
-        assert_string_equal(json_str(unit, "hold.name"), "kpodm-n_p_c.service");
+        assert_string_equal(json_str(unit, "hold.name"), "kpodm-ns_p_c.service");
         for (size_t i = 0; i < ELEMENTS(moved); i++) {
                 assert_null(json_get(unit, "properties", moved[i], NULL));
                 assert_non_null(json_get(
                                 json_object_get(unit, "hold"), "properties", moved[i], NULL));
         }
-        assert_true(lists(unit, "properties.Wants", "kpodm-n_p_c.service"));
-        assert_true(lists(unit, "properties.After", "kpodm-n_p_c.service"));
+        assert_true(lists(unit, "properties.Wants", "kpodm-ns_p_c.service"));
+        assert_true(lists(unit, "properties.After", "kpodm-ns_p_c.service"));
         assert_int_equal(json_array_size(json_at(unit, "hold.properties.CapabilityBoundingSet")),
                         0);
         assert_null(json_at(unit, "hold.properties.AmbientCapabilities"));
@@ -152,9 +152,9 @@ static void test_share(void **state) {
                         "{c: {root: directory, path: /i}, m: {root: host}}");
         json_t *unit = unit_at(plan, "containers", 0);
 
-        assert_string_equal(json_str(plan, "share.name"), "kpodi-n_p_.service");
-        check_fields(unit, "main", HOLD "Gkpodi-n_p_.service;N;Cffffffffffffffff 0");
-        assert_true(lists(unit, "properties.After", "kpodi-n_p_.service"));
+        assert_string_equal(json_str(plan, "share.name"), "kpodi-ns_p_.service");
+        check_fields(unit, "main", HOLD "Gkpodi-ns_p_.service;N;Cffffffffffffffff 0");
+        assert_true(lists(unit, "properties.After", "kpodi-ns_p_.service"));
         assert_false(pids_has_namespace(unit_at(plan, "containers", 1)));
 }
 
@@ -171,16 +171,16 @@ static void test_privileged(void **state) {
                         "{a: {root: directory, path: /i}, b: {root: directory, path: /i}, "
                         "c: {root: directory, path: /i}}");
 
-        check_fields(unit_at(plan, "containers", 0), "main", "Hkpodm-n_p_a.service;N;Cffffffffffffffff 0");
+        check_fields(unit_at(plan, "containers", 0), "main", "Hkpodm-ns_p_a.service;N;Cffffffffffffffff 0");
         check_fields(unit_at(plan, "containers", 1), "main",
-                        "Hkpodm-n_p_b.service;N;Mlogs;Ca02425fb 0");
+                        "Hkpodm-ns_p_b.service;N;Mlogs;Ca02425fb 0");
         check_fields(unit_at(plan, "containers", 2), "main", HOLD "N;Mlogs;Ca00425fb 0");
 }
 
 /* A list of refused calls gets exceptions, which are refused to the program. */
 static void test_denied_calls(void **state) {
         _cleanup_json_ json_t *plan =
-                        plan_of("metadata: {name: p, namespace: n, uid: 1-2, annotations: "
+                        plan_of("metadata: {name: p, namespace: ns, uid: 1-2, annotations: "
                                 "{unit.keelson.dev/SystemCallFilter: ~@mount ptrace}}\nspec:\n"
                                 "  containers: [{name: c, image: /i, command: [x]}]\n",
                                         "{c: {root: directory, path: /i}}");
@@ -223,7 +223,7 @@ static void test_who(void **state) {
                 assert_null(json_object_get(unit, "warning"));
         }
         /* The machine's own processes are not for it. */
-        check_fields(f, "main", "Hkpodm-n_p_f.service;N;Mtunables logs;Ca00425fb 0;F0 " CALLS);
+        check_fields(f, "main", "Hkpodm-ns_p_f.service;N;Mtunables logs;Ca00425fb 0;F0 " CALLS);
         assert_non_null(strstr(json_str(f, "warning"), "has no process namespace"));
         check_fields(unit_at(plan, "ephemeralContainers", 3), "main", NULL);
 }

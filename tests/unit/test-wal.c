@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "kstored/disk/checksum.h"
 #include "lib/fileio.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/wal-fixture.h"
@@ -722,8 +723,36 @@ static void test_a_value_like_a_block(void **state) {
         assert_true(wal_model_holds(&t->m, &t->c, false));
 }
 
+/* A whole head of a later format is no damage: nothing of the log is touched. */
+static void test_a_newer_format(void **state) {
+        struct test *t = *state;
+        uint8_t page[WAL_PAGE];
+        uint64_t words[12], format = WAL_FORMAT + 1;
+        struct wal_head head = {.number = 1, .member_id = t->f.options.member_id};
+        _cleanup_free_ char *file = NULL;
+        char name[WAL_NAME_SIZE];
+
+        assert_int_equal(begin(t), 0);
+        wal_segment_name(name, t->w->segments.items[0].number);
+        file = strformat("kstored.log.%s", name);
+        t->w = wal_free(t->w);
+        wal_head_encode(&head, page);
+        assert_int_equal(wal_head_newer(page), 0);
+        memcpy(words, page, sizeof(words));
+        words[2] = format;
+        memcpy(page, words, sizeof(words));
+        assert_int_equal(wal_head_newer(page), 0); /* its checksum is wrong: that is damage */
+        words[0] = checksum((uint8_t *)words + 8, sizeof(words) - 8, 0);
+        memcpy(page, words, sizeof(words));
+        assert_int_equal(wal_head_newer(page), format);
+        put_bytes(t, file, page, sizeof(page), 0);
+        assert_int_equal(open_again(t), -EINVAL);
+        assert_non_null(strstr(t->f.p.message, "written by a newer kstored"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                        cmocka_unit_test_setup_teardown(test_a_newer_format, setup, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_what_was_written_is_there, setup, teardown),
                         cmocka_unit_test_setup_teardown(

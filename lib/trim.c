@@ -1,19 +1,19 @@
 /* glibc gives back what is free at the heap's end only; one small block there holds everything
  * below it. So now and then, if much is free, malloc_trim() releases whole pages in between. It
  * costs about a millisecond per 10 MB, and is left for longer each time that it did not help. */
-#include "kapid/trim.h"
+#include "lib/trim.h"
 
 #include <malloc.h>
 
 enum {
         TICK_US = 3 * 1000 * 1000,
         TICK_US_MAX = 60 * 1000 * 1000,
-        FREE_BYTES = 12 << 20, /* less is left for the next request */
 };
 
 struct trim {
         sd_event_source *timer;
         uint64_t tick_us;
+        size_t free_bytes;
         size_t free_after; /* the last time: what could not be given back */
 };
 
@@ -22,7 +22,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         size_t before = mallinfo2().fordblks;
 
         /* fordblks counts what was given back already, too. */
-        if (before > t->free_after + FREE_BYTES) {
+        if (before > t->free_after + t->free_bytes) {
                 int r = malloc_trim(1 << 20);
 
                 t->free_after = mallinfo2().fordblks;
@@ -33,13 +33,14 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-int trim_new(struct trim **ret, sd_event *event) {
+int trim_new(struct trim **ret, sd_event *event, size_t free_bytes) {
         struct trim *t = calloc(1, sizeof(*t));
         int r;
 
         if (!t)
                 return -ENOMEM;
         t->tick_us = TICK_US;
+        t->free_bytes = free_bytes;
         r = sd_event_add_time_relative(
                         event, &t->timer, CLOCK_MONOTONIC, TICK_US, TICK_US / 4, on_tick, t);
         if (r < 0) {

@@ -6,6 +6,7 @@
 #include "lib/base.h"
 
 struct trim;
-int trim_new(struct trim **ret, sd_event *event);
+/* free_bytes: so much may be free, for what comes next. */
+int trim_new(struct trim **ret, sd_event *event, size_t free_bytes);
 struct trim *trim_free(struct trim *t);
 DEFINE_CLEANUP(struct trim *, trim_free);
