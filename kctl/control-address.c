@@ -84,6 +84,19 @@ static int set_on(struct kctl *k, const struct places *x, size_t i, const char *
         return r;
 }
 
+/* The address that the API was asked under may be gone, and the connection with it; the next one
+ * may not be held yet. A machine's own address is there. */
+static int connect_again(struct kctl *k, const struct places *x, struct problem *p) {
+        char *url = control_url(x->controls.items[0].address, x->controls.port);
+
+        if (!url)
+                return -ENOMEM;
+        free(k->flags.server);
+        k->flags.server = url;
+        k->client = api_client_free(k->client);
+        return kctl_client_new(k, /* event= */ NULL, &k->client, p);
+}
+
 static int set_all(struct kctl *k, const char *api, struct problem *p) {
         _cleanup_(places_done) struct places x = {0};
         _cleanup_free_ char *url = NULL, *own = kubeconfig_default_path(k->flags.kubeconfig);
@@ -97,7 +110,10 @@ static int set_all(struct kctl *k, const char *api, struct problem *p) {
                         return r;
         }
         url = control_url(api ? api : x.controls.items[0].address, x.controls.port);
-        r = url ? info_publish_address(k, url, api, p) : -ENOMEM;
+        r = url ? connect_again(k, &x, p) : -ENOMEM;
+        if (r < 0)
+                return r;
+        r = info_publish_address(k, url, api, p);
         if (r < 0)
                 return r;
         r = kubeconfig_set_server(own, "keelson", url, p);
