@@ -21,7 +21,7 @@ DEFINE_CLEANUP(struct neighbours *, neighbours_free);
 /* Looks what became of the last connection to it, and begins another. Whether it is silent. */
 bool neighbours_ask(struct neighbours *n, const char *name, const char *address, uint16_t port,
                 uint64_t now_us);
-/* It begins anew, as one that was never reached. */
+/* Forgets what is known of it: it counts as never reached again. */
 void neighbours_forget(struct neighbours *n, const char *name);
 
 /* What is known of one. */

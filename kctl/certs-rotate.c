@@ -104,7 +104,7 @@ static int see_one(const struct certs_place *place, const char *authority, enum 
         return 0;
 }
 
-/* An etcd in place of the store has no authority of ours. */
+/* A real etcd has its own authority, which kctl does not manage. */
 static bool has_authority(const struct certs_place *place, const char *authority) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_free_ char *pem = NULL;

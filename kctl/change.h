@@ -44,6 +44,6 @@ int change_targets(struct kctl *k, struct targets *ret, struct problem *p);
 /* Those of -f alone. */
 int targets_of_files(struct kctl *k, struct targets *ret, struct problem *p);
 /* The whole of a verb that works on named objects, by words or by files: calls one for each, and
- * goes on after an error. verb: for the message without any. The exit code. */
+ * continues after an error. verb: for the message when none is named. Returns the exit code. */
 int targets_each_named(struct kctl *k, const char *verb,
                 int (*one)(struct kctl *k, const struct target *t, struct problem *p));

@@ -1,6 +1,7 @@
 /* kctl cordon, uncordon, drain. */
 #include "kctl/drain.h"
 
+#include "kctl/node-pods.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -204,20 +205,14 @@ static int is_other(const json_t *object, void *userdata, struct problem *p) {
 
 /* The pods of a node that must leave it. All or nothing: an error when one of them may not. */
 static int pods_to_evict(struct kctl *k, const char *node, json_t **ret_pods, struct problem *p) {
-        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", node),
-                            *path = NULL;
         _cleanup_json_ json_t *list = NULL, *pods = json_array();
         json_t *pod;
         size_t i;
         int r;
 
-        if (!query || !pods)
+        if (!pods)
                 return -ENOMEM;
-        path = api_path(api_resource(KIND_PODS), /* ns= */ NULL, /* name= */ NULL,
-                        /* subresource= */ NULL, query);
-        if (!path)
-                return -ENOMEM;
-        r = api_get(k->client, path, &list, p);
+        r = node_pods(k, node, &list, p);
         if (r < 0)
                 return r;
         json_array_foreach (json_object_get(list, "items"), i, pod) {

@@ -46,7 +46,7 @@ int encryption_choose(enum encryption_goal goal, const struct encryption_view *v
 
 enum encryption_act {
         ENCRYPTION_DONE,
-        ENCRYPTION_WRITE,   /* the configuration to the machine; NULL: none any more */
+        ENCRYPTION_WRITE,   /* the configuration to the machine; NULL: remove it */
         ENCRYPTION_RESTART, /* the API server of the machine has not read its configuration */
         ENCRYPTION_COUNT,   /* how the values are encrypted must be known now */
         ENCRYPTION_REWRITE, /* the values, by the API server of the machine */

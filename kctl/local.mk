@@ -87,7 +87,7 @@ libkctl_a_SOURCES = \
 	kctl/cluster.h \
 	kctl/crew.c kctl/crew.h kctl/progress.c kctl/progress.h \
 	kctl/fleet.c kctl/fleet.h kctl/fleet-check.c kctl/fleet-facts.c kctl/fleet-parse.c \
-	kctl/node-remove.c kctl/node-run.c kctl/node-run.h kctl/node-command.c kctl/drain.h \
+	kctl/node-pods.c kctl/node-pods.h kctl/node-remove.c kctl/node-run.c kctl/node-run.h kctl/node-command.c kctl/drain.h \
 	kctl/completion.c \
 	kctl/configs.c \
 	kctl/control.c kctl/control-add.c kctl/control.h kctl/controls.c kctl/member.c \

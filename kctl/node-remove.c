@@ -2,6 +2,7 @@
  * the cluster. It asks before, because pods without a controller end. */
 #include "kctl/drain.h"
 #include "kctl/machine.h"
+#include "kctl/node-pods.h"
 #include "kctl/texts.h"
 #include "lib/object.h"
 
@@ -20,20 +21,11 @@ static int get_node(struct kctl *k, const char *name, json_t **ret, struct probl
 }
 
 static int count_pods(struct kctl *k, const char *name, struct pods_count *c, struct problem *p) {
-        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", name),
-                            *path = NULL;
         _cleanup_json_ json_t *list = NULL;
         const json_t *pod;
         size_t i;
-        int r;
+        int r = node_pods(k, name, &list, p);
 
-        if (!query)
-                return -ENOMEM;
-        path = api_path(api_resource(KIND_PODS), /* ns= */ NULL, /* name= */ NULL,
-                        /* subresource= */ NULL, query);
-        if (!path)
-                return -ENOMEM;
-        r = api_get(k->client, path, &list, p);
         if (r < 0)
                 return r;
         json_array_foreach (json_object_get(list, "items"), i, pod) {

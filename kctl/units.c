@@ -2,6 +2,7 @@
 #include "kctl/units.h"
 
 #include "kctl/machine.h"
+#include "kctl/node-pods.h"
 #include "lib/adoptable-units.h"
 #include "lib/object.h"
 
@@ -107,17 +108,6 @@ int machine_units_adopted(json_t *units, const json_t *pods) {
         return 0;
 }
 
-static int get_pods(struct kctl *k, const char *node, json_t **ret, struct problem *p) {
-        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", node),
-                            *path = NULL;
-
-        if (!query)
-                return -ENOMEM;
-        path = api_path(api_resource(KIND_PODS), /* ns= */ NULL, /* name= */ NULL,
-                        /* subresource= */ NULL, query);
-        return path ? api_get(k->client, path, ret, p) : -ENOMEM;
-}
-
 static int get_units(struct kctl *k, const char *name, json_t **ret, struct problem *p) {
         _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), /* ns= */ NULL, name,
                         /* subresource= */ NULL, /* query= */ NULL);
@@ -128,7 +118,7 @@ static int get_units(struct kctl *k, const char *name, json_t **ret, struct prob
 
         if (r < 0)
                 return r;
-        r = get_pods(k, name, &pods, p);
+        r = node_pods(k, name, &pods, p);
         if (r < 0)
                 return r;
         r = machine_open_node(&m, k, node, p);

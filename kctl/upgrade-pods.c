@@ -1,5 +1,6 @@
 /* The pods of a node before and after its agent was replaced: none may have been restarted. */
 #include "kctl/upgrade.h"
+#include "kctl/node-pods.h"
 #include "kctl/texts.h"
 #include "lib/object.h"
 
@@ -13,20 +14,14 @@ void upgrade_pods_done(struct upgrade_pods *s) {
 
 int upgrade_pods_see(struct kctl *k, struct machine *m, const char *node, struct upgrade_pods *ret,
                 struct problem *p) {
-        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", node),
-                            *path = query ? api_path(api_resource(KIND_PODS), /* ns= */ NULL,
-                                                            /* name= */ NULL,
-                                                            /* subresource= */ NULL, query)
-                                          : NULL;
         _cleanup_json_ json_t *list = NULL;
         _cleanup_buf_ struct buf units = {0};
-        int r = path ? machine_run(m, text_pod_units_sh, /* input= */ NULL, 0, UNITS_TIMEOUT_S,
-                                       &units, p)
-                     : -ENOMEM;
+        int r = machine_run(m, text_pod_units_sh, /* input= */ NULL, 0, UNITS_TIMEOUT_S, &units,
+                        p);
 
         if (r < 0)
                 return r;
-        r = api_get(k->client, path, &list, p);
+        r = node_pods(k, node, &list, p);
         if (r < 0)
                 return r;
         ret->units = strdup(strempty(units.data));
