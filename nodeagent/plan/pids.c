@@ -19,9 +19,6 @@
  * completely (kpod-place.c), and then opens no path in it but /proc, without following links
  * (kpod-namespace.c). The program's own paths are used after everything has been given up.
  *
- * The agent does not switch it on yet (pod_facts.process_namespaces): of the node's cases only a
- * part has run with it, and none on systemd 257.
- *
  * systemd's own PrivatePIDs (257) is not used: it is not yet the parent of such a process when it
  * learns of it, and then may miss how that ends. Of 390 units that exited with 7, 12 had ended with
  * success (257.13), and a SIGKILL was a success, too. Nor can another unit join the namespace. */
@@ -590,7 +587,7 @@ static int share(const json_t *pod, const struct pod_facts *facts, json_t *plan)
 }
 
 int pod_pids(const json_t *pod, const struct pod_facts *facts, json_t *plan) {
-        if (!facts->process_namespaces || json_bool_or(pod, "spec.hostPID", false))
+        if (facts->no_process_namespaces || json_bool_or(pod, "spec.hostPID", false))
                 return 0;
         for (enum container_list l = 0; l < CONTAINER_LISTS; l++) {
                 const char *list = container_list_name(l);

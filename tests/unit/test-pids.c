@@ -32,8 +32,7 @@ static json_t *plan_of(const char *pod_yaml, const char *images_yaml) {
                         .run_dir = "/run/pod",
                         .secret_dir = "/secret",
                         .exec_program = "/kpod-exec",
-                        .images = images,
-                        .process_namespaces = true};
+                        .images = images};
         json_t *plan = NULL;
         int r = pod_to_units(pod, resources, &facts, &plan, &p);
 
