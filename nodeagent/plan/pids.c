@@ -559,28 +559,50 @@ static int share_unit(const json_t *pod, const struct pod_facts *facts, json_t *
                                         HOLD_STOP_US, "ExecStartEx", facts->exec_program, "share"));
 }
 
-/* Units that have a namespace join the pod's, but those that are for another container. */
+/* On the machine's own root, or with commands that kpod-exec does not start. */
+static int warn_alone(json_t *plan, const json_t *unit) {
+        json_t *list = json_object_get(plan, "warnings");
+
+        if (!list && set(plan, "warnings", json_array()) < 0)
+                return -ENOMEM;
+        list = json_object_get(plan, "warnings");
+        return json_array_append_new(list,
+                                       json_sprintf("spec.shareProcessNamespace: container %s has "
+                                                    "no process namespace and does not join the "
+                                                    "pod's",
+                                                       json_str_or(unit, "container", ""))) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+/* The unit joins the pod's namespace, unless it has none or joins that of another container. */
+static int share_one(json_t *plan, enum container_list list, json_t *unit) {
+        json_t *pids = json_object_get(start_of(unit), "pids"),
+               *properties = json_object_get(unit, "properties");
+        const char *name = json_str_or(plan, "share.name", "");
+
+        if (!pids)
+                return list == CONTAINERS_EPHEMERAL ? 0 : warn_alone(plan, unit);
+        if (json_object_get(pids, "target"))
+                return 0;
+        if (set(pids, "share", json_string(name)) < 0 || append_to(properties, "Wants", name) < 0)
+                return -ENOMEM;
+        return append_to(properties, "After", name);
+}
+
 static int share(const json_t *pod, const struct pod_facts *facts, json_t *plan) {
-        const char *name;
         int r = share_unit(pod, facts, plan);
 
         if (r < 0)
                 return r;
-        name = json_str_or(plan, "share.name", "");
         for (enum container_list l = 0; l < CONTAINER_LISTS; l++) {
                 json_t *unit;
                 size_t i;
 
                 json_array_foreach (json_object_get(plan, container_list_name(l)), i, unit) {
-                        json_t *pids = json_object_get(start_of(unit), "pids"),
-                               *properties = json_object_get(unit, "properties");
-
-                        if (!pids || json_object_get(pids, "target"))
-                                continue;
-                        if (set(pids, "share", json_string(name)) < 0 ||
-                                        append_to(properties, "Wants", name) < 0 ||
-                                        append_to(properties, "After", name) < 0)
-                                return -ENOMEM;
+                        r = share_one(plan, l, unit);
+                        if (r < 0)
+                                return r;
                 }
         }
         return 0;

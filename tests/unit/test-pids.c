@@ -156,6 +156,10 @@ static void test_share(void **state) {
         check_fields(unit, "main", HOLD "Gkpodi-ns_p_.service;N;Cffffffffffffffff 0");
         assert_true(lists(unit, "properties.After", "kpodi-ns_p_.service"));
         assert_false(pids_has_namespace(unit_at(plan, "containers", 1)));
+        assert_int_equal(json_array_size(json_at(plan, "warnings")), 1);
+        assert_string_equal(json_string_value(json_array_get(json_at(plan, "warnings"), 0)),
+                        "spec.shareProcessNamespace: container m has no process namespace and does "
+                        "not join the pod's");
 }
 
 /* What a privileged pod asks for stays its own. */
