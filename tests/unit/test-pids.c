@@ -142,6 +142,11 @@ static void test_hold(void **state) {
                         2);
         assert_string_equal(json_str(unit, "hold.properties.User"), "5000");
         assert_string_equal(json_str(unit, "properties.DevicePolicy"), "closed");
+        /* What kpod-exec does itself, or one mount for /sys. */
+        assert_null(json_at(unit, "hold.properties.ProtectKernelTunables"));
+        assert_null(json_at(unit, "hold.properties.ProtectControlGroups"));
+        assert_null(json_at(unit, "hold.properties.ProtectKernelLogs"));
+        assert_true(lists(unit, "hold.properties.ReadOnlyPaths", "/sys"));
 }
 
 static void test_share(void **state) {
