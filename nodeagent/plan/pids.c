@@ -384,7 +384,7 @@ static int hold_lighten(json_t *hold) {
                 return 0;
         json_object_del(hold, "ProtectKernelTunables");
         json_object_del(hold, "ProtectControlGroups");
-        return append_to(hold, "ReadOnlyPaths", "/sys");
+        return append_to(hold, "ReadOnlyPaths", "+/sys");
 }
 
 /* systemd closes the devices of a unit with PrivateDevices. */
