@@ -400,8 +400,8 @@ static void test_goldens(void **state) {
                         "never", "on-failure", "not-admitted", "deadline", "same-name", "outdated",
                         "resources", "image-pull", "image-back-off", "image-never", "image-invalid",
                         "image-root", "sidecars", "sidecars-job", "sidecar-crash",
-                        "hook-then-restart", "hook-takes-all", "resize", "resize-waits", "halted",
-                        "node-low", "pressure", "socket", "socket-fails", "adopt-read-only",
+                        "hook-then-restart", "hook-takes-all", "resize", "resize-interrupted",
+                        "resize-waits", "halted", "node-low", "pressure", "socket", "socket-fails", "adopt-read-only",
                         "adopt-managed", "adopt-trouble", "ephemeral", "ephemeral-early",
                         "hook-again", "hook-failed", "slots", "short-run", "unmade"};
 
