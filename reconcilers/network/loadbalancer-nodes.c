@@ -191,7 +191,9 @@ static void choose(struct choice *c, struct lb_entry *e) {
 }
 
 void lb_choose_nodes(struct lb_view *v, struct actions *a) {
-        struct choice c = {.v = v, .a = a, .counts = map_new(free),
+        struct choice c = {.v = v,
+                        .a = a,
+                        .counts = map_new(free),
                         .carriers = map_new(NULL),
                         .silent = map_new(NULL)};
         VECTOR(struct lb_entry *) open = {0};
