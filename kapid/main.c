@@ -37,6 +37,8 @@ struct flags {
         char **admission_disable, **admission_enable, **admission_order;
         char *log_level;
         uint64_t stream_idle_us;
+        bool http2_disabled;
+        uint32_t http2_streams_max;
         struct oidc_options oidc; /* but ca_pem */
         char *oidc_ca_file;
         struct audit_options audit; /* but log.path */
@@ -178,6 +180,12 @@ static const struct option_row rows[] = {
                                 "An exec, attach or port-forward without a byte for this long is "
                                 "ended; 0: never",
                                 "4h"},
+                {"disable-http2-serving", 0, OPTION_BOOL, offsetof(struct flags, http2_disabled),
+                                NULL, "Serve HTTP/1.1 alone", NULL},
+                {"http2-max-streams-per-connection", 0, OPTION_U32,
+                                offsetof(struct flags, http2_streams_max), "N",
+                                "Requests and watches at a time on one connection of HTTP/2; 0: 250",
+                                "0"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
 };
@@ -293,6 +301,8 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                         .tls_key = s->key,
                                         .tls_client_ca = s->ca,
                                         .tls_files = &files,
+                                        .http2 = !f->http2_disabled,
+                                        .http2_streams_max = f->http2_streams_max,
                                         .admit = api_admit,
                                         .handler = api_handle,
                                         .reject = api_reject,
