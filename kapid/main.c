@@ -272,7 +272,22 @@ struct server {
         struct audit_options audit;
         sd_event_source *drain;
         uint64_t drain_until_us;
+        struct metric *http2;
 };
+
+static void on_render(void *userdata) {
+        struct server *s = userdata;
+
+        metric_set(s->http2, (double)http_server_http2(s->secure));
+}
+
+static int add_metrics(struct server *s) {
+        struct metrics *m = daemon_metrics(s->daemon);
+
+        s->http2 = metrics_gauge(
+                        m, "keelson_http2_connections", "", "Connections of clients by HTTP/2.");
+        return s->http2 ? metrics_on_render(m, on_render, s) : -ENOMEM;
+}
 
 static int listen_secure(struct server *s, const struct flags *f, struct problem *p) {
         const struct tls_files files = {
@@ -294,7 +309,7 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
         r = read_pem(f->client_ca, "read", &s->ca, p);
         if (r < 0)
                 return r;
-        return http_server_new(&s->secure, daemon_event(s->daemon),
+        r = http_server_new(&s->secure, daemon_event(s->daemon),
                         &(struct http_server_options){.host = f->bind_address,
                                         .port = f->port,
                                         .tls_cert = s->cert,
@@ -308,6 +323,7 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                         .reject = api_reject,
                                         .userdata = s->api},
                         p);
+        return r < 0 ? r : add_metrics(s);
 }
 
 static int listen_local(struct server *s, const struct flags *f, struct problem *p) {
@@ -450,6 +466,8 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
 
 static void server_done(struct server *s) {
         sd_event_source_disable_unref(s->drain);
+        if (s->http2)
+                metrics_off_render(daemon_metrics(s->daemon), on_render, s);
         http_server_free(s->secure);
         http_server_free(s->local);
         api_free(s->api);

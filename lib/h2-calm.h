@@ -6,8 +6,8 @@
 #include "lib/base.h"
 
 /* Whether a frame, by its head, is one that asks for work and gives nothing: a reset of a request
- * (CVE-2023-44487), PING, SETTINGS, PRIORITY, a CONTINUATION, an unknown kind, DATA without a byte
- * that does not end anything. */
+ * (CVE-2023-44487), PING, SETTINGS, PRIORITY, a CONTINUATION, DATA without a byte that does not end
+ * anything. Unknown kinds are dropped before anybody is asked. */
 bool h2_calm_costs(uint8_t type, uint8_t flags, size_t length);
 /* Takes one frame from the budget *whole_us (0: whole) of per_s a second and at_once more. False
  * when there is nothing left. */

@@ -9,6 +9,10 @@ enum {
         ANSWER_HEADERS_MAX = 64,
         PIECES_BLOCK_SIZE = 64 << 10,
         REFUSAL_SIZE_MAX = 256,
+        /* A body past the limit is drained up to this many times the limit, so that the client
+         * reads the refusal; then the request is cut. */
+        DISCARD_FACTOR = 8,
+        STRANGERS_DISCARD_MAX = 64 << 10, /* of a body that nobody wants */
 };
 
 static int parse_parameter(struct http_request *r, const char *s, size_t n) {
@@ -138,6 +142,12 @@ void http_request_hang_up(struct http_request *r) {
                 h2_stream_reset(&r->h2->stream, H2_CANCEL);
         else
                 (void)shutdown(r->connection->fd, SHUT_RDWR);
+}
+
+uint64_t http_request_discard_max(const struct http_request *r) {
+        return r->connection->stranger
+                               ? STRANGERS_DISCARD_MAX
+                               : DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max;
 }
 
 int http_request_keep(struct http_request *r, const void *data, size_t n) {

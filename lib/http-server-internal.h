@@ -192,6 +192,9 @@ int http_request_parse_target(struct http_request *r, const char *target);
 void http_request_refuse(struct http_request *r, int code, const char *why);
 void http_request_refuse_size(struct http_request *r);
 void http_request_refuse_busy(struct http_request *r);
+/* How much of a body is read on although nobody wants it: most clients send all before they read,
+ * and would see a reset in place of the answer. */
+uint64_t http_request_discard_max(const struct http_request *r);
 /* n bytes of a body: keeps them, or notes why not (too_large, busy). -ENOMEM. */
 int http_request_keep(struct http_request *r, const void *data, size_t n);
 /* Gives the response to libmicrohttpd: at once inside the handler, else by resuming. Takes

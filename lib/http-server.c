@@ -9,12 +9,8 @@
 
 enum {
         BODY_SIZE_MAX_DEFAULT = 3 << 20,
-        /* A chunked body past the limit is drained up to this many times the limit, so that the
-         * client reads the refusal; then the connection is cut. */
-        DISCARD_FACTOR = 8,
         IDLE_TIMEOUT_DEFAULT_S = 75,
         CONNECTIONS_MAX_DEFAULT = 10000,
-        STRANGERS_DISCARD_MAX = 64 << 10, /* of a body that nobody wants */
         BACKOFF_MIN_US = 1000,
         BACKOFF_MAX_US = 100000,
 };
@@ -184,14 +180,6 @@ static enum MHD_Result refuse_busy(struct http_request *r) {
 
 static enum MHD_Result handle(struct http_request *r);
 
-/* Whether so much of a body is read on although nobody wants it: most clients send all before they
- * read, and would see a reset in place of the answer. */
-static uint64_t discard_max(const struct http_request *r) {
-        return r->connection->stranger
-                               ? STRANGERS_DISCARD_MAX
-                               : DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max;
-}
-
 /* The first call for a request: headers only. Bodies that can be refused now are never read. */
 static enum MHD_Result begin_request(struct http_request *r, const char *method) {
         struct http_server *s = r->server;
@@ -218,7 +206,7 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
         r->busy = !r->drop && !r->too_large && http_limits_reserve(r, (size_t)n) < 0;
         if (!r->drop && !r->too_large && !r->busy)
                 return MHD_YES;
-        if (!http_request_header(r, "Expect") && n <= discard_max(r))
+        if (!http_request_header(r, "Expect") && n <= http_request_discard_max(r))
                 return MHD_YES;
         if (!r->drop)
                 return r->busy ? refuse_busy(r) : refuse_size(r);
@@ -229,7 +217,7 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
 static enum MHD_Result receive(struct http_request *r, const char *data, size_t n) {
         if (http_request_keep(r, data, n) < 0)
                 return MHD_NO;
-        return r->discarded > discard_max(r) ? MHD_NO : MHD_YES;
+        return r->discarded > http_request_discard_max(r) ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result handle(struct http_request *r) {

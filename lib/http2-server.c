@@ -169,7 +169,7 @@ static void begin(struct http_request *r) {
                 r->drop = s->options.admit(r, s->options.userdata) == HTTP_DROP_BODY;
         r->too_large = !r->drop && n > s->options.body_size_max;
         r->busy = !r->drop && !r->too_large && n > 0 && http_limits_reserve(r, (size_t)n) < 0;
-        if (r->drop || r->too_large || r->busy)
+        if ((r->drop || r->too_large || r->busy) && n > http_request_discard_max(r))
                 handle(r);
         else
                 r->h2->stream.deadline_us = h2_now_us() + RECEIVE_US;
@@ -201,7 +201,7 @@ static void on_data(struct h2_stream *s, const void *data, size_t n) {
         s->deadline_us += (uint64_t)n * 1000000 / RECEIVE_BYTES_PER_S;
         if (http_request_keep(r, data, n) < 0)
                 http2_answer_failed(r);
-        else if (r->too_large || r->busy)
+        else if (r->discarded > http_request_discard_max(r))
                 handle(r);
 }
 
