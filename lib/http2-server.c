@@ -23,7 +23,7 @@ enum {
         HEAD_US = 15 * 1000 * 1000,
         RECEIVE_US = 60 * 1000 * 1000,  /* for a body */
         RECEIVE_BYTES_PER_S = 64 << 10, /* beyond that time */
-        LOOK_US = 5 * 1000 * 1000,      /* between looks for those who take nothing */
+        LOOK_MAX_US = 5 * 1000 * 1000,  /* between looks for those who take nothing */
 };
 
 static struct http2_request *of_stream(struct h2_stream *s) {
@@ -304,9 +304,13 @@ static void look_at(struct h2_connection *c, uint64_t now_us) {
         }
 }
 
+static uint64_t look_us(const struct http_server *s) {
+        return MIN((uint64_t)LOOK_MAX_US, s->options.idle_timeout_s * 1000000ULL / 4);
+}
+
 static void on_deadline(struct h2_loop *loop, uint64_t now_us) {
         struct http_server *s = container_of(loop, struct http_server, h2_loop);
-        uint64_t next_us = now_us + LOOK_US;
+        uint64_t next_us = now_us + look_us(s);
         struct h2_connection *next;
         bool freed = false;
 
@@ -354,7 +358,7 @@ void http2_server_take(struct http_server *s, struct http_connection *connection
                 c->next->link = &c->next;
         s->h2_connections = c;
         s->h2_count++;
-        h2_loop_wake_at(&s->h2_loop, connection->idle_us + LOOK_US);
+        h2_loop_wake_at(&s->h2_loop, connection->idle_us + look_us(s));
 }
 
 void http2_server_go_away(struct http_server *s) {

@@ -30,6 +30,12 @@ tests_unit_test_web_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-http-limits
 tests_unit_test_http_limits_SOURCES = tests/unit/test-http-limits.c tests/unit/loop.h
 tests_unit_test_http_limits_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-tls-hello tests/unit/test-http2
+tests_unit_test_tls_hello_SOURCES = tests/unit/test-tls-hello.c tests/unit/unit.h
+tests_unit_test_tls_hello_LDADD = $(TEST_LIBS)
+tests_unit_test_http2_SOURCES = tests/unit/test-http2.c tests/unit/certs.c tests/unit/certs.h \
+	tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_http2_LDADD = $(TEST_LIBS) -lgnutls
 check_PROGRAMS += tests/unit/test-grpc tests/unit/test-http-server tests/unit/test-http-client
 tests_unit_test_grpc_SOURCES = tests/unit/test-grpc.c tests/unit/certs.c tests/unit/certs.h \
 	tests/unit/loop.h tests/unit/unit.h
