@@ -201,6 +201,7 @@ static const struct option_program program = {
 enum {
         PEM_SIZE_MAX = 1024 * 1024,
         MMAP_THRESHOLD = 256 * 1024,
+        GZIP_ABOVE = 128 * 1024, /* as the reference server */
         DRAIN_STEP_US = 20 * 1000,
         DRAIN_MAX_US = 5 * 1000 * 1000,
 };
@@ -318,6 +319,7 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                         .tls_files = &files,
                                         .http2 = !f->http2_disabled,
                                         .http2_streams_max = f->http2_streams_max,
+                                        .gzip_above = GZIP_ABOVE,
                                         .admit = api_admit,
                                         .handler = api_handle,
                                         .reject = api_reject,

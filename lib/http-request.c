@@ -8,6 +8,7 @@ enum {
         QUERY_PARAMETERS_MAX = 256,
         ANSWER_HEADERS_MAX = 64,
         PIECES_BLOCK_SIZE = 64 << 10,
+        GZIP_BLOCK_SIZE = 16 << 10, /* of about ten times as much text */
         REFUSAL_SIZE_MAX = 256,
         /* A body past the limit is drained up to this many times the limit, so that the client
          * reads the refusal; then the request is cut. */
@@ -264,6 +265,51 @@ static void answer_failed(struct http_request *r) {
         }
 }
 
+static ssize_t gzip_read(void *userdata, uint64_t position, char *out, size_t n) {
+        ssize_t filled = http_gzip_read(userdata, out, n);
+
+        if (filled > 0)
+                return filled;
+        return filled == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void gzip_free(void *userdata) {
+        http_gzip_free(userdata);
+}
+
+/* Answers compressed, if the client takes that and the body is large enough. */
+static bool respond_gzip(struct http_request *r, int code, const char *content_type,
+                struct bytes **pieces, size_t n) {
+        const size_t above = r->server->options.gzip_above;
+        struct MHD_Response *response = NULL;
+        struct http_gzip *body;
+        size_t size = 0;
+
+        for (size_t i = 0; i < n; i++)
+                size += pieces[i]->size;
+        if (above == 0 || size <= above || code != 200 || streq(r->method, "HEAD") ||
+                        !http_accepts_gzip(http_request_header(r, "Accept-Encoding")) ||
+                        http_gzip_new(&body, pieces, n) < 0)
+                return false;
+        if (!r->h2)
+                response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, GZIP_BLOCK_SIZE,
+                                gzip_read, body, gzip_free);
+        if (!r->h2 && !response) {
+                http_gzip_free(body);
+                return false;
+        }
+        (void)http_response_header(r, "Content-Encoding", "gzip");
+        (void)http_response_header(r, "Vary", "Accept-Encoding");
+        if (r->h2) {
+                http2_respond_gzip(r, code, content_type, body);
+                return true;
+        }
+        if (content_type)
+                (void)MHD_add_response_header(response, "Content-Type", content_type);
+        http_request_answer(r, (unsigned)code, response);
+        return true;
+}
+
 static void bytes_release(void *b) {
         bytes_unref(b);
 }
@@ -272,6 +318,8 @@ void http_respond_bytes(
                 struct http_request *r, int code, const char *content_type, struct bytes *body) {
         struct MHD_Response *response;
 
+        if (respond_gzip(r, code, content_type, &body, 1))
+                return;
         if (r->h2) {
                 http2_respond(r, code, content_type, &body, 1);
                 return;
@@ -327,6 +375,8 @@ void http_respond_pieces(struct http_request *r, int code, const char *content_t
         struct pieces *p;
         uint64_t size = 0;
 
+        if (respond_gzip(r, code, content_type, pieces, n))
+                return;
         if (r->h2) {
                 http2_respond(r, code, content_type, pieces, n);
                 return;

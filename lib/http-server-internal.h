@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "lib/h2.h"
+#include "lib/http-gzip.h"
 #include "lib/http-server.h"
 #include "lib/map.h"
 #include "lib/net.h"
@@ -121,7 +122,8 @@ struct http2_request {
         struct h2_header *headers; /* borrow from it */
         size_t header_count;
         const char *target;
-        bool too_large; /* the head */
+        struct http_gzip *gzip; /* what is left to send; NULL: all is queued */
+        bool too_large;         /* the head */
         bool begun;     /* the head was looked at */
         bool served;    /* counted in its connection */
         bool closed, given_up;
@@ -235,6 +237,11 @@ void http2_respond(struct http_request *r, int code, const char *content_type,
 struct http_stream *http2_stream_begin(struct http_request *r, int code, const char *content_type,
                 size_t queued_bytes_max, http_stream_func on_gone, void *userdata);
 void http2_answer_failed(struct http_request *r);
+/* Takes the body. */
+void http2_respond_gzip(struct http_request *r, int code, const char *content_type,
+                struct http_gzip *body);
+/* The queue is empty: the next piece of it. */
+void http2_more_gzip(struct http2_request *h);
 void http_streams_tell_drained(struct http_server *s);
 /* The request has ended: notifies the program if it still holds the stream. NULL is fine. */
 void http_stream_detach(struct http_stream *s);

@@ -39,6 +39,7 @@ struct http_server_options {
         const struct tls_files *tls_files;
         bool http2; /* beside HTTP/1.1; with TLS only. An upgrade needs HTTP/1.1 */
         unsigned http2_streams_max; /* requests at a time on one of its connections; 0: 250 */
+        size_t gzip_above; /* larger bodies are compressed for those who take it; 0: none is */
         size_t body_size_max;     /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;  /* 0: 75 */
         unsigned connections_max; /* 0: 10000; a fourth for strangers, half for one address */

@@ -4,7 +4,7 @@
 
 #include <ctype.h>
 
-enum { HEAD_SIZE_MAX = 48 << 10, OWN_HEADERS = 4, DATE_SIZE = 32, NUMBER_SIZE = 24 };
+enum { HEAD_SIZE_MAX = 48 << 10, DATE_SIZE = 32, NUMBER_SIZE = 24, GZIP_BLOCK_SIZE = 16 << 10 };
 
 /* Of HTTP/1.1's connections (RFC 9113 section 8.2.2), or said otherwise here. */
 static bool is_of_connection(const char *name) {
@@ -114,4 +114,24 @@ struct http_stream *http2_stream_begin(struct http_request *r, int code, const c
                         .on_gone_userdata = userdata};
         r->stream = s;
         return s;
+}
+
+void http2_more_gzip(struct http2_request *h) {
+        char block[GZIP_BLOCK_SIZE];
+        ssize_t n = http_gzip_read(h->gzip, block, sizeof(block));
+        _cleanup_bytes_ struct bytes *b = n > 0 ? bytes_new(block, (size_t)n) : NULL;
+
+        if (n == 0)
+                h2_stream_end(&h->stream);
+        else if (!b || h2_stream_send(&h->stream, NULL, 0, b) < 0)
+                http2_answer_failed(h->request);
+}
+
+void http2_respond_gzip(struct http_request *r, int code, const char *content_type,
+                struct http_gzip *body) {
+        r->h2->gzip = body;
+        if (submit_head(r, code, content_type, -1, /* with_body= */ true) < 0)
+                http2_answer_failed(r);
+        else
+                http2_more_gzip(r->h2);
 }

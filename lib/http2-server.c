@@ -44,6 +44,7 @@ static void request_free(struct http_request *r) {
 
         buf_done(&r->h2->head);
         free(r->h2->headers);
+        http_gzip_free(r->h2->gzip);
         http_request_end(r);
         http_connection_release(c);
 }
@@ -212,9 +213,12 @@ static int on_local_end(struct h2_stream *s) {
 }
 
 static void on_drained(struct h2_stream *s) {
-        struct http_stream *stream = of_stream(s)->request->stream;
+        struct http2_request *h = of_stream(s);
+        struct http_stream *stream = h->request->stream;
 
-        if (stream && stream->on_drained && !stream->released)
+        if (h->gzip)
+                http2_more_gzip(h);
+        else if (stream && stream->on_drained && !stream->released)
                 stream->on_drained(stream, stream->on_drained_userdata);
 }
 

@@ -1,10 +1,12 @@
-/* What a TLS client offers, found in its first bytes; and the budget of frames. */
+/* What a TLS client offers, found in its first bytes; the budget of frames; compressed bodies. */
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <zlib.h>
 
 #include "lib/h2-calm.h"
+#include "lib/http-gzip.h"
 #include "lib/tls-hello.h"
 #include "lib/tls.h"
 
@@ -128,6 +130,59 @@ static void spends_a_budget(void **state) {
         assert_true(h2_calm_spend(&whole, start, 0, 0)); /* unbounded */
 }
 
+static void reads_accept_encoding(void **state) {
+        static const char *const good[] = {
+                        "gzip", "deflate, gzip", "gzip;q=0.5", "br , gzip ; q=1", "gzip, x"},
+                          *const bad[] = {NULL, "", "identity", "gzipped", "x-gzip", "gzip;q=0",
+                                          "gzip; q=0.000, br", "deflate"};
+
+        for (size_t i = 0; i < ELEMENTS(good); i++)
+                assert_true(http_accepts_gzip(good[i]));
+        for (size_t i = 0; i < ELEMENTS(bad); i++)
+                assert_false(http_accepts_gzip(bad[i]));
+}
+
+/* Whatever the sizes of the reads, the bytes come back. */
+static void compresses(void **state) {
+        enum { PIECES = 40, SIZE = 5000 };
+        struct bytes *pieces[PIECES];
+        _cleanup_buf_ struct buf packed = {0}, wanted = {0};
+        _cleanup_(http_gzip_freep) struct http_gzip *g = NULL;
+        static uint8_t out[PIECES * SIZE + 1];
+        z_stream z = {0};
+        ssize_t n;
+
+        for (size_t i = 0; i < PIECES; i++) {
+                char text[SIZE];
+
+                memset(text, (char)('a' + i % 26), sizeof(text));
+                pieces[i] = bytes_new(text, i % 7 == 3 ? 0 : sizeof(text) - i);
+                assert_int_equal(buf_append(&wanted, pieces[i]->data, pieces[i]->size), 0);
+        }
+        assert_int_equal(http_gzip_new(&g, pieces, PIECES), 0);
+        for (size_t i = 0; i < PIECES; i++)
+                bytes_unref(pieces[i]);
+        for (;;) {
+                char block[37];
+
+                n = http_gzip_read(g, block, sizeof(block));
+                assert_true(n >= 0);
+                if (n == 0)
+                        break;
+                assert_int_equal(buf_append(&packed, block, (size_t)n), 0);
+        }
+        assert_true(packed.size < wanted.size / 10);
+        assert_int_equal(inflateInit2(&z, 16 + MAX_WBITS), Z_OK);
+        z.next_in = (Bytef *)packed.data;
+        z.avail_in = (uInt)packed.size;
+        z.next_out = out;
+        z.avail_out = sizeof(out);
+        assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+        assert_int_equal(z.total_out, wanted.size);
+        assert_memory_equal(out, wanted.data, wanted.size);
+        inflateEnd(&z);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(finds_the_offer),
@@ -136,6 +191,8 @@ int main(void) {
                         cmocka_unit_test(survives_damage),
                         cmocka_unit_test(knows_idle_frames),
                         cmocka_unit_test(spends_a_budget),
+                        cmocka_unit_test(reads_accept_encoding),
+                        cmocka_unit_test(compresses),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
