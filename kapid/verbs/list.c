@@ -6,6 +6,7 @@
 #include "kapid/cache/forms.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/verbs/continue.h"
+#include "kapid/verbs/list-options.h"
 #include "kapid/verbs/selection.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
@@ -372,17 +373,33 @@ static int take_page(struct request *request, struct list *l, const struct store
         return 0;
 }
 
+/* The reference server's words: its clients take the other token, or start again. */
+static void token_expired(const char *token, struct problem *p) {
+        _cleanup_free_ char *from = NULL;
+        uint64_t revision;
+
+        if (continue_parse(token, &revision, &from, p) < 0)
+                return;
+        problem_set(p, ESTALE, 410, "Expired",
+                        "The provided continue parameter is too old to display a consistent list "
+                        "result. You can start a new list without the continue parameter, or use "
+                        "the continue token in this response to retrieve the remainder of the "
+                        "results. Continuing with the provided token results in an inconsistent "
+                        "list - objects that were created, modified, or deleted between the time "
+                        "the first chunk was returned and now may show up in the list.");
+        p->next = continue_token(CONTINUE_NEWEST, from);
+}
+
 static void page_failed(struct request *request, const struct store_result *res) {
         _cleanup_problem_ struct problem p = {0};
 
-        if (res->error == -ESTALE && isempty(request_query(request, "continue")))
+        const char *token = request_query(request, "continue");
+
+        if (res->error == -ESTALE && isempty(token))
                 problem_set(&p, ESTALE, 410, "Expired",
                                 "The resourceVersion for the provided list is too old.");
         else if (res->error == -ESTALE)
-                problem_set(&p, ESTALE, 410, "Expired",
-                                "The provided continue parameter is too old to display a "
-                                "consistent list result. You can start a new list without the "
-                                "continue parameter.");
+                token_expired(token, &p);
         else
                 store_problem(res, &p);
         respond_problem(request, &p);
@@ -400,6 +417,8 @@ static void on_store_page(const struct store_result *res, void *userdata) {
                 page_failed(request, res);
                 return;
         }
+        if (l->revision == CONTINUE_NEWEST)
+                l->revision = res->revision;
         r = take_page(request, l, res, &p);
         if (r < 0)
                 respond_error(request, r, &p);
@@ -462,10 +481,7 @@ static void list_from_store(struct request *request) {
 /* --- which of them --- */
 
 static int match_refused(struct problem *p, const char *text) {
-        problem_set(p, EINVAL, 422, "Invalid", "list options is invalid: resourceVersionMatch: %s",
-                        text);
-        problem_cause(p, "FieldValueForbidden", "resourceVersionMatch", text);
-        return -EINVAL;
+        return list_options_refused(p, "FieldValueForbidden", "resourceVersionMatch", text);
 }
 
 /* A later page: of the first page's snapshot. */
@@ -475,8 +491,8 @@ static int list_continue(
         int r;
 
         if (!isempty(request_query(request, "resourceVersionMatch")))
-                return match_refused(p, "Forbidden: resourceVersionMatch is forbidden with "
-                                        "continue");
+                return match_refused(p, "Forbidden: resourceVersionMatch is forbidden when "
+                                        "continue is provided");
         if (!isempty(version) && !streq(version, "0"))
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "specifying resource version is not allowed when using "
@@ -502,7 +518,7 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
         }
         if (l->revision == 0) {
                 if (exact)
-                        return match_refused(p, "Forbidden: resourceVersionMatch \"Exact\" is "
+                        return match_refused(p, "Forbidden: resourceVersionMatch \"exact\" is "
                                                 "forbidden for resourceVersion \"0\"");
                 l->limit = 0; /* as the reference server: the cache is handed out whole */
                 list_from_cache(request);
@@ -520,17 +536,22 @@ static int list_start(struct request *request, struct list *l, struct problem *p
                    *limit = request_query(request, "limit"),
                    *token = request_query(request, "continue");
         int r = selection_parse(request, &l->selection, p);
+        int64_t number = 0;
 
         if (r < 0)
                 return r;
-        if (!isempty(limit) && parse_u64(limit, &l->limit) < 0)
+        if (!isempty(limit) && parse_i64(limit, &number) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest", "limit: must be a number");
+        l->limit = (uint64_t)MAX(number, 0); /* less than nothing: all, as the reference server */
+        if (request_query(request, "sendInitialEvents"))
+                return list_options_refused(p, "FieldValueForbidden", "sendInitialEvents",
+                                "Forbidden: sendInitialEvents is forbidden for list");
         if (!isempty(version) && parse_u64(version, &l->revision) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "resourceVersion: Invalid value: \"%.64s\"", version);
-        if (!isempty(match) && !streq(match, "Exact") && !streq(match, "NotOlderThan"))
-                return match_refused(p, "Unsupported value: supported values: \"Exact\", "
-                                        "\"NotOlderThan\"");
+        r = list_options_check_match(match, p);
+        if (r < 0)
+                return r;
         if (!isempty(token))
                 return list_continue(request, l, token, p);
         return list_fresh(request, l, version, match, p);

@@ -9,6 +9,7 @@
 
 #include "kapid/cache/forms.h"
 #include "kapid/http/dispatch.h"
+#include "kapid/verbs/list-options.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -476,8 +477,10 @@ static int watcher_new(struct request *request, const struct watch_params *param
                 if (r < 0)
                         return r;
         } else {
-                w->after = params->revision;
-                r = cache_window_after(request->cache, params->revision, &w->place);
+                /* Neither a version nor the present state: from now on. */
+                w->after = params->revision ? params->revision
+                                            : caches_revision(request->api->caches);
+                r = cache_window_after(request->cache, w->after, &w->place);
                 if (r == -ESTALE)
                         return problem_set(p, ESTALE, 410, "Expired",
                                         "too old resource version: %" PRIu64 " (%" PRIu64 ")",
@@ -518,12 +521,6 @@ static void watch_now(struct request *request) {
                 respond_error(request, r, &p);
 }
 
-static int initial_refused(struct problem *p, const char *field, const char *text) {
-        problem_set(p, EINVAL, 422, "Invalid", "watch options is invalid: %s: %s", field, text);
-        problem_cause(p, "FieldValueForbidden", field, text);
-        return -EINVAL;
-}
-
 static int read_params(struct request *request, struct watch_params *w, struct problem *p) {
         const char *version = request_query(request, "resourceVersion"),
                    *match = request_query(request, "resourceVersionMatch"),
@@ -543,13 +540,14 @@ static int read_params(struct request *request, struct watch_params *w, struct p
         w->initial = w->revision == 0;
         if (!initial) {
                 if (!isempty(match))
-                        return initial_refused(p, "resourceVersionMatch",
+                        return list_options_refused(p, "FieldValueForbidden",
+                                        "resourceVersionMatch",
                                         "Forbidden: resourceVersionMatch is forbidden for watch "
                                         "unless sendInitialEvents is provided");
                 return 0;
         }
         if (isempty(match) || !streq(match, "NotOlderThan"))
-                return initial_refused(p, "resourceVersionMatch",
+                return list_options_refused(p, "FieldValueForbidden", "resourceVersionMatch",
                                 "Forbidden: sendInitialEvents requires setting "
                                 "resourceVersionMatch to NotOlderThan");
         w->initial = query_true(initial);
@@ -572,7 +570,7 @@ void verb_watch(struct request *request) {
         r = read_params(request, w, &p);
         if (r < 0)
                 respond_error(request, r, &p);
-        else if (w->initial && isempty(version))
+        else if (isempty(version))
                 request_freshen(request, watch_now); /* from the newest state on */
         else if (w->initial && w->revision > 0)
                 request_wait_revision(request, w->revision, watch_now);
