@@ -85,7 +85,7 @@ static int flush_text(struct list *l) {
         return add_piece(l, b);
 }
 
-/* The object in the list's form, when that is not the object's own text; a new reference. */
+/* The object in the list's form; a new reference. */
 static int form_object(
                 struct request *request, struct list *l, const json_t *object, json_t **ret) {
         json_t *rows;
@@ -106,7 +106,7 @@ static int form_object(
         return *ret ? 0 : -ENOMEM;
 }
 
-static int add_formed(struct request *request, struct list *l, struct item *it, struct problem *p) {
+static int write_pretty(struct request *request, struct list *l, struct item *it, struct problem *p) {
         _cleanup_json_ json_t *object = NULL, *v = NULL;
         _cleanup_free_ char *text = NULL;
         int r = item_object_as(it, request->kind, &object, p);
@@ -116,12 +116,35 @@ static int add_formed(struct request *request, struct list *l, struct item *it, 
         r = form_object(request, l, object, &v);
         if (r < 0)
                 return r;
-        text = request_is_pretty(request) ? json_text_pretty(v) : json_text(v);
-        if (!text)
-                return -ENOMEM;
+        text = json_text_pretty(v);
+        return text ? buf_append_str(&l->text, text) : -ENOMEM;
+}
+
+/* A Table's row or metadata alone, from the item's text. */
+static int write_formed(struct request *request, struct list *l, struct item *it, struct problem *p) {
+        const struct bytes *text;
+        int r;
+
+        if (request_is_pretty(request))
+                return write_pretty(request, l, it, p);
+        r = item_as(it, request->kind, &it, p);
+        if (r < 0)
+                return r;
+        text = item_text(it);
+        if (request->form == FORM_TABLE)
+                return table_write_row(&l->text, request->kind, text->data, text->size,
+                                request->include, request->now_us);
+        return partial_metadata_write(&l->text, text->data, text->size, request->form_version);
+}
+
+static int add_formed(struct request *request, struct list *l, struct item *it, struct problem *p) {
+        int r;
+
         if (l->count > 1)
                 buf_append_str(&l->text, ",");
-        buf_append_str(&l->text, text);
+        r = write_formed(request, l, it, p);
+        if (r < 0)
+                return r;
         return l->text.size < PIECE_SIZE && !l->text.failed ? 0 : flush_text(l);
 }
 
