@@ -100,6 +100,18 @@ struct item *cache_find(const struct cache *c, const char *path);
 struct item *cache_first(const struct cache *c, const char *from);
 struct item *cache_next(const struct cache *c, const struct item *it);
 
+/* A walk in key order over the items whose path begins with a prefix ("" for all, "ns/"), without
+ * looking at those whose labels lack one of the bits (lib/selector.h; 0: none is left out). Its
+ * items are borrowed; nothing may change the cache during the walk. */
+struct slot;
+struct cache_walk {
+        const struct slot *at, *end;
+        uint64_t label_bits;
+};
+void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
+                uint64_t label_bits);
+struct item *cache_walk_next(struct cache_walk *w);
+
 /* The index of a cache: its items by a value that most have, as the pods by their node. value_of:
  * false when the item has none. To be set before anything is in the cache. 0 or -ENOMEM. */
 enum { CACHE_VALUE_SIZE = 256 };

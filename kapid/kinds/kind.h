@@ -122,6 +122,8 @@ const struct kind_subresource *kind_subresource_find(const struct kind *k, const
  */
 int kind_check_field_selector(
                 const struct kind *k, const struct field_selector *s, struct problem *p);
+/* The part of an object that kind_field_selector_matches() reads. */
+int kind_field_selector_part(const struct field_selector *s, struct json_part **ret);
 /* Whether the object matches; absent booleans count as "false", absent numbers as "0" (as the API's
  * typed objects do), other absent values as "". */
 bool kind_field_selector_matches(

@@ -24,7 +24,7 @@ struct list {
         bool more;
         uint64_t remaining; /* 0: not known */
         size_t unreadable;
-        char *last;         /* the last path shown */
+        struct item *last;  /* the last one shown; NULL: none */
         size_t count;
         /* From the cache: the objects at the time it began. */
         VECTOR(struct item *) found;
@@ -48,7 +48,7 @@ static void list_free(struct verb_state *s) {
 
         selection_done(&l->selection);
         free(l->from);
-        free(l->last);
+        item_unref(l->last);
         for (; l->at < l->found.count; l->at++)
                 item_unref(l->found.items[l->at]);
         vector_done(&l->found);
@@ -149,13 +149,10 @@ static int add_formed(struct request *request, struct list *l, struct item *it, 
 }
 
 static int list_add(struct request *request, struct list *l, struct item *it, struct problem *p) {
-        char *last = strdup(item_path(it));
         int r;
 
-        if (!last)
-                return -ENOMEM;
-        free(l->last);
-        l->last = last;
+        item_unref(l->last);
+        l->last = item_ref(it);
         l->count++;
         if (!request_is_plain(request))
                 return add_formed(request, l, it, p);
@@ -177,7 +174,7 @@ static json_t *list_metadata(const struct list *l) {
         snprintf(number, sizeof(number), "%" PRIu64, l->revision);
         m = json_pack("{ss}", "resourceVersion", number);
         if (m && l->more) {
-                _cleanup_free_ char *token = continue_token(l->revision, strempty(l->last));
+                _cleanup_free_ char *token = continue_token(l->revision, l->last ? item_path(l->last) : "");
 
                 json_object_set_new(m, "continue", json_string(strempty(token)));
                 if (l->remaining > 0)
@@ -315,6 +312,8 @@ static void warn_unreadable(struct request *request, const char *prefix) {
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);
+        struct cache_walk walk;
+        struct item *it;
         int r;
 
         if (!prefix)
@@ -324,9 +323,8 @@ static int list_collect(struct request *request, struct list *l) {
                 return r;
         l->revision = caches_revision(request->api->caches);
         warn_unreadable(request, prefix);
-        for (struct item *it = cache_first(request->cache, prefix);
-                        it && startswith(item_path(it), prefix);
-                        it = cache_next(request->cache, it)) {
+        cache_walk_begin(&walk, request->cache, prefix, l->selection.label_bits);
+        while ((it = cache_walk_next(&walk))) {
                 if (everything && l->limit && l->found.count == l->limit) {
                         l->more = true;
                         l->remaining++;

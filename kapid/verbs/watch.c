@@ -428,11 +428,13 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         _cleanup_free_ char *prefix = selection_prefix(w->kind, &w->selection);
+        struct cache_walk walk;
+        struct item *it;
 
         if (!prefix)
                 return -ENOMEM;
-        for (struct item *it = cache_first(c, prefix); it && startswith(item_path(it), prefix);
-                        it = cache_next(c, it)) {
+        cache_walk_begin(&walk, c, prefix, w->selection.label_bits);
+        while ((it = cache_walk_next(&walk))) {
                 int r = selection_matches(w->kind, &w->selection, it, p);
 
                 if (r < 0)
