@@ -221,8 +221,8 @@ static struct slot *slot_behind(const struct cache *c, const char *prefix) {
 }
 
 void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
-                uint64_t label_bits) {
-        *w = (struct cache_walk){.at = slot_from(c, prefix, false),
+                const char *after, uint64_t label_bits) {
+        *w = (struct cache_walk){.at = slot_from(c, after ? after : prefix, after != NULL),
                         .end = slot_behind(c, prefix),
                         .label_bits = label_bits};
 }
@@ -261,6 +261,13 @@ int cache_window_after(const struct cache *c, uint64_t revision, uint64_t *ret) 
         }
         *ret = low;
         return 0;
+}
+
+bool cache_is_at(const struct cache *c, uint64_t revision) {
+        uint64_t number;
+
+        return revision <= c->caches->revision && cache_window_after(c, revision, &number) == 0 &&
+               number == c->window_end;
 }
 
 struct change *cache_change(const struct cache *c, uint64_t number) {

@@ -135,7 +135,7 @@ static int collect(struct request *request, struct collection *c, struct problem
         c->items = calloc(cache_count(request->cache) + 1, sizeof(*c->items));
         if (!prefix || !c->comma || !c->items)
                 return -ENOMEM;
-        cache_walk_begin(&walk, request->cache, prefix, s.label_bits);
+        cache_walk_begin(&walk, request->cache, prefix, NULL, s.label_bits);
         while ((it = cache_walk_next(&walk))) {
                 r = selection_matches(request->kind, &s, it, p);
                 if (r < 0)

@@ -1,6 +1,6 @@
 /* Lists. The first page comes from the cache, at any freshness (docs/wire.md section 7);
- * later pages, and lists at an exact revision, read the store at that revision, so that all pages
- * are one snapshot however much changes in between. */
+ * later pages, and lists at an exact revision, read the store at that revision if something has
+ * changed since, so that all pages are one snapshot however much changes in between. */
 #include <inttypes.h>
 
 #include "kapid/cache/forms.h"
@@ -20,6 +20,7 @@ struct list {
         struct selection selection;
         uint64_t limit;    /* 0: none */
         uint64_t revision; /* of the snapshot */
+        bool exact;        /* it was asked for */
         char *from;        /* continue behind this path; NULL: from the start */
         bool more;
         uint64_t remaining; /* 0: not known */
@@ -321,9 +322,10 @@ static int list_collect(struct request *request, struct list *l) {
         r = list_begin(request, l);
         if (r < 0)
                 return r;
-        l->revision = caches_revision(request->api->caches);
+        if (!l->exact)
+                l->revision = caches_revision(request->api->caches);
         warn_unreadable(request, prefix);
-        cache_walk_begin(&walk, request->cache, prefix, l->selection.label_bits);
+        cache_walk_begin(&walk, request->cache, prefix, l->from, l->selection.label_bits);
         while ((it = cache_walk_next(&walk))) {
                 if (everything && l->limit && l->found.count == l->limit) {
                         l->more = true;
@@ -338,19 +340,23 @@ static int list_collect(struct request *request, struct list *l) {
         return 0;
 }
 
-static void list_from_cache(struct request *request) {
-        struct list *l = list_of(request);
-        int r = list_collect(request, l);
+static void list_gather(struct request *request) {
+        int r = list_collect(request, list_of(request));
 
         if (r < 0)
                 respond_errno(request, r);
-        else if (l->found.count <= SMALL_LIST)
-                list_slice(request);
         else
-                dispatch_continue(request, list_slice);
+                list_slice(request);
 }
 
-/* --- from the store, at a revision --- */
+static void list_from_cache(struct request *request) {
+        if (cache_count(request->cache) <= SMALL_LIST)
+                list_gather(request);
+        else
+                dispatch_continue(request, list_gather);
+}
+
+/* --- at a revision --- */
 
 static void list_store_page(struct request *request);
 
@@ -471,9 +477,17 @@ static void list_store_page(struct request *request) {
         respond_error(request, r, &p);
 }
 
-static void list_from_store(struct request *request) {
-        int r = list_begin(request, list_of(request));
+/* At l->revision: from the cache as long as nothing has changed since. */
+static void list_exact(struct request *request) {
+        struct list *l = list_of(request);
+        int r;
 
+        l->exact = true;
+        if (cache_is_at(request->cache, l->revision)) {
+                list_gather(request);
+                return;
+        }
+        r = list_begin(request, l);
         if (r < 0)
                 respond_errno(request, r);
         else
@@ -505,7 +519,7 @@ static int list_continue(
         r = continue_parse(token, &l->revision, &l->from, p);
         if (r < 0)
                 return r;
-        list_from_store(request);
+        list_exact(request);
         return 0;
 }
 
@@ -531,7 +545,7 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
         }
         if (isempty(match))
                 exact = l->limit > 0;
-        request_wait_revision(request, l->revision, exact ? list_from_store : list_from_cache);
+        request_wait_revision(request, l->revision, exact ? list_exact : list_from_cache);
         return 0;
 }
 

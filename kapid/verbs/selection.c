@@ -74,11 +74,14 @@ static bool fields_are_name(const struct selection *s) {
 /* Whether the path alone rules the item out. */
 static bool path_matches(const struct kind *k, const struct selection *s, const char *path) {
         size_t n = strlen(s->namespace);
-        const char *slash = strchr(path, '/');
+        const char *slash;
 
         if (k->namespaced && n > 0 && (strncmp(path, s->namespace, n) != 0 || path[n] != '/'))
                 return false;
-        return !s->name || streq(k->namespaced && slash ? slash + 1 : path, s->name);
+        if (!s->name)
+                return true;
+        slash = k->namespaced ? strchr(path, '/') : NULL;
+        return streq(slash ? slash + 1 : path, s->name);
 }
 
 static int labels_match(const struct selection *s, const struct item *it) {

@@ -433,7 +433,7 @@ static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
 
         if (!prefix)
                 return -ENOMEM;
-        cache_walk_begin(&walk, c, prefix, w->selection.label_bits);
+        cache_walk_begin(&walk, c, prefix, NULL, w->selection.label_bits);
         while ((it = cache_walk_next(&walk))) {
                 int r = selection_matches(w->kind, &w->selection, it, p);
 
