@@ -1,5 +1,5 @@
-/* The load of bench/api: makes, reads and writes objects through the API as fast as a bounded number
- * of requests in flight allows, with the client library that the daemons use.
+/* The load of bench/api: makes, reads and writes objects through the API as fast as a bounded
+ * number of requests in flight allows, with the client library that the daemons use.
  *
  *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND]]
  *

@@ -1,6 +1,6 @@
-/* One walk over the text beside the tree of what is wanted. Wanted values go to the parser, all else
- * is skipped by lib/json-text.h. The text is the server's own in nearly all cases, so that what is
- * not understood (an escape in a name, two values without a comma) is only refused. */
+/* One walk over the text beside the tree of what is wanted. Wanted values go to the parser, all
+ * else is skipped by lib/json-text.h. The text is the server's own in nearly all cases, so that
+ * what is not understood (an escape in a name, two values without a comma) is only refused. */
 #include "lib/json-part.h"
 
 #include "lib/json-text.h"
@@ -92,7 +92,8 @@ struct reader {
 };
 
 static char next(struct reader *r) {
-        while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\n'))
+        while (r->at < r->end &&
+                        (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\n'))
                 r->at++;
         return r->at < r->end ? *r->at : 0;
 }

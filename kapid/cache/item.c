@@ -16,7 +16,7 @@ struct item {
         size_t revision_at; /* where in text the revision's digits stand */
         size_t revision_size;
         size_t labels_at, labels_size; /* of metadata.labels in text; 0: none */
-        json_t *object; /* NULL: not asked for lately */
+        json_t *object;                /* NULL: not asked for lately */
         size_t object_bytes;
         struct item *form; /* owned; NULL: the item itself */
         uint64_t form_for; /* kind.serial; 0: none was made */

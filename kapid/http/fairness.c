@@ -13,9 +13,9 @@ TAILQ_HEAD(ticket_list, fairness_ticket);
 
 struct fairness_flow {
         enum fairness_level level;
-        uint64_t clock; /* us of virtual time */
-        struct ticket_list fresh, begun; /* not yet served, and those that have more to do */
-        bool begun_next;                 /* one of begun is served before one of fresh */
+        uint64_t clock;                   /* us of virtual time */
+        struct ticket_list fresh, begun;  /* not yet served, and those that have more to do */
+        bool begun_next;                  /* one of begun is served before one of fresh */
         TAILQ_ENTRY(fairness_flow) entry; /* among those that wait */
         bool waiting;
         unsigned queued, seats, streams, tickets;

@@ -57,11 +57,11 @@ struct kind_column {
         const char *type;   /* string, integer, number, boolean, date */
         const char *format; /* "" or "name" ... */
         const char *description;
-        int priority;     /* 0 always, above only in -o wide */
-        const char *path; /* JSONPath of the cell; NULL when a function makes it: */
+        int priority;           /* 0 always, above only in -o wide */
+        const char *path;       /* JSONPath of the cell; NULL when a function makes it: */
         struct jsonpath *steps; /* the path as it was read; NULL: it cannot be */
         json_t *(*cell)(const json_t *object, uint64_t now_us);
-        const char *reads; /* the paths that the function reads; NULL: any (table/cells.h) */
+        const char *reads;  /* the paths that the function reads; NULL: any (table/cells.h) */
         const char *absent; /* text of the cell when the path finds nothing; NULL: by type */
 };
 
@@ -96,7 +96,7 @@ struct kind {
         const struct schema *schema;       /* of the whole object */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
-        struct json_part *row; /* what the cells of its Table read */
+        struct json_part *row;           /* what the cells of its Table read */
         char *const *selectable_fields;  /* field selector keys besides metadata.name and
                                             metadata.namespace */
         const char *storage_prefix;      /* "/registry/pods/" or "/registry/example.com/widgets/" */

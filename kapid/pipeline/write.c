@@ -136,8 +136,8 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         if (!kv)
                 return 0;
         if (kv->unreadable)
-                return problem_set(p, EBADMSG, 500, "InternalError",
-                                "Internal error occurred: %s", kv->unreadable);
+                return problem_set(p, EBADMSG, 500, "InternalError", "Internal error occurred: %s",
+                                kv->unreadable);
         r = item_new(caches_pool(run->write.request->api->caches), kv->key,
                         strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
         if (r < 0)

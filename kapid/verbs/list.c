@@ -25,7 +25,7 @@ struct list {
         bool more;
         uint64_t remaining; /* 0: not known */
         size_t unreadable;
-        struct item *last;  /* the last one shown; NULL: none */
+        struct item *last; /* the last one shown; NULL: none */
         size_t count;
         /* From the cache: the objects at the time it began. */
         VECTOR(struct item *) found;
@@ -107,7 +107,8 @@ static int form_object(
         return *ret ? 0 : -ENOMEM;
 }
 
-static int write_pretty(struct request *request, struct list *l, struct item *it, struct problem *p) {
+static int write_pretty(
+                struct request *request, struct list *l, struct item *it, struct problem *p) {
         _cleanup_json_ json_t *object = NULL, *v = NULL;
         _cleanup_free_ char *text = NULL;
         int r = item_object_as(it, request->kind, &object, p);
@@ -122,7 +123,8 @@ static int write_pretty(struct request *request, struct list *l, struct item *it
 }
 
 /* A Table's row or metadata alone, from the item's text. */
-static int write_formed(struct request *request, struct list *l, struct item *it, struct problem *p) {
+static int write_formed(
+                struct request *request, struct list *l, struct item *it, struct problem *p) {
         const struct bytes *text;
         int r;
 
@@ -175,7 +177,8 @@ static json_t *list_metadata(const struct list *l) {
         snprintf(number, sizeof(number), "%" PRIu64, l->revision);
         m = json_pack("{ss}", "resourceVersion", number);
         if (m && l->more) {
-                _cleanup_free_ char *token = continue_token(l->revision, l->last ? item_path(l->last) : "");
+                _cleanup_free_ char *token =
+                                continue_token(l->revision, l->last ? item_path(l->last) : "");
 
                 json_object_set_new(m, "continue", json_string(strempty(token)));
                 if (l->remaining > 0)

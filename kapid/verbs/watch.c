@@ -126,8 +126,8 @@ static json_t *table_of(struct watcher *w, const json_t *metadata) {
 }
 
 /* A Table with the item's row, which is put where the Table's text has none. */
-static int write_table(struct watcher *w, const struct item *it, const struct bytes *text,
-                struct buf *b) {
+static int write_table(
+                struct watcher *w, const struct item *it, const struct bytes *text, struct buf *b) {
         static const char end[] = "]}";
         _cleanup_json_ json_t *metadata = NULL, *table = NULL;
         _cleanup_free_ char *empty = NULL;
@@ -160,8 +160,8 @@ static int line_formed(struct watcher *w, enum watch_event event, struct item *i
         if (w->form == FORM_TABLE)
                 r = write_table(w, it, item_text(form), &b);
         else
-                r = partial_metadata_write(&b, item_text(form)->data, item_text(form)->size,
-                                w->form_version);
+                r = partial_metadata_write(
+                                &b, item_text(form)->data, item_text(form)->size, w->form_version);
         if (r < 0)
                 return r;
         *ret = line_end(&b);
