@@ -81,18 +81,17 @@ static bool term_matches(
         return streq(value_text(k, path, object, buffer, sizeof(buffer)), value);
 }
 
+/* Beside the paths themselves, what term_matches() reads for some. */
 int kind_field_selector_part(const struct field_selector *s, struct json_part **ret) {
         _cleanup_(json_part_freep) struct json_part *part = json_part_new();
         const char *path, *value;
         bool negated;
-        int r = part ? 0 : -ENOMEM;
 
-        for (size_t i = 0; r >= 0 && field_selector_term(s, i, &path, &value, &negated); i++)
-                r = json_part_add(part, path);
-        if (r >= 0)
-                r = json_part_add(part, "status.succeeded reportingComponent"); /* term_matches() */
-        if (r < 0)
-                return r;
+        if (!part || json_part_add(part, "status.succeeded reportingComponent") < 0)
+                return -ENOMEM;
+        for (size_t i = 0; field_selector_term(s, i, &path, &value, &negated); i++)
+                if (json_part_add(part, path) < 0)
+                        return -ENOMEM;
         *ret = TAKE_PTR(part);
         return 0;
 }

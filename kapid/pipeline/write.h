@@ -5,8 +5,9 @@
  *        ^                           '--> (charge, in turn) --> (lease) --> TXN --held--> done
  *        '------------- the present state -------------'
  *
- * The first reading comes from the cache, which may be moments old: a refusal found on it is decided
- * again on the store's object; "nothing changed" stands if the store has that revision still. */
+ * The first reading comes from the cache, which may be moments old: a refusal found on it is
+ * decided again on the store's object; "nothing changed" stands if the store has that revision
+ * still. */
 #pragma once
 
 #include "kapid/http/request.h"

@@ -34,11 +34,16 @@ static int prepare(struct kind_column *c, struct json_part *row) {
 
 int columns_prepare(struct kind_column *columns, size_t count, struct json_part **ret_row) {
         struct json_part *row = *ret_row = json_part_new();
-        int r = row ? 0 : -ENOMEM;
 
-        for (size_t i = 0; r >= 0 && i < count; i++)
-                r = prepare(&columns[i], row);
-        return r;
+        if (!row)
+                return -ENOMEM;
+        for (size_t i = 0; i < count; i++) {
+                int r = prepare(&columns[i], row);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 void columns_done(const struct kind_column *columns, size_t count, struct json_part *row) {
