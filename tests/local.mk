@@ -64,6 +64,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/wire \
 	tests/clients/wire.py \
 	tests/clients/wireclient.py \
+	tests/clients/wirelists.py \
 	tests/clients/autoscaling \
 	tests/clients/autoscaling.py \
 	tests/clients/batch \

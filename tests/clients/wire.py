@@ -5,7 +5,7 @@ import json
 import threading
 import time
 
-from wireclient import a, case, Client, cm, CM, finish, host, is_, nobody, NS, port, tls, version, Watch
+from wireclient import a, case, Client, cm, CM, finish, host, is_, nobody, NS, port, TABLE, tls, version, Watch
 
 
 @case
@@ -323,9 +323,6 @@ def watch_initial():
     is_(a.delete("/api/v1/namespaces/default/configmaps/elsewhere"), 200)
 
 
-TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-
-
 @case
 def tables():
     """tables and metadata only, in lists, items and watches"""
@@ -343,6 +340,9 @@ def tables():
     lines = c.getresponse().read().decode().splitlines()
     first = json.loads(lines[0])
     assert first["object"]["kind"] == "Table" and len(first["object"]["rows"]) == 1
+
+
+import wirelists  # noqa: E402 pylint: disable=wrong-import-position,unused-import; its cases run here
 
 
 def deployment(name, replicas):

@@ -94,6 +94,7 @@ class Watch:
 tests = failures = 0
 NS = "/api/v1/namespaces/wire"
 CM = NS + "/configmaps"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 a = Client()
 
 
