@@ -134,6 +134,9 @@ check_PROGRAMS += tests/unit/test-kapid-pattern
 tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c
 tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 
+# The Common Expression Language: pure.
+libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.h kapid/cel/value.h
+
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
