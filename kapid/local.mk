@@ -141,7 +141,13 @@ libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.
 	kapid/cel/lex.c kapid/cel/libraries.c kapid/cel/macros.c kapid/cel/optional.c kapid/cel/parse.c \
 	kapid/cel/program.c kapid/cel/run.c kapid/cel/schema-types.c kapid/cel/standard.c \
 	kapid/cel/time-text.c kapid/cel/time.c kapid/cel/time.h kapid/cel/types.c kapid/cel/unify.c \
-	kapid/cel/unify.h kapid/cel/value.c
+	kapid/cel/unify.h kapid/cel/value.c \
+	kapid/schema/rules-compile.c kapid/schema/rules-definition.c kapid/schema/rules-internal.h \
+	kapid/schema/rules.c kapid/schema/rules.h
+check_PROGRAMS += tests/unit/test-cel
+tests_unit_test_cel_SOURCES = tests/unit/test-cel.c tests/unit/unit.h
+tests_unit_test_cel_LDADD = $(KAPID_CORE_LIBS)
+EXTRA_DIST += tests/unit/cel/cases.txt
 
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
