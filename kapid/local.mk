@@ -142,6 +142,12 @@ libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.
 	kapid/cel/program.c kapid/cel/run.c kapid/cel/schema-types.c kapid/cel/standard.c \
 	kapid/cel/time-text.c kapid/cel/time.c kapid/cel/time.h kapid/cel/types.c kapid/cel/unify.c \
 	kapid/cel/unify.h kapid/cel/value.c
+# Kubernetes' libraries of functions for expressions.
+libkapid_core_a_SOURCES += kapid/cel/lib.h kapid/cel/lib-common.c \
+	kapid/cel/lib-cidr.c kapid/cel/lib-format.c kapid/cel/lib-ip.c kapid/cel/lib-lists.c \
+	kapid/cel/lib-lists-more.c kapid/cel/lib-net.h kapid/cel/lib-quantity.c kapid/cel/lib-regex.c \
+	kapid/cel/lib-semver.c kapid/cel/lib-sets.c kapid/cel/lib-string-format.c \
+	kapid/cel/lib-strings.c kapid/cel/lib-url.c kapid/cel/lib-url-text.c kapid/cel/lib-url-text.h
 
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a

@@ -3,7 +3,7 @@
  * before; the memory of results is that of the evaluation. */
 #include "kapid/cel/lib.h"
 
-enum { CALL_COST = 1, LIST_COST = 10, FLATTEN_DEPTH_MAX = 2500 };
+enum { CALL_COST = 1, LIST_COST = 10, FLATTEN_DEPTH_MAX = 2500, FLATTEN_VISITS_MAX = 8 * 1000 * 1000 };
 
 static struct cel_value *items_new(struct cel_run *run, uint64_t count) {
         struct cel_value *items;
@@ -37,18 +37,19 @@ static struct cel_value slice(struct cel_run *run, const struct cel_value *args,
 }
 
 static struct cel_value flatten_into(struct cel_run *run, struct cel_value into,
-                struct cel_value list, int64_t depth, unsigned nested) {
+                struct cel_value list, int64_t depth, unsigned nested, size_t *visits) {
         if (nested > FLATTEN_DEPTH_MAX)
                 return cel_error(run, "flatten: the list is too deep");
         for (size_t i = 0, count = cel_list_count(list); i < count; i++) {
                 struct cel_value item = cel_list_at(run, list, i);
 
-                if (!cel_spend(run, 0))
+                if (!cel_spend(run, 0) || ++*visits > FLATTEN_VISITS_MAX)
                         return cel_spent(run);
                 if (cel_is_error(item))
                         return item;
                 into = item.kind == CEL_LIST && depth > 0
-                                       ? flatten_into(run, into, item, depth - 1, nested + 1)
+                                       ? flatten_into(run, into, item, depth - 1, nested + 1,
+                                                         visits)
                                        : cel_list_append(run, into, item);
                 if (cel_is_error(into))
                         return into;
@@ -58,10 +59,11 @@ static struct cel_value flatten_into(struct cel_run *run, struct cel_value into,
 
 static struct cel_value flatten(struct cel_run *run, const struct cel_value *args, size_t n) {
         int64_t depth = n > 1 ? args[1].integer : 1;
+        size_t visits = 0;
 
         if (depth < 0)
                 return cel_error(run, "level must be non-negative");
-        return flatten_into(run, cel_list_of(run, NULL, 0), args[0], depth, 0);
+        return flatten_into(run, cel_list_of(run, NULL, 0), args[0], depth, 0, &visits);
 }
 
 static struct cel_value range(struct cel_run *run, const struct cel_value *args, size_t n) {

@@ -268,7 +268,7 @@ static struct cel_value substring(struct cel_run *run, const struct cel_value *a
 
 /* Unicode's white space; the text has no NUL where it matters. */
 static bool is_space(const char *s, size_t n) {
-        static const char *const wide[] = {"\u0085", "\u00a0", "\u1680", "\u2000", "\u2001",
+        static const char *const wide[] = {"\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001",
                         "\u2002", "\u2003", "\u2004", "\u2005", "\u2006", "\u2007", "\u2008",
                         "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
 

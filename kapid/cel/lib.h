@@ -17,7 +17,8 @@ uint64_t cel_cost_of_first_twice(
 bool cel_charge_walk(struct cel_run *run, struct cel_value v) _warn_unused_;
 
 /* Estimators are given, behind the sizes of the n arguments, n ranges more: of a list the sizes of
- * its items; of a constant int the number (0 for what is below 0); of others 0 to UINT64_MAX. */
+ * its texts, 0 when its items are none; of a constant int the number (0 for what is below 0); of
+ * others 0 to UINT64_MAX. */
 static inline struct cel_range cel_range_of_items(
                 const struct cel_range *args, size_t n, size_t i) {
         return args[n + i];
