@@ -1,18 +1,23 @@
 /* Networks: Kubernetes' cidr(), isCIDR() and what they can be asked. */
-#include "kapid/cel/lib-net.h"
+#include "kapid/cel/lib-ip.h"
 #include "lib/cidr.h"
 
+struct network {
+        struct address address; /* as it was written: bits behind the prefix may be set */
+        unsigned bits;
+};
+
 static bool equal(const void *a, const void *b) {
-        const struct cel_network *x = a, *y = b;
+        const struct network *x = a, *y = b;
 
         return x->bits == y->bits && address_compare(&x->address, &y->address) == 0;
 }
 
-const struct cel_opaque_class cel_cidr_class = {
-        .type = {.kind = CEL_TYPE_OPAQUE, .name = "net.CIDR", .size_max = UINT64_MAX},
-        .equal = equal};
+static const struct cel_opaque_class cidr_class = {
+                .type = {.kind = CEL_TYPE_OPAQUE, .name = "net.CIDR", .size_max = UINT64_MAX},
+                .equal = equal};
 
-static const struct cel_network *network_of(struct cel_value v) {
+static const struct network *network_of(struct cel_value v) {
         return v.opaque.data;
 }
 
@@ -40,7 +45,7 @@ static bool parse_bits(const char *text, size_t n, unsigned *ret) {
         return true;
 }
 
-static bool parse(struct cel_run *run, struct cel_value text, struct cel_network *ret,
+static bool parse(struct cel_run *run, struct cel_value text, struct network *ret,
                 struct cel_value *ret_error) {
         const char *slash = memrchr(text.text.data, '/', text.text.size);
         size_t n = slash ? (size_t)(slash - text.text.data) : 0;
@@ -71,7 +76,7 @@ static bool parse(struct cel_run *run, struct cel_value text, struct cel_network
         return true;
 }
 
-static struct cidr masked_of(const struct cel_network *network) {
+static struct cidr masked_of(const struct network *network) {
         char address[ADDRESS_TEXT_SIZE], text[CIDR_TEXT_SIZE];
         struct cidr c;
 
@@ -83,23 +88,23 @@ static struct cidr masked_of(const struct cel_network *network) {
 }
 
 static struct cel_value cidr(struct cel_run *run, const struct cel_value *args, size_t n) {
-        struct cel_network network;
+        struct network network;
         struct cel_value error;
 
         if (!parse(run, args[0], &network, &error))
                 return error;
-        return cel_opaque_copy(run, &cel_cidr_class, &network, sizeof(network));
+        return cel_opaque_copy(run, &cidr_class, &network, sizeof(network));
 }
 
 static struct cel_value is_cidr(struct cel_run *run, const struct cel_value *args, size_t n) {
-        struct cel_network network;
+        struct network network;
         struct cel_value error;
 
         return cel_bool(parse(run, args[0], &network, &error));
 }
 
 static struct cel_value string(struct cel_run *run, const struct cel_value *args, size_t n) {
-        const struct cel_network *network = network_of(args[0]);
+        const struct network *network = network_of(args[0]);
         char address[ADDRESS_TEXT_SIZE], text[CIDR_TEXT_SIZE];
 
         snprintf(text, sizeof(text), "%s/%u", cel_ip_text(&network->address, address),
@@ -125,8 +130,7 @@ static struct cel_value contains_ip_text(
         return cel_ip_parse(run, args[1], &a, &error) ? contains_address(args[0], &a) : error;
 }
 
-static struct cel_value contains_network(
-                struct cel_value network, const struct cel_network *other) {
+static struct cel_value contains_network(struct cel_value network, const struct network *other) {
         if (network_of(network)->bits > other->bits)
                 return cel_bool(false);
         return contains_address(network, &other->address);
@@ -138,15 +142,15 @@ static struct cel_value contains_cidr(struct cel_run *run, const struct cel_valu
 
 static struct cel_value contains_cidr_text(
                 struct cel_run *run, const struct cel_value *args, size_t n) {
-        struct cel_network other;
+        struct network other;
         struct cel_value error;
 
         return parse(run, args[1], &other, &error) ? contains_network(args[0], &other) : error;
 }
 
 static struct cel_value ip(struct cel_run *run, const struct cel_value *args, size_t n) {
-        return cel_opaque_copy(run, &cel_ip_class, &network_of(args[0])->address,
-                        sizeof(struct address));
+        return cel_opaque_copy(
+                        run, &cel_ip_class, &network_of(args[0])->address, sizeof(struct address));
 }
 
 static struct cel_value prefix_length(struct cel_run *run, const struct cel_value *args, size_t n) {
@@ -154,10 +158,10 @@ static struct cel_value prefix_length(struct cel_run *run, const struct cel_valu
 }
 
 static struct cel_value masked(struct cel_run *run, const struct cel_value *args, size_t n) {
-        struct cel_network network = *network_of(args[0]);
+        struct network network = *network_of(args[0]);
 
         network.address = masked_of(&network).range.first;
-        return cel_opaque_copy(run, &cel_cidr_class, &network, sizeof(network));
+        return cel_opaque_copy(run, &cidr_class, &network, sizeof(network));
 }
 
 /* --- costs: a network's size is the bytes of its prefix --- */
@@ -210,27 +214,29 @@ static void estimate_cidr_text(const struct cel_range *args, size_t n, struct ce
 }
 
 static const struct cel_row rows[] = {
-        {"cidr", 0, "(string) -> net.CIDR", cidr, cel_cost_of_first, NULL, "string_to_cidr"},
-        {"isCIDR", 0, "(string) -> bool", is_cidr, cel_cost_of_first, NULL, "is_cidr"},
-        {"containsIP", CEL_MEMBER, "(net.CIDR, string) -> bool", contains_ip_text,
-                        cost_contains_ip, estimate_ip_text, "cidr_contains_ip_string"},
-        {"containsIP", CEL_MEMBER, "(net.CIDR, net.IP) -> bool", contains_ip, cost_contains_ip,
-                        estimate_ip, "cidr_contains_ip_ip"},
-        {"containsCIDR", CEL_MEMBER, "(net.CIDR, string) -> bool", contains_cidr_text,
-                        cost_contains_cidr, estimate_cidr_text, "cidr_contains_cidr_string"},
-        {"containsCIDR", CEL_MEMBER, "(net.CIDR, net.CIDR) -> bool", contains_cidr,
-                        cost_contains_cidr, estimate_cidr, "cidr_contains_cidr"},
-        {"ip", CEL_MEMBER, "(net.CIDR) -> net.IP", ip, NULL, NULL, "cidr_ip"},
-        {"prefixLength", CEL_MEMBER, "(net.CIDR) -> int", prefix_length, NULL, NULL,
-                        "cidr_prefix_length"},
-        {"masked", CEL_MEMBER, "(net.CIDR) -> net.CIDR", masked, NULL, NULL, "cidr_masked"},
-        {"string", 0, "(net.CIDR) -> string", string, NULL, NULL, "cidr_to_string"},
+                {"cidr", 0, "(string) -> net.CIDR", cidr, cel_cost_of_first, NULL,
+                                "string_to_cidr"},
+                {"isCIDR", 0, "(string) -> bool", is_cidr, cel_cost_of_first, NULL, "is_cidr"},
+                {"containsIP", CEL_MEMBER, "(net.CIDR, string) -> bool", contains_ip_text,
+                                cost_contains_ip, estimate_ip_text, "cidr_contains_ip_string"},
+                {"containsIP", CEL_MEMBER, "(net.CIDR, net.IP) -> bool", contains_ip,
+                                cost_contains_ip, estimate_ip, "cidr_contains_ip_ip"},
+                {"containsCIDR", CEL_MEMBER, "(net.CIDR, string) -> bool", contains_cidr_text,
+                                cost_contains_cidr, estimate_cidr_text,
+                                "cidr_contains_cidr_string"},
+                {"containsCIDR", CEL_MEMBER, "(net.CIDR, net.CIDR) -> bool", contains_cidr,
+                                cost_contains_cidr, estimate_cidr, "cidr_contains_cidr"},
+                {"ip", CEL_MEMBER, "(net.CIDR) -> net.IP", ip, NULL, NULL, "cidr_ip"},
+                {"prefixLength", CEL_MEMBER, "(net.CIDR) -> int", prefix_length, NULL, NULL,
+                                "cidr_prefix_length"},
+                {"masked", CEL_MEMBER, "(net.CIDR) -> net.CIDR", masked, NULL, NULL, "cidr_masked"},
+                {"string", 0, "(net.CIDR) -> string", string, NULL, NULL, "cidr_to_string"},
 };
 
-static const struct cel_opaque_class *const classes[] = {&cel_cidr_class};
+static const struct cel_opaque_class *const classes[] = {&cidr_class};
 
 const struct cel_library cel_library_cidr = {.name = "cidr",
-        .rows = rows,
-        .row_count = ELEMENTS(rows),
-        .classes = classes,
-        .class_count = ELEMENTS(classes)};
+                .rows = rows,
+                .row_count = ELEMENTS(rows),
+                .classes = classes,
+                .class_count = ELEMENTS(classes)};

@@ -14,19 +14,19 @@ struct named_format {
 };
 
 static const struct named_format formats[] = {
-        {"dns1123Label", FORMAT_DNS1123_LABEL, NULL, NULL, 0},
-        {"dns1123Subdomain", FORMAT_DNS1123_SUBDOMAIN, NULL, NULL, 0},
-        {"dns1035Label", FORMAT_DNS1035_LABEL, NULL, NULL, 0},
-        {"qualifiedName", FORMAT_QUALIFIED_NAME, NULL, NULL, 0},
-        {"dns1123LabelPrefix", FORMAT_DNS1123_LABEL, NULL, NULL, FLAG_PREFIX},
-        {"dns1123SubdomainPrefix", FORMAT_DNS1123_SUBDOMAIN, NULL, NULL, FLAG_PREFIX},
-        {"dns1035LabelPrefix", FORMAT_DNS1035_LABEL, NULL, NULL, FLAG_PREFIX},
-        {"labelValue", FORMAT_LABEL_VALUE, NULL, NULL, 0},
-        {"uri", FORMAT_NONE, NULL, NULL, 0},
-        {"uuid", FORMAT_NONE, "uuid", "does not match the UUID format", 0},
-        {"byte", FORMAT_NONE, "byte", "invalid base64", 0},
-        {"date", FORMAT_NONE, "date", "invalid date", 0},
-        {"datetime", FORMAT_NONE, "datetime", "invalid datetime", 0},
+                {"dns1123Label", FORMAT_DNS1123_LABEL, NULL, NULL, 0},
+                {"dns1123Subdomain", FORMAT_DNS1123_SUBDOMAIN, NULL, NULL, 0},
+                {"dns1035Label", FORMAT_DNS1035_LABEL, NULL, NULL, 0},
+                {"qualifiedName", FORMAT_QUALIFIED_NAME, NULL, NULL, 0},
+                {"dns1123LabelPrefix", FORMAT_DNS1123_LABEL, NULL, NULL, FLAG_PREFIX},
+                {"dns1123SubdomainPrefix", FORMAT_DNS1123_SUBDOMAIN, NULL, NULL, FLAG_PREFIX},
+                {"dns1035LabelPrefix", FORMAT_DNS1035_LABEL, NULL, NULL, FLAG_PREFIX},
+                {"labelValue", FORMAT_LABEL_VALUE, NULL, NULL, 0},
+                {"uri", FORMAT_NONE, NULL, NULL, 0},
+                {"uuid", FORMAT_NONE, "uuid", "does not match the UUID format", 0},
+                {"byte", FORMAT_NONE, "byte", "invalid base64", 0},
+                {"date", FORMAT_NONE, "date", "invalid date", 0},
+                {"datetime", FORMAT_NONE, "datetime", "invalid datetime", 0},
 };
 
 static bool equal(const void *a, const void *b) {
@@ -34,9 +34,10 @@ static bool equal(const void *a, const void *b) {
 }
 
 static const struct cel_opaque_class format_class = {
-        .type = {.kind = CEL_TYPE_OPAQUE, .name = "kubernetes.NamedFormat",
-                        .size_max = UINT64_MAX},
-        .equal = equal};
+                .type = {.kind = CEL_TYPE_OPAQUE,
+                                .name = "kubernetes.NamedFormat",
+                                .size_max = UINT64_MAX},
+                .equal = equal};
 
 static struct cel_value format_of(size_t i) {
         return cel_opaque(&format_class, &formats[i]);
@@ -133,17 +134,17 @@ FORMATS(CONSTANT)
                         "format." #name},
 
 static const struct cel_row rows[] = {
-        FORMATS(ROW)
-        {"format.named", 0, "(string) -> optional(kubernetes.NamedFormat)", named, NULL, NULL,
-                        "format-named"},
-        {"validate", CEL_MEMBER, "(kubernetes.NamedFormat, string) -> optional(list(string))",
-                        validate, NULL, estimate_validate, "format-validate"},
+                FORMATS(ROW){"format.named", 0, "(string) -> optional(kubernetes.NamedFormat)",
+                                named, NULL, NULL, "format-named"},
+                {"validate", CEL_MEMBER,
+                                "(kubernetes.NamedFormat, string) -> optional(list(string))",
+                                validate, NULL, estimate_validate, "format-validate"},
 };
 
 static const struct cel_opaque_class *const classes[] = {&format_class};
 
 const struct cel_library cel_library_format = {.name = "format",
-        .rows = rows,
-        .row_count = ELEMENTS(rows),
-        .classes = classes,
-        .class_count = ELEMENTS(classes)};
+                .rows = rows,
+                .row_count = ELEMENTS(rows),
+                .classes = classes,
+                .class_count = ELEMENTS(classes)};

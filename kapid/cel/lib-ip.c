@@ -1,14 +1,15 @@
 /* IP addresses: Kubernetes' ip(), isIP() and what they can be asked. What is an address and how it
- * is written is as Go's net/netip has it: no zeros before numbers, no zones, no IPv4 within IPv6. */
-#include "kapid/cel/lib-net.h"
+ * is written is as Go's net/netip has it: no zeros before numbers, no zones, no IPv4 within IPv6.
+ */
+#include "kapid/cel/lib-ip.h"
 
 static bool equal(const void *a, const void *b) {
         return address_compare(a, b) == 0;
 }
 
 const struct cel_opaque_class cel_ip_class = {
-        .type = {.kind = CEL_TYPE_OPAQUE, .name = "net.IP", .size_max = UINT64_MAX},
-        .equal = equal};
+                .type = {.kind = CEL_TYPE_OPAQUE, .name = "net.IP", .size_max = UINT64_MAX},
+                .equal = equal};
 
 static const struct address *address_of(struct cel_value v) {
         return v.opaque.data;
@@ -23,8 +24,8 @@ static bool refuse(struct cel_run *run, struct cel_value *ret_error, struct cel_
         return false;
 }
 
-static bool not_an_address(struct cel_run *run, struct cel_value *ret_error,
-                struct cel_value text) {
+static bool not_an_address(
+                struct cel_run *run, struct cel_value *ret_error, struct cel_value text) {
         char quoted[CEL_QUOTED_SIZE];
 
         if (ret_error) {
@@ -55,8 +56,7 @@ bool cel_ip_parse(struct cel_run *run, struct cel_value text, struct address *re
                 return refuse(run, ret_error, text, "IP address",
                                 " with zone value is not allowed");
         if (ret->size == 4 && strchr(copy, ':'))
-                return refuse(run, ret_error, text, "IPv4-mapped IPv6 address",
-                                " is not allowed");
+                return refuse(run, ret_error, text, "IPv4-mapped IPv6 address", " is not allowed");
         return true;
 }
 
@@ -186,27 +186,28 @@ static struct cel_value is_global_unicast(
 
 /* Kubernetes estimates 1 for ip(), isIP() and ip.isCanonical(), whatever the size. */
 static const struct cel_row rows[] = {
-        {"ip", 0, "(string) -> net.IP", ip, cel_cost_of_first, NULL, "string_to_ip"},
-        {"isIP", 0, "(string) -> bool", is_ip, cel_cost_of_first, NULL, "is_ip"},
-        {"ip.isCanonical", 0, "(string) -> bool", is_canonical, cel_cost_of_first_twice, NULL,
-                        "ip_is_canonical"},
-        {"family", CEL_MEMBER, "(net.IP) -> int", family, NULL, NULL, "ip_family"},
-        {"isUnspecified", CEL_MEMBER, "(net.IP) -> bool", is_unspecified, NULL, NULL,
-                        "ip_is_unspecified"},
-        {"isLoopback", CEL_MEMBER, "(net.IP) -> bool", is_loopback, NULL, NULL, "ip_is_loopback"},
-        {"isLinkLocalMulticast", CEL_MEMBER, "(net.IP) -> bool", is_link_multicast, NULL, NULL,
-                        "ip_is_link_local_multicast"},
-        {"isLinkLocalUnicast", CEL_MEMBER, "(net.IP) -> bool", is_link_unicast, NULL, NULL,
-                        "ip_is_link_local_unicast"},
-        {"isGlobalUnicast", CEL_MEMBER, "(net.IP) -> bool", is_global_unicast, NULL, NULL,
-                        "ip_is_global_unicast"},
-        {"string", 0, "(net.IP) -> string", string, NULL, NULL, "ip_to_string"},
+                {"ip", 0, "(string) -> net.IP", ip, cel_cost_of_first, NULL, "string_to_ip"},
+                {"isIP", 0, "(string) -> bool", is_ip, cel_cost_of_first, NULL, "is_ip"},
+                {"ip.isCanonical", 0, "(string) -> bool", is_canonical, cel_cost_of_first_twice,
+                                NULL, "ip_is_canonical"},
+                {"family", CEL_MEMBER, "(net.IP) -> int", family, NULL, NULL, "ip_family"},
+                {"isUnspecified", CEL_MEMBER, "(net.IP) -> bool", is_unspecified, NULL, NULL,
+                                "ip_is_unspecified"},
+                {"isLoopback", CEL_MEMBER, "(net.IP) -> bool", is_loopback, NULL, NULL,
+                                "ip_is_loopback"},
+                {"isLinkLocalMulticast", CEL_MEMBER, "(net.IP) -> bool", is_link_multicast, NULL,
+                                NULL, "ip_is_link_local_multicast"},
+                {"isLinkLocalUnicast", CEL_MEMBER, "(net.IP) -> bool", is_link_unicast, NULL, NULL,
+                                "ip_is_link_local_unicast"},
+                {"isGlobalUnicast", CEL_MEMBER, "(net.IP) -> bool", is_global_unicast, NULL, NULL,
+                                "ip_is_global_unicast"},
+                {"string", 0, "(net.IP) -> string", string, NULL, NULL, "ip_to_string"},
 };
 
 static const struct cel_opaque_class *const classes[] = {&cel_ip_class};
 
 const struct cel_library cel_library_ip = {.name = "ip",
-        .rows = rows,
-        .row_count = ELEMENTS(rows),
-        .classes = classes,
-        .class_count = ELEMENTS(classes)};
+                .rows = rows,
+                .row_count = ELEMENTS(rows),
+                .classes = classes,
+                .class_count = ELEMENTS(classes)};

@@ -3,7 +3,12 @@
  * before; the memory of results is that of the evaluation. */
 #include "kapid/cel/lib.h"
 
-enum { CALL_COST = 1, LIST_COST = 10, FLATTEN_DEPTH_MAX = 2500, FLATTEN_VISITS_MAX = 8 * 1000 * 1000 };
+enum {
+        CALL_COST = 1,
+        LIST_COST = 10,
+        FLATTEN_DEPTH_MAX = 2500,
+        FLATTEN_VISITS_MAX = 8 * 1000 * 1000,
+};
 
 static struct cel_value *items_new(struct cel_run *run, uint64_t count) {
         struct cel_value *items;
@@ -47,10 +52,9 @@ static struct cel_value flatten_into(struct cel_run *run, struct cel_value into,
                         return cel_spent(run);
                 if (cel_is_error(item))
                         return item;
-                into = item.kind == CEL_LIST && depth > 0
-                                       ? flatten_into(run, into, item, depth - 1, nested + 1,
-                                                         visits)
-                                       : cel_list_append(run, into, item);
+                into = item.kind == CEL_LIST && depth > 0 ? flatten_into(run, into, item, depth - 1,
+                                                                            nested + 1, visits)
+                                                          : cel_list_append(run, into, item);
                 if (cel_is_error(into))
                         return into;
         }
@@ -144,8 +148,8 @@ static int sorted_compare(const void *a, const void *b) {
         return (x->position > y->position) - (x->position < y->position);
 }
 
-static struct cel_value read_keys(struct cel_run *run, struct cel_value keys, struct sorted *sorted,
-                size_t count) {
+static struct cel_value read_keys(
+                struct cel_run *run, struct cel_value keys, struct sorted *sorted, size_t count) {
         int order;
 
         for (size_t i = 0; i < count; i++) {
@@ -162,8 +166,8 @@ static struct cel_value read_keys(struct cel_run *run, struct cel_value keys, st
         return cel_null();
 }
 
-static struct cel_value sort_by_keys(struct cel_run *run, struct cel_value list,
-                struct cel_value keys) {
+static struct cel_value sort_by_keys(
+                struct cel_run *run, struct cel_value list, struct cel_value keys) {
         size_t count = cel_list_count(list);
         struct sorted *sorted;
         struct cel_value *items, error;
@@ -208,12 +212,13 @@ static uint64_t cost_flatten(
                 const struct cel_value *args, size_t n, const struct cel_value *result) {
         uint64_t depth = n > 1 ? (uint64_t)MAX(args[1].integer, INT64_C(0)) : 1;
 
-        return cel_cost_add(cel_cost_multiply(cel_list_count(args[0]), depth),
-                        CALL_COST + LIST_COST);
+        return cel_cost_add(
+                        cel_cost_multiply(cel_list_count(args[0]), depth), CALL_COST + LIST_COST);
 }
 
 static struct cel_range with_base(struct cel_range cost) {
-        return cel_range_add(cost, (struct cel_range){CALL_COST + LIST_COST, CALL_COST + LIST_COST});
+        return cel_range_add(
+                        cost, (struct cel_range){CALL_COST + LIST_COST, CALL_COST + LIST_COST});
 }
 
 static bool is_constant(struct cel_range number) {
@@ -271,31 +276,34 @@ static void estimate_text_pairs(const struct cel_range *args, size_t n, struct c
 #define SORT(type, estimate) \
         {"sort", CEL_MEMBER, "(list(" type ")) -> list(" type ")", sort, cel_cost_charged, \
                         estimate, "list_" type "_sort"}, \
-        {"@sortByAssociatedKeys", CEL_MEMBER, "(list(T), list(" type ")) -> list(T)", sort_by, \
-                        cel_cost_charged, estimate, "list_" type "_sortByAssociatedKeys"}
+        { \
+                "@sortByAssociatedKeys", CEL_MEMBER, "(list(T), list(" type ")) -> list(T)", \
+                                sort_by, cel_cost_charged, estimate, \
+                                "list_" type "_sortByAssociatedKeys" \
+        }
 
 static const struct cel_row rows[] = {
-        {"slice", CEL_MEMBER, "(list(T), int, int) -> list(T)", slice, cost_result, estimate_slice,
-                        "list_slice"},
-        {"flatten", CEL_MEMBER, "(list(list(T))) -> list(T)", flatten, cost_flatten,
-                        estimate_flatten, "list_flatten"},
-        {"flatten", CEL_MEMBER, "(list(dyn), int) -> list(dyn)", flatten, cost_flatten,
-                        estimate_flatten, "list_flatten_int"},
-        SORT("int", estimate_pairs),
-        SORT("uint", estimate_pairs),
-        SORT("double", estimate_pairs),
-        SORT("bool", estimate_pairs),
-        SORT("duration", estimate_pairs),
-        SORT("timestamp", estimate_pairs),
-        SORT("string", estimate_text_pairs),
-        SORT("bytes", estimate_text_pairs),
-        {"lists.range", 0, "(int) -> list(int)", range, cost_result, estimate_range,
-                        "lists_range"},
-        {"reverse", CEL_MEMBER, "(list(T)) -> list(T)", reverse, cost_result, estimate_same,
-                        "list_reverse"},
-        {"distinct", CEL_MEMBER, "(list(T)) -> list(T)", distinct, cel_cost_charged,
-                        estimate_pairs, "list_distinct"},
+                {"slice", CEL_MEMBER, "(list(T), int, int) -> list(T)", slice, cost_result,
+                                estimate_slice, "list_slice"},
+                {"flatten", CEL_MEMBER, "(list(list(T))) -> list(T)", flatten, cost_flatten,
+                                estimate_flatten, "list_flatten"},
+                {"flatten", CEL_MEMBER, "(list(dyn), int) -> list(dyn)", flatten, cost_flatten,
+                                estimate_flatten, "list_flatten_int"},
+                SORT("int", estimate_pairs),
+                SORT("uint", estimate_pairs),
+                SORT("double", estimate_pairs),
+                SORT("bool", estimate_pairs),
+                SORT("duration", estimate_pairs),
+                SORT("timestamp", estimate_pairs),
+                SORT("string", estimate_text_pairs),
+                SORT("bytes", estimate_text_pairs),
+                {"lists.range", 0, "(int) -> list(int)", range, cost_result, estimate_range,
+                                "lists_range"},
+                {"reverse", CEL_MEMBER, "(list(T)) -> list(T)", reverse, cost_result, estimate_same,
+                                "list_reverse"},
+                {"distinct", CEL_MEMBER, "(list(T)) -> list(T)", distinct, cel_cost_charged,
+                                estimate_pairs, "list_distinct"},
 };
 
 const struct cel_library cel_library_lists_more = {
-        .name = "more lists", .rows = rows, .row_count = ELEMENTS(rows)};
+                .name = "more lists", .rows = rows, .row_count = ELEMENTS(rows)};

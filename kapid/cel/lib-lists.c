@@ -57,10 +57,9 @@ static struct cel_value sum_from(struct cel_run *run, struct cel_value list, str
                 if (item.kind != sum.kind)
                         return cel_no_overload(run, "sum");
                 if (!add(&sum, item))
-                        return cel_error(run, item.kind == CEL_UINT ? "unsigned integer overflow"
-                                              : item.kind == CEL_INT
-                                                              ? "integer overflow"
-                                                              : "duration overflow");
+                        return cel_error(run, item.kind == CEL_UINT  ? "unsigned integer overflow"
+                                              : item.kind == CEL_INT ? "integer overflow"
+                                                                     : "duration overflow");
         }
         return sum;
 }
@@ -83,8 +82,8 @@ static struct cel_value sum_duration(struct cel_run *run, const struct cel_value
 
 /* --- the least and the greatest; of equal ones the first --- */
 
-static struct cel_value extreme(struct cel_run *run, struct cel_value list, const char *name,
-                int wanted) {
+static struct cel_value extreme(
+                struct cel_run *run, struct cel_value list, const char *name, int wanted) {
         struct cel_value best = {};
         int order;
 
@@ -156,52 +155,60 @@ static void estimate_texts(const struct cel_range *args, size_t n, struct cel_ra
 
 /* A row for each type of items. */
 #define ROW(name, signature, function, estimate, overload) \
-        {name, CEL_MEMBER, signature, function, cel_cost_charged, estimate, overload}
+        { name, CEL_MEMBER, signature, function, cel_cost_charged, estimate, overload }
 
 static const struct cel_row rows[] = {
-        ROW("isSorted", "(list(int)) -> bool", is_sorted, estimate, "list_int_is_sorted_bool"),
-        ROW("isSorted", "(list(uint)) -> bool", is_sorted, estimate, "list_uint_is_sorted_bool"),
-        ROW("isSorted", "(list(double)) -> bool", is_sorted, estimate,
-                        "list_double_is_sorted_bool"),
-        ROW("isSorted", "(list(bool)) -> bool", is_sorted, estimate, "list_bool_is_sorted_bool"),
-        ROW("isSorted", "(list(duration)) -> bool", is_sorted, estimate,
-                        "list_duration_is_sorted_bool"),
-        ROW("isSorted", "(list(timestamp)) -> bool", is_sorted, estimate,
-                        "list_timestamp_is_sorted_bool"),
-        ROW("isSorted", "(list(string)) -> bool", is_sorted, estimate_texts,
-                        "list_string_is_sorted_bool"),
-        ROW("isSorted", "(list(bytes)) -> bool", is_sorted, estimate_texts,
-                        "list_bytes_is_sorted_bool"),
-        ROW("sum", "(list(int)) -> int", sum_int, estimate, "list_int_sum_int"),
-        ROW("sum", "(list(uint)) -> uint", sum_uint, estimate, "list_uint_sum_uint"),
-        ROW("sum", "(list(double)) -> double", sum_double, estimate, "list_double_sum_double"),
-        ROW("sum", "(list(duration)) -> duration", sum_duration, estimate,
-                        "list_duration_sum_duration"),
-        ROW("max", "(list(int)) -> int", greatest, estimate, "list_int_max_int"),
-        ROW("max", "(list(uint)) -> uint", greatest, estimate, "list_uint_max_uint"),
-        ROW("max", "(list(double)) -> double", greatest, estimate, "list_double_max_double"),
-        ROW("max", "(list(bool)) -> bool", greatest, estimate, "list_bool_max_bool"),
-        ROW("max", "(list(duration)) -> duration", greatest, estimate,
-                        "list_duration_max_duration"),
-        ROW("max", "(list(timestamp)) -> timestamp", greatest, estimate,
-                        "list_timestamp_max_timestamp"),
-        ROW("max", "(list(string)) -> string", greatest, estimate_texts,
-                        "list_string_max_string"),
-        ROW("max", "(list(bytes)) -> bytes", greatest, estimate_texts, "list_bytes_max_bytes"),
-        ROW("min", "(list(int)) -> int", least, estimate, "list_int_min_int"),
-        ROW("min", "(list(uint)) -> uint", least, estimate, "list_uint_min_uint"),
-        ROW("min", "(list(double)) -> double", least, estimate, "list_double_min_double"),
-        ROW("min", "(list(bool)) -> bool", least, estimate, "list_bool_min_bool"),
-        ROW("min", "(list(duration)) -> duration", least, estimate,
-                        "list_duration_min_duration"),
-        ROW("min", "(list(timestamp)) -> timestamp", least, estimate,
-                        "list_timestamp_min_timestamp"),
-        ROW("min", "(list(string)) -> string", least, estimate_texts, "list_string_min_string"),
-        ROW("min", "(list(bytes)) -> bytes", least, estimate_texts, "list_bytes_min_bytes"),
-        ROW("indexOf", "(list(A), A) -> int", first_place, estimate_texts, "list_a_index_of_int"),
-        ROW("lastIndexOf", "(list(A), A) -> int", last_place, estimate_texts,
-                        "list_a_last_index_of_int"),
+                ROW("isSorted", "(list(int)) -> bool", is_sorted, estimate,
+                                "list_int_is_sorted_bool"),
+                ROW("isSorted", "(list(uint)) -> bool", is_sorted, estimate,
+                                "list_uint_is_sorted_bool"),
+                ROW("isSorted", "(list(double)) -> bool", is_sorted, estimate,
+                                "list_double_is_sorted_bool"),
+                ROW("isSorted", "(list(bool)) -> bool", is_sorted, estimate,
+                                "list_bool_is_sorted_bool"),
+                ROW("isSorted", "(list(duration)) -> bool", is_sorted, estimate,
+                                "list_duration_is_sorted_bool"),
+                ROW("isSorted", "(list(timestamp)) -> bool", is_sorted, estimate,
+                                "list_timestamp_is_sorted_bool"),
+                ROW("isSorted", "(list(string)) -> bool", is_sorted, estimate_texts,
+                                "list_string_is_sorted_bool"),
+                ROW("isSorted", "(list(bytes)) -> bool", is_sorted, estimate_texts,
+                                "list_bytes_is_sorted_bool"),
+                ROW("sum", "(list(int)) -> int", sum_int, estimate, "list_int_sum_int"),
+                ROW("sum", "(list(uint)) -> uint", sum_uint, estimate, "list_uint_sum_uint"),
+                ROW("sum", "(list(double)) -> double", sum_double, estimate,
+                                "list_double_sum_double"),
+                ROW("sum", "(list(duration)) -> duration", sum_duration, estimate,
+                                "list_duration_sum_duration"),
+                ROW("max", "(list(int)) -> int", greatest, estimate, "list_int_max_int"),
+                ROW("max", "(list(uint)) -> uint", greatest, estimate, "list_uint_max_uint"),
+                ROW("max", "(list(double)) -> double", greatest, estimate,
+                                "list_double_max_double"),
+                ROW("max", "(list(bool)) -> bool", greatest, estimate, "list_bool_max_bool"),
+                ROW("max", "(list(duration)) -> duration", greatest, estimate,
+                                "list_duration_max_duration"),
+                ROW("max", "(list(timestamp)) -> timestamp", greatest, estimate,
+                                "list_timestamp_max_timestamp"),
+                ROW("max", "(list(string)) -> string", greatest, estimate_texts,
+                                "list_string_max_string"),
+                ROW("max", "(list(bytes)) -> bytes", greatest, estimate_texts,
+                                "list_bytes_max_bytes"),
+                ROW("min", "(list(int)) -> int", least, estimate, "list_int_min_int"),
+                ROW("min", "(list(uint)) -> uint", least, estimate, "list_uint_min_uint"),
+                ROW("min", "(list(double)) -> double", least, estimate, "list_double_min_double"),
+                ROW("min", "(list(bool)) -> bool", least, estimate, "list_bool_min_bool"),
+                ROW("min", "(list(duration)) -> duration", least, estimate,
+                                "list_duration_min_duration"),
+                ROW("min", "(list(timestamp)) -> timestamp", least, estimate,
+                                "list_timestamp_min_timestamp"),
+                ROW("min", "(list(string)) -> string", least, estimate_texts,
+                                "list_string_min_string"),
+                ROW("min", "(list(bytes)) -> bytes", least, estimate_texts, "list_bytes_min_bytes"),
+                ROW("indexOf", "(list(A), A) -> int", first_place, estimate_texts,
+                                "list_a_index_of_int"),
+                ROW("lastIndexOf", "(list(A), A) -> int", last_place, estimate_texts,
+                                "list_a_last_index_of_int"),
 };
 
 const struct cel_library cel_library_lists = {
-        .name = "lists", .rows = rows, .row_count = ELEMENTS(rows)};
+                .name = "lists", .rows = rows, .row_count = ELEMENTS(rows)};

@@ -8,7 +8,7 @@
 
 enum {
         NANO_DIGITS = 9,
-        DIGITS_MAX = 18,      /* that 64 bits hold in any case */
+        DIGITS_MAX = 18, /* that 64 bits hold in any case */
         BINARY_DIGITS_MAX = 14,
         EXPONENT_MAX = 100000, /* beyond it nothing changes */
 };
@@ -44,8 +44,10 @@ static bool equal(const void *a, const void *b) {
 }
 
 static const struct cel_opaque_class quantity_class = {
-        .type = {.kind = CEL_TYPE_OPAQUE, .name = "kubernetes.Quantity", .size_max = UINT64_MAX},
-        .equal = equal};
+                .type = {.kind = CEL_TYPE_OPAQUE,
+                                .name = "kubernetes.Quantity",
+                                .size_max = UINT64_MAX},
+                .equal = equal};
 
 static const struct amount *amount_of(struct cel_value v) {
         return v.opaque.data;
@@ -163,7 +165,8 @@ static __int128 nano_of_digits(const struct parts *p) {
         int weight = (int)MIN(p->whole_size, (size_t)EXPONENT_MAX) + p->exponent + NANO_DIGITS;
 
         for (size_t i = 0; i < p->whole_size + p->fraction_size; i++, weight--) {
-                int digit = (i < p->whole_size ? p->whole[i] : p->fraction[i - p->whole_size]) - '0';
+                int digit = (i < p->whole_size ? p->whole[i] : p->fraction[i - p->whole_size]) -
+                            '0';
 
                 if (weight <= 0)
                         more |= digit != 0;
@@ -257,8 +260,7 @@ static struct cel_value as_float(struct cel_run *run, const struct cel_value *ar
 
         if (a->decimal)
                 return cel_double((double)a->nano / 1e9);
-        return cel_double(a->scale == 0 ? (double)a->value
-                                        : (double)a->value * pow(10, a->scale));
+        return cel_double(a->scale == 0 ? (double)a->value : (double)a->value * pow(10, a->scale));
 }
 
 static struct cel_value sign(struct cel_run *run, const struct cel_value *args, size_t n) {
@@ -326,8 +328,7 @@ static struct cel_value add(struct cel_run *run, struct cel_value to, struct amo
                 /* Both are at most 2^126: no overflow. */
                 __int128 nano = a->nano + b.nano;
 
-                sum = (struct amount){.decimal = true,
-                                .nano = MAX(MIN(nano, WIDE_MAX), -WIDE_MAX)};
+                sum = (struct amount){.decimal = true, .nano = MAX(MIN(nano, WIDE_MAX), -WIDE_MAX)};
         }
         return cel_opaque_copy(run, &quantity_class, &sum, sizeof(sum));
 }
@@ -363,39 +364,41 @@ static struct cel_value sub_int(struct cel_run *run, const struct cel_value *arg
 /* Kubernetes estimates 1 for quantity() and isQuantity(), whatever the size. sign() is declared as
  * a plain function there and documented as a member: both are taken. */
 static const struct cel_row rows[] = {
-        {"quantity", 0, "(string) -> kubernetes.Quantity", quantity, cel_cost_of_first, NULL,
-                        "string_to_quantity"},
-        {"isQuantity", 0, "(string) -> bool", is_quantity, cel_cost_of_first, NULL,
-                        "is_quantity_string"},
-        {"sign", 0, "(kubernetes.Quantity) -> int", sign, NULL, NULL, "quantity_sign"},
-        {"sign", CEL_MEMBER, "(kubernetes.Quantity) -> int", sign, NULL, NULL,
-                        "quantity_sign_member"},
-        {"isGreaterThan", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> bool",
-                        is_greater, NULL, NULL, "quantity_is_greater_than"},
-        {"isLessThan", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> bool", is_less,
-                        NULL, NULL, "quantity_is_less_than"},
-        {"compareTo", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> int", compare_to,
-                        NULL, NULL, "quantity_compare_to"},
-        {"asApproximateFloat", CEL_MEMBER, "(kubernetes.Quantity) -> double", as_float, NULL, NULL,
-                        "quantity_get_float"},
-        {"asInteger", CEL_MEMBER, "(kubernetes.Quantity) -> int", as_integer, NULL, NULL,
-                        "quantity_get_int"},
-        {"isInteger", CEL_MEMBER, "(kubernetes.Quantity) -> bool", is_integer, NULL, NULL,
-                        "quantity_is_integer"},
-        {"add", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> kubernetes.Quantity",
-                        add_quantity, NULL, NULL, "quantity_add"},
-        {"add", CEL_MEMBER, "(kubernetes.Quantity, int) -> kubernetes.Quantity", add_int, NULL,
-                        NULL, "quantity_add_int"},
-        {"sub", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> kubernetes.Quantity",
-                        sub_quantity, NULL, NULL, "quantity_sub"},
-        {"sub", CEL_MEMBER, "(kubernetes.Quantity, int) -> kubernetes.Quantity", sub_int, NULL,
-                        NULL, "quantity_sub_int"},
+                {"quantity", 0, "(string) -> kubernetes.Quantity", quantity, cel_cost_of_first,
+                                NULL, "string_to_quantity"},
+                {"isQuantity", 0, "(string) -> bool", is_quantity, cel_cost_of_first, NULL,
+                                "is_quantity_string"},
+                {"sign", 0, "(kubernetes.Quantity) -> int", sign, NULL, NULL, "quantity_sign"},
+                {"sign", CEL_MEMBER, "(kubernetes.Quantity) -> int", sign, NULL, NULL,
+                                "quantity_sign_member"},
+                {"isGreaterThan", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> bool",
+                                is_greater, NULL, NULL, "quantity_is_greater_than"},
+                {"isLessThan", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> bool",
+                                is_less, NULL, NULL, "quantity_is_less_than"},
+                {"compareTo", CEL_MEMBER, "(kubernetes.Quantity, kubernetes.Quantity) -> int",
+                                compare_to, NULL, NULL, "quantity_compare_to"},
+                {"asApproximateFloat", CEL_MEMBER, "(kubernetes.Quantity) -> double", as_float,
+                                NULL, NULL, "quantity_get_float"},
+                {"asInteger", CEL_MEMBER, "(kubernetes.Quantity) -> int", as_integer, NULL, NULL,
+                                "quantity_get_int"},
+                {"isInteger", CEL_MEMBER, "(kubernetes.Quantity) -> bool", is_integer, NULL, NULL,
+                                "quantity_is_integer"},
+                {"add", CEL_MEMBER,
+                                "(kubernetes.Quantity, kubernetes.Quantity) -> kubernetes.Quantity",
+                                add_quantity, NULL, NULL, "quantity_add"},
+                {"add", CEL_MEMBER, "(kubernetes.Quantity, int) -> kubernetes.Quantity", add_int,
+                                NULL, NULL, "quantity_add_int"},
+                {"sub", CEL_MEMBER,
+                                "(kubernetes.Quantity, kubernetes.Quantity) -> kubernetes.Quantity",
+                                sub_quantity, NULL, NULL, "quantity_sub"},
+                {"sub", CEL_MEMBER, "(kubernetes.Quantity, int) -> kubernetes.Quantity", sub_int,
+                                NULL, NULL, "quantity_sub_int"},
 };
 
 static const struct cel_opaque_class *const classes[] = {&quantity_class};
 
 const struct cel_library cel_library_quantity = {.name = "quantity",
-        .rows = rows,
-        .row_count = ELEMENTS(rows),
-        .classes = classes,
-        .class_count = ELEMENTS(classes)};
+                .rows = rows,
+                .row_count = ELEMENTS(rows),
+                .classes = classes,
+                .class_count = ELEMENTS(classes)};

@@ -17,14 +17,15 @@ static struct cel_value find(struct cel_run *run, const struct cel_value *args, 
 
         if (!p)
                 return error;
-        r = pattern_find(p, text.text.data, text.text.size, 0, cel_pattern_steps(run), &start, &end);
+        r = pattern_find(
+                        p, text.text.data, text.text.size, 0, cel_pattern_steps(run), &start, &end);
         if (r < 0)
                 return gave_up(run, r);
         return r > 0 ? cel_string_at(text.text.data + start, end - start) : cel_string_at("", 0);
 }
 
-static struct cel_value all_matches(struct cel_run *run, struct pattern *p, struct cel_value text,
-                uint64_t most) {
+static struct cel_value all_matches(
+                struct cel_run *run, struct pattern *p, struct cel_value text, uint64_t most) {
         struct cel_value list = cel_list_of(run, NULL, 0);
         size_t before = SIZE_MAX; /* where the match before ended */
 
@@ -74,13 +75,13 @@ static void estimate(const struct cel_range *args, size_t n, struct cel_range *r
 }
 
 static const struct cel_row rows[] = {
-        {"find", CEL_MEMBER, "(string, string) -> string", find, cost, estimate,
-                        "string_find_string"},
-        {"findAll", CEL_MEMBER, "(string, string) -> list(string)", find_all, cost, estimate,
-                        "string_find_all_string"},
-        {"findAll", CEL_MEMBER, "(string, string, int) -> list(string)", find_all, cost, estimate,
-                        "string_find_all_string_int"},
+                {"find", CEL_MEMBER, "(string, string) -> string", find, cost, estimate,
+                                "string_find_string"},
+                {"findAll", CEL_MEMBER, "(string, string) -> list(string)", find_all, cost,
+                                estimate, "string_find_all_string"},
+                {"findAll", CEL_MEMBER, "(string, string, int) -> list(string)", find_all, cost,
+                                estimate, "string_find_all_string_int"},
 };
 
 const struct cel_library cel_library_regex = {
-        .name = "regex", .rows = rows, .row_count = ELEMENTS(rows)};
+                .name = "regex", .rows = rows, .row_count = ELEMENTS(rows)};

@@ -93,9 +93,10 @@ static bool equal(const void *a, const void *b) {
         return compare_versions(a, b) == 0;
 }
 
-static const struct cel_opaque_class semver_class = {
-        .type = {.kind = CEL_TYPE_OPAQUE, .name = "kubernetes.Semver", .size_max = UINT64_MAX},
-        .equal = equal};
+static const struct cel_opaque_class semver_class = {.type = {.kind = CEL_TYPE_OPAQUE,
+                                                                     .name = "kubernetes.Semver",
+                                                                     .size_max = UINT64_MAX},
+                .equal = equal};
 
 /* --- reading --- */
 
@@ -220,8 +221,8 @@ static struct cel_value normalize(struct cel_run *run, struct cel_value text) {
         return cel_string_at(copy, (size_t)(to - copy));
 }
 
-static struct cel_value read_version(struct cel_run *run, const struct cel_value *args, size_t n,
-                struct version *ret) {
+static struct cel_value read_version(
+                struct cel_run *run, const struct cel_value *args, size_t n, struct version *ret) {
         struct cel_value text = args[0];
 
         if (n > 1 && args[1].boolean)
@@ -233,8 +234,7 @@ static struct cel_value semver(struct cel_run *run, const struct cel_value *args
         struct version version = {};
         struct cel_value v = read_version(run, args, n, &version);
 
-        return cel_is_error(v) ? v
-                               : cel_opaque_copy(run, &semver_class, &version, sizeof(version));
+        return cel_is_error(v) ? v : cel_opaque_copy(run, &semver_class, &version, sizeof(version));
 }
 
 static struct cel_value is_semver(struct cel_run *run, const struct cel_value *args, size_t n) {
@@ -277,32 +277,32 @@ static struct cel_value is_less(struct cel_run *run, const struct cel_value *arg
 
 /* Kubernetes estimates 1 for semver() and isSemver(), whatever the size. */
 static const struct cel_row rows[] = {
-        {"semver", 0, "(string) -> kubernetes.Semver", semver, cel_cost_of_first, NULL,
-                        "string_to_semver"},
-        {"semver", 0, "(string, bool) -> kubernetes.Semver", semver, cel_cost_of_first, NULL,
-                        "string_bool_to_semver"},
-        {"isSemver", 0, "(string) -> bool", is_semver, cel_cost_of_first, NULL,
-                        "is_semver_string"},
-        {"isSemver", 0, "(string, bool) -> bool", is_semver, cel_cost_of_first, NULL,
-                        "is_semver_string_bool"},
-        {"isGreaterThan", CEL_MEMBER, "(kubernetes.Semver, kubernetes.Semver) -> bool", is_greater,
-                        NULL, NULL, "semver_is_greater_than"},
-        {"isLessThan", CEL_MEMBER, "(kubernetes.Semver, kubernetes.Semver) -> bool", is_less, NULL,
-                        NULL, "semver_is_less_than"},
-        {"compareTo", CEL_MEMBER, "(kubernetes.Semver, kubernetes.Semver) -> int", compare_to, NULL,
-                        NULL, "semver_compare_to"},
-        {"major", CEL_MEMBER, "(kubernetes.Semver) -> int", major_number, NULL, NULL,
-                        "semver_major"},
-        {"minor", CEL_MEMBER, "(kubernetes.Semver) -> int", minor_number, NULL, NULL,
-                        "semver_minor"},
-        {"patch", CEL_MEMBER, "(kubernetes.Semver) -> int", patch_number, NULL, NULL,
-                        "semver_patch"},
+                {"semver", 0, "(string) -> kubernetes.Semver", semver, cel_cost_of_first, NULL,
+                                "string_to_semver"},
+                {"semver", 0, "(string, bool) -> kubernetes.Semver", semver, cel_cost_of_first,
+                                NULL, "string_bool_to_semver"},
+                {"isSemver", 0, "(string) -> bool", is_semver, cel_cost_of_first, NULL,
+                                "is_semver_string"},
+                {"isSemver", 0, "(string, bool) -> bool", is_semver, cel_cost_of_first, NULL,
+                                "is_semver_string_bool"},
+                {"isGreaterThan", CEL_MEMBER, "(kubernetes.Semver, kubernetes.Semver) -> bool",
+                                is_greater, NULL, NULL, "semver_is_greater_than"},
+                {"isLessThan", CEL_MEMBER, "(kubernetes.Semver, kubernetes.Semver) -> bool",
+                                is_less, NULL, NULL, "semver_is_less_than"},
+                {"compareTo", CEL_MEMBER, "(kubernetes.Semver, kubernetes.Semver) -> int",
+                                compare_to, NULL, NULL, "semver_compare_to"},
+                {"major", CEL_MEMBER, "(kubernetes.Semver) -> int", major_number, NULL, NULL,
+                                "semver_major"},
+                {"minor", CEL_MEMBER, "(kubernetes.Semver) -> int", minor_number, NULL, NULL,
+                                "semver_minor"},
+                {"patch", CEL_MEMBER, "(kubernetes.Semver) -> int", patch_number, NULL, NULL,
+                                "semver_patch"},
 };
 
 static const struct cel_opaque_class *const classes[] = {&semver_class};
 
 const struct cel_library cel_library_semver = {.name = "semver",
-        .rows = rows,
-        .row_count = ELEMENTS(rows),
-        .classes = classes,
-        .class_count = ELEMENTS(classes)};
+                .rows = rows,
+                .row_count = ELEMENTS(rows),
+                .classes = classes,
+                .class_count = ELEMENTS(classes)};

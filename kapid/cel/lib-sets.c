@@ -64,18 +64,18 @@ static void estimate_twice(const struct cel_range *args, size_t n, struct cel_ra
                 struct cel_range *ret_size) {
         struct cel_range pairs = cel_range_multiply(args[0], args[1]);
 
-        *ret_cost = cel_range_add(
-                        cel_range_multiply(pairs, (struct cel_range){2, 2}), (struct cel_range){1, 1});
+        *ret_cost = cel_range_add(cel_range_multiply(pairs, (struct cel_range){2, 2}),
+                        (struct cel_range){1, 1});
 }
 
 static const struct cel_row rows[] = {
-        {"sets.contains", 0, "(list(T), list(T)) -> bool", contains, cel_cost_charged, estimate,
-                        "list_sets_contains_list"},
-        {"sets.equivalent", 0, "(list(T), list(T)) -> bool", equivalent, cel_cost_charged,
-                        estimate_twice, "list_sets_equivalent_list"},
-        {"sets.intersects", 0, "(list(T), list(T)) -> bool", intersects, cel_cost_charged, estimate,
-                        "list_sets_intersects_list"},
+                {"sets.contains", 0, "(list(T), list(T)) -> bool", contains, cel_cost_charged,
+                                estimate, "list_sets_contains_list"},
+                {"sets.equivalent", 0, "(list(T), list(T)) -> bool", equivalent, cel_cost_charged,
+                                estimate_twice, "list_sets_equivalent_list"},
+                {"sets.intersects", 0, "(list(T), list(T)) -> bool", intersects, cel_cost_charged,
+                                estimate, "list_sets_intersects_list"},
 };
 
 const struct cel_library cel_library_sets = {
-        .name = "sets", .rows = rows, .row_count = ELEMENTS(rows)};
+                .name = "sets", .rows = rows, .row_count = ELEMENTS(rows)};

@@ -129,8 +129,10 @@ static bool put_inner(struct writer *w, struct cel_value v) {
         case CEL_TYPE:
                 return put_type(w, v);
         default:
-                return fail(w, cel_error(w->run, "error during formatting: no formatting function "
-                                                 "for %s", strempty(cel_type_of(v)->name)));
+                return fail(w, cel_error(w->run,
+                                               "error during formatting: no formatting function "
+                                               "for %s",
+                                               strempty(cel_type_of(v)->name)));
         }
 }
 
@@ -233,8 +235,10 @@ static bool put_text(struct writer *w, struct cel_value v, int precision) {
         case CEL_DURATION:
                 return put_converted(w, v);
         default:
-                return refuse(w, "string clause can only be used on strings, bools, bytes, ints, "
-                                 "doubles, maps, lists, types, durations, and timestamps", v);
+                return refuse(w,
+                                "string clause can only be used on strings, bools, bytes, ints, "
+                                "doubles, maps, lists, types, durations, and timestamps",
+                                v);
         }
 }
 
@@ -367,14 +371,14 @@ static const struct {
         char letter;
         bool (*write)(struct writer *w, struct cel_value v, int precision);
 } clauses[] = {
-        {'s', put_text},
-        {'d', put_decimal},
-        {'f', put_fixed},
-        {'e', put_scientific},
-        {'b', put_binary},
-        {'x', put_lower_hex},
-        {'X', put_upper_hex},
-        {'o', put_octal},
+                {'s', put_text},
+                {'d', put_decimal},
+                {'f', put_fixed},
+                {'e', put_scientific},
+                {'b', put_binary},
+                {'x', put_lower_hex},
+                {'X', put_upper_hex},
+                {'o', put_octal},
 };
 
 static bool read_precision(struct writer *w, const char **at, const char *end, int *ret) {
@@ -388,17 +392,18 @@ static bool read_precision(struct writer *w, const char **at, const char *end, i
                 precision = MIN(precision * 10 + (*s - '0'), PRECISION_MAX + 1);
         if (s == end)
                 return fail(w, cel_error(w->run,
-                                "could not parse formatting clause: error while parsing precision: "
-                                "could not find end of precision specifier"));
+                                               "could not parse formatting clause: error while parsing precision: "
+                                               "could not find end of precision specifier"));
         if (s == *at + 1)
                 return fail(w, cel_error(w->run,
-                                "could not parse formatting clause: error while parsing precision: "
-                                "error while converting precision to integer: strconv.Atoi: "
-                                "parsing \"\": invalid syntax"));
+                                               "could not parse formatting clause: error while parsing precision: "
+                                               "error while converting precision to integer: strconv.Atoi: "
+                                               "parsing \"\": invalid syntax"));
         if (precision > PRECISION_MAX)
                 return fail(w, cel_error(w->run,
-                                "could not parse formatting clause: error while parsing precision: "
-                                "precision exceeds maximum allowed precision %d", PRECISION_MAX));
+                                               "could not parse formatting clause: error while parsing precision: "
+                                               "precision exceeds maximum allowed precision %d",
+                                               PRECISION_MAX));
         *at = s;
         *ret = precision;
         return true;
@@ -416,9 +421,11 @@ static bool put_clause(struct writer *w, const char **at, const char *end, struc
                         return clauses[i].write(w, v, precision);
                 }
         return fail(w, cel_error(w->run,
-                        "could not parse formatting clause: unrecognized formatting clause "
-                        "\"%.*s\"",
-                        (int)cel_code_point_size(cel_string_at(*at, (size_t)(end - *at))), *at));
+                                       "could not parse formatting clause: unrecognized formatting clause "
+                                       "\"%.*s\"",
+                                       (int)cel_code_point_size(
+                                                       cel_string_at(*at, (size_t)(end - *at))),
+                                       *at));
 }
 
 static bool put_all(struct writer *w, struct cel_value format, struct cel_value list) {
@@ -470,9 +477,9 @@ static void estimate(const struct cel_range *args, size_t n, struct cel_range *r
 }
 
 static const struct cel_row rows[] = {
-        {"format", CEL_MEMBER, "(string, list(dyn)) -> string", format, cel_cost_of_first, estimate,
-                        "string_format"},
+                {"format", CEL_MEMBER, "(string, list(dyn)) -> string", format, cel_cost_of_first,
+                                estimate, "string_format"},
 };
 
 const struct cel_library cel_library_string_format = {
-        .name = "string format", .rows = rows, .row_count = ELEMENTS(rows)};
+                .name = "string format", .rows = rows, .row_count = ELEMENTS(rows)};

@@ -62,8 +62,8 @@ static char *backwards(struct cel_run *run, const char *data, size_t n) {
 }
 
 /* The last place within the first `end` bytes; both are turned around to stay linear. */
-static bool find_last(struct cel_run *run, struct cel_value text, size_t end,
-                struct cel_value part, size_t *ret) {
+static bool find_last(struct cel_run *run, struct cel_value text, size_t end, struct cel_value part,
+                size_t *ret) {
         char *t = backwards(run, text.text.data, end);
         char *p = backwards(run, part.text.data, part.text.size);
         const char *found;
@@ -304,13 +304,11 @@ static struct cel_value trim(struct cel_run *run, const struct cel_value *args, 
 
 /* --- costs --- */
 
-static uint64_t cost_index(
-                const struct cel_value *args, size_t n, const struct cel_value *result) {
+static uint64_t cost_index(const struct cel_value *args, size_t n, const struct cel_value *result) {
         return args[0].text.size / 10;
 }
 
-static uint64_t cost_join(
-                const struct cel_value *args, size_t n, const struct cel_value *result) {
+static uint64_t cost_join(const struct cel_value *args, size_t n, const struct cel_value *result) {
         return cel_cost_text(cel_cost_multiply(cel_size_for_cost(*result), 2));
 }
 
@@ -348,8 +346,8 @@ static void estimate_replace(const struct cel_range *args, size_t n, struct cel_
 
 static void estimate_split(const struct cel_range *args, size_t n, struct cel_range *ret_cost,
                 struct cel_range *ret_size) {
-        struct cel_range limit = n > 2 ? cel_range_of_items(args, n, 2)
-                                       : (struct cel_range){0, UINT64_MAX};
+        struct cel_range limit =
+                        n > 2 ? cel_range_of_items(args, n, 2) : (struct cel_range){0, UINT64_MAX};
 
         *ret_cost = cel_range_texts(args[0], 2);
         *ret_size = (struct cel_range){0, limit.max == UINT64_MAX ? args[0].max : limit.max};
@@ -375,43 +373,46 @@ static void estimate_quote(const struct cel_range *args, size_t n, struct cel_ra
 }
 
 #define MEMBER(name, signature, function, cost, estimate, overload) \
-        {name, CEL_MEMBER, signature, function, cost, estimate, overload}
+        { name, CEL_MEMBER, signature, function, cost, estimate, overload }
 
 static const struct cel_row rows[] = {
-        MEMBER("charAt", "(string, int) -> string", char_at, NULL, NULL, "string_char_at_int"),
-        MEMBER("indexOf", "(string, string) -> int", first_index, cost_index, estimate_index,
-                        "string_index_of_string"),
-        MEMBER("indexOf", "(string, string, int) -> int", first_index, cost_index,
-                        estimate_index, "string_index_of_string_int"),
-        MEMBER("lastIndexOf", "(string, string) -> int", last_index, cost_index, estimate_index,
-                        "string_last_index_of_string"),
-        MEMBER("lastIndexOf", "(string, string, int) -> int", last_index, cost_index,
-                        estimate_index, "string_last_index_of_string_int"),
-        MEMBER("lowerAscii", "(string) -> string", lower, cel_cost_of_first, cel_estimate_first,
-                        "string_lower_ascii"),
-        MEMBER("upperAscii", "(string) -> string", upper, cel_cost_of_first, cel_estimate_first,
-                        "string_upper_ascii"),
-        MEMBER("replace", "(string, string, string) -> string", replace,
-                        cel_cost_of_first_twice, estimate_replace, "string_replace_string_string"),
-        MEMBER("replace", "(string, string, string, int) -> string", replace,
-                        cel_cost_of_first_twice, estimate_replace,
-                        "string_replace_string_string_int"),
-        MEMBER("split", "(string, string) -> list(string)", split, cel_cost_of_first_twice,
-                        estimate_split, "string_split_string"),
-        MEMBER("split", "(string, string, int) -> list(string)", split, cel_cost_of_first_twice,
-                        estimate_split, "string_split_string_int"),
-        MEMBER("join", "(list(string)) -> string", join, cost_join, estimate_join, "list_join"),
-        MEMBER("join", "(list(string), string) -> string", join, cost_join, estimate_join,
-                        "list_join_string"),
-        MEMBER("substring", "(string, int) -> string", substring, cel_cost_of_first,
-                        cel_estimate_first, "string_substring_int"),
-        MEMBER("substring", "(string, int, int) -> string", substring, cel_cost_of_first,
-                        cel_estimate_first, "string_substring_int_int"),
-        MEMBER("trim", "(string) -> string", trim, cel_cost_of_first, cel_estimate_first,
-                        "string_trim"),
-        {"strings.quote", 0, "(string) -> string", quote, cel_cost_of_first, estimate_quote,
-                        "strings_quote"},
+                MEMBER("charAt", "(string, int) -> string", char_at, NULL, NULL,
+                                "string_char_at_int"),
+                MEMBER("indexOf", "(string, string) -> int", first_index, cost_index,
+                                estimate_index, "string_index_of_string"),
+                MEMBER("indexOf", "(string, string, int) -> int", first_index, cost_index,
+                                estimate_index, "string_index_of_string_int"),
+                MEMBER("lastIndexOf", "(string, string) -> int", last_index, cost_index,
+                                estimate_index, "string_last_index_of_string"),
+                MEMBER("lastIndexOf", "(string, string, int) -> int", last_index, cost_index,
+                                estimate_index, "string_last_index_of_string_int"),
+                MEMBER("lowerAscii", "(string) -> string", lower, cel_cost_of_first,
+                                cel_estimate_first, "string_lower_ascii"),
+                MEMBER("upperAscii", "(string) -> string", upper, cel_cost_of_first,
+                                cel_estimate_first, "string_upper_ascii"),
+                MEMBER("replace", "(string, string, string) -> string", replace,
+                                cel_cost_of_first_twice, estimate_replace,
+                                "string_replace_string_string"),
+                MEMBER("replace", "(string, string, string, int) -> string", replace,
+                                cel_cost_of_first_twice, estimate_replace,
+                                "string_replace_string_string_int"),
+                MEMBER("split", "(string, string) -> list(string)", split, cel_cost_of_first_twice,
+                                estimate_split, "string_split_string"),
+                MEMBER("split", "(string, string, int) -> list(string)", split,
+                                cel_cost_of_first_twice, estimate_split, "string_split_string_int"),
+                MEMBER("join", "(list(string)) -> string", join, cost_join, estimate_join,
+                                "list_join"),
+                MEMBER("join", "(list(string), string) -> string", join, cost_join, estimate_join,
+                                "list_join_string"),
+                MEMBER("substring", "(string, int) -> string", substring, cel_cost_of_first,
+                                cel_estimate_first, "string_substring_int"),
+                MEMBER("substring", "(string, int, int) -> string", substring, cel_cost_of_first,
+                                cel_estimate_first, "string_substring_int_int"),
+                MEMBER("trim", "(string) -> string", trim, cel_cost_of_first, cel_estimate_first,
+                                "string_trim"),
+                {"strings.quote", 0, "(string) -> string", quote, cel_cost_of_first, estimate_quote,
+                                "strings_quote"},
 };
 
 const struct cel_library cel_library_strings = {
-        .name = "strings", .rows = rows, .row_count = ELEMENTS(rows)};
+                .name = "strings", .rows = rows, .row_count = ELEMENTS(rows)};

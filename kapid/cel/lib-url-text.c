@@ -314,7 +314,8 @@ static bool take_scheme(struct reader *r, struct cel_value *rest, struct cel_val
         while (n < s.text.size && (unsigned char)s.text.data[n] < 0x80 &&
                         (isalpha((unsigned char)s.text.data[n]) ||
                                         (n > 0 && (isdigit((unsigned char)s.text.data[n]) ||
-                                                                  is_one_of(s.text.data[n], "+-.")))))
+                                                                  is_one_of(s.text.data[n],
+                                                                                  "+-.")))))
                 n++;
         if (n == s.text.size || s.text.data[n] != ':')
                 return true;
@@ -338,7 +339,8 @@ static bool has_prefix(struct cel_value s, const char *prefix) {
         return s.text.size >= n && memcmp(s.text.data, prefix, n) == 0;
 }
 
-static bool parse_rest(struct reader *r, struct cel_value rest, bool fragment, struct cel_url *ret) {
+static bool parse_rest(
+                struct reader *r, struct cel_value rest, bool fragment, struct cel_url *ret) {
         size_t question = find(rest, '?'), slash;
 
         ret->has_query = question != SIZE_MAX;
@@ -364,10 +366,12 @@ static bool parse_rest(struct reader *r, struct cel_value rest, bool fragment, s
         return escape(r, rest, PART_PATH, &ret->path);
 }
 
-static bool parse_once(struct reader *r, struct cel_value text, bool fragment, struct cel_url *ret) {
+static bool parse_once(
+                struct reader *r, struct cel_value text, bool fragment, struct cel_url *ret) {
         struct cel_value none = cel_string_at("", 0), rest = text;
 
-        *ret = (struct cel_url){none, none, none, none, false, false, none, none, none, false, none};
+        *ret = (struct cel_url){
+                        none, none, none, none, false, false, none, none, none, false, none};
         if (text.text.size == 1 && *text.text.data == '*') {
                 ret->path = text;
                 return true;

@@ -16,8 +16,8 @@ static bool equal(const void *a, const void *b) {
 }
 
 static const struct cel_opaque_class url_class = {
-        .type = {.kind = CEL_TYPE_OPAQUE, .name = "kubernetes.URL", .size_max = UINT64_MAX},
-        .equal = equal};
+                .type = {.kind = CEL_TYPE_OPAQUE, .name = "kubernetes.URL", .size_max = UINT64_MAX},
+                .equal = equal};
 
 static const struct cel_url *url_of(struct cel_value v) {
         return v.opaque.data;
@@ -95,8 +95,8 @@ static bool read_pair(struct cel_run *run, struct cel_value piece, struct cel_va
         if (piece.text.size == 0 || memchr(piece.text.data, ';', piece.text.size))
                 return false;
         return cel_url_unescape_query(run, cel_string_at(piece.text.data, n), ret_key) &&
-               cel_url_unescape_query(run, cel_text_from(piece, MIN(n + 1, piece.text.size)),
-                               ret_value);
+               cel_url_unescape_query(
+                               run, cel_text_from(piece, MIN(n + 1, piece.text.size)), ret_value);
 }
 
 struct pair {
@@ -151,25 +151,27 @@ static struct cel_value query(struct cel_run *run, const struct cel_value *args,
 }
 
 static const struct cel_row rows[] = {
-        {"url", 0, "(string) -> kubernetes.URL", url, cel_cost_of_first, cel_estimate_first,
-                        "string_to_url"},
-        {"isURL", 0, "(string) -> bool", is_url, NULL, NULL, "is_url_string"},
-        {"getScheme", CEL_MEMBER, "(kubernetes.URL) -> string", scheme, NULL, NULL,
-                        "url_get_scheme"},
-        {"getHost", CEL_MEMBER, "(kubernetes.URL) -> string", host, NULL, NULL, "url_get_host"},
-        {"getHostname", CEL_MEMBER, "(kubernetes.URL) -> string", hostname, NULL, NULL,
-                        "url_get_hostname"},
-        {"getPort", CEL_MEMBER, "(kubernetes.URL) -> string", port, NULL, NULL, "url_get_port"},
-        {"getEscapedPath", CEL_MEMBER, "(kubernetes.URL) -> string", path, NULL, NULL,
-                        "url_get_escaped_path"},
-        {"getQuery", CEL_MEMBER, "(kubernetes.URL) -> map(string, list(string))", query, NULL, NULL,
-                        "url_get_query"},
+                {"url", 0, "(string) -> kubernetes.URL", url, cel_cost_of_first, cel_estimate_first,
+                                "string_to_url"},
+                {"isURL", 0, "(string) -> bool", is_url, NULL, NULL, "is_url_string"},
+                {"getScheme", CEL_MEMBER, "(kubernetes.URL) -> string", scheme, NULL, NULL,
+                                "url_get_scheme"},
+                {"getHost", CEL_MEMBER, "(kubernetes.URL) -> string", host, NULL, NULL,
+                                "url_get_host"},
+                {"getHostname", CEL_MEMBER, "(kubernetes.URL) -> string", hostname, NULL, NULL,
+                                "url_get_hostname"},
+                {"getPort", CEL_MEMBER, "(kubernetes.URL) -> string", port, NULL, NULL,
+                                "url_get_port"},
+                {"getEscapedPath", CEL_MEMBER, "(kubernetes.URL) -> string", path, NULL, NULL,
+                                "url_get_escaped_path"},
+                {"getQuery", CEL_MEMBER, "(kubernetes.URL) -> map(string, list(string))", query,
+                                NULL, NULL, "url_get_query"},
 };
 
 static const struct cel_opaque_class *const classes[] = {&url_class};
 
 const struct cel_library cel_library_url = {.name = "url",
-        .rows = rows,
-        .row_count = ELEMENTS(rows),
-        .classes = classes,
-        .class_count = ELEMENTS(classes)};
+                .rows = rows,
+                .row_count = ELEMENTS(rows),
+                .classes = classes,
+                .class_count = ELEMENTS(classes)};

@@ -5,11 +5,9 @@
 
 /* Kubernetes charges for some functions after the fact what a hostile expression makes arbitrarily
  * much. Those charge first, in the function itself, and have cel_cost_charged in their row. */
-uint64_t cel_cost_charged(
-                const struct cel_value *args, size_t n, const struct cel_value *result);
+uint64_t cel_cost_charged(const struct cel_value *args, size_t n, const struct cel_value *result);
 /* Going once through the first argument as a text. */
-uint64_t cel_cost_of_first(
-                const struct cel_value *args, size_t n, const struct cel_value *result);
+uint64_t cel_cost_of_first(const struct cel_value *args, size_t n, const struct cel_value *result);
 /* Twice: and making the result. */
 uint64_t cel_cost_of_first_twice(
                 const struct cel_value *args, size_t n, const struct cel_value *result);

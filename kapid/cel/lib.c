@@ -5,13 +5,11 @@
 /* Values that a walk sees at most: shared parts of lists count each time. */
 enum { WALK_MAX = 8 * 1000 * 1000, WALK_DEPTH_MAX = 2500 };
 
-uint64_t cel_cost_charged(
-                const struct cel_value *args, size_t n, const struct cel_value *result) {
+uint64_t cel_cost_charged(const struct cel_value *args, size_t n, const struct cel_value *result) {
         return 0;
 }
 
-uint64_t cel_cost_of_first(
-                const struct cel_value *args, size_t n, const struct cel_value *result) {
+uint64_t cel_cost_of_first(const struct cel_value *args, size_t n, const struct cel_value *result) {
         return cel_cost_text(cel_size_for_cost(args[0]));
 }
 
@@ -37,8 +35,7 @@ static bool walk(struct cel_run *run, struct cel_value v, unsigned depth, size_t
                 return true;
         case CEL_MAP:
                 while (cel_map_next(run, v, &at, &key, &item))
-                        if (!walk(run, key, depth + 1, seen) ||
-                                        !walk(run, item, depth + 1, seen))
+                        if (!walk(run, key, depth + 1, seen) || !walk(run, item, depth + 1, seen))
                                 return false;
                 return true;
         default:
