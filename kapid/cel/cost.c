@@ -33,9 +33,7 @@ static struct cel_range range_union(struct cel_range a, struct cel_range b) {
 }
 
 uint64_t cel_cost_text(uint64_t size) {
-        /* Kubernetes multiplies by 0.1 as a double. */
-        if (size > (uint64_t)1 << 60)
-                return size / 10 + 1;
+        /* As a double, as Kubernetes does. */
         return (uint64_t)ceil((double)size * 0.1);
 }
 
