@@ -11,6 +11,7 @@
 
 struct json_part;
 struct jsonpath;
+struct rules;
 struct schema;
 struct kind_strategy;
 struct subresource_form;
@@ -94,6 +95,7 @@ struct kind {
         size_t subresource_count;
         const struct kind_scale *scale;    /* NULL: none */
         const struct schema *schema;       /* of the whole object */
+        struct rules *rules; /* its schema's x-kubernetes-validations; NULL: none */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
         struct json_part *row;           /* what the cells of its Table read */

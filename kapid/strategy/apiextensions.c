@@ -1,6 +1,7 @@
 /* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
 #include "kapid/kinds/crd-names.h"
 #include "kapid/schema/internal.h"
+#include "kapid/schema/rules.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -131,6 +132,31 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
                 validate_defaults(f, root, path);
 }
 
+/* The rules of a version's schema, unless it is the one that was there before. */
+static void validate_rules(
+                struct findings *f, const json_t *version, size_t i, const json_t *before) {
+        _cleanup_free_ char *path = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);
+        const json_t *doc = json_at(version, "schema.openAPIV3Schema"), *v;
+        size_t at, k;
+
+        f->failed |= !path;
+        json_array_foreach (before, k, v)
+                if (streq(json_str_or(v, "name", ""), json_str_or(version, "name", "")) &&
+                                json_same(json_at(v, "schema.openAPIV3Schema"), doc))
+                        return;
+        at = findings_push(f, strempty(path));
+        rules_check_definition(f, doc);
+        findings_pop(f, at);
+}
+
+static void crd_validate_create(struct findings *f, const json_t *object) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(object, "spec.versions"), i, v)
+                validate_rules(f, v, i, NULL);
+}
+
 /* A warning goes into a header: short, and of characters that show. */
 static void validate_deprecation(struct findings *f, const json_t *version, size_t i) {
         const json_t *v = json_object_get(version, "deprecationWarning");
@@ -185,10 +211,15 @@ static void crd_validate(struct findings *f, const json_t *object) {
 
 static void crd_validate_update(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
+        const json_t *v;
+        size_t i;
+
         strategy_validate_immutable(f, old, object, "spec.group");
         strategy_validate_immutable(f, old, object, "spec.scope");
         strategy_validate_immutable(f, old, object, "spec.names.plural");
         strategy_validate_immutable(f, old, object, "spec.names.kind");
+        json_array_foreach (json_at(object, "spec.versions"), i, v)
+                validate_rules(f, v, i, json_at(old, "spec.versions"));
 }
 
 const struct kind_strategy strategies_apiextensions[] = {
@@ -199,6 +230,7 @@ const struct kind_strategy strategies_apiextensions[] = {
                                 .prepare_create = crd_accept,
                                 .prepare_update = crd_prepare_update,
                                 .validate = crd_validate,
+                                .validate_create = crd_validate_create,
                                 .validate_update = crd_validate_update,
                                 .stored = crd_serve},
                 {0},
