@@ -137,7 +137,7 @@ tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 # The Common Expression Language: pure.
 libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.h kapid/cel/value.h \
 	kapid/cel/arena.c kapid/cel/arena.h kapid/cel/check.c kapid/cel/collections.c kapid/cel/compare.c \
-	kapid/cel/convert.c kapid/cel/cost.c kapid/cel/eval.c kapid/cel/functions.c kapid/cel/internal.h \
+	kapid/cel/convert.c kapid/cel/cost.c kapid/cel/eval.c kapid/cel/function.c kapid/cel/internal.h \
 	kapid/cel/lex.c kapid/cel/libraries.c kapid/cel/macros.c kapid/cel/optional.c kapid/cel/parse.c \
 	kapid/cel/program.c kapid/cel/run.c kapid/cel/schema-types.c kapid/cel/standard.c \
 	kapid/cel/time-text.c kapid/cel/time.c kapid/cel/time.h kapid/cel/types.c kapid/cel/unify.c \
@@ -148,6 +148,9 @@ check_PROGRAMS += tests/unit/test-cel
 tests_unit_test_cel_SOURCES = tests/unit/test-cel.c tests/unit/unit.h
 tests_unit_test_cel_LDADD = $(KAPID_CORE_LIBS)
 EXTRA_DIST += tests/unit/cel/cases.txt
+check_PROGRAMS += tests/unit/test-kapid-rules
+tests_unit_test_kapid_rules_SOURCES = tests/unit/test-kapid-rules.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_rules_LDADD = $(KAPID_CORE_LIBS)
 
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
