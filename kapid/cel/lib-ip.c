@@ -42,6 +42,7 @@ bool cel_ip_parse(struct cel_run *run, struct cel_value text, struct address *re
                 struct cel_value *ret_error) {
         char copy[ADDRESS_TEXT_SIZE + 32], *zone;
 
+        *ret = (struct address){0};
         if (text.text.size >= sizeof(copy) || memchr(text.text.data, '\0', text.text.size))
                 return not_an_address(run, ret_error, text);
         memcpy(copy, text.text.data, text.text.size);

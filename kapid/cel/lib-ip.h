@@ -6,7 +6,8 @@
 
 extern const struct cel_opaque_class cel_ip_class;
 
-/* An address that Kubernetes takes; else false, with the error in *ret_error unless that is NULL.
+/* An address that Kubernetes takes; else false, with the error in *ret_error unless that is NULL;
+ * *ret is the address where only its form is refused (IPv4 within IPv6), or of size 0.
  */
 bool cel_ip_parse(struct cel_run *run, struct cel_value text, struct address *ret,
                 struct cel_value *ret_error);

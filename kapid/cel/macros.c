@@ -272,6 +272,30 @@ static struct cel_expr *expand_opt_flat(struct cel_source *s, struct cel_expr *c
         return optional_map(s, call, true);
 }
 
+/* list.sortBy(x, key): the list is evaluated once, its keys are sorted and it with them. */
+static struct cel_expr *expand_sort_by(struct cel_source *s, struct cel_expr *call, size_t names) {
+        static const char hidden[] = "@sorted";
+        struct cel_expr *keys, *sorted;
+        size_t at = call->offset;
+
+        if (call->args[0]->kind == CEL_EXPR_CONST || call->args[0]->kind == CEL_EXPR_MAP) {
+                cel_finding(s, call->args[0]->offset,
+                                "sortBy can only be applied to a list, identifier, comprehension, "
+                                "call or select expression");
+                return NULL;
+        }
+        keys = CALL(s, at, "map", ident(s, at, hidden), call->args[1], call->args[2]);
+        if (!keys)
+                return NULL;
+        keys->member = true;
+        keys = expand_map(s, keys, names);
+        sorted = CALL(s, at, "@sortByAssociatedKeys", ident(s, at, hidden), keys);
+        if (!sorted)
+                return NULL;
+        sorted->member = true;
+        return bind(s, at, hidden, call->args[0], sorted);
+}
+
 static const struct macro {
         const char *name;
         size_t args; /* the receiver too */
@@ -296,6 +320,7 @@ static const struct macro {
                 {"transformMap", 5, true, 2, expand_map_of},
                 {"transformMapEntry", 4, true, 2, expand_map_entry},
                 {"transformMapEntry", 5, true, 2, expand_map_entry},
+                {"sortBy", 3, true, 1, expand_sort_by},
                 {"bind", 4, true, 1, expand_bind},
                 {"optMap", 3, true, 1, expand_opt_map},
                 {"optFlatMap", 3, true, 1, expand_opt_flat},
