@@ -186,7 +186,7 @@ libkapid_api_a_SOURCES += \
 	kapid/webhooks/round.c kapid/webhooks/round.h \
 	kapid/webhooks/webhooks.c kapid/webhooks/webhooks.h
 check_PROGRAMS += tests/unit/test-kapid-webhooks
-tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/unit.h
+tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Users of elsewhere, and the log of what was done
 libkapid_api_a_SOURCES += \
