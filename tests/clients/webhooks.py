@@ -1,5 +1,6 @@
-"""Admission webhooks: a server, configurations for it, and requests that meet it. argv: KUBECONFIG SCRATCH"""
+"""Admission webhooks: a server, configurations for it, and requests that meet it. argv: KUBECONFIG SCRATCH PORT2"""
 import base64
+import http.client
 import http.server
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 
-from wireclient import Client, a, case, finish
+from wireclient import Client, a, case, finish, host, tls
 from wireclient import is_ as is_code
 
 scratch = sys.argv[2]
@@ -549,6 +550,44 @@ def services():
         is_(a.post(SPACE + "endpoints", {"metadata": {"name": "hook"}, "subsets": [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port}]}]}), 201)
         is_(a.post(MAPS, map_of("s1")), 201)
         assert seen("svc")[0]["name"] == "s1"
+
+
+# --- another kapid ---
+class Second(Client):
+    """A client of the second kapid, which writes an audit log."""
+
+    def __init__(self):
+        self.c = http.client.HTTPSConnection(host, int(sys.argv[3]), context=tls, timeout=60)
+
+
+def audited(name):
+    """The annotations of the event of a write."""
+    for line in open(scratch + "/audit.log"):
+        event = json.loads(line)
+        if event.get("objectRef", {}).get("name") == name:
+            return event["annotations"]
+    return None
+
+
+@case
+def followed():
+    """another kapid follows configurations; what webhooks say and do is in its audit events"""
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    closed = {"url": f"https://localhost:{s.getsockname()[1]}/x", "caBundle": bundle()}
+    b = Second()
+    add = webhook("aud", lambda r: {**patch(r, {"op": "add", "path": "/data/x", "value": "y"}), "auditAnnotations": {"why": "because"}})
+    with Configuration("Mutating", "aud", add, webhook("open", failurePolicy="Ignore", clientConfig=closed)):
+        until(lambda: b.post(MAPS + "?dryRun=All", map_of("probe")).json["data"].get("x") == "y")
+        is_(b.post(MAPS, map_of("audited")), 201)
+        until(lambda: audited("audited"))
+        notes = audited("audited")
+        assert notes["aud.hooks.example.com/why"] == "because", notes
+        assert json.loads(notes["mutation.webhook.admission.k8s.io/round_0_index_0"]) == {
+            "configuration": "aud", "webhook": "aud.hooks.example.com", "mutated": True}, notes
+        assert notes["failed-open.mutation.webhook.admission.k8s.io/round_0_index_1"] == "open.hooks.example.com", notes
+    until(lambda: "x" not in b.post(MAPS + "?dryRun=All", map_of("probe")).json["data"])
+    s.close()
 
 
 # --- configurations ---
