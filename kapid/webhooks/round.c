@@ -1,0 +1,390 @@
+/* Mutating webhooks are asked one after another, each about what the one before has left; those
+ * with reinvocationPolicy IfNeeded once more when the object is no longer as they left it.
+ * Validating ones are asked side by side, and the first refusal in their order counts.
+ *
+ *      mutating:    walk -> (ask, answer: patch)* -> settle -> walk those to be asked again ->
+ * settle validating:  ask some -> answers, ask others -> the first refusal
+ *
+ * A request that waits holds nothing but its objects (docs/admission.md). */
+#include "kapid/webhooks/round.h"
+
+#include "kapid/http/dispatch.h"
+#include "kapid/pipeline/convert.h"
+#include "kapid/webhooks/patched.h"
+#include "kapid/webhooks/resolve.h"
+#include "lib/log.h"
+#include "lib/random.h"
+#include "lib/timefmt.h"
+
+/* Validating webhooks of one request that are asked at the same time: each has its own text of the
+ * objects. */
+enum { AT_ONCE_MAX = 16 };
+
+static void walk(struct round *round);
+static void ask_some(struct round *round);
+
+struct round *round_free(struct round *round) {
+        if (!round)
+                return NULL;
+        sd_event_source_disable_unref(round->soon);
+        for (size_t i = 0; round->list && round->probes && i < round->list->count; i++) {
+                kind_unref(round->probes[i].as);
+                webhook_place_done(&round->probes[i].place);
+                json_decref(round->probes[i].after);
+        }
+        free(round->probes);
+        webhook_list_unref(round->list);
+        for (size_t i = 0; round->equivalents.kinds[i]; i++)
+                kind_unref((struct kind *)round->equivalents.kinds[i]);
+        kind_unref(round->kind);
+        json_decref(round->object);
+        json_decref(round->old_object);
+        json_decref(round->options);
+        json_decref(round->user);
+        json_decref(round->labels);
+        strv_free(round->warnings);
+        problem_done(&round->refusal);
+        free(round->namespace);
+        free(round->name);
+        request_unref(round->question.request);
+        return mfree(round);
+}
+
+static void finish(struct round *round, int error) {
+        struct webhook_outcome outcome = {.error = error,
+                        .p = &round->refusal,
+                        .object = round->object,
+                        .changed = round->changed,
+                        .warnings = round->warnings};
+
+        if (error < 0 && !round->refusal.code)
+                problem_set(&round->refusal, error, 500, "InternalError",
+                                "Internal error occurred: %s", strerror(-error));
+        LIST_REMOVE(round, entry);
+        round->hooks->waiting--;
+        webhook_count_waiting(round->hooks);
+        round->question.done(&outcome, round->question.userdata);
+        round_free(round);
+}
+
+static size_t index_of(const struct round *round, const struct probe *probe) {
+        return (size_t)(probe - round->probes);
+}
+
+/* The first one in the list's order is what the client sees. */
+static void refuse(struct round *round, const struct probe *probe, struct problem *p) {
+        size_t i = index_of(round, probe);
+
+        if (round->refusal.code && round->refused_by < i) {
+                problem_done(p);
+                return;
+        }
+        problem_done(&round->refusal);
+        round->refusal = *p;
+        *p = (struct problem){0};
+        round->refused_by = i;
+}
+
+/* --- one call --- */
+
+static int object_form(const json_t *object, const struct round *round, const struct kind *as,
+                json_t **ret, struct problem *p) {
+        *ret = NULL;
+        if (!object)
+                return 0;
+        if (as == round->kind || webhook_has_own_form(round->kind, round->facts.sub)) {
+                *ret = json_ref(object);
+                return 0;
+        }
+        return object_as(object, as, ret, p);
+}
+
+static int message(struct probe *probe, char **ret, struct problem *p) {
+        struct round *round = probe->round;
+        struct webhook_request facts = round->facts;
+        _cleanup_json_ json_t *object = NULL, *old = NULL, *review = NULL;
+        int r = object_form(round->object, round, probe->as, &object, p);
+
+        if (r < 0)
+                return r;
+        r = object_form(round->old_object, round, probe->as, &old, p);
+        if (r < 0)
+                return r;
+        facts.object = object;
+        facts.old_object = old;
+        review = webhook_review(probe->webhook, &facts, probe->as, probe->uid);
+        *ret = review ? json_text(review) : NULL;
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* The call brought no answer, or not a right one. 0: the round continues without it. */
+static int on_failure(struct probe *probe, int error, const char *why) {
+        struct round *round = probe->round;
+        const struct webhook *w = probe->webhook;
+        struct problem p = {0};
+
+        if (now_mono_us() >= round->deadline_us) {
+                webhook_record(probe, WEBHOOK_FAILED, false, why);
+                problem_set(&p, ETIMEDOUT, 504, "Timeout",
+                                "Timeout: request did not complete within requested timeout: its "
+                                "admission webhooks took longer than %d s in all",
+                                WEBHOOKS_WRITE_US / 1000000);
+                refuse(round, probe, &p);
+                return -ETIMEDOUT;
+        }
+        webhook_record(probe, w->ignores_failures ? WEBHOOK_IGNORED : WEBHOOK_FAILED, false, why);
+        if (w->ignores_failures)
+                return 0;
+        error = webhook_failed(w, error, why, &p);
+        refuse(round, probe, &p);
+        return error;
+}
+
+/* The patch becomes the round's object. */
+static int take_patch(struct probe *probe, const json_t *patch, bool *ret_mutated) {
+        struct round *round = probe->round;
+        _cleanup_problem_ struct problem p = {0};
+        const struct patched_facts facts = {.kind = round->kind,
+                        .sub = round->facts.sub,
+                        .as = probe->as,
+                        .webhook = probe->webhook->name};
+        json_t *object = NULL;
+        int r = patched_object(&facts,
+                        round->facts.operation == WEBHOOK_CONNECT ? NULL : round->object, patch,
+                        &object, &p);
+
+        if (r < 0) {
+                refuse(round, probe, &p);
+                return r;
+        }
+        *ret_mutated = !json_same(object, round->object);
+        round->changed |= *ret_mutated;
+        round->changed_in_pass |= *ret_mutated;
+        json_decref(round->object);
+        round->object = object;
+        round->facts.object = object;
+        return 0;
+}
+
+/* 0: the round continues. */
+static int on_verdict(struct probe *probe, const struct webhook_answer *a) {
+        struct round *round = probe->round;
+        struct problem p = {0};
+        bool mutated = false;
+        int r = webhook_take_notes(round, a);
+
+        if (r < 0)
+                return r;
+        if (!a->allowed) {
+                webhook_record(probe, WEBHOOK_DENIED, false, NULL);
+                problem_set(&p, EACCES, (int)json_int_or(a->status, "code", 400), NULL, "%s",
+                                json_str_or(a->status, "message", ""));
+                p.status = json_incref(a->status);
+                refuse(round, probe, &p);
+                return -EACCES;
+        }
+        if (json_array_size(a->patch) > 0) {
+                r = take_patch(probe, a->patch, &mutated);
+                if (r < 0)
+                        return r;
+        }
+        webhook_record(probe, WEBHOOK_OK, mutated, NULL);
+        if (round->question.type == WEBHOOK_MUTATING) {
+                json_decref(probe->after);
+                probe->after = json_ref(round->object);
+        }
+        return 0;
+}
+
+static int judge(struct probe *probe, const struct http_result *result) {
+        _cleanup_webhook_answer_ struct webhook_answer answer = {0};
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        if (result->error) {
+                why = strformat("failed to call webhook: Post \"%s?timeout=%llus\": %s",
+                                probe->place.shown,
+                                (unsigned long long)(probe->webhook->timeout_us / 1000000),
+                                strempty(result->error_text));
+                return on_failure(probe, result->error, why ? why : "out of memory");
+        }
+        if (result->code != 200) {
+                why = strformat("failed to call webhook: %s answered with HTTP status %d",
+                                probe->place.shown, result->code);
+                return on_failure(probe, -EPROTO, why ? why : "out of memory");
+        }
+        r = webhook_answer_parse(
+                        probe->webhook, probe->uid, result->body, result->body_size, &answer, &why);
+        if (r < 0) {
+                _cleanup_free_ char *text =
+                                strformat("received invalid webhook response: %s", strempty(why));
+
+                return on_failure(probe, r, text ? text : "out of memory");
+        }
+        return on_verdict(probe, &answer);
+}
+
+static void on_answer(const struct http_result *result, void *userdata) {
+        struct probe *probe = userdata;
+        struct round *round = probe->round;
+        int r = judge(probe, result);
+
+        assert(round->waiting > 0);
+        round->waiting--;
+        if (round->question.type == WEBHOOK_VALIDATING) {
+                if (r < 0 && !round->refusal.code)
+                        problem_set(&round->refusal, r, 500, "InternalError",
+                                        "Internal error occurred: %s", strerror(-r));
+                ask_some(round);
+        } else if (r < 0)
+                finish(round, r);
+        else
+                walk(round);
+}
+
+/* 1: the call is under way; 0: it is not, and the round continues. */
+static int call(struct probe *probe) {
+        struct round *round = probe->round;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *text = NULL, *why = NULL;
+        uint64_t now_us = now_mono_us(), left_us;
+        int r;
+
+        probe->began_us = now_us;
+        random_uuid(probe->uid);
+        if (now_us >= round->deadline_us)
+                return on_failure(probe, -ETIMEDOUT, "the request took too long in all");
+        left_us = round->deadline_us - now_us;
+        webhook_place_done(&probe->place);
+        r = webhook_resolve(round->hooks->api, probe->webhook, &probe->place, &why);
+        if (r < 0 && r != -ENOMEM) {
+                _cleanup_free_ char *long_why =
+                                strformat("failed to call webhook: %s", strempty(why));
+
+                return on_failure(probe, r, strempty(long_why));
+        }
+        if (r < 0)
+                return r;
+        r = message(probe, &text, &p);
+        if (r < 0) {
+                refuse(round, probe, &p);
+                return r;
+        }
+        r = webhook_call_start(round->hooks->clients, probe->webhook, &probe->place, text,
+                        MIN(probe->webhook->timeout_us, left_us), on_answer, probe);
+        if (r < 0)
+                return r;
+        round->waiting++;
+        return 1;
+}
+
+/* Whether the i-th webhook of the list is for the request as it is now. */
+static bool choose(struct round *round, size_t i) {
+        struct probe *probe = &round->probes[i];
+        const struct kind *as =
+                        webhook_match(round->list->all[i], &round->facts, &round->equivalents);
+
+        kind_unref(probe->as);
+        probe->as = as ? kind_ref(as) : NULL;
+        probe->round = round;
+        probe->webhook = as ? round->list->all[i] : NULL;
+        return as != NULL;
+}
+
+/* --- validating --- */
+
+/* A refusal ends it: those that were not asked yet need not be. */
+static void ask_some(struct round *round) {
+        int r = 0;
+
+        while (round->next < round->list->count && round->waiting < AT_ONCE_MAX && r >= 0 &&
+                        !round->refusal.code) {
+                size_t i = round->next++;
+
+                if (choose(round, i))
+                        r = call(&round->probes[i]);
+        }
+        if (r < 0 && !round->refusal.code)
+                problem_set(&round->refusal, r, 500, "InternalError", "Internal error occurred: %s",
+                                strerror(-r));
+        if (round->waiting == 0)
+                finish(round, round->refusal.code ? -EACCES : 0);
+}
+
+/* --- mutating --- */
+
+/* Whether it wants to see what others have made of the object since. */
+static bool is_asked_again(const struct round *round, size_t i) {
+        const struct probe *probe = &round->probes[i];
+
+        return round->list->all[i]->reinvoked && probe->after &&
+               !json_same(probe->after, round->object);
+}
+
+static int settle(struct round *round) {
+        json_t *copy;
+        int r;
+
+        if (!round->changed_in_pass || !round->question.settle)
+                return 0;
+        copy = json_deep_copy(round->object);
+        if (!copy)
+                return -ENOMEM;
+        json_decref(round->object);
+        round->object = copy;
+        round->facts.object = copy;
+        r = round->question.settle(copy, round->question.userdata, &round->refusal);
+        return MIN(r, 0);
+}
+
+/* The webhooks that are left of this pass. 1: one is under way, and on_answer() continues. */
+static int ask_next(struct round *round) {
+        while (round->next < round->list->count) {
+                size_t i = round->next++;
+                int r;
+
+                if ((round->pass > 0 && !is_asked_again(round, i)) || !choose(round, i))
+                        continue;
+                r = call(&round->probes[i]);
+                if (r != 0)
+                        return r;
+        }
+        return settle(round);
+}
+
+static void walk(struct round *round) {
+        int r;
+
+        while ((r = ask_next(round)) == 0 && round->pass == 0 && round->changed) {
+                round->pass++;
+                round->next = 0;
+                round->changed_in_pass = false;
+        }
+        if (r <= 0)
+                finish(round, r);
+}
+
+static int on_soon(sd_event_source *source, void *userdata) {
+        struct round *round = userdata;
+
+        round->soon = sd_event_source_disable_unref(round->soon);
+        /* A stream needs its seat (dispatch_stream()). */
+        if (round->facts.operation != WEBHOOK_CONNECT)
+                dispatch_leave(round->question.request);
+        if (round->question.type == WEBHOOK_MUTATING)
+                walk(round);
+        else
+                ask_some(round);
+        return 0;
+}
+
+int round_start(struct round *round) {
+        int r = sd_event_add_defer(round->hooks->api->event, &round->soon, on_soon, round);
+
+        if (r < 0)
+                return r;
+        LIST_INSERT_HEAD(&round->hooks->rounds, round, entry);
+        round->hooks->waiting++;
+        webhook_count_waiting(round->hooks);
+        return 0;
+}
