@@ -25,7 +25,7 @@ struct list {
         bool more;
         uint64_t remaining; /* 0: not known */
         size_t unreadable;
-        char *last;         /* the last path shown */
+        char *last; /* the last path shown */
         size_t count;
         /* From the cache: the objects at the time it began. */
         VECTOR(struct item *) found;
