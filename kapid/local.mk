@@ -68,6 +68,7 @@ libkapid_core_a_SOURCES = \
 	kapid/table/cells-storage.c \
 	kapid/table/cells.c \
 	kapid/table/cells.h \
+	kapid/table/columns.c kapid/table/columns.h \
 	kapid/table/table.c \
 	kapid/strategy/old-versions.c
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c

@@ -181,6 +181,7 @@ int write_object(struct write *w, const json_t *live, json_t *object_taken,
         ret->created = !live;
         ret->object = TAKE_PTR(object);
         if (live && json_equal(ret->object, live)) {
+                ret->unchanged = true;
                 ret->act = DECIDE_NOTHING;
                 return 0;
         }

@@ -24,6 +24,7 @@ struct run {
         json_t *live;      /* NULL: not stored */
         uint64_t revision; /* of live; 0: not stored */
         bool fresh;        /* live is the store's own, or the guard is to find out */
+        bool decided;      /* that nothing is to be written, on a live object to be confirmed */
         bool stale;        /* a write would encrypt it in another way (kapid/store/store.h) */
         unsigned attempts, charge_attempts;
         char *text; /* what is stored */
@@ -40,6 +41,7 @@ enum { CATCH_UP_US = 2 * 1000 * 1000 };
 enum { LATE_ATTEMPTS_MAX = 5 };
 
 static void decide(struct run *run);
+static void carry_out(struct run *run);
 
 static struct run *run_free(struct run *run) {
         if (!run)
@@ -47,6 +49,7 @@ static struct run *run_free(struct run *run) {
         turns_leave(run->write.request->api->turns, &run->turn, run->stored_revision);
         decision_done(&run->decision);
         json_decref(run->live);
+        item_unref(run->write.item);
         free(run->namespace);
         free(run->name);
         free(run->key);
@@ -101,6 +104,7 @@ static int set_name(struct run *run, const char *name) {
 static void set_live(struct run *run, json_t *live_taken, uint64_t revision, bool fresh) {
         assert(!live_taken || revision > 0);
         json_decref(run->live);
+        run->write.item = item_unref(run->write.item);
         run->live = live_taken;
         run->revision = revision;
         run->fresh = fresh;
@@ -119,6 +123,7 @@ static int take_item(struct run *run, struct item *it, bool fresh, struct proble
         if (!live)
                 return -ENOMEM;
         set_live(run, live, item_revision(it), fresh);
+        run->write.item = item_ref(form);
         return 0;
 }
 
@@ -131,8 +136,8 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         if (!kv)
                 return 0;
         if (kv->unreadable)
-                return problem_set(p, EBADMSG, 500, "InternalError",
-                                "Internal error occurred: %s", kv->unreadable);
+                return problem_set(p, EBADMSG, 500, "InternalError", "Internal error occurred: %s",
+                                kv->unreadable);
         r = item_new(caches_pool(run->write.request->api->caches), kv->key,
                         strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
         if (r < 0)
@@ -149,6 +154,13 @@ static void on_read(const struct store_result *res, void *userdata) {
 
         if (res->error) {
                 fail_store(run, res);
+                return;
+        }
+        if (run->decided && res->count > 0 && !res->kvs[0].unreadable &&
+                        res->kvs[0].revision == run->revision) {
+                run->fresh = true;
+                run->stale = res->kvs[0].stale;
+                carry_out(run);
                 return;
         }
         r = take_stored(run, res->count > 0 ? &res->kvs[0] : NULL, &p);
@@ -414,24 +426,30 @@ static void charge(struct run *run) {
 static void decide(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         struct decision *d = &run->decision;
-        bool dry_run = run->write.request->dry_run;
         int r;
 
         decision_done(d);
         run->text = mfree(run->text);
         r = run->decide(&run->write, run->live, d, &p);
-        if (!run->fresh && (r < 0 || d->act == DECIDE_NOTHING || dry_run)) {
+        run->decided = r >= 0 && d->act == DECIDE_NOTHING;
+        if (!run->fresh && (r < 0 || run->decided || run->write.request->dry_run))
                 read_store(run);
-                return;
-        }
-        if (r < 0) {
+        else if (r < 0)
                 fail(run, r, &p);
-                return;
-        }
+        else
+                carry_out(run);
+}
+
+/* The decision stands: it was made on the store's object, or its guard will find out. */
+static void carry_out(struct run *run) {
+        struct decision *d = &run->decision;
+        bool dry_run = run->write.request->dry_run;
+
         /* As with Kubernetes, a replacement by the same is how values get the present key. */
-        if (d->act == DECIDE_NOTHING && run->stale && d->object &&
-                        json_equal(d->object, run->live))
+        if (run->stale && d->unchanged) {
                 d->act = DECIDE_PUT;
+                d->unchanged = false;
+        }
         assert(d->act != DECIDE_PUT || d->object);
         if (d->act == DECIDE_RENAME)
                 rename_and_decide(run);
@@ -503,6 +521,10 @@ void write_respond(struct write *w, const struct problem *p) {
                 return;
         }
         request_warn_all(request, d->warnings);
+        if (d->unchanged && w->item && (!request->sub || !request->sub->form)) {
+                respond_item(request, 200, w->item);
+                return;
+        }
         if (!request->sub || !request->sub->form) {
                 respond_object(request, d->created ? 201 : 200, d->object);
                 return;

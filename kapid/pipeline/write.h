@@ -5,8 +5,9 @@
  *        ^                           '--> (charge, in turn) --> (lease) --> TXN --held--> done
  *        '------------- the present state -------------'
  *
- * The first reading comes from the cache, which may be moments old: a refusal or "nothing changed"
- * found on it is returned only after confirming it against the store. */
+ * The first reading comes from the cache, which may be moments old: a refusal found on it is
+ * decided again on the store's object; "nothing changed" stands if the store has that revision
+ * still. */
 #pragma once
 
 #include "kapid/http/request.h"
@@ -23,6 +24,7 @@ struct write {
         const char *name;
         struct decision *decision; /* the one being made, for what admission adds (warnings, keys);
                                     * at the end the one that was carried out */
+        struct item *item; /* whose object is live, in the requested version; NULL: there is none */
 };
 
 /* live: the stored object, in the requested version (NULL: none; immutable). Fills ret,
