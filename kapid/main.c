@@ -184,7 +184,8 @@ static const struct option_row rows[] = {
                                 NULL, "Serve HTTP/1.1 alone", NULL},
                 {"http2-max-streams-per-connection", 0, OPTION_U32,
                                 offsetof(struct flags, http2_streams_max), "N",
-                                "Requests and watches at a time on one connection of HTTP/2; 0: 250",
+                                "Requests and watches at a time on one connection of "
+                                "HTTP/2; 0: 250",
                                 "0"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
@@ -291,8 +292,7 @@ static int add_metrics(struct server *s) {
 }
 
 static int listen_secure(struct server *s, const struct flags *f, struct problem *p) {
-        const struct tls_files files = {
-                        .cert = f->tls_cert, .key = f->tls_key, .ca = f->client_ca};
+        const struct tls_files files = {.cert = f->tls_cert, .key = f->tls_key, .ca = f->client_ca};
         int r = 0;
 
         if (f->port == 0)

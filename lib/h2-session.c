@@ -38,8 +38,7 @@ static int spend(struct h2_connection *c) {
 }
 
 /* Each frame, by its first nine bytes. */
-static int on_begin_frame(
-                nghttp2_session *session, const nghttp2_frame_hd *head, void *userdata) {
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *userdata) {
         struct h2_connection *c = userdata;
 
         return h2_calm_costs(head->type, head->flags, head->length) ? spend(c) : 0;

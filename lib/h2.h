@@ -48,8 +48,8 @@ struct h2_terms {
         uint32_t connection_window; /* the same of all its streams */
         size_t queued_max;          /* bytes of a stream that wait to be sent */
         size_t unread_max;          /* of a connection: beyond it, requests are refused */
-        bool strict;                /* requests that RFC 9113 section 8 calls malformed are refused */
-        bool any_peer;              /* certificates are asked for; the user verifies them */
+        bool strict;   /* requests that RFC 9113 section 8 calls malformed are refused */
+        bool any_peer; /* certificates are asked for; the user verifies them */
         /* Frames that cost a client nothing (resets of its requests, pings, settings, priorities,
          * empty ones) may come at this rate, and so many more at once. Beyond it the connection
          * ends with ENHANCE_YOUR_CALM. 0: unbounded. */
@@ -119,8 +119,8 @@ struct h2_connection {
         uint64_t round_trip_us, round_trips; /* the last ping's, and how many were answered */
         char first[4];                       /* of the preface, until it is known for one */
         size_t first_size;
-        bool pinged, settled; /* settled: the peer's first frame has come */
-        bool goes_away;       /* takes no further requests */
+        bool pinged, settled;    /* settled: the peer's first frame has come */
+        bool goes_away;          /* takes no further requests */
         uint64_t idle_frames_us; /* see lib/h2-calm.h */
 };
 
@@ -140,9 +140,9 @@ struct h2_stream {
         struct h2_piece few[4], *ring; /* to send; the ring begins as the few */
         size_t ring_size, head, count, offset, queued;
         uint64_t taken; /* bytes that were sent, or are about to be */
-        bool waits;  /* nghttp2 was notified that there is nothing to send yet */
-        bool ending; /* ends after the queued data */
-        bool deaf;   /* further data is dropped */
+        bool waits;     /* nghttp2 was notified that there is nothing to send yet */
+        bool ending;    /* ends after the queued data */
+        bool deaf;      /* further data is dropped */
         uint64_t deadline_us;
 };
 

@@ -1,7 +1,7 @@
 /* Who speaks HTTP/2: libmicrohttpd knows HTTP/1.1 alone, so where both are served this file accepts
- * the connections, looks at the first bytes of each without taking them, and gives it to lib/h2 when
- * its TLS hello offers HTTP/2 (ALPN "h2"), else to libmicrohttpd, which never notices. Until then a
- * connection is a stranger's, with a stranger's time and number (http-limits.c). */
+ * the connections, looks at the first bytes of each without taking them, and gives it to lib/h2
+ * when its TLS hello offers HTTP/2 (ALPN "h2"), else to libmicrohttpd, which never notices. Until
+ * then a connection is a stranger's, with a stranger's time and number (http-limits.c). */
 #include "lib/http-server-internal.h"
 
 #include <sys/socket.h>

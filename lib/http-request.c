@@ -292,8 +292,8 @@ static bool respond_gzip(struct http_request *r, int code, const char *content_t
                         http_gzip_new(&body, pieces, n) < 0)
                 return false;
         if (!r->h2)
-                response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, GZIP_BLOCK_SIZE,
-                                gzip_read, body, gzip_free);
+                response = MHD_create_response_from_callback(
+                                MHD_SIZE_UNKNOWN, GZIP_BLOCK_SIZE, gzip_read, body, gzip_free);
         if (!r->h2 && !response) {
                 http_gzip_free(body);
                 return false;

@@ -119,13 +119,13 @@ struct http2_request {
         struct h2_stream stream;
         struct http_request *request; /* in the same block */
         struct buf head;              /* of each header: name, NUL, value, NUL */
-        struct h2_header *headers; /* borrow from it */
+        struct h2_header *headers;    /* borrow from it */
         size_t header_count;
         const char *target;
         struct http_gzip *gzip; /* what is left to send; NULL: all is queued */
         bool too_large;         /* the head */
-        bool begun;     /* the head was looked at */
-        bool served;    /* counted in its connection */
+        bool begun;             /* the head was looked at */
+        bool served;            /* counted in its connection */
         bool closed, given_up;
         uint64_t taken;    /* of its answer, at the last look */
         uint64_t waits_us; /* since when nothing of it was taken; 0: it moves */
@@ -238,8 +238,8 @@ struct http_stream *http2_stream_begin(struct http_request *r, int code, const c
                 size_t queued_bytes_max, http_stream_func on_gone, void *userdata);
 void http2_answer_failed(struct http_request *r);
 /* Takes the body. */
-void http2_respond_gzip(struct http_request *r, int code, const char *content_type,
-                struct http_gzip *body);
+void http2_respond_gzip(
+                struct http_request *r, int code, const char *content_type, struct http_gzip *body);
 /* The queue is empty: the next piece of it. */
 void http2_more_gzip(struct http2_request *h);
 void http_streams_tell_drained(struct http_server *s);

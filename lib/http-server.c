@@ -369,12 +369,11 @@ static void on_mhd_log(void *userdata, const char *format, va_list ap) {
 static int start_mhd(struct http_server *s, const char *cert, const char *key) {
         const bool own_accept = s->options.guests_only || s->options.http2;
         const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-                               MHD_USE_ERROR_LOG |
-                               (s->tls ? MHD_USE_TLS : 0) |
+                               MHD_USE_ERROR_LOG | (s->tls ? MHD_USE_TLS : 0) |
                                (own_accept ? MHD_USE_NO_LISTEN_SOCKET : 0);
         struct MHD_OptionItem more[] = {
-                        {own_accept ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET,
-                                        s->listen_fd, NULL},
+                        {own_accept ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
+                                        NULL},
                         {MHD_OPTION_END, 0, NULL},
         };
         struct MHD_OptionItem tls[] = {

@@ -1,6 +1,7 @@
 /* An HTTP server inside an sd-event loop, one thread: libmicrohttpd 0.9.75 behind it for HTTP/1.1,
- * lib/h2.h for HTTP/2 where a client offers it with TLS (ALPN). A request is passed on when its body has arrived whole; the handler answers at once or later, with a body or
- * with a stream. TLS with optional client certificates, or a Unix socket with peer credentials. */
+ * lib/h2.h for HTTP/2 where a client offers it with TLS (ALPN). A request is passed on when its
+ * body has arrived whole; the handler answers at once or later, with a body or with a stream. TLS
+ * with optional client certificates, or a Unix socket with peer credentials. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -37,10 +38,10 @@ struct http_server_options {
         /* The files of the three texts: replaced files serve new connections. NULL: the texts stay.
          */
         const struct tls_files *tls_files;
-        bool http2; /* beside HTTP/1.1; with TLS only. An upgrade needs HTTP/1.1 */
+        bool http2;                 /* beside HTTP/1.1; with TLS only. An upgrade needs HTTP/1.1 */
         unsigned http2_streams_max; /* requests at a time on one of its connections; 0: 250 */
-        size_t gzip_above; /* larger bodies are compressed for those who take it; 0: none is */
-        size_t body_size_max;     /* 413 above; 0: 3 MiB */
+        size_t gzip_above;    /* larger bodies are compressed for those who take it; 0: none is */
+        size_t body_size_max; /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;  /* 0: 75 */
         unsigned connections_max; /* 0: 10000; a fourth for strangers, half for one address */
         http_handler handler;
@@ -161,8 +162,7 @@ struct http_upgrade;
 struct http_upgrade_handler {
         /* Once: fd is for waiting only, and borrowed until http_upgrade_end() or on_gone. data:
          * bytes that came with the request. */
-        void (*on_open)(struct http_upgrade *u, int fd, const void *data, size_t n,
-                        void *userdata);
+        void (*on_open)(struct http_upgrade *u, int fd, const void *data, size_t n, void *userdata);
         /* Instead, or later: the client left before on_open, or the server stops. The handle is
          * gone. */
         void (*on_gone)(struct http_upgrade *u, void *userdata);

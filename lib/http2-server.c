@@ -55,7 +55,7 @@ static struct h2_stream *on_request(struct h2_connection *c, int32_t id) {
         struct pair {
                 struct http_request request; /* first: its end frees both */
                 struct http2_request h2;
-        } *pair;
+        } * pair;
         struct http_connection *connection = c->owner;
 
         if (connection->server->stopping)
@@ -81,8 +81,7 @@ static int on_header(struct h2_stream *s, const char *name, const char *value) {
 
         if (h->begun || h->too_large)
                 return 0; /* trailers */
-        if (h->head.size + n + m > HTTP2_HEADERS_SIZE_MAX ||
-                        h->header_count >= HTTP2_HEADERS_MAX) {
+        if (h->head.size + n + m > HTTP2_HEADERS_SIZE_MAX || h->header_count >= HTTP2_HEADERS_MAX) {
                 h->too_large = true;
                 return 0;
         }

@@ -71,8 +71,8 @@ static int join_records(struct reader in, uint8_t *message, size_t *ret_size) {
                         continue;
                 if (message[0] != CLIENT_HELLO)
                         return 0;
-                wanted = MESSAGE_HEAD_SIZE + ((size_t)message[1] << 16 | (size_t)message[2] << 8 |
-                                                             message[3]);
+                wanted = MESSAGE_HEAD_SIZE +
+                         ((size_t)message[1] << 16 | (size_t)message[2] << 8 | message[3]);
                 if (wanted > TLS_HELLO_SIZE_MAX)
                         return 0;
         }

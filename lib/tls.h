@@ -50,8 +50,8 @@ struct tls_transport {
         void *session; /* filled by tls_context_attach() */
         int fd;
         uint64_t *bytes_moved; /* counts both directions */
-        bool taken;   /* only tls_transport_read() gets what comes from now on */
-        bool reading; /* it is at work */
+        bool taken;            /* only tls_transport_read() gets what comes from now on */
+        bool reading;          /* it is at work */
 };
 
 /* For a server session that another library made (a gnutls_session_t), before its handshake: serves

@@ -87,8 +87,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 int request_read_timeout(struct request *request, struct problem *p) {
-        const char *text = request_query(request, "timeout"),
-                   *verb = strempty(request->route.verb);
+        const char *text = request_query(request, "timeout"), *verb = strempty(request->route.verb);
         uint64_t us = 0;
 
         if (isempty(text) || streq(verb, "watch") || (request->sub && !request->sub->schema))

@@ -6,9 +6,8 @@
 #include "lib/pki.h"
 
 char *continue_token(uint64_t revision, const char *path) {
-        _cleanup_json_ json_t *v = json_pack(
-                        "{si, sI, ss}", "v", 1, "rv", revision == CONTINUE_NEWEST ? -1 : (json_int_t)revision,
-                        "start", path);
+        _cleanup_json_ json_t *v = json_pack("{si, sI, ss}", "v", 1, "rv",
+                        revision == CONTINUE_NEWEST ? -1 : (json_int_t)revision, "start", path);
         _cleanup_free_ char *text = v ? json_text(v) : NULL;
         char *token = text ? base64_encode(text, strlen(text)) : NULL;
         size_t n = token ? strlen(token) : 0;

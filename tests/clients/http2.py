@@ -1,5 +1,6 @@
 """HTTP/2 of kapid, case by case; run by tests/clients/http2 with a kubeconfig, kapid's pid and the URL of a kapid that
 serves HTTP/1.1 alone. Speaks TAP."""
+import gzip
 import json
 import os
 import signal
@@ -109,6 +110,23 @@ def stock_client():
     assert run("-o", "/dev/null", "-w", "%{http_code}", "--data-binary", "@-", "-H", "Content-Type: application/json",
                url + CM, data=b" " * (5 << 20)) == "413"
     assert run("-X", "DELETE", "-o", "/dev/null", "-w", "%{http_code}", url + CM + "/curl") == "200"
+
+
+@case
+def compressed():
+    """a list above 128 KB comes compressed, piece by piece, and is whole; another request does not wait for it"""
+    is_(a.post(CM, json.loads(cm("zip", x="".join(hex(i) for i in range(120000))))), 201)
+    plain = connect().ask(CM)
+    c = connect(window=2000, reading=False)
+    c.frame(WINDOW, 0, 0, struct.pack(">I", 1 << 28))
+    s = c.begin(CM, headers=[("accept-encoding", "gzip")])
+    c.wait(lambda: len(c.streams[s].body) == 2000)
+    assert c.ask("/api").code == 200
+    c.frame(WINDOW, 0, s, struct.pack(">I", 1 << 28))
+    c.wait(lambda: c.streams[s].over)
+    assert c.streams[s].headers["content-encoding"] == "gzip" and len(c.streams[s].body) < len(plain.body)
+    assert json.loads(gzip.decompress(c.streams[s].body))["items"] == json.loads(plain.body)["items"]
+    is_(a.delete(CM + "/zip"), 200)
 
 
 @case

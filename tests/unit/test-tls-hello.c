@@ -127,14 +127,14 @@ static void spends_a_budget(void **state) {
         assert_int_equal(spend_all(&whole, start + 100000), 10);
         assert_int_equal(spend_all(&whole, start + 100001), 0);
         assert_int_equal(spend_all(&whole, start + 100000000), 50); /* it does not add up */
-        assert_true(h2_calm_spend(&whole, start, 0, 0)); /* unbounded */
+        assert_true(h2_calm_spend(&whole, start, 0, 0));            /* unbounded */
 }
 
 static void reads_accept_encoding(void **state) {
-        static const char *const good[] = {
-                        "gzip", "deflate, gzip", "gzip;q=0.5", "br , gzip ; q=1", "gzip, x"},
-                          *const bad[] = {NULL, "", "identity", "gzipped", "x-gzip", "gzip;q=0",
-                                          "gzip; q=0.000, br", "deflate"};
+        static const char *const good[] = {"gzip", "deflate, gzip", "gzip;q=0.5", "br , gzip ; q=1",
+                        "gzip, x"},
+                                 *const bad[] = {NULL, "", "identity", "gzipped", "x-gzip",
+                                                 "gzip;q=0", "gzip; q=0.000, br", "deflate"};
 
         for (size_t i = 0; i < ELEMENTS(good); i++)
                 assert_true(http_accepts_gzip(good[i]));
