@@ -18,6 +18,7 @@ struct audit;
 struct audit_options;
 struct bootstrap;
 struct compact;
+struct crd_cleanup;
 struct crypt;
 struct dispatch;
 struct documents;
@@ -78,6 +79,7 @@ struct api {
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
+        struct crd_cleanup *cleanup; /* of deleted definitions */
         struct store_format *format; /* of what is in the store */
         struct presence *presence;
         struct dispatch *dispatch;

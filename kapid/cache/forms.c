@@ -25,7 +25,7 @@ static int make_item(
 /* Nothing is converted or filled in: objects are stored as the kind shows them. What was stored
  * before a definition changed its storage version has the earlier one. */
 static bool is_plain(const struct item *it, const struct kind *k) {
-        return !k->fills_defaults && streq(k->api_version, k->storage_api_version) &&
+        return !k->fills_defaults && !k->prunes && streq(k->api_version, k->storage_api_version) &&
                item_has_api_version(it, k->api_version);
 }
 

@@ -1,6 +1,6 @@
-/* Stored objects as a version of their kind shows them: converted to it, and with the defaults that
- * its schema has now (a definition may have got new ones since they were written). The store does
- * not change. */
+/* Stored objects as a version of their kind shows them: converted to it, without what its schema
+ * does not have, and with the defaults that it has now (a definition may have changed since they
+ * were written). The store does not change. */
 #pragma once
 
 #include "kapid/cache/item.h"

@@ -24,7 +24,8 @@ struct run {
         json_t *live;      /* NULL: not stored */
         uint64_t revision; /* of live; 0: not stored */
         bool fresh;        /* live is the store's own, or the guard is to find out */
-        bool stale;        /* a write would encrypt it in another way (kapid/store/store.h) */
+        bool stale;        /* a write would store it in another form: with another key
+                              (kapid/store/store.h), in another version */
         unsigned attempts, charge_attempts;
         char *text; /* what is stored */
         int64_t lease;
@@ -138,7 +139,9 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         if (r < 0)
                 return r;
         r = take_item(run, it, true, p);
-        run->stale = r >= 0 && kv->stale;
+        run->stale = r >= 0 && (kv->stale ||
+                                               !item_has_api_version(
+                                                               it, run->kind->storage_api_version));
         return r;
 }
 
@@ -428,7 +431,8 @@ static void decide(struct run *run) {
                 fail(run, r, &p);
                 return;
         }
-        /* As with Kubernetes, a replacement by the same is how values get the present key. */
+        /* As with Kubernetes, a replacement by the same is how values get the present key, and the
+         * present storage version. */
         if (d->act == DECIDE_NOTHING && run->stale && d->object &&
                         json_equal(d->object, run->live))
                 d->act = DECIDE_PUT;
