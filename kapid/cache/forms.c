@@ -57,6 +57,33 @@ int item_as(struct item *it, const struct kind *k, struct item **ret, struct pro
         return 0;
 }
 
+int item_take_form(struct item *it, const struct kind *k, json_t *converted) {
+        _cleanup_json_ json_t *filled = pipeline_fill(k, converted);
+        struct item *form;
+        int r = filled ? make_item(it, k, filled, &form) : -ENOMEM;
+
+        if (r >= 0)
+                item_set_form(it, k->serial, form);
+        return r;
+}
+
+int item_gone_as(struct item *it, const struct kind *k, uint64_t revision, struct item **ret) {
+        _cleanup_item_ struct item *gone = NULL;
+        struct item *form = k->by_webhook ? item_form(it, k->serial) : NULL, *gone_form;
+        int r = item_at_revision(it, revision, &gone);
+
+        if (r < 0)
+                return r;
+        if (form && form != it) {
+                r = item_at_revision(form, revision, &gone_form);
+                if (r < 0)
+                        return r;
+                item_set_form(gone, k->serial, gone_form);
+        }
+        *ret = TAKE_PTR(gone);
+        return 0;
+}
+
 int item_object_as(struct item *it, const struct kind *k, json_t **ret, struct problem *p) {
         struct item *form;
         json_t *object;

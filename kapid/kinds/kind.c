@@ -392,6 +392,8 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                                                  json_array_size(json_at(m->crd,
                                                                  "spec.versions")) > 1);
         k->has_embedded = m->custom && schema_has_embedded(k->schema);
+        k->by_webhook = m->custom && streq(json_str_or(m->spec, "conversion.strategy", "None"),
+                                                     "Webhook");
         k->terminating = m->custom && json_at(m->crd, "metadata.deletionTimestamp");
         k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->storage_group, k->kind);
         *ret = e;

@@ -83,6 +83,7 @@ struct kind {
         bool prunes;         /* custom, and its schema is not the only one that stored objects may
                                 have passed: they may have fields that it has not */
         bool has_embedded;   /* its schema has whole objects inside */
+        bool by_webhook;     /* a webhook converts between its versions (kapid/conversion/) */
         bool terminating;    /* its definition is being deleted: nothing is created any longer */
         unsigned ttl_s;      /* the store deletes objects after this many seconds; 0: never */
         unsigned ttl_share_s;    /* objects written within this many seconds share a lease */

@@ -9,6 +9,11 @@ static int convert(const struct kind *k, const char *version, const char *api_ve
                 json_t *object, struct problem *p) {
         int r;
 
+        if (k->by_webhook)
+                return problem_set(p, EAGAIN, 500, "InternalError",
+                                "conversion of %s \"%s\" to %s needs the webhook of its "
+                                "definition, which cannot be asked now",
+                                k->resource, object_name(object), version);
         if (k->strategy->convert) {
                 r = k->strategy->convert(k, version, object, p);
                 if (r == -ENOMEM)
