@@ -9,6 +9,7 @@
 #include "kapid/auth/oidc.h"
 #include "kapid/auth/revoked.h"
 #include "kapid/bootstrap.h"
+#include "kapid/conversion/conversion.h"
 #include "kapid/crypt/crypt.h"
 #include "kapid/crypt/sweep.h"
 #include "kapid/kinds/crd-cleanup.h"
@@ -22,6 +23,7 @@
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
 #include "kapid/usage.h"
+#include "kapid/webhooks/webhooks.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
 #include "lib/trim.h"
@@ -32,6 +34,7 @@ enum { TRIM_FREE_BYTES = 12 << 20 };
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
         struct api *a = userdata;
 
+        webhooks_on_change(a->webhooks, change ? c : NULL);
         if (change) {
                 quotas_on_change(a->quotas, c, change);
                 if (!change->after)
@@ -193,7 +196,7 @@ static int add_caches(struct api *a) {
         if (!a->cluster_users)
                 return -ENOMEM;
         a->turns = turns_new(a->caches);
-        return a->turns ? 0 : -ENOMEM;
+        return a->turns ? webhooks_new(&a->webhooks, a) : -ENOMEM;
 }
 
 int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
@@ -231,6 +234,9 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = compact_start(&a->compact, a);
         if (r < 0)
                 return r;
+        r = conversions_new(&a->conversions, a);
+        if (r < 0)
+                return r;
         r = crd_cleanup_start(&a->cleanup, a);
         if (r < 0)
                 return r;
@@ -248,6 +254,7 @@ struct api *api_free(struct api *a) {
         if (!a)
                 return NULL;
         stream_sessions_end(a);
+        a->webhooks = webhooks_free(a->webhooks);
         trim_free(a->trim);
         compact_free(a->compact);
         store_format_free(a->format);
@@ -255,6 +262,7 @@ struct api *api_free(struct api *a) {
         bootstrap_free(a->bootstrap);
         store_free(a->store);
         crd_cleanup_free(a->cleanup);
+        conversions_free(a->conversions);
         sweeps_free(a);
         free(a->rewriting.error);
         crypt_free(a->crypt);

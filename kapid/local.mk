@@ -4,6 +4,7 @@
 # Their order is that of the catalogue (`kctl get all`).
 KIND_DOCUMENTS = \
 	kapid/kinds/core.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
+	kapid/kinds/admissionregistration.yaml \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
@@ -39,6 +40,7 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/pod-security-restricted.c \
 	kapid/strategy/addresspool.c \
 	kapid/admission/addresses.c kapid/admission/addresses.h \
+	kapid/strategy/admissionregistration.c \
 	kapid/strategy/apiextensions.c \
 	kapid/strategy/apps.c \
 	kapid/strategy/autoscaling.c kapid/strategy/autoscaling-v1.c \
@@ -169,6 +171,32 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/storage-in-use.c \
 	kapid/admission/user-revocation.c \
 	kapid/pipeline/admit.c kapid/pipeline/admit.h
+# Admission webhooks; what needs neither the network nor the caches is pure
+libkapid_core_a_SOURCES += \
+	kapid/webhooks/conditions.c kapid/webhooks/conditions.h \
+	kapid/webhooks/config.c kapid/webhooks/config.h \
+	kapid/webhooks/match.c kapid/webhooks/match.h \
+	kapid/webhooks/patched.c kapid/webhooks/patched.h \
+	kapid/webhooks/review.c kapid/webhooks/review.h \
+	kapid/webhooks/target.c kapid/webhooks/target.h
+libkapid_api_a_SOURCES += \
+	kapid/pipeline/ask.c kapid/pipeline/ask.h \
+	kapid/webhooks/client.c kapid/webhooks/client.h \
+	kapid/webhooks/outcome.c \
+	kapid/webhooks/resolve.c kapid/webhooks/resolve.h \
+	kapid/webhooks/round.c kapid/webhooks/round.h \
+	kapid/webhooks/webhooks.c kapid/webhooks/webhooks.h
+check_PROGRAMS += tests/unit/test-kapid-webhooks
+tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/unit.h
+tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+# Conversion of custom resources by webhooks
+libkapid_core_a_SOURCES += kapid/conversion/review.c kapid/conversion/review.h
+libkapid_api_a_SOURCES += \
+	kapid/conversion/conversion.c kapid/conversion/conversion.h \
+	kapid/verbs/converted.c kapid/verbs/converted.h
+check_PROGRAMS += tests/unit/test-kapid-conversion
+tests_unit_test_kapid_conversion_SOURCES = tests/unit/test-kapid-conversion.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_conversion_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Users of elsewhere, and the log of what was done
 libkapid_api_a_SOURCES += \
 	kapid/audit/audit.c kapid/audit/audit.h kapid/audit/policy.c kapid/audit/policy.h \

@@ -167,7 +167,9 @@ int conversion_answer(const struct conversion_question *q, const char *body, siz
                                                        json_array_size(list), q->count));
         r = take_objects(q, list, ret_objects, &made, ret_why);
         if (r < 0)
-                while (made-- > 0)
+                while (made-- > 0) {
                         json_decref(ret_objects[made]);
+                        ret_objects[made] = NULL;
+                }
         return r;
 }

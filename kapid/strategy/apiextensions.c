@@ -192,10 +192,6 @@ static void crd_validate(struct findings *f, const json_t *object) {
         if (stored != 1)
                 finding_add(f, FINDING_INVALID, "spec.versions", NULL,
                                 "must have exactly one version marked as storage version");
-        if (!streq(json_str_or(object, "spec.conversion.strategy", "None"), "None"))
-                finding_add(f, FINDING_NOT_SUPPORTED, "spec.conversion.strategy",
-                                json_at(object, "spec.conversion.strategy"),
-                                "supported values: \"None\"");
 }
 
 static int crd_prepare_delete(json_t *object) {

@@ -228,9 +228,11 @@ static void check_review_versions(struct findings *f, const json_t *list) {
                 return;
         }
         json_array_foreach (list, i, v)
-                known |= streq(strempty(json_string_value(v)), "v1");
+                known |= streq(strempty(json_string_value(v)), "v1") ||
+                         streq(strempty(json_string_value(v)), "v1beta1");
         if (!known)
-                finding_add(f, FINDING_INVALID, path, list, "must include at least one of v1");
+                finding_add(f, FINDING_INVALID, path, list,
+                                "must include at least one of v1, v1beta1");
 }
 
 static void check_conversion(struct findings *f, const json_t *crd) {

@@ -48,7 +48,8 @@ int request_convert(struct request *request, struct item **items, size_t n, bool
                 return r;
         }
         request_ref(request);
-        dispatch_leave(request);
+        if (!streq(request->route.verb, "watch")) /* which takes its seat along */
+                dispatch_leave(request);
         return 1;
 }
 

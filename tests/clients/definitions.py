@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+from converter import Converter
 from wireclient import Client, Watch, a, case, finish, is_
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -244,6 +245,110 @@ def selected_and_scaled():
     is_(a.merge(API + "scales/r/scale", {"spec": {"replicas": 5}}), 200)
     assert a.get(API + "scales/r").json["spec"] == {"color": "red", "n": 5}
     remove("scales")
+
+
+def two_versions(plural, kind, conversion):
+    one = {"address": {"type": "string"}}
+    two = {"host": {"type": "string"}, "port": {"type": "integer"}, "proto": {"type": "string", "default": "tcp"}}
+    crd = definition(plural, kind, one)
+    crd["spec"]["versions"].append({"name": "v2", "served": True, "storage": False, "schema": {"openAPIV3Schema": {
+        "type": "object", "properties": {"spec": {"type": "object", "properties": two}}}}})
+    crd["spec"]["conversion"] = conversion
+    return crd
+
+
+def address(version, name, **spec):
+    return {"apiVersion": "defs.example.com/" + version, "kind": "Address", "metadata": {"name": name}, "spec": spec}
+
+
+V2 = API.replace("/v1/", "/v2/")
+converter = Converter()
+
+
+@case
+def converted():
+    """objects of a definition with a conversion webhook are read, listed, watched and written in each version"""
+    is_(a.post(CRDS, two_versions("addresses", "Address", converter.conversion())), 201)
+    made = is_(a.post(API + "addresses", address("v1", "a", address="h:1")), 201).json
+    shown = is_(a.get(V2 + "addresses/a"), 200).json
+    assert shown["spec"] == {"host": "h", "port": 1, "proto": "tcp"}, shown
+    assert shown["apiVersion"] == "defs.example.com/v2" and shown["metadata"]["annotations"] == {"converted": "yes"}
+    for field in ("uid", "resourceVersion", "generation", "creationTimestamp"):
+        assert shown["metadata"][field] == made["metadata"][field], field
+    calls = len(converter.calls)
+    is_(a.get(V2 + "addresses/a"), 200)
+    assert len(converter.calls) == calls  # the form is kept
+    is_(a.post(V2 + "addresses", address("v2", "b", host="g", port=2)), 201)
+    assert is_(a.get(API + "addresses/b"), 200).json["spec"] == {"address": "g:2"}
+    for path in ("addresses", "addresses?limit=1", "addresses?resourceVersion=0"):
+        items = is_(a.get(V2 + path), 200).json["items"]
+        assert [i["spec"]["host"] for i in items] == ["h", "g"], (path, items)
+    assert [i["spec"] for i in a.get(API + "addresses").json["items"]] == [{"address": "h:1"}, {"address": "g:2"}]
+    watch = Watch(V2 + "addresses?watch=1&timeoutSeconds=60")
+    assert [watch.next()["object"]["spec"]["port"] for _ in range(2)] == [1, 2]
+    is_(a.merge(V2 + "addresses/a", {"spec": {"port": 5}}), 200)
+    event = watch.next()
+    assert event["type"] == "MODIFIED" and event["object"]["spec"]["port"] == 5, event
+    assert is_(a.get(API + "addresses/a"), 200).json["spec"] == {"address": "h:5"}
+    is_(a.merge(API + "addresses/a", {"spec": {"address": "i:6"}}), 200)
+    event = watch.next()
+    assert event["object"]["spec"] == {"host": "i", "port": 6, "proto": "tcp"}, event
+    is_(a.apply(V2 + "addresses/a?fieldManager=m&force=true", address("v2", "a", port=7)), 200)
+    assert watch.next()["object"]["spec"]["port"] == 7
+    is_(a.delete(V2 + "addresses/b"), 200)
+    event = watch.next()
+    assert event["type"] == "DELETED" and event["object"]["spec"]["host"] == "g", event
+    watch.close()
+
+
+@case
+def not_converted():
+    """what a conversion webhook refuses or gets wrong fails the request with its words; its own version stays open"""
+    before = a.get(API + "addresses/a").json
+    for mode, words in (("fail", "conversion webhook for defs.example.com/v2, Kind=Address failed: not today"),
+                        ("rename", "returned invalid converted object at index 0: must have the same name"),
+                        ("lose", "returned 0 objects, expected 1")):
+        converter.mode = mode
+        is_(a.merge(API + "addresses/a", {"metadata": {"labels": {"mode": mode}}}), 200)
+        is_(a.get(V2 + "addresses/a"), 500, "InternalError", words)
+        is_(a.get(V2 + "addresses"), 500, "InternalError", words)
+        is_(a.merge(V2 + "addresses/a", {"spec": {"port": 8}}), 500, "InternalError", words)
+        is_(a.post(V2 + "addresses", address("v2", "c", host="g", port=2)), 500, "InternalError", "failed: ")
+        watch = Watch(V2 + "addresses?watch=1&timeoutSeconds=60")
+        event = watch.next()
+        assert event["type"] == "ERROR" and words in event["object"]["message"], event
+        watch.close()
+    assert a.get(API + "addresses/a").json["spec"] == before["spec"]
+    is_(a.get(API + "addresses/c"), 404)
+    converter.mode = ""
+    assert is_(a.get(V2 + "addresses/a"), 200).json["spec"]["port"] == 7
+    crd = is_(a.get(CRDS + "/addresses.defs.example.com"), 200).json
+    crd["spec"]["conversion"]["webhook"]["clientConfig"] = {"service": {"namespace": "wire", "name": "none"}}
+    is_(a.put(CRDS + "/addresses.defs.example.com", crd), 200)
+    until(lambda: a.get(V2 + "addresses/a").code == 500)
+    is_(a.get(V2 + "addresses/a"), 500, "InternalError", 'there is no service "none" (namespace "wire")')
+    crd = is_(a.get(CRDS + "/addresses.defs.example.com"), 200).json
+    crd["spec"]["conversion"] = converter.conversion()
+    is_(a.put(CRDS + "/addresses.defs.example.com", crd), 200)
+    until(lambda: a.get(V2 + "addresses/a").code == 200)
+
+
+@case
+def migrated():
+    """kctl migrate has the webhook convert what is stored to the new storage version"""
+    name = CRDS + "/addresses.defs.example.com"
+    crd = is_(a.get(name), 200).json
+    crd["spec"]["versions"][0]["storage"], crd["spec"]["versions"][1]["storage"] = False, True
+    is_(a.put(name, crd), 200)
+    r = subprocess.run([sys.argv[2], "migrate", "addresses.defs.example.com"], capture_output=True, text=True,
+                       env={**os.environ, "KUBECONFIG": sys.argv[1]}, timeout=60)
+    assert r.stdout == "address.defs.example.com: 1 object rewritten, stored versions: v2\n", (r.stdout, r.stderr)
+    converter.mode = "fail"
+    assert is_(a.get(V2 + "addresses/a"), 200).json["spec"]["port"] == 7  # nobody is asked
+    is_(a.get(API + "addresses/a"), 500, "InternalError", "not today")
+    converter.mode = ""
+    assert is_(a.get(API + "addresses/a"), 200).json["spec"] == {"address": "i:7"}
+    remove("addresses")
 
 
 @case

@@ -245,7 +245,7 @@ static void test_rules(void **state) {
                          "'https://a'},'conversionReviewVersions':['v9']}}",
                                         "spec.conversion.webhook.conversionReviewVersions",
                                         "Invalid value: [\"v9\"]: must include at least one of "
-                                        "v1"},
+                                        "v1, v1beta1"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
