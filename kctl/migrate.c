@@ -48,7 +48,7 @@ static int rewrite_all(
                                                     *strempty(token) ? "&continue=" : "",
                                                     strempty(token)),
                                     *path = query ? api_path(&kind->resource, NULL, NULL, NULL,
-                                                                   query)
+                                                                    query)
                                                   : NULL;
                 _cleanup_json_ json_t *list = NULL;
                 const json_t *object;
@@ -86,10 +86,8 @@ static char *storage_version(const json_t *definition) {
 static int set_stored_versions(struct kctl *k, const struct kind_ref *kind,
                 const json_t *definition, const char *version, struct problem *p) {
         _cleanup_json_ json_t *patch = json_pack("{s:{s:s}, s:{s:[s]}}", "metadata",
-                                              "resourceVersion",
-                                              json_str_or(definition, "metadata.resourceVersion",
-                                                              ""),
-                                              "status", "storedVersions", version);
+                        "resourceVersion", json_str_or(definition, "metadata.resourceVersion", ""),
+                        "status", "storedVersions", version);
         _cleanup_free_ char *path = NULL;
         int r = definition_path(kind, "status", &path);
 

@@ -10,8 +10,8 @@
  * it lives as long as the item and until another version of the kind asks. A conversion's refusal:
  * a negative errno with p (convert.h). -ENOMEM. */
 int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p);
-/* Keeps the form that a webhook has made of the item's object (kapid/conversion/). -EINVAL, -ENOMEM.
- */
+/* Keeps the form that a webhook has made of the item's object (kapid/conversion/). -EINVAL,
+ * -ENOMEM. */
 int item_take_form(struct item *it, const struct kind *k, json_t *converted);
 /* The item at another revision, as item_at_revision(), with the form that a webhook has made of it.
  */

@@ -198,8 +198,7 @@ static int failed(const struct conversion *c, const char *why, struct problem *p
 
 static void next_call(struct conversion *c);
 
-static int take_answer(
-                struct conversion *c, const struct http_result *result, struct problem *p) {
+static int take_answer(struct conversion *c, const struct http_result *result, struct problem *p) {
         const struct conversion_question q = {.version = c->version,
                         .uid = c->uid,
                         .to_api_version = c->to,

@@ -37,8 +37,7 @@ static int refuse(char **ret_why, char *text_taken) {
         return text_taken ? -EINVAL : -ENOMEM;
 }
 
-static int check_review(
-                const struct conversion_question *q, const json_t *review, char **ret_why) {
+static int check_review(const struct conversion_question *q, const json_t *review, char **ret_why) {
         _cleanup_free_ char *api_version = strformat("%s/%s", group, q->version);
         const json_t *response = json_object_get(review, "response");
         const char *uid = json_str_or(response, "uid", ""),
@@ -62,8 +61,8 @@ static int check_review(
                 return 0;
         if (*message)
                 return refuse(ret_why, strformat("%.2000s", message));
-        return refuse(ret_why, strformat("response.result.status was '%.100s', not 'Success'",
-                                               status));
+        return refuse(ret_why,
+                        strformat("response.result.status was '%.100s', not 'Success'", status));
 }
 
 /* Neither may change: they say which object it is. */
@@ -85,9 +84,9 @@ static int check_object(const struct conversion_question *q, const json_t *befor
                                                                same[i].word, was, is));
         }
         if (!streq(object_api_version(after), q->to_api_version))
-                return refuse(ret_why, strformat("expected version %s, got %.253s",
-                                                       q->to_api_version,
-                                                       object_api_version(after)));
+                return refuse(ret_why,
+                                strformat("expected version %s, got %.253s", q->to_api_version,
+                                                object_api_version(after)));
         return 0;
 }
 
@@ -118,8 +117,8 @@ static int take_object(const json_t *before, const json_t *after, json_t **ret, 
                 json_t *v = json_object_get(its, taken[i]);
 
                 if (!are_strings(v))
-                        return refuse(ret_why, strformat("its %s are not a map of strings",
-                                                               taken[i]));
+                        return refuse(ret_why,
+                                        strformat("its %s are not a map of strings", taken[i]));
                 json_object_del(metadata, taken[i]);
                 if (json_object_size(v) > 0 && json_object_set(metadata, taken[i], v) < 0)
                         return -ENOMEM;

@@ -18,8 +18,8 @@ struct conversion_question {
         size_t count;
 };
 /* The converted objects in the order of the message's: new references in ret_objects, which has
- * room for them. All metadata but labels and annotations are those of the message's objects. -EINVAL
- * with a sentence in *ret_why (the caller frees it) when the answer is a failure or is not what it
- * has to be: nothing is returned then; -ENOMEM. */
+ * room for them. All metadata but labels and annotations are those of the message's objects.
+ * -EINVAL with a sentence in *ret_why (the caller frees it) when the answer is a failure or is not
+ * what it has to be: nothing is returned then; -ENOMEM. */
 int conversion_answer(const struct conversion_question *q, const char *body, size_t n,
                 json_t **ret_objects, char **ret_why);

@@ -97,8 +97,8 @@ static int delete_one(struct crd_cleanup *x, struct item *it, struct crd_remains
         if (remains->waiting++ == 0) {
                 *held = json_incref(object);
                 remains->object = item_path(it);
-                remains->finalizer = strempty(json_string_value(json_array_get(
-                                json_at(object, "metadata.finalizers"), 0)));
+                remains->finalizer = strempty(json_string_value(
+                                json_array_get(json_at(object, "metadata.finalizers"), 0)));
         }
         return 0;
 }
@@ -138,9 +138,8 @@ static int ask_store(struct crd_cleanup *x, const struct item *it, const char *p
         if (!end || !key)
                 return -ENOMEM;
         end[strlen(end) - 1]++; /* behind the slash */
-        r = store_range(x->api->store,
-                        &(struct store_range){.key = prefix, .end = end, .limit = 1}, on_counted,
-                        x);
+        r = store_range(x->api->store, &(struct store_range){.key = prefix, .end = end, .limit = 1},
+                        on_counted, x);
         if (r < 0)
                 return r;
         x->in_flight++;
@@ -201,8 +200,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 x->active = true;
                 r = clean(x, it, crd);
                 if (r < 0)
-                        log_warning_errno(r, "The objects of %s cannot be deleted",
-                                        object_name(crd));
+                        log_warning_errno(
+                                        r, "The objects of %s cannot be deleted", object_name(crd));
         }
         if (x->active)
                 look_in(x, x->in_flight > before ? LATER_US : HELD_US);

@@ -131,8 +131,8 @@ static bool is_stored_otherwise(const struct run *run, const struct store_kv *kv
                    *at = json_text_member(kv->value, end, "apiVersion");
         size_t n = strlen(version);
 
-        return kv->stale || !at || (size_t)(end - at) < n + 2 ||
-               memcmp(at + 1, version, n) != 0 || at[n + 1] != '"';
+        return kv->stale || !at || (size_t)(end - at) < n + 2 || memcmp(at + 1, version, n) != 0 ||
+               at[n + 1] != '"';
 }
 
 static int take_form(struct run *run, struct item *it, bool fresh, struct problem *p) {
@@ -197,8 +197,8 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         if (!kv)
                 return 0;
         if (kv->unreadable)
-                return problem_set(p, EBADMSG, 500, "InternalError",
-                                "Internal error occurred: %s", kv->unreadable);
+                return problem_set(p, EBADMSG, 500, "InternalError", "Internal error occurred: %s",
+                                kv->unreadable);
         r = item_new(caches_pool(run->write.request->api->caches), kv->key,
                         strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
         if (r < 0)
@@ -211,8 +211,7 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
 /* Whether the store has what a verdict was found on. */
 static bool is_confirmed(struct run *run, const struct store_result *res) {
         const struct store_kv *kv = res->count > 0 ? &res->kvs[0] : NULL;
-        bool confirmed = run->confirming && kv && !kv->unreadable &&
-                         kv->revision == run->revision;
+        bool confirmed = run->confirming && kv && !kv->unreadable && kv->revision == run->revision;
 
         run->confirming = false;
         if (confirmed) {
@@ -539,7 +538,8 @@ static int convert_to_storage(struct run *run, struct problem *p) {
         int r;
 
         if (!k->by_webhook || run->decision.act != DECIDE_PUT || run->text ||
-                        run->write.request->dry_run || streq(k->api_version, k->storage_api_version))
+                        run->write.request->dry_run ||
+                        streq(k->api_version, k->storage_api_version))
                 return 0;
         r = conversion_to_storage(api, k, run->decision.object, on_storage_form, run, p);
         if (r < 0)
@@ -557,8 +557,7 @@ static void carry_out(struct run *run) {
 
         /* As with Kubernetes, a replacement by the same is how values get the present key, and the
          * present storage version. */
-        if (d->act == DECIDE_NOTHING && run->stale && d->object &&
-                        json_equal(d->object, run->live))
+        if (d->act == DECIDE_NOTHING && run->stale && d->object && json_equal(d->object, run->live))
                 d->act = DECIDE_PUT;
         assert(d->act != DECIDE_PUT || d->object);
         r = convert_to_storage(run, &p);
@@ -620,7 +619,7 @@ static bool take_outcome(struct run *run, const struct webhook_outcome *outcome)
         for (char *const *w = outcome->warnings; w && *w; w++)
                 if (!strv_contains(run->warned, *w))
                         (void)strv_extend(&run->warned, *w); /* one less without memory */
-        if (!run->write.request->http) { /* no client waits for it any longer */
+        if (!run->write.request->http) {                     /* no client waits for it any longer */
                 fail(run, -ECANCELED, &p);
                 return false;
         }

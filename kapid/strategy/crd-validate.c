@@ -62,7 +62,8 @@ static void check_path(struct findings *f, const char *at, const json_t *v) {
         if (!*text)
                 finding_add(f, FINDING_INVALID, at, v, "must not be empty");
         else if (*text != '.')
-                finding_add(f, FINDING_INVALID, at, v, "must be a simple json path starting with .");
+                finding_add(f, FINDING_INVALID, at, v,
+                                "must be a simple json path starting with .");
 }
 
 static bool is_below(const json_t *path, const char *root) {
@@ -81,8 +82,8 @@ static void check_scale(struct findings *f, const json_t *scale, size_t i) {
 
         for (size_t n = 0; scale && n < ELEMENTS(rows); n++) {
                 const json_t *v = json_object_get(scale, rows[n].key);
-                _cleanup_free_ char *at = strformat("spec.versions[%zu].subresources.scale.%s", i,
-                                rows[n].key);
+                _cleanup_free_ char *at = strformat(
+                                "spec.versions[%zu].subresources.scale.%s", i, rows[n].key);
 
                 if (!*strempty(json_string_value(v))) {
                         if (rows[n].required)

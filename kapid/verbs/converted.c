@@ -53,8 +53,8 @@ int request_convert(struct request *request, struct item **items, size_t n, bool
         return 1;
 }
 
-static int collect(struct request *request, void (*next)(struct request *request),
-                struct problem *p) {
+static int collect(
+                struct request *request, void (*next)(struct request *request), struct problem *p) {
         VECTOR(struct item *) found = {0};
         const char *namespace = request->route.namespace;
         _cleanup_free_ char *prefix = isempty(namespace) ? strdup("") : strformat("%s/", namespace);

@@ -325,8 +325,7 @@ static int convert_changes(struct watcher *w, struct problem *p) {
                         if (all[i])
                                 items[n++] = all[i];
         }
-        return conversion_start(
-                        w->api, w->kind, items, n, watcher_converted, w, &w->conversion, p);
+        return conversion_start(w->api, w->kind, items, n, watcher_converted, w, &w->conversion, p);
 }
 
 static int on_more(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -1,5 +1,5 @@
-/* CustomResourceDefinitions: what is not structural is refused in Kubernetes' words, rules of names,
- * versions and conversion, and their end. */
+/* CustomResourceDefinitions: what is not structural is refused in Kubernetes' words, rules of
+ * names, versions and conversion, and their end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,135 +39,131 @@ static void check_case(const struct rule_case *c, const struct findings *f) {
 #define EMBEDDED "'x-kubernetes-embedded-resource':true"
 #define INT_OR_STRING "'x-kubernetes-int-or-string':true"
 
-static void test_structural(void **state) {
-        /* Each stands for the schema of a property "a" of the root. */
-        static const struct rule_case cases[] = {
-                        {"{'type':'string'}", NULL, NULL},
-                        {"{" PRESERVE "}", NULL, NULL},
-                        {"{" INT_OR_STRING "}", NULL, NULL},
-                        {"{" INT_OR_STRING ",'anyOf':[{'type':'integer'},{'type':'string'}]}", NULL,
-                                        NULL},
-                        {"{" INT_OR_STRING ",'allOf':[{'anyOf':[{'type':'integer'},"
-                         "{'type':'string'}]},{'minimum':1}]}",
-                                        NULL, NULL},
-                        {"{}", "properties[a].type",
-                                        "Required value: must not be empty for specified object "
-                                        "fields"},
-                        {"{'type':'array','items':{}}", "properties[a].items.type",
-                                        "Required value: must not be empty for specified array "
-                                        "items"},
-                        {"{'type':'array'}", "properties[a].items",
-                                        "Required value: must be specified"},
-                        {"{'type':'float'}", "properties[a].type",
-                                        "Unsupported value: \"float\": supported values: "
-                                        "\"array\", \"boolean\", \"integer\", \"number\", "
-                                        "\"object\", \"string\""},
-                        {"{'type':'null'}", "properties[a].type",
-                                        "Forbidden: type cannot be set to null, use nullable as "
-                                        "an alternative"},
-                        {"{'type':'object','$ref':'#/x'}", "properties[a].$ref",
-                                        "Forbidden: $ref is not supported"},
-                        {"{'type':'object','patternProperties':{'a':{}}}",
-                                        "properties[a].patternProperties",
-                                        "Forbidden: patternProperties is not supported"},
-                        {"{'type':'array','items':[{'type':'string'}]}", "properties[a].items",
-                                        "Forbidden: items must be a schema object and not an "
-                                        "array"},
-                        {"{'type':'array','uniqueItems':true,'items':{'type':'string'}}",
-                                        "properties[a].uniqueItems",
-                                        "Forbidden: uniqueItems cannot be set to true since the "
-                                        "runtime complexity becomes quadratic"},
-                        {"{'type':'object','additionalProperties':false}",
-                                        "properties[a].additionalProperties",
-                                        "Forbidden: additionalProperties cannot be set to false"},
-                        {"{'type':'object','additionalProperties':{'type':'string'},"
-                         "'properties':{'b':{'type':'string'}}}",
-                                        "properties[a].additionalProperties",
-                                        "Forbidden: additionalProperties and properties are "
-                                        "mutual exclusive"},
-                        {"{'type':'string','anyOf':[{'type':'string'}]}",
-                                        "properties[a].anyOf[0].type",
-                                        "Forbidden: must be empty to be structural"},
-                        {"{'type':'string','not':{'default':'x'}}", "properties[a].not.default",
-                                        "Forbidden: must be undefined to be structural"},
-                        {"{'type':'string','oneOf':[{'nullable':true}]}",
-                                        "properties[a].oneOf[0].nullable",
-                                        "Forbidden: must be false to be structural"},
-                        {"{'type':'object','anyOf':[{'properties':{'b':{'minimum':1}}}]}",
-                                        "properties[a].properties[b]",
-                                        "Required value: because it is defined in "
-                                        "properties[a].anyOf[0].properties[b]"},
-                        {"{'type':'object','properties':{'b':{'type':'integer'}},"
-                         "'anyOf':[{'properties':{'b':{'minimum':1}}},{'required':['b']}]}",
-                                        NULL, NULL},
-                        {"{'type':'string'," INT_OR_STRING "}", "properties[a].type",
-                                        "Invalid value: \"string\": must be empty if "
-                                        "x-kubernetes-int-or-string is true"},
-                        {"{" EMBEDDED "," PRESERVE "}", "properties[a].type",
-                                        "Required value: must be object if "
-                                        "x-kubernetes-embedded-resource is true"},
-                        {"{'type':'object'," EMBEDDED "}", "properties[a].properties",
-                                        "Required value: must not be empty if "
-                                        "x-kubernetes-embedded-resource is true without "
-                                        "x-kubernetes-preserve-unknown-fields"},
-                        {"{'type':'object'," EMBEDDED "," PRESERVE "}", NULL, NULL},
-                        {"{'type':'string','x-kubernetes-list-type':'set'}", "properties[a].type",
-                                        "Invalid value: \"string\": must be array if "
-                                        "x-kubernetes-list-type is specified"},
-                        {"{'type':'array','x-kubernetes-list-type':'map',"
-                         "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object',"
-                         "'properties':{'k':{'type':'string'}}}}",
-                                        "properties[a].items.properties[k].default",
-                                        "Required value: this property is in "
-                                        "x-kubernetes-list-map-keys, so it must have a default "
-                                        "or be a required property"},
-                        {"{'type':'array','x-kubernetes-list-type':'map',"
-                         "'x-kubernetes-list-map-keys':['z'],'items':{'type':'object',"
-                         "'properties':{'k':{'type':'string'}}}}",
-                                        "properties[a].x-kubernetes-list-map-keys[0]",
-                                        "Invalid value: \"z\": entries must all be names of item "
-                                        "properties"},
-                        {"{'type':'array','x-kubernetes-list-type':'map',"
-                         "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object',"
-                         "'required':['k'],'properties':{'k':{'type':'string'}}}}",
-                                        NULL, NULL},
-                        {"{'type':'object','x-kubernetes-map-type':'odd'}",
-                                        "properties[a].x-kubernetes-map-type",
-                                        "Unsupported value: \"odd\": supported values: \"atomic\", "
-                                        "\"granular\""},
-        };
-        static const struct rule_case roots[] = {
-                        {"{}", "type", "Required value: must not be empty at the root"},
-                        {"{'type':'string'}", "type",
-                                        "Invalid value: \"string\": must be object at the root"},
-                        {"{'type':'object','properties':{'metadata':{'type':'object',"
-                         "'properties':{'name':{'type':'string','maxLength':3}}}}}",
-                                        NULL, NULL},
-                        {"{'type':'object','properties':{'metadata':{'type':'object',"
-                         "'properties':{'labels':{'type':'object'}}}}}",
-                                        "properties[metadata]",
-                                        "Forbidden: must not specify anything other than name and "
-                                        "generateName, but metadata is implicitly specified"},
-                        {"{'type':'object','properties':{'kind':{'type':'integer'}}}",
-                                        "properties[kind].type",
-                                        "Invalid value: \"integer\": must be string"},
-        };
+/* Each stands for the schema of a property "a" of the root. */
+static const struct rule_case structural_cases[] = {
+                {"{'type':'string'}", NULL, NULL},
+                {"{" PRESERVE "}", NULL, NULL},
+                {"{" INT_OR_STRING "}", NULL, NULL},
+                {"{" INT_OR_STRING ",'anyOf':[{'type':'integer'},{'type':'string'}]}", NULL, NULL},
+                {"{" INT_OR_STRING ",'allOf':[{'anyOf':[{'type':'integer'},"
+                 "{'type':'string'}]},{'minimum':1}]}",
+                                NULL, NULL},
+                {"{}", "properties[a].type",
+                                "Required value: must not be empty for specified object "
+                                "fields"},
+                {"{'type':'array','items':{}}", "properties[a].items.type",
+                                "Required value: must not be empty for specified array "
+                                "items"},
+                {"{'type':'array'}", "properties[a].items", "Required value: must be specified"},
+                {"{'type':'float'}", "properties[a].type",
+                                "Unsupported value: \"float\": supported values: "
+                                "\"array\", \"boolean\", \"integer\", \"number\", "
+                                "\"object\", \"string\""},
+                {"{'type':'null'}", "properties[a].type",
+                                "Forbidden: type cannot be set to null, use nullable as "
+                                "an alternative"},
+                {"{'type':'object','$ref':'#/x'}", "properties[a].$ref",
+                                "Forbidden: $ref is not supported"},
+                {"{'type':'object','patternProperties':{'a':{}}}",
+                                "properties[a].patternProperties",
+                                "Forbidden: patternProperties is not supported"},
+                {"{'type':'array','items':[{'type':'string'}]}", "properties[a].items",
+                                "Forbidden: items must be a schema object and not an "
+                                "array"},
+                {"{'type':'array','uniqueItems':true,'items':{'type':'string'}}",
+                                "properties[a].uniqueItems",
+                                "Forbidden: uniqueItems cannot be set to true since the "
+                                "runtime complexity becomes quadratic"},
+                {"{'type':'object','additionalProperties':false}",
+                                "properties[a].additionalProperties",
+                                "Forbidden: additionalProperties cannot be set to false"},
+                {"{'type':'object','additionalProperties':{'type':'string'},"
+                 "'properties':{'b':{'type':'string'}}}",
+                                "properties[a].additionalProperties",
+                                "Forbidden: additionalProperties and properties are "
+                                "mutual exclusive"},
+                {"{'type':'string','anyOf':[{'type':'string'}]}", "properties[a].anyOf[0].type",
+                                "Forbidden: must be empty to be structural"},
+                {"{'type':'string','not':{'default':'x'}}", "properties[a].not.default",
+                                "Forbidden: must be undefined to be structural"},
+                {"{'type':'string','oneOf':[{'nullable':true}]}", "properties[a].oneOf[0].nullable",
+                                "Forbidden: must be false to be structural"},
+                {"{'type':'object','anyOf':[{'properties':{'b':{'minimum':1}}}]}",
+                                "properties[a].properties[b]",
+                                "Required value: because it is defined in "
+                                "properties[a].anyOf[0].properties[b]"},
+                {"{'type':'object','properties':{'b':{'type':'integer'}},"
+                 "'anyOf':[{'properties':{'b':{'minimum':1}}},{'required':['b']}]}",
+                                NULL, NULL},
+                {"{'type':'string'," INT_OR_STRING "}", "properties[a].type",
+                                "Invalid value: \"string\": must be empty if "
+                                "x-kubernetes-int-or-string is true"},
+                {"{" EMBEDDED "," PRESERVE "}", "properties[a].type",
+                                "Required value: must be object if "
+                                "x-kubernetes-embedded-resource is true"},
+                {"{'type':'object'," EMBEDDED "}", "properties[a].properties",
+                                "Required value: must not be empty if "
+                                "x-kubernetes-embedded-resource is true without "
+                                "x-kubernetes-preserve-unknown-fields"},
+                {"{'type':'object'," EMBEDDED "," PRESERVE "}", NULL, NULL},
+                {"{'type':'string','x-kubernetes-list-type':'set'}", "properties[a].type",
+                                "Invalid value: \"string\": must be array if "
+                                "x-kubernetes-list-type is specified"},
+                {"{'type':'array','x-kubernetes-list-type':'map',"
+                 "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object',"
+                 "'properties':{'k':{'type':'string'}}}}",
+                                "properties[a].items.properties[k].default",
+                                "Required value: this property is in "
+                                "x-kubernetes-list-map-keys, so it must have a default "
+                                "or be a required property"},
+                {"{'type':'array','x-kubernetes-list-type':'map',"
+                 "'x-kubernetes-list-map-keys':['z'],'items':{'type':'object',"
+                 "'properties':{'k':{'type':'string'}}}}",
+                                "properties[a].x-kubernetes-list-map-keys[0]",
+                                "Invalid value: \"z\": entries must all be names of item "
+                                "properties"},
+                {"{'type':'array','x-kubernetes-list-type':'map',"
+                 "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object',"
+                 "'required':['k'],'properties':{'k':{'type':'string'}}}}",
+                                NULL, NULL},
+                {"{'type':'object','x-kubernetes-map-type':'odd'}",
+                                "properties[a].x-kubernetes-map-type",
+                                "Unsupported value: \"odd\": supported values: \"atomic\", "
+                                "\"granular\""},
+};
+static const struct rule_case root_cases[] = {
+                {"{}", "type", "Required value: must not be empty at the root"},
+                {"{'type':'string'}", "type",
+                                "Invalid value: \"string\": must be object at the root"},
+                {"{'type':'object','properties':{'metadata':{'type':'object',"
+                 "'properties':{'name':{'type':'string','maxLength':3}}}}}",
+                                NULL, NULL},
+                {"{'type':'object','properties':{'metadata':{'type':'object',"
+                 "'properties':{'labels':{'type':'object'}}}}}",
+                                "properties[metadata]",
+                                "Forbidden: must not specify anything other than name and "
+                                "generateName, but metadata is implicitly specified"},
+                {"{'type':'object','properties':{'kind':{'type':'integer'}}}",
+                                "properties[kind].type",
+                                "Invalid value: \"integer\": must be string"},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *text = strformat(
-                                "{'type':'object','properties':{'a':%s}}", cases[i].document);
+static void test_structural(void **state) {
+        for (size_t i = 0; i < ELEMENTS(structural_cases); i++) {
+                _cleanup_free_ char *text = strformat("{'type':'object','properties':{'a':%s}}",
+                                structural_cases[i].document);
                 _cleanup_json_ json_t *doc = parse(text);
                 _cleanup_findings_ struct findings f = {0};
 
                 schema_check_structural(&f, doc);
-                check_case(&cases[i], &f);
+                check_case(&structural_cases[i], &f);
         }
-        for (size_t i = 0; i < ELEMENTS(roots); i++) {
-                _cleanup_json_ json_t *doc = parse(roots[i].document);
+        for (size_t i = 0; i < ELEMENTS(root_cases); i++) {
+                _cleanup_json_ json_t *doc = parse(root_cases[i].document);
                 _cleanup_findings_ struct findings f = {0};
 
                 schema_check_structural(&f, doc);
-                check_case(&roots[i], &f);
+                check_case(&root_cases[i], &f);
         }
 }
 
@@ -179,82 +175,80 @@ static void test_structural(void **state) {
         ",'subresources':{'scale':{'specReplicasPath':'" spec "','statusReplicasPath':'" status \
         "'}}"
 
-static void test_rules(void **state) {
-        /* Parts of a definition's spec. */
-        static const struct rule_case cases[] = {
-                        {"'versions':[" VERSION("") "]", NULL, NULL},
-                        {"'versions':[" VERSION("") "," VERSION("") "]", "spec.versions",
-                                        "Invalid value: [\"v1\",\"v1\"]: must contain unique "
-                                        "version names"},
-                        {"'names':{'kind':'A','listKind':'A'}", "spec.names.listKind",
-                                        "Invalid value: \"A\": kind and listKind may not be the "
-                                        "same"},
-                        {"'names':{'kind':'A','shortNames':['x_']}", "spec.names.shortNames[0]",
-                                        "Invalid value: \"x_\": a DNS-1035 label must consist of "
-                                        "lower case alphanumeric characters or '-', start with an "
-                                        "alphabetic character, and end with an alphanumeric "
-                                        "character (e.g. 'my-name',  or 'abc-123', regex used for "
-                                        "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"},
-                        {"'versions':[" VERSION(SCALE(".spec.n", ".status.n")) "]", NULL, NULL},
-                        {"'versions':[" VERSION(SCALE(".status.n", ".status.n")) "]",
-                                        "spec.versions[0].subresources.scale.specReplicasPath",
-                                        "Invalid value: \".status.n\": should be a json path "
-                                        "under .spec"},
-                        {"'versions':[" VERSION(
-                                         ",'additionalPrinterColumns':[{'jsonPath':'spec.x'}]") "]",
-                                        "spec.versions[0].additionalPrinterColumns[0].jsonPath",
-                                        "Invalid value: \"spec.x\": must be a simple json path "
-                                        "starting with ."},
-                        {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.s'}]") "]",
-                                        NULL, NULL},
-                        {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.z'}]") "]",
-                                        "spec.versions[0].selectableFields[0].jsonPath",
-                                        "Invalid value: \".spec.z\": is an invalid path: does not "
-                                        "refer to a valid field"},
-                        {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.o'}]") "]",
-                                        "spec.versions[0].selectableFields[0].jsonPath",
-                                        "Invalid value: \".spec.o\": must point to a field of type "
-                                        "string, boolean or integer. Enum string fields and "
-                                        "strings with formats are allowed."},
-                        {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.s'},"
-                                                "{'jsonPath':'.spec.s'}]") "]",
-                                        "spec.versions[0].selectableFields[1].jsonPath",
-                                        "Duplicate value: \".spec.s\""},
-                        {"'preserveUnknownFields':true", "spec.preserveUnknownFields",
-                                        "Invalid value: true: cannot set to true, set "
-                                        "x-kubernetes-preserve-unknown-fields to true in "
-                                        "spec.versions[*].schema instead"},
-                        {"'conversion':{'strategy':'None','webhook':{}}",
-                                        "spec.conversion.webhook",
-                                        "Forbidden: should not be set when strategy is not set to "
-                                        "Webhook"},
-                        {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{'url':"
-                         "'https://a'},'conversionReviewVersions':['v1']}}",
-                                        NULL, NULL},
-                        {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{'url':"
-                         "'http://a'},'conversionReviewVersions':['v1']}}",
-                                        "spec.conversion.webhook.clientConfig.url",
-                                        "Invalid value: \"http://a\": 'https' is the only allowed "
-                                        "URL scheme"},
-                        {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{},"
-                         "'conversionReviewVersions':['v1']}}",
-                                        "spec.conversion.webhook.clientConfig",
-                                        "Required value: exactly one of url or service is "
-                                        "required"},
-                        {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{'url':"
-                         "'https://a'},'conversionReviewVersions':['v9']}}",
-                                        "spec.conversion.webhook.conversionReviewVersions",
-                                        "Invalid value: [\"v9\"]: must include at least one of "
-                                        "v1, v1beta1"},
-        };
+/* Parts of a definition's spec. */
+static const struct rule_case rule_cases[] = {
+                {"'versions':[" VERSION("") "]", NULL, NULL},
+                {"'versions':[" VERSION("") "," VERSION("") "]", "spec.versions",
+                                "Invalid value: [\"v1\",\"v1\"]: must contain unique "
+                                "version names"},
+                {"'names':{'kind':'A','listKind':'A'}", "spec.names.listKind",
+                                "Invalid value: \"A\": kind and listKind may not be the "
+                                "same"},
+                {"'names':{'kind':'A','shortNames':['x_']}", "spec.names.shortNames[0]",
+                                "Invalid value: \"x_\": a DNS-1035 label must consist of "
+                                "lower case alphanumeric characters or '-', start with an "
+                                "alphabetic character, and end with an alphanumeric "
+                                "character (e.g. 'my-name',  or 'abc-123', regex used for "
+                                "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"},
+                {"'versions':[" VERSION(SCALE(".spec.n", ".status.n")) "]", NULL, NULL},
+                {"'versions':[" VERSION(SCALE(".status.n", ".status.n")) "]",
+                                "spec.versions[0].subresources.scale.specReplicasPath",
+                                "Invalid value: \".status.n\": should be a json path "
+                                "under .spec"},
+                {"'versions':[" VERSION(",'additionalPrinterColumns':[{'jsonPath':'spec.x'}]") "]",
+                                "spec.versions[0].additionalPrinterColumns[0].jsonPath",
+                                "Invalid value: \"spec.x\": must be a simple json path "
+                                "starting with ."},
+                {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.s'}]") "]", NULL,
+                                NULL},
+                {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.z'}]") "]",
+                                "spec.versions[0].selectableFields[0].jsonPath",
+                                "Invalid value: \".spec.z\": is an invalid path: does not "
+                                "refer to a valid field"},
+                {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.o'}]") "]",
+                                "spec.versions[0].selectableFields[0].jsonPath",
+                                "Invalid value: \".spec.o\": must point to a field of type "
+                                "string, boolean or integer. Enum string fields and "
+                                "strings with formats are allowed."},
+                {"'versions':[" VERSION(",'selectableFields':[{'jsonPath':'.spec.s'},"
+                                        "{'jsonPath':'.spec.s'}]") "]",
+                                "spec.versions[0].selectableFields[1].jsonPath",
+                                "Duplicate value: \".spec.s\""},
+                {"'preserveUnknownFields':true", "spec.preserveUnknownFields",
+                                "Invalid value: true: cannot set to true, set "
+                                "x-kubernetes-preserve-unknown-fields to true in "
+                                "spec.versions[*].schema instead"},
+                {"'conversion':{'strategy':'None','webhook':{}}", "spec.conversion.webhook",
+                                "Forbidden: should not be set when strategy is not set to "
+                                "Webhook"},
+                {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{'url':"
+                 "'https://a'},'conversionReviewVersions':['v1']}}",
+                                NULL, NULL},
+                {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{'url':"
+                 "'http://a'},'conversionReviewVersions':['v1']}}",
+                                "spec.conversion.webhook.clientConfig.url",
+                                "Invalid value: \"http://a\": 'https' is the only allowed "
+                                "URL scheme"},
+                {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{},"
+                 "'conversionReviewVersions':['v1']}}",
+                                "spec.conversion.webhook.clientConfig",
+                                "Required value: exactly one of url or service is "
+                                "required"},
+                {"'conversion':{'strategy':'Webhook','webhook':{'clientConfig':{'url':"
+                 "'https://a'},'conversionReviewVersions':['v9']}}",
+                                "spec.conversion.webhook.conversionReviewVersions",
+                                "Invalid value: [\"v9\"]: must include at least one of "
+                                "v1, v1beta1"},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *text = strformat("{'spec':{%s}}", cases[i].document);
+static void test_rules(void **state) {
+        for (size_t i = 0; i < ELEMENTS(rule_cases); i++) {
+                _cleanup_free_ char *text = strformat("{'spec':{%s}}", rule_cases[i].document);
                 _cleanup_json_ json_t *crd = parse(text);
                 _cleanup_findings_ struct findings f = {0};
 
                 crd_validate_spec(&f, crd);
-                check_case(&cases[i], &f);
+                check_case(&rule_cases[i], &f);
         }
 }
 
@@ -272,10 +266,10 @@ static void test_stored_versions(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *text = strformat(
-                                "{'spec':{'versions':[{'name':'v1','storage':true},"
-                                "{'name':'v2'}]},'status':{'storedVersions':%s}}",
-                                cases[i].document);
+                _cleanup_free_ char *text =
+                                strformat("{'spec':{'versions':[{'name':'v1','storage':true},"
+                                          "{'name':'v2'}]},'status':{'storedVersions':%s}}",
+                                                cases[i].document);
                 _cleanup_json_ json_t *crd = parse(text);
                 _cleanup_findings_ struct findings f = {0};
 
@@ -347,8 +341,8 @@ static void test_delete_definition(void **state) {
         /* Another's finalizer holds the definition; without one it goes. */
         assert_int_equal(crd_delete_finish(crd, now), 1);
         assert_false(crd_wants_cleanup(crd));
-        assert_string_equal(json_str_or(terminating(crd), "reason", ""),
-                        "InstanceDeletionCompleted");
+        assert_string_equal(
+                        json_str_or(terminating(crd), "reason", ""), "InstanceDeletionCompleted");
         json_set_at(crd, "metadata.finalizers", json_pack("[s]", CRD_FINALIZER));
         assert_int_equal(crd_delete_finish(crd, now), 0);
 }
