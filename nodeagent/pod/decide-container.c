@@ -316,6 +316,10 @@ static int begin_run(struct decide *d, size_t i) {
                 d->out->again = true;
         } else if (!post_start_pending(d, i))
                 ensure_probes(d, i, /* fresh= */ true);
+        /* An agent before this one was ended before the unit had what was granted; nothing
+         * else may wake the pod. */
+        if (!resources_are_same(c->record->resources, c->record->allocated))
+                d->out->again = true;
         return 1;
 }
 

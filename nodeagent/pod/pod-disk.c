@@ -144,6 +144,8 @@ static bool recover_container(struct container *c, bool recorded) {
                 uint32_t n = reported_restarts(p, c->record->name);
 
                 c->record->restart_count = n > state.restarts ? n - state.restarts : 0;
+                /* The comparison of units with their plans corrects what differs. */
+                container_record_resized(c->record, c->record->allocated);
         }
         container_observe_run(c, &state);
         return true;

@@ -24,8 +24,9 @@ enum {
 struct choice {
         struct lb_view *v;
         struct actions *a;
-        struct map *counts; /* node -> addresses that it carries (size_t *) */
-        struct map *silent; /* node -> itself, those that carry addresses and are silent */
+        struct map *counts;   /* node -> addresses that it carries (size_t *) */
+        struct map *carriers; /* node -> itself, those that carry addresses */
+        struct map *silent;   /* those of them that are silent */
         struct objects nodes;
         bool listed;
 };
@@ -55,19 +56,16 @@ static bool is_silent(const struct choice *c, const char *node) {
 /* When several carry addresses and all are silent at once, the fault is more likely on this side.
  */
 static void find_silent(struct choice *c) {
-        _cleanup_(map_freep) struct map *carriers = map_new(NULL);
-
-        assert(carriers);
         map_foreach (c->v->entries, i) {
                 const struct lb_entry *e = map_entry_value(i);
 
-                if (!e->node || map_get(carriers, e->node))
+                if (!e->node || map_get(c->carriers, e->node))
                         continue;
-                assert(map_set(carriers, e->node, c) >= 0);
+                assert(map_set(c->carriers, e->node, c) >= 0);
                 if (is_silent(c, e->node))
                         assert(map_set(c->silent, e->node, c) >= 0);
         }
-        if (map_size(carriers) > 1 && map_size(c->silent) == map_size(carriers))
+        if (map_size(c->carriers) > 1 && map_size(c->silent) == map_size(c->carriers))
                 map_clear(c->silent);
 }
 
@@ -84,6 +82,14 @@ static bool is_fit(const struct choice *c, const struct lb_pool *pool, const jso
         return node && is_allowed(pool, node) && !object_is_deleting(node) && node_is_ready(node) &&
                !json_bool_or(node, "spec.unschedulable", false) &&
                !map_get(c->silent, object_name(node));
+}
+
+/* May get addresses. One that lost its own because it was silent is not fit before it renews its
+ * lease again: it would lose them once more. */
+static bool is_candidate(const struct choice *c, const struct lb_pool *pool, const json_t *node) {
+        const char *name = object_name(node);
+
+        return is_fit(c, pool, node) && (map_get(c->carriers, name) || !is_silent(c, name));
 }
 
 static bool slice_is_on(const json_t *slice, const char *node) {
@@ -150,7 +156,8 @@ static const char *best_node(struct choice *c, const struct lb_entry *e, bool lo
         for (size_t i = 0; i < c->nodes.count; i++) {
                 const char *name = object_name(c->nodes.items[i]);
 
-                if (!is_fit(c, e->pool, c->nodes.items[i]) || (local && !has_endpoints(c, e, name)))
+                if (!is_candidate(c, e->pool, c->nodes.items[i]) ||
+                                (local && !has_endpoints(c, e, name)))
                         continue;
                 if (!best || *count_of(c, name) < *count_of(c, best) ||
                                 (*count_of(c, name) == *count_of(c, best) &&
@@ -184,10 +191,14 @@ static void choose(struct choice *c, struct lb_entry *e) {
 }
 
 void lb_choose_nodes(struct lb_view *v, struct actions *a) {
-        struct choice c = {.v = v, .a = a, .counts = map_new(free), .silent = map_new(NULL)};
+        struct choice c = {.v = v,
+                        .a = a,
+                        .counts = map_new(free),
+                        .carriers = map_new(NULL),
+                        .silent = map_new(NULL)};
         VECTOR(struct lb_entry *) open = {0};
 
-        assert(c.counts && c.silent);
+        assert(c.counts && c.carriers && c.silent);
         find_silent(&c);
         map_foreach (v->entries, i) {
                 struct lb_entry *e = map_entry_value(i);
@@ -202,5 +213,6 @@ void lb_choose_nodes(struct lb_view *v, struct actions *a) {
         vector_done(&open);
         objects_done(&c.nodes);
         map_free(c.counts);
+        map_free(c.carriers);
         map_free(c.silent);
 }

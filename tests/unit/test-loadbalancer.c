@@ -402,6 +402,22 @@ static void test_all_silent(void **state) {
         assert_state(f, "lan", "192.0.2.10 n3 d/a|192.0.2.11 n2 d/b");
 }
 
+/* n2 lost its addresses because it was silent, and is so still: nothing goes there, though n1 is
+ * cordoned. */
+static void test_silent_candidate(void **state) {
+        _cleanup_fake_ struct fake *f = world_of_nodes(2);
+
+        put_pool(f, "lan", TEN, ONE);
+        put_service(f, "a", 1, "", "", "{ip: 192.0.2.10, ipMode: VIP}");
+        put_node(f, "n1", "True", "", "unschedulable: true");
+        put_lease(f, "n2", "n2", 2);
+        f->lease_seen_us = f->world.mono_us - 5 * SECOND;
+        f->pulse_seen_us = f->world.mono_us;
+        assert_state(f, "lan", "192.0.2.10 n1 d/a");
+        f->lease_seen_us = f->world.mono_us - SECOND;
+        assert_state(f, "lan", "192.0.2.10 n2 d/a");
+}
+
 static void test_pulse(void **state) {
         _cleanup_fake_ struct fake *f = world_of_nodes(1);
         uint64_t requeue;
@@ -467,6 +483,7 @@ int main(void) {
                         cmocka_unit_test(test_local),
                         cmocka_unit_test(test_silence),
                         cmocka_unit_test(test_all_silent),
+                        cmocka_unit_test(test_silent_candidate),
                         cmocka_unit_test(test_pulse),
                         cmocka_unit_test(test_addresses_of_node),
                         cmocka_unit_test(test_contact),

@@ -394,16 +394,17 @@ static char *run_trace(const char *yaml) {
 }
 
 static void test_goldens(void **state) {
-        static const char *const names[] = {"start", "init-containers", "killed-in-pause", "crash", "back-off",
-                        "gives-up", "probes", "startup-probe", "hooks", "post-start", "stop",
-                        "grace-exceeded", "reboot", "adoption", "gone-while-stopping", "evicted",
-                        "never", "on-failure", "not-admitted", "deadline", "same-name", "outdated",
-                        "resources", "image-pull", "image-back-off", "image-never", "image-invalid",
-                        "image-root", "sidecars", "sidecars-job", "sidecar-crash",
-                        "hook-then-restart", "hook-takes-all", "resize", "resize-waits", "halted",
-                        "node-low", "pressure", "socket", "socket-fails", "adopt-read-only",
-                        "adopt-managed", "adopt-trouble", "ephemeral", "ephemeral-early",
-                        "hook-again", "hook-failed", "slots", "short-run", "unmade"};
+        static const char *const names[] = {"start", "init-containers", "killed-in-pause", "crash",
+                        "back-off", "gives-up", "probes", "startup-probe", "hooks", "post-start",
+                        "stop", "grace-exceeded", "reboot", "adoption", "gone-while-stopping",
+                        "evicted", "never", "on-failure", "not-admitted", "deadline", "same-name",
+                        "outdated", "resources", "image-pull", "image-back-off", "image-never",
+                        "image-invalid", "image-root", "sidecars", "sidecars-job", "sidecar-crash",
+                        "hook-then-restart", "hook-takes-all", "resize", "resize-interrupted",
+                        "resize-waits", "halted", "node-low", "pressure", "socket", "socket-fails",
+                        "adopt-read-only", "adopt-managed", "adopt-trouble", "ephemeral",
+                        "ephemeral-early", "hook-again", "hook-failed", "slots", "short-run",
+                        "unmade"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-decide", names[i], run_trace);
