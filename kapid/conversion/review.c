@@ -129,15 +129,20 @@ static int take_object(const json_t *before, const json_t *after, json_t **ret, 
         return 0;
 }
 
+static int take_checked(const struct conversion_question *q, const json_t *before,
+                const json_t *after, json_t **ret, char **ret_why) {
+        int r = check_object(q, before, after, ret_why);
+
+        return r < 0 ? r : take_object(before, after, ret, ret_why);
+}
+
 static int take_objects(const struct conversion_question *q, const json_t *list,
                 json_t **ret_objects, size_t *made, char **ret_why) {
         for (; *made < q->count; (*made)++) {
                 const json_t *after = json_array_get(list, *made);
                 _cleanup_free_ char *why = NULL;
-                int r = check_object(q, q->objects[*made], after, &why);
+                int r = take_checked(q, q->objects[*made], after, &ret_objects[*made], &why);
 
-                if (r >= 0)
-                        r = take_object(q->objects[*made], after, &ret_objects[*made], &why);
                 if (r == -EINVAL)
                         return refuse(ret_why, strformat("returned invalid converted object at "
                                                          "index %zu: %s",

@@ -103,26 +103,28 @@ static int delete_one(struct crd_cleanup *x, struct item *it, struct crd_remains
         return 0;
 }
 
+static int end_definition(struct crd_cleanup *x, struct item *it) {
+        _cleanup_json_ json_t *cached = item_object(it), *crd = json_deep_copy(cached);
+        int r = crd ? crd_delete_finish(crd, now_wall_us()) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        return r == 0 ? put(x, item_key(it), item_revision(it), NULL)
+                      : put_definition(x, item_key(it), item_revision(it), crd);
+}
+
 /* The store's own word that there is no object left that anyone could read. */
 static void on_counted(const struct store_result *res, void *userdata) {
         struct crd_cleanup *x = userdata;
         _cleanup_free_ char *key = TAKE_PTR(x->asked.key);
         struct cache *c = caches_get(x->api->caches, crd_prefix);
         struct item *it = c ? cache_find(c, key + strlen(crd_prefix)) : NULL;
-        _cleanup_json_ json_t *cached = NULL, *crd = NULL;
+        bool empty = !res->error && (res->count == 0 || res->kvs[0].unreadable);
         int r = 0;
 
         x->in_flight--;
-        if (it && item_revision(it) == x->asked.revision && !res->error &&
-                        (res->count == 0 || res->kvs[0].unreadable)) {
-                cached = item_object(it);
-                crd = json_deep_copy(cached);
-                r = crd ? crd_delete_finish(crd, now_wall_us()) : -ENOMEM;
-                if (r == 0)
-                        r = put(x, key, item_revision(it), NULL);
-                else if (r > 0)
-                        r = put_definition(x, key, item_revision(it), crd);
-        }
+        if (it && item_revision(it) == x->asked.revision && empty)
+                r = end_definition(x, it);
         if (r < 0)
                 log_warning_errno(r, "A definition cannot be deleted: %s", key);
         if (x->in_flight == 0)
@@ -219,20 +221,19 @@ void crd_cleanup_wake(struct crd_cleanup *x) {
 }
 
 int crd_cleanup_start(struct crd_cleanup **ret, struct api *a) {
-        struct crd_cleanup *x = calloc(1, sizeof(*x));
+        _cleanup_(crd_cleanup_freep) struct crd_cleanup *x = calloc(1, sizeof(*x));
         int r;
 
         if (!x)
                 return -ENOMEM;
         x->api = a;
         r = sd_event_add_time_relative(a->event, &x->timer, CLOCK_MONOTONIC, 0, 0, on_timer, x);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(x->timer, SD_EVENT_OFF);
-        if (r < 0) {
-                crd_cleanup_free(x);
+        if (r < 0)
                 return r;
-        }
-        *ret = x;
+        r = sd_event_source_set_enabled(x->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(x);
         return 0;
 }
 

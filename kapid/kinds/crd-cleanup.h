@@ -8,6 +8,7 @@ struct crd_cleanup;
 int crd_cleanup_start(struct crd_cleanup **ret, struct api *a);
 /* The store must be freed before. */
 struct crd_cleanup *crd_cleanup_free(struct crd_cleanup *x);
+DEFINE_CLEANUP(struct crd_cleanup *, crd_cleanup_free);
 /* A definition has changed: has a look soon. */
 void crd_cleanup_wake(struct crd_cleanup *x);
 /* An object of any kind has gone. */

@@ -4,7 +4,6 @@
 
 #include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
-#include "lib/vector.h"
 
 struct wait {
         struct request *request;
@@ -53,21 +52,21 @@ int request_convert(struct request *request, struct item **items, size_t n, bool
         return 1;
 }
 
-static int collect(
+static int convert_all(
                 struct request *request, void (*next)(struct request *request), struct problem *p) {
-        VECTOR(struct item *) found = {0};
         const char *namespace = request->route.namespace;
         _cleanup_free_ char *prefix = isempty(namespace) ? strdup("") : strformat("%s/", namespace);
-        int r = prefix ? 0 : -ENOMEM;
+        _cleanup_free_ struct item **found =
+                        calloc(cache_count(request->cache) + 1, sizeof(struct item *));
+        size_t n = 0;
 
-        for (struct item *it = prefix ? cache_first(request->cache, prefix) : NULL;
-                        r >= 0 && it && startswith(item_path(it), prefix);
+        if (!prefix || !found)
+                return -ENOMEM;
+        for (struct item *it = cache_first(request->cache, prefix);
+                        it && startswith(item_path(it), prefix);
                         it = cache_next(request->cache, it))
-                r = vector_append(&found, it);
-        if (r >= 0)
-                r = request_convert(request, found.items, found.count, false, next, p);
-        vector_done(&found);
-        return r;
+                found[n++] = it;
+        return request_convert(request, found, n, false, next, p);
 }
 
 void request_convert_selected(struct request *request, void (*next)(struct request *request)) {
@@ -75,7 +74,7 @@ void request_convert_selected(struct request *request, void (*next)(struct reque
         int r = 0;
 
         if (request->kind->by_webhook && !isempty(request_query(request, "fieldSelector")))
-                r = collect(request, next, &p);
+                r = convert_all(request, next, &p);
         if (r < 0)
                 respond_error(request, r, &p);
         else if (r == 0)

@@ -25,12 +25,15 @@ static void get_now(struct request *request) {
         struct item *it;
         int r = request_item(request, &it, &p);
 
-        if (r >= 0)
-                r = request_convert(request, &it, 1, false, get_now, &p);
+        if (r < 0) {
+                respond_error(request, r, &p);
+                return;
+        }
+        r = request_convert(request, &it, 1, false, get_now, &p);
+        if (r > 0)
+                return;
         if (r < 0)
                 respond_error(request, r, &p);
-        else if (r > 0)
-                return;
         else if (request->sub && request->sub->form)
                 respond_form(request, it);
         else

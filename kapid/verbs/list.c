@@ -323,13 +323,15 @@ static void list_from_cache(struct request *request) {
         struct list *l = list_of(request);
         int r = list_collect(request, l);
 
-        if (r >= 0)
-                r = request_convert(
-                                request, l->found.items, l->found.count, true, list_slice, &p);
+        if (r < 0) {
+                respond_errno(request, r);
+                return;
+        }
+        r = request_convert(request, l->found.items, l->found.count, true, list_slice, &p);
+        if (r > 0)
+                return;
         if (r < 0)
                 respond_error(request, r, &p);
-        else if (r > 0)
-                return;
         else if (l->found.count <= SMALL_LIST)
                 list_slice(request);
         else

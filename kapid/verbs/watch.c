@@ -391,8 +391,9 @@ static void pump(struct watcher *w) {
                 return;
         take_present_kind(w);
         r = convert_initial(w, &p);
-        if (r == 0)
-                r = pump_some(w, &p);
+        if (r > 0)
+                return;
+        r = r < 0 ? r : pump_some(w, &p);
         if (r < 0 && p.code)
                 watcher_refuse(w, &p);
         else if (r < 0)
