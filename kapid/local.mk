@@ -187,7 +187,7 @@ libkapid_api_a_SOURCES += \
 	kapid/webhooks/round.c kapid/webhooks/round.h \
 	kapid/webhooks/webhooks.c kapid/webhooks/webhooks.h
 check_PROGRAMS += tests/unit/test-kapid-webhooks
-tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/unit.h
+tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Conversion of custom resources by webhooks
 libkapid_core_a_SOURCES += kapid/conversion/review.c kapid/conversion/review.h

@@ -612,9 +612,20 @@ static int ask(struct run *run, enum webhook_type type, webhooks_done done, stru
         return r;
 }
 
+/* While it waited, its namespace may have gone, or the definition of its kind. */
+static int check_place(struct run *run, struct problem *p) {
+        struct request *request = run->write.request;
+        const struct kind *k = run->kind;
+
+        if (k->custom && !kind_registry_find(request->api->kinds, k->group, k->version, k->plural))
+                return problem_not_found(p, k, run->name);
+        return run->live ? 0 : request_may_create(request, p);
+}
+
 /* The answers are there. false: the write has ended, or goes another way. */
 static bool take_outcome(struct run *run, const struct webhook_outcome *outcome) {
         _cleanup_problem_ struct problem p = {0};
+        int r = outcome->error;
 
         for (char *const *w = outcome->warnings; w && *w; w++)
                 if (!strv_contains(run->warned, *w))
@@ -623,12 +634,14 @@ static bool take_outcome(struct run *run, const struct webhook_outcome *outcome)
                 fail(run, -ECANCELED, &p);
                 return false;
         }
-        if (outcome->error >= 0)
-                return true;
-        p = *outcome->p;
-        *outcome->p = (struct problem){0};
-        on_decided(run, outcome->error, &p);
-        return false;
+        if (r < 0) {
+                p = *outcome->p;
+                *outcome->p = (struct problem){0};
+        } else
+                r = check_place(run, &p);
+        if (r < 0)
+                on_decided(run, r, &p);
+        return r >= 0;
 }
 
 /* The rest of the steps, on what the mutating webhooks have left. */
