@@ -2,6 +2,7 @@
 #include "kapid/pipeline/convert.h"
 
 #include "kapid/strategy/strategy.h"
+#include "lib/json-text.h"
 #include "lib/object.h"
 
 /* Changes the object in place. Where a convert gives no code, 500: the client did nothing wrong. */
@@ -71,4 +72,13 @@ int kind_store_form(const struct kind *k, const json_t *object, json_t **ret, st
                 return -ENOMEM;
         *ret = TAKE_PTR(form);
         return 0;
+}
+
+bool kind_stores_as(const struct kind *k, const char *value, size_t n) {
+        const char *version = k->storage_api_version, *end = value + n,
+                   *at = json_text_member(value, end, "apiVersion");
+        size_t size = strlen(version);
+
+        return at && (size_t)(end - at) >= size + 2 && *at == '"' &&
+               memcmp(at + 1, version, size) == 0 && at[size + 1] == '"';
 }

@@ -13,7 +13,6 @@
 #include "kapid/pipeline/write-object.h"
 #include "kapid/store/alloc.h"
 #include "kapid/webhooks/webhooks.h"
-#include "lib/json-text.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -53,6 +52,7 @@ enum { CATCH_UP_US = 2 * 1000 * 1000 };
 enum { LATE_ATTEMPTS_MAX = 5 };
 
 static void decide(struct run *run);
+static void carry_out(struct run *run);
 static void on_decided(struct run *run, int r, struct problem *p);
 
 static struct run *run_free(struct run *run) {
@@ -125,16 +125,6 @@ static void set_live(struct run *run, json_t *live_taken, uint64_t revision, boo
         run->stale = false;
 }
 
-/* Whether a write of the same would not give the same bytes. */
-static bool is_stored_otherwise(const struct run *run, const struct store_kv *kv) {
-        const char *version = run->kind->storage_api_version, *end = kv->value + kv->size,
-                   *at = json_text_member(kv->value, end, "apiVersion");
-        size_t n = strlen(version);
-
-        return kv->stale || !at || (size_t)(end - at) < n + 2 || memcmp(at + 1, version, n) != 0 ||
-               at[n + 1] != '"';
-}
-
 static int take_form(struct run *run, struct item *it, bool fresh, struct problem *p) {
         struct item *form;
         json_t *live;
@@ -204,7 +194,7 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         if (r < 0)
                 return r;
         r = take_item(run, it, true, p);
-        run->stale = r >= 0 && is_stored_otherwise(run, kv);
+        run->stale = r >= 0 && (kv->stale || !kind_stores_as(run->kind, kv->value, kv->size));
         return r;
 }
 
@@ -216,7 +206,7 @@ static bool is_confirmed(struct run *run, const struct store_result *res) {
         run->confirming = false;
         if (confirmed) {
                 run->fresh = true;
-                run->stale = is_stored_otherwise(run, kv);
+                run->stale = kv->stale || !kind_stores_as(run->kind, kv->value, kv->size);
         }
         return confirmed;
 }
@@ -510,8 +500,6 @@ static void confirm(struct run *run, int r, struct problem *p) {
         }
         read_store(run);
 }
-
-static void carry_out(struct run *run);
 
 /* A webhook has made what is stored. */
 static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
