@@ -10,6 +10,7 @@
 #include "kapid/schema/schema.h"
 #include "kapid/strategy/strategy.h"
 #include "kapid/table/cells.h"
+#include "kapid/table/columns.h"
 #include "lib/map.h"
 
 enum { KEY_SIZE = 512, CRD_VERSIONS_MAX = 32 };
@@ -61,6 +62,7 @@ struct kind *kind_unref(struct kind *k) {
         struct kind_entry *e = k ? entry_of(k) : NULL;
 
         if (e && --e->refs == 0) {
+                columns_done(e->kind.columns, e->kind.column_count, e->kind.row);
                 source_unref(e->source);
                 free(e);
         }
@@ -224,7 +226,7 @@ static int make_cell(struct maker *m, const json_t *column, struct kind_column *
         c->absent = copy(m, text);
         if (absent && !c->absent)
                 return -ENOMEM;
-        c->cell = name ? cells_find(name) : NULL;
+        c->cell = name ? cells_find(name, &c->reads) : NULL;
         if (name && !c->cell)
                 return problem_set(m->p, EINVAL, 0, NULL, "there is no cell \"%s\"", name);
         return 0;
@@ -267,7 +269,7 @@ static int make_columns(struct maker *m) {
                                 .path = ".metadata.creationTimestamp"};
         m->k->columns = c;
         m->k->column_count = used;
-        return 0;
+        return columns_prepare(c, used, &m->k->row);
 }
 
 static int make_extra_subresource(struct maker *m, const json_t *doc, struct kind_subresource *s) {

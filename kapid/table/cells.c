@@ -436,76 +436,98 @@ static json_t *quota_limits(const json_t *o, uint64_t now_us) {
         return quota_amounts(o, true);
 }
 
+/* Of a pod: what cells-pod.c looks at. */
+#define POD_STATUS(list) \
+        " status." list ".name status." list ".ready status." list ".started status." list \
+        ".state status." list ".lastState status." list ".restartCount"
+#define POD \
+        "spec.containers.name spec.initContainers.name spec.initContainers.restartPolicy " \
+        "status.phase status.reason status.conditions metadata.deletionTimestamp" POD_STATUS( \
+                        "containerStatuses") POD_STATUS("initContainerStatuses")
+
 static const struct {
         const char *name;
         cell_func func;
+        const char *reads; /* paths (lib/json-part.h); NULL: the whole object */
 } all[] = {
-                {"account-secrets", account_secrets},
-                {"binding-accounts", binding_accounts},
-                {"binding-groups", binding_groups},
-                {"binding-role", binding_role},
-                {"binding-users", binding_users},
-                {"claim-access-modes", cells_claim_modes},
-                {"claim-capacity", cells_claim_capacity},
-                {"controller", controller},
-                {"cronjob-active", cells_cronjob_active},
-                {"cronjob-containers", cells_cronjob_containers},
-                {"cronjob-images", cells_cronjob_images},
-                {"cronjob-last-schedule", cells_cronjob_last_schedule},
-                {"cronjob-selector", cells_cronjob_selector},
-                {"cronjob-suspend", cells_cronjob_suspend},
-                {"csr-condition", csr_condition},
-                {"csr-duration", csr_duration},
-                {"data-count", data_count},
-                {"endpoints", endpoints},
-                {"event-count", event_count},
-                {"event-first-seen", event_first_seen},
-                {"event-last-seen", event_last_seen},
-                {"event-object", event_object},
-                {"event-source", event_source},
-                {"hpa-reference", cells_hpa_reference},
-                {"hpa-targets", cells_hpa_targets},
-                {"ingress-addresses", cells_ingress_addresses},
-                {"ingress-hosts", cells_ingress_hosts},
-                {"ingress-ports", cells_ingress_ports},
-                {"ingressclass-parameters", cells_ingressclass_parameters},
-                {"job-completions", job_completions},
-                {"job-duration", job_duration},
-                {"job-status", job_status},
-                {"metrics-cpu", cells_metrics_cpu},
-                {"metrics-memory", cells_metrics_memory},
-                {"node-external-ip", node_external_ip},
-                {"node-internal-ip", node_internal_ip},
-                {"node-roles", node_roles},
-                {"node-status", node_status},
-                {"pod-gates", cells_pod_gates},
-                {"pod-ready", cells_pod_ready},
-                {"pod-restarts", cells_pod_restarts},
-                {"pod-status", cells_pod_status},
-                {"policy-selector", cells_policy_selector},
-                {"quota-limits", quota_limits},
-                {"quota-requests", quota_requests},
-                {"service-addresses", service_addresses},
-                {"service-ports", service_ports},
-                {"service-selector", service_selector},
-                {"slice-endpoints", slice_endpoints},
-                {"slice-ports", slice_ports},
-                {"storage-class", cells_storage_class},
-                {"storage-class-name", cells_storage_class_name},
-                {"template-containers", template_containers},
-                {"template-images", template_images},
-                {"template-nodes", template_nodes},
-                {"volume-access-modes", cells_volume_modes},
-                {"volume-claim", cells_volume_claim},
-                {"volume-phase", cells_volume_phase},
-                {"webhook-count", webhook_count},
-                {"workload-ready", workload_ready},
-                {"workload-selector", workload_selector},
+                {"account-secrets", account_secrets, "secrets.name"},
+                {"binding-accounts", binding_accounts, "subjects"},
+                {"binding-groups", binding_groups, "subjects"},
+                {"binding-role", binding_role, "roleRef"},
+                {"binding-users", binding_users, "subjects"},
+                {"claim-access-modes", cells_claim_modes, "spec.volumeName status.accessModes"},
+                {"claim-capacity", cells_claim_capacity, "spec.volumeName status.capacity.storage"},
+                {"controller", controller, "metadata.ownerReferences"},
+                {"cronjob-active", cells_cronjob_active, "status.active.name"},
+                {"cronjob-containers", cells_cronjob_containers,
+                                "spec.jobTemplate.spec.template.spec.containers.name"},
+                {"cronjob-images", cells_cronjob_images,
+                                "spec.jobTemplate.spec.template.spec.containers.image"},
+                {"cronjob-last-schedule", cells_cronjob_last_schedule, "status.lastScheduleTime"},
+                {"cronjob-selector", cells_cronjob_selector, "spec.jobTemplate.spec.selector"},
+                {"cronjob-suspend", cells_cronjob_suspend, "spec.suspend"},
+                {"csr-condition", csr_condition, "status.conditions.type status.certificate"},
+                {"csr-duration", csr_duration, "spec.expirationSeconds"},
+                {"data-count", data_count, "data.* binaryData.*"},
+                {"endpoints", endpoints, "subsets.addresses.ip subsets.ports.port"},
+                {"event-count", event_count, "series.count count"},
+                {"event-first-seen", event_first_seen, "firstTimestamp eventTime"},
+                {"event-last-seen", event_last_seen,
+                                "firstTimestamp eventTime lastTimestamp series.lastObservedTime"},
+                {"event-object", event_object, "involvedObject.kind involvedObject.name"},
+                {"event-source", event_source, "source reportingComponent reportingInstance"},
+                {"hpa-reference", cells_hpa_reference, "spec.scaleTargetRef"},
+                {"hpa-targets", cells_hpa_targets,
+                                "spec.metrics spec.targetCPUUtilizationPercentage "
+                                "status.currentMetrics status.currentCPUUtilizationPercentage"},
+                {"ingress-addresses", cells_ingress_addresses, "status.loadBalancer.ingress"},
+                {"ingress-hosts", cells_ingress_hosts, "spec.rules.host"},
+                {"ingress-ports", cells_ingress_ports, "spec.tls"},
+                {"ingressclass-parameters", cells_ingressclass_parameters, "spec.parameters"},
+                {"job-completions", job_completions,
+                                "status.succeeded spec.parallelism spec.completions"},
+                {"job-duration", job_duration, "status.startTime status.completionTime"},
+                {"job-status", job_status, "status.conditions metadata.deletionTimestamp"},
+                {"metrics-cpu", cells_metrics_cpu, "containers.usage"},
+                {"metrics-memory", cells_metrics_memory, "containers.usage"},
+                {"node-external-ip", node_external_ip, "status.addresses"},
+                {"node-internal-ip", node_internal_ip, "status.addresses"},
+                {"node-roles", node_roles, "metadata.labels"},
+                {"node-status", node_status, "status.conditions spec.unschedulable"},
+                {"pod-gates", cells_pod_gates, "spec.readinessGates status.conditions"},
+                {"pod-ready", cells_pod_ready, POD},
+                {"pod-restarts", cells_pod_restarts, POD},
+                {"pod-status", cells_pod_status, POD},
+                {"policy-selector", cells_policy_selector, "spec.podSelector"},
+                {"quota-limits", quota_limits, "status.hard status.used"},
+                {"quota-requests", quota_requests, "status.hard status.used"},
+                {"service-addresses", service_addresses,
+                                "status.loadBalancer.ingress spec.type "
+                                "spec.externalName spec.externalIPs"},
+                {"service-ports", service_ports, "spec.ports"},
+                {"service-selector", service_selector, "spec.selector"},
+                {"slice-endpoints", slice_endpoints, "endpoints.addresses"},
+                {"slice-ports", slice_ports, "ports.port"},
+                {"storage-class", cells_storage_class,
+                                "metadata.annotations spec.storageClassName"},
+                {"storage-class-name", cells_storage_class_name,
+                                "metadata.name metadata.annotations"},
+                {"template-containers", template_containers, "spec.template.spec.containers.name"},
+                {"template-images", template_images, "spec.template.spec.containers.image"},
+                {"template-nodes", template_nodes, "spec.template.spec.nodeSelector"},
+                {"volume-access-modes", cells_volume_modes, "spec.accessModes"},
+                {"volume-claim", cells_volume_claim, "spec.claimRef"},
+                {"volume-phase", cells_volume_phase, "metadata.deletionTimestamp status.phase"},
+                {"webhook-count", webhook_count, "webhooks.name"},
+                {"workload-ready", workload_ready, "status.readyReplicas spec.replicas"},
+                {"workload-selector", workload_selector, "spec.selector"},
 };
 
-cell_func cells_find(const char *name) {
+cell_func cells_find(const char *name, const char **ret_reads) {
         for (size_t i = 0; i < ELEMENTS(all); i++)
-                if (streq(all[i].name, name))
+                if (streq(all[i].name, name)) {
+                        *ret_reads = all[i].reads;
                         return all[i].func;
+                }
         return NULL;
 }
