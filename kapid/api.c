@@ -9,8 +9,10 @@
 #include "kapid/auth/oidc.h"
 #include "kapid/auth/revoked.h"
 #include "kapid/bootstrap.h"
+#include "kapid/conversion/conversion.h"
 #include "kapid/crypt/crypt.h"
 #include "kapid/crypt/sweep.h"
+#include "kapid/kinds/crd-cleanup.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/store/compact.h"
@@ -35,6 +37,8 @@ static void on_change(struct cache *c, const struct change *change, void *userda
         webhooks_on_change(a->webhooks, change ? c : NULL);
         if (change) {
                 quotas_on_change(a->quotas, c, change);
+                if (!change->after)
+                        crd_cleanup_on_deleted(a->cleanup);
                 if (streq(cache_prefix(c), crd_prefix))
                         crds_on_change(a, change);
                 else if (c == a->cluster_users)
@@ -230,6 +234,12 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = compact_start(&a->compact, a);
         if (r < 0)
                 return r;
+        r = conversions_new(&a->conversions, a);
+        if (r < 0)
+                return r;
+        r = crd_cleanup_start(&a->cleanup, a);
+        if (r < 0)
+                return r;
         r = presence_start(&a->presence, a);
         if (r < 0)
                 return r;
@@ -251,6 +261,8 @@ struct api *api_free(struct api *a) {
         presence_free(a->presence);
         bootstrap_free(a->bootstrap);
         store_free(a->store);
+        crd_cleanup_free(a->cleanup);
+        conversions_free(a->conversions);
         sweeps_free(a);
         free(a->rewriting.error);
         crypt_free(a->crypt);

@@ -18,6 +18,8 @@ struct audit;
 struct audit_options;
 struct bootstrap;
 struct compact;
+struct conversions;
+struct crd_cleanup;
 struct crypt;
 struct dispatch;
 struct documents;
@@ -80,6 +82,8 @@ struct api {
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
+        struct conversions *conversions; /* by webhooks of definitions */
+        struct crd_cleanup *cleanup; /* of deleted definitions */
         struct store_format *format; /* of what is in the store */
         struct presence *presence;
         struct dispatch *dispatch;

@@ -22,7 +22,7 @@ kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.
 kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(FOREIGN_LIBS)
 noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
-	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/kinds/versions.c kapid/kinds/versions.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
+	kapid/kinds/crd-delete.c kapid/kinds/crd-delete.h kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/kinds/versions.c kapid/kinds/versions.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
 	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/decode.c \
 	kapid/pipeline/decision.c kapid/pipeline/decision.h kapid/pipeline/delete-options.c \
@@ -32,7 +32,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
-	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/internal.h \
+	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
@@ -47,6 +47,7 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/batch.c \
 	kapid/strategy/certificates.c \
 	kapid/strategy/core.c \
+	kapid/strategy/crd-validate.c kapid/strategy/crd-validate.h \
 	kapid/strategy/embedded.c \
 	kapid/strategy/job.c \
 	kapid/strategy/descheduling.c \
@@ -207,6 +208,14 @@ libkapid_api_a_SOURCES += \
 check_PROGRAMS += tests/unit/test-kapid-webhooks
 tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+# Conversion of custom resources by webhooks
+libkapid_core_a_SOURCES += kapid/conversion/review.c kapid/conversion/review.h
+libkapid_api_a_SOURCES += \
+	kapid/conversion/conversion.c kapid/conversion/conversion.h \
+	kapid/verbs/converted.c kapid/verbs/converted.h
+check_PROGRAMS += tests/unit/test-kapid-conversion
+tests_unit_test_kapid_conversion_SOURCES = tests/unit/test-kapid-conversion.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_conversion_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Users of elsewhere, and the log of what was done
 libkapid_api_a_SOURCES += \
 	kapid/audit/audit.c kapid/audit/audit.h kapid/audit/policy.c kapid/audit/policy.h \
@@ -216,7 +225,7 @@ libkapid_api_a_SOURCES += \
 	kapid/admission/service-account-secret.c \
 	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
-	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
+	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/http/timeout.c kapid/http/timeout.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
@@ -286,6 +295,9 @@ check_PROGRAMS += tests/unit/test-kapid-networking
 tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-admission.h tests/unit/kapid-create.h
 tests_unit_test_kapid_networking_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-crd-rules
+tests_unit_test_kapid_crd_rules_SOURCES = tests/unit/test-kapid-crd-rules.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_crd_rules_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-crds
 tests_unit_test_kapid_crds_SOURCES = tests/unit/test-kapid-crds.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_crds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -123,6 +123,7 @@ libkctl_a_SOURCES = \
 	kctl/machine.h \
 	kctl/manifests.c \
 	kctl/metadata.c \
+	kctl/migrate.c \
 	kctl/output.c \
 	kctl/print.c \
 	kctl/pods.c \

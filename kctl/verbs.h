@@ -181,6 +181,8 @@ VERB(kctl_label, "label", "KIND NAME KEY=VALUE... KEY-...",
 VERB(kctl_annotate, "annotate", "KIND NAME KEY=VALUE... KEY-...",
      "Set and remove annotations", "objects",
      "overwrite", "all", "selector", "all-namespaces", "list", "field-manager", "dry-run", "output")
+VERB(kctl_migrate, "migrate", "KIND...",
+     "Rewrite the objects of kinds in the version and with the key that the store has them in now", "kinds")
 VERB(kctl_taint, "taint", "NODE... KEY[=VALUE]:EFFECT... KEY[:EFFECT]-...",
      "Add taints to nodes and remove them", "nodes",
      "overwrite", "all", "selector", "dry-run")

@@ -1,5 +1,6 @@
 /* CustomResourceDefinitionNames: a definition gets the names that no other definition has
- * (kapid/kinds/crd-names.h); the others wait. */
+ * (kapid/kinds/crd-names.h); the others wait. While a definition is being deleted, none of its
+ * objects are created. */
 #include "kapid/admission/plugins.h"
 #include "kapid/api.h"
 #include "kapid/kinds/crd-names.h"
@@ -8,7 +9,15 @@ static int settle_names(struct admission *a, struct problem *p) {
         return crd_settle_names(a->api->kinds, a->live, a->draft, a->now_us);
 }
 
+static int refuse_terminating(struct admission *a, struct problem *p) {
+        if (!a->kind->terminating)
+                return 0;
+        return problem_set(p, ENOTSUP, 405, "MethodNotAllowed",
+                        "create not allowed while custom resource definition is terminating");
+}
+
 static const struct admission_rule rules[] = {
+                {.operations = ADMIT_CREATE, .may_create = refuse_terminating},
                 {.group = "apiextensions.k8s.io",
                                 .plural = "customresourcedefinitions",
                                 .operations = ADMIT_WRITE,

@@ -25,7 +25,7 @@ static int make_item(
 /* Nothing is converted or filled in: objects are stored as the kind shows them. What was stored
  * before a definition changed its storage version has the earlier one. */
 static bool is_plain(const struct item *it, const struct kind *k) {
-        return !k->fills_defaults && streq(k->api_version, k->storage_api_version) &&
+        return !k->fills_defaults && !k->prunes && streq(k->api_version, k->storage_api_version) &&
                item_has_api_version(it, k->api_version);
 }
 
@@ -54,6 +54,33 @@ int item_as(struct item *it, const struct kind *k, struct item **ret, struct pro
         }
         item_set_form(it, k->serial, form);
         *ret = form ? form : it;
+        return 0;
+}
+
+int item_take_form(struct item *it, const struct kind *k, json_t *converted) {
+        _cleanup_json_ json_t *filled = pipeline_fill(k, converted);
+        struct item *form;
+        int r = filled ? make_item(it, k, filled, &form) : -ENOMEM;
+
+        if (r >= 0)
+                item_set_form(it, k->serial, form);
+        return r;
+}
+
+int item_gone_as(struct item *it, const struct kind *k, uint64_t revision, struct item **ret) {
+        _cleanup_item_ struct item *gone = NULL;
+        struct item *form = k->by_webhook ? item_form(it, k->serial) : NULL, *gone_form;
+        int r = item_at_revision(it, revision, &gone);
+
+        if (r < 0)
+                return r;
+        if (form && form != it) {
+                r = item_at_revision(form, revision, &gone_form);
+                if (r < 0)
+                        return r;
+                item_set_form(gone, k->serial, gone_form);
+        }
+        *ret = TAKE_PTR(gone);
         return 0;
 }
 

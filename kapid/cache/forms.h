@@ -1,6 +1,6 @@
-/* Stored objects as a version of their kind shows them: converted to it, and with the defaults that
- * its schema has now (a definition may have got new ones since they were written). The store does
- * not change. */
+/* Stored objects as a version of their kind shows them: converted to it, without what its schema
+ * does not have, and with the defaults that it has now (a definition may have changed since they
+ * were written). The store does not change. */
 #pragma once
 
 #include "kapid/cache/item.h"
@@ -10,6 +10,12 @@
  * it lives as long as the item and until another version of the kind asks. A conversion's refusal:
  * a negative errno with p (convert.h). -ENOMEM. */
 int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p);
+/* Keeps the form that a webhook has made of the item's object (kapid/conversion/). -EINVAL,
+ * -ENOMEM. */
+int item_take_form(struct item *it, const struct kind *k, json_t *converted);
+/* The item at another revision, as item_at_revision(), with the form that a webhook has made of it.
+ */
+int item_gone_as(struct item *it, const struct kind *k, uint64_t revision, struct item **ret);
 /* The object of that form: a new reference to something immutable. The tree is not kept: for
  * answers and walks over many items. Errors as above. */
 int item_object_as(struct item *it, const struct kind *k, json_t **ret, struct problem *p);

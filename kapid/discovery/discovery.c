@@ -14,11 +14,18 @@ static json_t *response_kind(const char *group, const char *version, const char 
         return json_pack("{s:s, s:s, s:s}", "group", group, "version", version, "kind", kind);
 }
 
+/* Of a definition that is being deleted, those that help to remove what is left. */
+static json_t *verbs_of(const struct kind *k) {
+        static const unsigned hidden = KIND_CREATE | KIND_PATCH | KIND_UPDATE;
+
+        return kind_verbs_json(k->terminating ? k->verbs & ~hidden : k->verbs);
+}
+
 static json_t *aggregated_resource(const struct kind *k) {
         json_t *r = json_pack("{s:s, s:o, s:s, s:s, s:o}", "resource", k->plural, "responseKind",
                         response_kind(k->group, k->version, k->kind), "scope",
                         k->namespaced ? "Namespaced" : "Cluster", "singularResource", k->singular,
-                        "verbs", kind_verbs_json(k->verbs));
+                        "verbs", verbs_of(k));
         json_t *subs = k->subresource_count > 0 ? json_array() : NULL;
 
         if (!r)
@@ -126,7 +133,7 @@ json_t *discovery_group(const struct kind_registry *r, const char *group) {
 static void add_resource(json_t *list, const struct kind *k) {
         json_t *r = json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", k->plural, "singularName",
                         k->singular, "namespaced", k->namespaced, "kind", k->kind, "verbs",
-                        kind_verbs_json(k->verbs));
+                        verbs_of(k));
 
         if (k->short_names)
                 json_object_set_new(r, "shortNames", strings(k->short_names));

@@ -31,7 +31,7 @@ bool crd_is_waiting(const json_t *crd) {
         return condition_is(crd, "NamesAccepted", "False");
 }
 
-static int set_condition(json_t *crd, const char *type, const char *status, const char *reason,
+int crd_set_condition(json_t *crd, const char *type, const char *status, const char *reason,
                 const char *message, uint64_t now_us) {
         const json_t *old = condition(crd, type);
         json_t *list = json_at_mut(crd, "status.conditions"), *made;
@@ -165,12 +165,12 @@ int crd_settle_names(const struct kind_registry *registry, const json_t *old, js
         r = set_accepted(crd, accepted);
         if (r < 0)
                 return r;
-        r = set_condition(crd, "NamesAccepted", name ? "False" : "True",
+        r = crd_set_condition(crd, "NamesAccepted", name ? "False" : "True",
                         name ? reason : "NoConflicts", message, now_us);
         if (r < 0)
                 return r;
         if (!name || !was_established) {
-                r = set_condition(crd, "Established", name ? "False" : "True",
+                r = crd_set_condition(crd, "Established", name ? "False" : "True",
                                 name ? "NotAccepted" : "InitialNamesAccepted",
                                 name ? "not all names are accepted"
                                      : "the initial names have been accepted",
@@ -184,7 +184,7 @@ int crd_settle_names(const struct kind_registry *registry, const json_t *old, js
 void crd_serve(struct kind_registry *kinds, const json_t *crd) {
         _cleanup_problem_ struct problem p = {0};
 
-        if (object_is_deleting(crd) || !crd_is_established(crd))
+        if (!crd_is_established(crd))
                 return;
         if (kind_registry_add_crd(kinds, crd, &p) < 0)
                 log_warning("The kinds of %s cannot be served: %s", object_name(crd),

@@ -11,8 +11,11 @@ int crd_settle_names(
                 const struct kind_registry *r, const json_t *old, json_t *crd, uint64_t now_us);
 /* Whether its kinds are served. One without conditions (written before there were any) is. */
 bool crd_is_established(const json_t *crd);
-/* Makes the kinds of an established definition and puts them into the registry; of another one, or
- * of one that is being deleted, none. Kinds that cannot be served are logged. */
+/* Makes the kinds of an established definition and puts them into the registry; of another one,
+ * none. Kinds that cannot be served are logged. */
 void crd_serve(struct kind_registry *kinds, const json_t *crd);
 /* Whether it waits for names that others have. */
 bool crd_is_waiting(const json_t *crd);
+/* Sets a condition; its time stays while its status does. 0 or -ENOMEM. */
+int crd_set_condition(json_t *crd, const char *type, const char *status, const char *reason,
+                const char *message, uint64_t now_us);

@@ -1,6 +1,7 @@
 /* Definitions become kinds when the cache sees them; with the definition go its objects. */
 #include "kapid/kinds/crds.h"
 
+#include "kapid/kinds/crd-cleanup.h"
 #include "kapid/kinds/crd-names.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -17,6 +18,7 @@ void crds_load(struct api *a) {
                 if (crd)
                         crd_serve(a->kinds, crd);
         }
+        crd_cleanup_wake(a->cleanup);
 }
 
 static void on_purged(const struct store_result *res, void *userdata) {
@@ -95,6 +97,8 @@ void crds_on_change(struct api *a, const struct change *c) {
                 return;
         if (c->after) {
                 crd_serve(a->kinds, crd);
+                if (object_is_deleting(crd))
+                        crd_cleanup_wake(a->cleanup);
                 settle_waiting(a, json_str_or(crd, "spec.group", ""));
                 return;
         }

@@ -396,9 +396,15 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                         (r = make_deprecation(m)) < 0)
                 return r;
         k->fills_defaults = m->custom && schema_has_defaults(k->schema);
+        k->prunes = m->custom && (json_int_or(m->crd, "metadata.generation", 1) > 1 ||
+                                                 json_array_size(json_at(m->crd,
+                                                                 "spec.versions")) > 1);
         k->has_embedded = m->custom && schema_has_embedded(k->schema);
         if (m->custom && (r = rules_new(schema, m->source->rules, &k->rules)) < 0)
                 return r;
+        k->by_webhook = m->custom && streq(json_str_or(m->spec, "conversion.strategy", "None"),
+                                                     "Webhook");
+        k->terminating = m->custom && json_at(m->crd, "metadata.deletionTimestamp");
         k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->storage_group, k->kind);
         *ret = e;
         k = NULL;

@@ -85,7 +85,11 @@ struct kind {
         bool update_creates; /* PUT on a missing object creates it (Lease, Event) */
         bool deprecated;
         bool fills_defaults; /* custom, and its schema has defaults: stored objects may lack them */
+        bool prunes;         /* custom, and its schema is not the only one that stored objects may
+                                have passed: they may have fields that it has not */
         bool has_embedded;   /* its schema has whole objects inside */
+        bool by_webhook;     /* a webhook converts between its versions (kapid/conversion/) */
+        bool terminating;    /* its definition is being deleted: nothing is created any longer */
         unsigned ttl_s;      /* the store deletes objects after this many seconds; 0: never */
         unsigned ttl_share_s;    /* objects written within this many seconds share a lease */
         uint64_t serial;         /* no other kind had or will have it while kapid runs; never 0 */

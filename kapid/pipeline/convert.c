@@ -2,6 +2,7 @@
 #include "kapid/pipeline/convert.h"
 
 #include "kapid/strategy/strategy.h"
+#include "lib/json-text.h"
 #include "lib/object.h"
 
 /* Changes the object in place. Where a convert gives no code, 500: the client did nothing wrong. */
@@ -9,6 +10,11 @@ static int convert(const struct kind *k, const char *version, const char *api_ve
                 json_t *object, struct problem *p) {
         int r;
 
+        if (k->by_webhook)
+                return problem_set(p, EAGAIN, 500, "InternalError",
+                                "conversion of %s \"%s\" to %s needs the webhook of its "
+                                "definition, which cannot be asked now",
+                                k->resource, object_name(object), version);
         if (k->strategy->convert) {
                 r = k->strategy->convert(k, version, object, p);
                 if (r == -ENOMEM)
@@ -66,4 +72,13 @@ int kind_store_form(const struct kind *k, const json_t *object, json_t **ret, st
                 return -ENOMEM;
         *ret = TAKE_PTR(form);
         return 0;
+}
+
+bool kind_stores_as(const struct kind *k, const char *value, size_t n) {
+        const char *version = k->storage_api_version, *end = value + n,
+                   *at = json_text_member(value, end, "apiVersion");
+        size_t size = strlen(version);
+
+        return at && (size_t)(end - at) >= size + 2 && *at == '"' &&
+               memcmp(at + 1, version, size) == 0 && at[size + 1] == '"';
 }

@@ -14,3 +14,5 @@ int object_as(const json_t *object, const struct kind *k, json_t **ret, struct p
 /* The object as it is stored: in the storage version, without metadata.resourceVersion. The object
  * is in the kind's version. Returns a new tree that shares parts with the object: immutable. */
 int kind_store_form(const struct kind *k, const json_t *object, json_t **ret, struct problem *p);
+/* Whether the n bytes of a stored value are an object in the kind's present storage version. */
+bool kind_stores_as(const struct kind *k, const char *value, size_t n);

@@ -54,8 +54,9 @@ int pipeline_normalise(const struct kind *k, json_t *object, char ***unknown, st
 /* Fills in defaults of the schema and of the strategy. */
 int pipeline_default(const struct kind *k, json_t *object);
 
-/* A stored object with the defaults that its kind has now and it lacks (a definition may have got
- * new ones since): a new reference to the object itself, or to a copy; NULL when out of memory. */
+/* A stored object as the schema of its kind has it now: without the fields that the schema has not,
+ * with the defaults that it lacks (a definition may have changed since it was written). A new
+ * reference to the object itself, or to a copy; NULL when out of memory. */
 json_t *pipeline_fill(const struct kind *k, json_t *stored);
 
 /* Whether a PUT must carry a resourceVersion (leases, definitions, custom resources): an update
@@ -89,6 +90,8 @@ int pipeline_validate_body(const struct kind *k, const struct kind_subresource *
 /* The grace period in seconds of a delete: requested is the option's value or -1. 0: goes at once.
  * Only pods have one; -EINVAL never. */
 int64_t pipeline_grace_seconds(const struct kind *k, const json_t *object, int64_t requested);
+/* The finalizer that the first delete of an object of the kind adds; NULL: none. */
+const char *pipeline_delete_finalizer(const struct kind *k);
 /* Changes by a delete in an object that it only marks (a Namespace's phase). */
 int pipeline_prepare_delete(const struct kind *k, json_t *object);
 /* Whether finalizers hold the object: a delete marks it only. */

@@ -20,19 +20,21 @@ int pipeline_default(const struct kind *k, json_t *object) {
 }
 
 json_t *pipeline_fill(const struct kind *k, json_t *stored) {
-        json_t *filled;
+        struct normaliser n = {.custom = true};
+        _cleanup_json_ json_t *filled = NULL;
+        int r = 0;
 
-        if (!k->fills_defaults)
+        if (!k->fills_defaults && !k->prunes)
                 return json_incref(stored);
         filled = json_deep_copy(stored);
-        if (filled && schema_default(k->schema, filled) < 0) {
-                json_decref(filled);
+        if (!filled)
                 return NULL;
-        }
-        if (!filled || !json_equal(filled, stored))
-                return filled;
-        json_decref(filled);
-        return json_incref(stored);
+        if (k->prunes)
+                r = normalise(&n, k->schema, filled);
+        normaliser_done(&n);
+        if (r < 0 || (k->fills_defaults && schema_default(k->schema, filled) < 0))
+                return NULL;
+        return json_equal(filled, stored) ? json_incref(stored) : TAKE_PTR(filled);
 }
 
 bool pipeline_needs_version(const struct kind *k) {
@@ -294,6 +296,10 @@ int pipeline_validate_body(const struct kind *k, const struct kind_subresource *
 
 int64_t pipeline_grace_seconds(const struct kind *k, const json_t *object, int64_t requested) {
         return k->strategy->grace_seconds ? k->strategy->grace_seconds(object, requested) : 0;
+}
+
+const char *pipeline_delete_finalizer(const struct kind *k) {
+        return k->strategy->delete_finalizer;
 }
 
 int pipeline_prepare_delete(const struct kind *k, json_t *object) {

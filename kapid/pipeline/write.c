@@ -4,6 +4,8 @@
 #include <inttypes.h>
 
 #include "kapid/cache/forms.h"
+#include "kapid/conversion/conversion.h"
+#include "kapid/http/dispatch.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/pipeline/leases.h"
@@ -26,7 +28,8 @@ struct run {
         json_t *live;      /* NULL: not stored */
         uint64_t revision; /* of live; 0: not stored */
         bool fresh;        /* live is the store's own, or the guard is to find out */
-        bool stale;        /* a write would encrypt it in another way (kapid/store/store.h) */
+        bool stale;        /* a write would store it in another form: with another key
+                              (kapid/store/store.h), in another version */
         unsigned attempts, charge_attempts;
         char *text; /* what is stored */
         int64_t lease;
@@ -49,6 +52,7 @@ enum { CATCH_UP_US = 2 * 1000 * 1000 };
 enum { LATE_ATTEMPTS_MAX = 5 };
 
 static void decide(struct run *run);
+static void carry_out(struct run *run);
 static void on_decided(struct run *run, int r, struct problem *p);
 
 static struct run *run_free(struct run *run) {
@@ -123,8 +127,7 @@ static void set_live(struct run *run, json_t *live_taken, uint64_t revision, boo
         run->stale = false;
 }
 
-/* The item's object in our version becomes the live one. */
-static int take_item(struct run *run, struct item *it, bool fresh, struct problem *p) {
+static int take_form(struct run *run, struct item *it, bool fresh, struct problem *p) {
         struct item *form;
         json_t *live;
         int r = item_as(it, run->kind, &form, p);
@@ -137,6 +140,45 @@ static int take_item(struct run *run, struct item *it, bool fresh, struct proble
         set_live(run, live, item_revision(it), fresh);
         run->write.item = item_ref(form);
         return 0;
+}
+
+/* A webhook has made the form of the live object. */
+static void on_converted(struct item *const *forms, size_t n, struct problem *p, void *userdata) {
+        struct run *run = userdata;
+        _cleanup_problem_ struct problem own = {0};
+        bool stale = run->stale;
+        int r;
+
+        if (p) {
+                finish(run, p);
+                return;
+        }
+        if (!run->write.request->http) { /* no client waits for it any longer */
+                fail(run, -ECANCELED, &own);
+                return;
+        }
+        r = take_form(run, forms[0], run->fresh, &own);
+        run->stale = stale;
+        if (r < 0)
+                fail(run, r, &own);
+        else
+                decide(run);
+}
+
+/* The item's object in our version becomes the live one. 1: a webhook makes it, and then it is
+ * decided. */
+static int take_item(struct run *run, struct item *it, bool fresh, struct problem *p) {
+        struct api *api = run->write.request->api;
+        int r = conversion_start(api, run->kind, &it, 1, on_converted, run, NULL, p);
+
+        if (r == 0)
+                return take_form(run, it, fresh, p);
+        if (r > 0) {
+                run->fresh = fresh;
+                turns_leave(api->turns, &run->turn, 0);
+                dispatch_leave(run->write.request);
+        }
+        return r;
 }
 
 /* The store's value at our key (NULL: nothing) becomes the live object. */
@@ -155,7 +197,7 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         if (r < 0)
                 return r;
         r = take_item(run, it, true, p);
-        run->stale = r >= 0 && kv->stale;
+        run->stale = r >= 0 && (kv->stale || !kind_stores_as(run->kind, kv->value, kv->size));
         return r;
 }
 
@@ -167,7 +209,7 @@ static bool is_confirmed(struct run *run, const struct store_result *res) {
         run->confirming = false;
         if (confirmed) {
                 run->fresh = true;
-                run->stale = kv->stale;
+                run->stale = kv->stale || !kind_stores_as(run->kind, kv->value, kv->size);
         }
         return confirmed;
 }
@@ -191,7 +233,7 @@ static void on_read(const struct store_result *res, void *userdata) {
         r = take_stored(run, res->count > 0 ? &res->kvs[0] : NULL, &p);
         if (r < 0)
                 fail(run, r, &p);
-        else
+        else if (r == 0)
                 decide(run);
 }
 
@@ -281,6 +323,8 @@ static void on_guard_failed(struct run *run, const struct store_result *res) {
         r = take_stored(run, mine, &p);
         if (r < 0)
                 fail(run, r, &p);
+        else if (r > 0)
+                return; /* on_converted() continues */
         else if (!charged || caches_wait(run->write.request->api->caches, res->revision,
                                              CATCH_UP_US, on_quota_caught_up, run) < 0)
                 decide(run);
@@ -299,7 +343,7 @@ static int make_text(struct run *run, struct problem *p) {
         _cleanup_json_ json_t *form = NULL;
         int r;
 
-        if (run->decision.act != DECIDE_PUT)
+        if (run->decision.act != DECIDE_PUT || run->text)
                 return 0;
         r = kind_store_form(run->kind, run->decision.object, &form, p);
         if (r < 0)
@@ -460,16 +504,61 @@ static void confirm(struct run *run, int r, struct problem *p) {
         read_store(run);
 }
 
+/* A webhook has made what is stored. */
+static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
+        struct run *run = userdata;
+        _cleanup_json_ json_t *form = object;
+        _cleanup_problem_ struct problem own = {0};
+
+        if (p) {
+                finish(run, p);
+                return;
+        }
+        json_del_at(form, "metadata.resourceVersion");
+        run->text = json_text(form);
+        if (!run->text || !run->write.request->http)
+                fail(run, run->text ? -ECANCELED : -ENOMEM, &own);
+        else
+                carry_out(run);
+}
+
+/* 1: a webhook converts what is to be stored, and it is carried out then. */
+static int convert_to_storage(struct run *run, struct problem *p) {
+        struct api *api = run->write.request->api;
+        const struct kind *k = run->kind;
+        int r;
+
+        if (!k->by_webhook || run->decision.act != DECIDE_PUT || run->text ||
+                        run->write.request->dry_run ||
+                        streq(k->api_version, k->storage_api_version))
+                return 0;
+        r = conversion_to_storage(api, k, run->decision.object, on_storage_form, run, p);
+        if (r < 0)
+                return r;
+        turns_leave(api->turns, &run->turn, 0);
+        dispatch_leave(run->write.request);
+        return 1;
+}
+
 static void carry_out(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
         struct decision *d = &run->decision;
         bool dry_run = run->write.request->dry_run;
+        int r;
 
-        /* As with Kubernetes, a replacement by the same is how values get the present key. */
+        /* As with Kubernetes, a replacement by the same is how values get the present key, and the
+         * present storage version. */
         if (run->stale && d->unchanged) {
                 d->act = DECIDE_PUT;
                 d->unchanged = false;
         }
         assert(d->act != DECIDE_PUT || d->object);
+        r = convert_to_storage(run, &p);
+        if (r != 0) {
+                if (r < 0)
+                        fail(run, r, &p);
+                return;
+        }
         if (d->act == DECIDE_PUT && write_is_charged(&run->write))
                 charge(run);
         else if (d->act == DECIDE_NOTHING || dry_run)
@@ -647,6 +736,7 @@ static void begin(struct run *run, bool create) {
         const struct request *request = run->write.request;
         struct cache *c = caches_get(request->api->caches, run->kind->storage_prefix);
         struct item *it;
+        int r;
 
         if (!c) {
                 fail(run, -ENOMEM, &p);
@@ -658,9 +748,10 @@ static void begin(struct run *run, bool create) {
                 return;
         }
         it = cache_find(c, run->key + strlen(run->kind->storage_prefix));
-        if (!it || request->dry_run || take_item(run, it, false, &p) < 0)
+        r = it && !request->dry_run ? take_item(run, it, false, &p) : -ENOENT;
+        if (r < 0)
                 read_store(run);
-        else
+        else if (r == 0)
                 decide(run);
 }
 

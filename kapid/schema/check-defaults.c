@@ -15,7 +15,9 @@ static void check_one(struct findings *f, const struct schema *s) {
         if (strv_length(unknown) > 0)
                 finding_add(f, FINDING_INVALID, NULL, s->fallback, "must be pruned: %s",
                                 unknown[0]);
+        f->body_at = f->path.size;
         schema_validate(f, s, s->fallback);
+        f->body_at = 0;
         findings_pop(f, at);
 }
 

@@ -20,6 +20,7 @@ enum finding {
 struct findings {
         json_t *causes; /* NULL until the first */
         struct buf path;
+        size_t body_at;         /* where in path the validated value's own path begins */
         bool failed;            /* out of memory */
         bool gave_up;           /* a pattern cost too much: whether it matches is not known */
         uint64_t pattern_steps; /* spent on patterns: pattern_match() */

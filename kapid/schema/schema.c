@@ -344,9 +344,9 @@ static int compile_pattern(struct compiler *c, const char *pattern, struct schem
                 const char *path) {
         struct held_pattern *h = schema_set_alloc(c->set, sizeof(*h));
         struct schema_set *set = c->set, *root = set;
-        _cleanup_free_ char *error = NULL;
+        _cleanup_free_ char *error = NULL, *at = strformat("%s.pattern", path), *why = NULL;
 
-        if (!h)
+        if (!h || !at)
                 return -ENOMEM;
         while (root->parent)
                 root = root->parent;
@@ -357,8 +357,13 @@ static int compile_pattern(struct compiler *c, const char *pattern, struct schem
                 if (set->check_patterns && set->checked_bytes < CHECKED_BYTES_MAX)
                         r = pattern_compile(h->pattern, &set->checked_bytes, &error);
         }
+        if (r == -EINVAL) {
+                why = strformat("must be a valid regular expression, but isn't: %s",
+                                strempty(error));
+                return refuse(c, at, strempty(why));
+        }
         if (r < 0)
-                return r == -ENOMEM ? r : refuse(c, path, strempty(error));
+                return r;
         rules->pattern = h->pattern;
         return 0;
 }

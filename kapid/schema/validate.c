@@ -8,8 +8,11 @@
 #include "kapid/schema/internal.h"
 #include "lib/map.h"
 
+/* The path as sentences have it ("spec.x in body"): within the validated value. */
 static const char *here(const struct findings *f) {
-        return f->path.size ? f->path.data : "";
+        const char *path = f->path.size > f->body_at ? f->path.data + f->body_at : "";
+
+        return path + (f->body_at > 0 && *path == '.');
 }
 
 static const char *json_type_word(const json_t *v) {
@@ -384,7 +387,8 @@ static size_t count_holding(struct findings *f, const struct schema *const *list
                 _cleanup_findings_ struct findings own = {
                                 .built_in = f->built_in, .pattern_steps = f->pattern_steps};
 
-                buf_append_str(&own.path, here(f));
+                buf_append_str(&own.path, f->path.size > 0 ? f->path.data : "");
+                own.body_at = f->body_at;
                 schema_validate(&own, *list, v);
                 n += findings_count(&own) == 0;
                 f->pattern_steps = own.pattern_steps;

@@ -1,7 +1,10 @@
 /* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
+#include "kapid/kinds/crd-delete.h"
 #include "kapid/kinds/crd-names.h"
 #include "kapid/schema/internal.h"
 #include "kapid/schema/rules.h"
+#include "kapid/schema/structural.h"
+#include "kapid/strategy/crd-validate.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -105,6 +108,15 @@ static void validate_defaults(struct findings *f, const struct schema *root, con
                 f->failed = true;
 }
 
+/* Whether the document can be compiled. */
+static bool validate_structure(struct findings *f, const json_t *doc, const char *path) {
+        size_t before = findings_count(f), at = findings_push(f, path);
+
+        schema_check_structural(f, doc);
+        findings_pop(f, at);
+        return findings_count(f) == before;
+}
+
 static void validate_schema(struct findings *f, const json_t *version, size_t i) {
         _cleanup_free_ char *path = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);
         _cleanup_json_ json_t *definitions =
@@ -118,6 +130,8 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
                 finding_add(f, FINDING_REQUIRED, path, NULL, "schemas are required");
                 return;
         }
+        if (!validate_structure(f, doc, strempty(path)))
+                return;
         if (!path || !definitions || schema_set_new(&set, NULL) < 0 ||
                         schema_set_define(set, definitions) < 0) {
                 f->failed = true;
@@ -200,13 +214,20 @@ static void crd_validate(struct findings *f, const json_t *object) {
                 validate_schema(f, v, i);
                 validate_deprecation(f, v, i);
         }
+        crd_validate_spec(f, object);
         if (stored != 1)
                 finding_add(f, FINDING_INVALID, "spec.versions", NULL,
                                 "must have exactly one version marked as storage version");
-        if (!streq(json_str_or(object, "spec.conversion.strategy", "None"), "None"))
-                finding_add(f, FINDING_NOT_SUPPORTED, "spec.conversion.strategy",
-                                json_at(object, "spec.conversion.strategy"),
-                                "supported values: \"None\"");
+}
+
+static int crd_prepare_delete(json_t *object) {
+        uint64_t t = 0;
+
+        (void)time_parse(json_str_or(object, "metadata.deletionTimestamp", ""), &t);
+        return crd_set_condition(object, "Terminating", "True", "InstanceDeletionPending",
+                        "CustomResourceDefinition marked for deletion; CustomResource deletion "
+                        "will begin soon",
+                        t);
 }
 
 static void crd_validate_update(struct findings *f, const char *subresource, const json_t *old,
@@ -220,18 +241,23 @@ static void crd_validate_update(struct findings *f, const char *subresource, con
         strategy_validate_immutable(f, old, object, "spec.names.kind");
         json_array_foreach (json_at(object, "spec.versions"), i, v)
                 validate_rules(f, v, i, json_at(old, "spec.versions"));
+        /* Objects may be stored in them: their versions must stay until `kctl migrate` has
+         * rewritten these. */
+        crd_validate_stored_versions(f, object);
 }
 
 const struct kind_strategy strategies_apiextensions[] = {
                 {.group = "apiextensions.k8s.io",
                                 .kind = "CustomResourceDefinition",
                                 .flags = STRATEGY_NEEDS_VERSION,
+                                .delete_finalizer = CRD_FINALIZER,
                                 .defaults = crd_defaults,
                                 .prepare_create = crd_accept,
                                 .prepare_update = crd_prepare_update,
                                 .validate = crd_validate,
                                 .validate_create = crd_validate_create,
                                 .validate_update = crd_validate_update,
+                                .prepare_delete = crd_prepare_delete,
                                 .stored = crd_serve},
                 {0},
 };

@@ -52,6 +52,8 @@ struct kind_strategy {
                         struct problem *p);
         /* The grace period of a delete, in seconds; requested: the client's, or -1. NULL: 0. */
         int64_t (*grace_seconds)(const json_t *object, int64_t requested);
+        /* A finalizer that the first delete adds; NULL: none. */
+        const char *delete_finalizer;
         /* A delete that only marks the object, because something holds it. */
         int (*prepare_delete)(json_t *object);
         /* After the store has taken a write of the object, before the client gets its answer. */

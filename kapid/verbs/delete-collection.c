@@ -1,6 +1,7 @@
 /* DELETE of a collection: each object of the selection is deleted as if alone, some at a time. The
  * first failure ends it; objects deleted or changed meanwhile are not failures. */
 #include "kapid/pipeline/write.h"
+#include "kapid/verbs/converted.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/delete.h"
 #include "kapid/verbs/selection.h"
@@ -150,7 +151,7 @@ static int collect(struct request *request, struct collection *c, struct problem
         return 0;
 }
 
-static void collection_start(struct request *request) {
+static void collection_begin(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         int r = collect(request, collection_of(request), &p);
 
@@ -158,6 +159,10 @@ static void collection_start(struct request *request) {
                 respond_error(request, r, &p);
         else
                 collection_continue(request);
+}
+
+static void collection_start(struct request *request) {
+        request_convert_selected(request, collection_begin);
 }
 
 void verb_delete_collection(struct request *request) {

@@ -62,6 +62,21 @@ static int set_finalizers(json_t *object, const char *propagation) {
         return 0;
 }
 
+/* The first delete of some kinds adds a finalizer of ours. */
+static int add_own_finalizer(const struct write *w, const json_t *live, json_t *object) {
+        const char *name = pipeline_delete_finalizer(w->kind);
+        json_t *list = json_at_mut(object, "metadata.finalizers");
+
+        if (!name || object_is_deleting(live) || object_has_finalizer(object, name))
+                return 0;
+        if (!list) {
+                list = json_array();
+                if (!list || json_set_at(object, "metadata.finalizers", list) < 0)
+                        return -ENOMEM;
+        }
+        return json_array_append_new(list, json_string(name)) < 0 ? -ENOMEM : 0;
+}
+
 /* Something holds the object: it gets the time at which it is to end. */
 static int mark_deleted(struct write *w, const json_t *live, json_t *object, int64_t grace) {
         char end[TIMEFMT_SIZE];
@@ -106,6 +121,9 @@ int delete_decide(struct write *w, const json_t *live, struct decision *ret, str
         if (!ret->object)
                 return -ENOMEM;
         r = set_finalizers(ret->object, o->propagation);
+        if (r < 0)
+                return r;
+        r = add_own_finalizer(w, live, ret->object);
         if (r < 0)
                 return r;
         grace = pipeline_grace_seconds(w->kind, live, o->grace_s);

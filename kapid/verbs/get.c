@@ -1,6 +1,7 @@
 /* GET of one object, or of a part of it. Without a resourceVersion the answer is linearizable: the
  * cache first catches up with the store. */
 #include "kapid/cache/forms.h"
+#include "kapid/verbs/converted.h"
 #include "kapid/verbs/verbs.h"
 
 static void respond_form(struct request *request, struct item *it) {
@@ -24,6 +25,13 @@ static void get_now(struct request *request) {
         struct item *it;
         int r = request_item(request, &it, &p);
 
+        if (r < 0) {
+                respond_error(request, r, &p);
+                return;
+        }
+        r = request_convert(request, &it, 1, false, get_now, &p);
+        if (r > 0)
+                return;
         if (r < 0)
                 respond_error(request, r, &p);
         else if (request->sub && request->sub->form)

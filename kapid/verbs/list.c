@@ -6,6 +6,7 @@
 #include "kapid/cache/forms.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/verbs/continue.h"
+#include "kapid/verbs/converted.h"
 #include "kapid/verbs/list-options.h"
 #include "kapid/verbs/selection.h"
 #include "kapid/verbs/verbs.h"
@@ -345,10 +346,19 @@ static int list_collect(struct request *request, struct list *l) {
 }
 
 static void list_gather(struct request *request) {
-        int r = list_collect(request, list_of(request));
+        _cleanup_problem_ struct problem p = {0};
+        struct list *l = list_of(request);
+        int r = list_collect(request, l);
 
-        if (r < 0)
+        if (r < 0) {
                 respond_errno(request, r);
+                return;
+        }
+        r = request_convert(request, l->found.items, l->found.count, true, list_slice, &p);
+        if (r > 0)
+                return;
+        if (r < 0)
+                respond_error(request, r, &p);
         else
                 list_slice(request);
 }
@@ -568,6 +578,23 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
         return 0;
 }
 
+/* Objects that a webhook converts are listed from the cache, which keeps their forms: all in one
+ * page, which a server may always do. */
+static bool is_from_cache_only(const struct request *request) {
+        const struct kind *k = request->kind;
+
+        return k->by_webhook && !streq(k->api_version, k->storage_api_version);
+}
+
+static int list_whole(struct request *request, struct list *l, const char *version,
+                const char *match, const char *token, struct problem *p) {
+        if (!isempty(token) || streq(match, "Exact"))
+                return problem_set(p, ESTALE, 410, "Expired",
+                                "The resourceVersion for the provided list is too old.");
+        l->limit = 0;
+        return list_fresh(request, l, version, match, p);
+}
+
 static int list_start(struct request *request, struct list *l, struct problem *p) {
         const char *version = strempty(request_query(request, "resourceVersion")),
                    *match = strempty(request_query(request, "resourceVersionMatch")),
@@ -590,6 +617,8 @@ static int list_start(struct request *request, struct list *l, struct problem *p
         r = list_options_check_match(match, p);
         if (r < 0)
                 return r;
+        if (is_from_cache_only(request))
+                return list_whole(request, l, version, match, token, p);
         if (!isempty(token))
                 return list_continue(request, l, token, p);
         return list_fresh(request, l, version, match, p);

@@ -8,7 +8,9 @@
 #include <inttypes.h>
 
 #include "kapid/cache/forms.h"
+#include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
+#include "kapid/verbs/converted.h"
 #include "kapid/verbs/list-options.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/log.h"
@@ -40,6 +42,8 @@ struct watcher {
         bool columns_sent;
         bool announce_end; /* of the initial events, by a bookmark */
         struct http_stream *stream;
+        struct conversion *conversion; /* of what comes next; NULL: none */
+        bool converts_initial;
         VECTOR(struct item *) initial;
         size_t initial_next; /* of initial */
         uint64_t place;      /* number of the next change to look at */
@@ -56,6 +60,7 @@ static struct watcher *watcher_free(struct watcher *w) {
         if (!w)
                 return NULL;
         cache_unfollow(&w->follower);
+        conversion_cancel(w->conversion);
         sd_event_source_disable_unref(w->timeout);
         sd_event_source_disable_unref(w->bookmark);
         sd_event_source_disable_unref(w->more);
@@ -94,7 +99,7 @@ int watch_transition(const struct kind *k, const struct selection *s, const stru
         *ret = c->gone;
         if (c->gone)
                 return 0;
-        r = item_at_revision(c->before, c->revision, ret_made);
+        r = item_gone_as(c->before, k, c->revision, ret_made);
         if (r < 0)
                 return r;
         *ret = *ret_made;
@@ -291,7 +296,7 @@ static int pump_change(struct watcher *w, struct change *c, struct problem *p) {
         if (c->revision <= w->after)
                 return 0;
         if (!c->after && !c->gone && c->before) {
-                r = item_at_revision(c->before, c->revision, &c->gone);
+                r = item_gone_as(c->before, w->kind, c->revision, &c->gone);
                 if (r < 0)
                         return r;
                 cache_change_grew(w->follower.cache, c, item_text(c->gone)->size);
@@ -305,6 +310,48 @@ static int pump_change(struct watcher *w, struct change *c, struct problem *p) {
 }
 
 static void pump(struct watcher *w);
+static void watcher_converted(
+                struct item *const *forms, size_t n, struct problem *p, void *userdata);
+
+/* Starts the conversion of what comes next, where a webhook makes its forms. 1: it continues when
+ * they are there; 0: nothing needs one. */
+static int convert_initial(struct watcher *w, struct problem *p) {
+        size_t n = w->initial.count - w->initial_next;
+        int r = w->kind->by_webhook ? conversion_start(w->api, w->kind,
+                                                      w->initial.items + w->initial_next, n,
+                                                      watcher_converted, w, &w->conversion, p)
+                                    : 0;
+
+        w->converts_initial = r > 0;
+        return r;
+}
+
+static bool change_is_unread(struct watcher *w, const struct change *c) {
+        struct item *const all[] = {c->before, c->after, c->gone};
+
+        for (size_t i = 0; i < ELEMENTS(all); i++)
+                if (all[i] && conversion_is_needed(all[i], w->kind))
+                        return true;
+        return false;
+}
+
+/* This change and those behind it. */
+static int convert_changes(struct watcher *w, struct problem *p) {
+        const struct cache *c = w->follower.cache;
+        struct item *items[CONVERSION_OBJECTS_MAX];
+        size_t n = 0;
+
+        for (uint64_t place = w->place; place < cache_window_end(c) && n + 3 <= ELEMENTS(items);
+                        place++) {
+                const struct change *change = cache_change(c, place);
+                struct item *const all[] = {change->before, change->after, change->gone};
+
+                for (size_t i = 0; i < ELEMENTS(all); i++)
+                        if (all[i])
+                                items[n++] = all[i];
+        }
+        return conversion_start(w->api, w->kind, items, n, watcher_converted, w, &w->conversion, p);
+}
 
 static int on_more(sd_event_source *source, uint64_t usec, void *userdata) {
         struct watcher *w = userdata;
@@ -346,6 +393,8 @@ static int pump_some(struct watcher *w, struct problem *p) {
                         return -ESTALE;
                 if (http_stream_queued(w->stream) > QUEUE_HIGH)
                         return 0;
+                if (change->revision > w->after && change_is_unread(w, change))
+                        return MIN(convert_changes(w, p), 0);
                 if (n++ == PUMP_MAX)
                         return w->more ? 0
                                        : sd_event_add_time_relative(w->api->event, &w->more,
@@ -363,12 +412,37 @@ static void pump(struct watcher *w) {
         _cleanup_problem_ struct problem p = {0};
         int r;
 
+        if (w->conversion)
+                return;
         take_present_kind(w);
-        r = pump_some(w, &p);
+        r = convert_initial(w, &p);
+        if (r > 0)
+                return;
+        r = r < 0 ? r : pump_some(w, &p);
         if (r < 0 && p.code)
                 watcher_refuse(w, &p);
         else if (r < 0)
                 watcher_break(w, "its reader is too slow");
+}
+
+/* The forms of what comes next are there: it is written now, before others are read. */
+static void watcher_converted(
+                struct item *const *forms, size_t n, struct problem *p, void *userdata) {
+        struct watcher *w = userdata;
+
+        w->conversion = NULL;
+        if (p) {
+                watcher_refuse(w, p);
+                return;
+        }
+        for (size_t i = 0; w->converts_initial && i < n; i++) {
+                struct item **it = &w->initial.items[w->initial_next + i];
+                struct item *form = item_ref(forms[i]);
+
+                item_unref(*it);
+                *it = form;
+        }
+        pump(w);
 }
 
 static void on_changes(struct cache_follower *f, bool lost) {
@@ -539,12 +613,16 @@ static int start(struct request *request, const struct watch_params *params, str
         return 0;
 }
 
-static void watch_now(struct request *request) {
+static void watch_begin(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         int r = start(request, container_of(request->state, struct watch_params, state), &p);
 
         if (r < 0)
                 respond_error(request, r, &p);
+}
+
+static void watch_now(struct request *request) {
+        request_convert_selected(request, watch_begin);
 }
 
 static int read_params(struct request *request, struct watch_params *w, struct problem *p) {

@@ -1,6 +1,10 @@
-"""CustomResourceDefinitions over the wire; run by tests/clients/definitions with a kubeconfig. Speaks TAP."""
+"""CustomResourceDefinitions over the wire; run by tests/clients/definitions with a kubeconfig and kctl. Speaks TAP."""
+import os
+import subprocess
+import sys
 import time
 
+from converter import Converter
 from wireclient import Client, Watch, a, case, finish, is_
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -21,7 +25,7 @@ def conditions(name):
     return {c["type"]: c for c in crd["status"]["conditions"]}
 
 
-def until(f, seconds=5):
+def until(f, seconds=20):
     end = time.time() + seconds
     while not f():
         assert time.time() < end, "it took too long"
@@ -30,7 +34,7 @@ def until(f, seconds=5):
 
 def remove(plural):
     is_(a.delete(CRDS + "/" + plural + ".defs.example.com"), 200)
-    until(lambda: a.get(CRDS + "/" + plural + ".defs.example.com").code == 404)
+    until(lambda: a.get(CRDS + "/" + plural + ".defs.example.com").code == 404, 30)
 
 
 is_(a.post("/api/v1/namespaces", {"metadata": {"name": "wire"}}), 201)
@@ -121,6 +125,230 @@ def refused():
     is_(a.post(API + "bads", {**bad, "spec": {"o": {"kind": "Pod"}}}), 422, "Invalid", "spec.o.apiVersion: Required value")
     is_(a.post(API + "bads", {**bad, "spec": {"ip": "::1"}}), 422, "Invalid", "must be of type ipv4")
     remove("bads")
+
+
+def old(kind, name, **metadata):
+    return {"apiVersion": "defs.example.com/v1", "kind": kind, "metadata": {"name": name, **metadata},
+            "spec": {"own": "x"}}
+
+
+@case
+def end():
+    """a deleted definition waits for its objects, says which ones are held, and takes no new ones"""
+    is_(a.post(CRDS, definition("ends", "End", {"own": {"type": "string"}})), 201)
+    is_(a.post(API + "ends", old("End", "free")), 201)
+    is_(a.post(API + "ends", old("End", "held", finalizers=["defs.example.com/f"])), 201)
+    r = is_(a.delete(CRDS + "/ends.defs.example.com"), 200).json
+    assert r["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"], r
+    c = {c["type"]: c for c in r["status"]["conditions"]}["Terminating"]
+    assert c["status"] == "True" and c["reason"] == "InstanceDeletionPending", c
+    until(lambda: a.get(API + "ends/free").code == 404, 30)
+    until(lambda: "deletionTimestamp" in a.get(API + "ends/held").json["metadata"], 30)
+    until(lambda: "1 held by finalizers, such as wire/held (defs.example.com/f)" in
+          conditions("ends.defs.example.com")["Terminating"]["message"], 30)
+    words = "create not allowed while custom resource definition is terminating"
+    is_(a.post(API + "ends", old("End", "late")), 405, "MethodNotAllowed", words)
+    is_(a.apply(API + "ends/late?fieldManager=t", old("End", "late")), 405, "MethodNotAllowed", words)
+    resources = is_(a.get("/apis/defs.example.com/v1"), 200).json["resources"]
+    verbs = [r["verbs"] for r in resources if r["name"] == "ends"][0]
+    assert "create" not in verbs and "delete" in verbs, verbs
+    is_(a.delete(CRDS + "/ends.defs.example.com"), 200)  # once more
+    is_(a.merge(API + "ends/held", {"metadata": {"finalizers": None}}), 200)
+    until(lambda: a.get(CRDS + "/ends.defs.example.com").code == 404, 30)
+    is_(a.get(API + "ends"), 404)
+    is_(a.post(CRDS, definition("ends", "End", {"own": {"type": "string"}})), 201)
+    assert is_(a.get(API + "ends"), 200).json["items"] == []
+    remove("ends")
+
+
+@case
+def versions():
+    """a new storage version: what was stored before stays readable, is migrated, and then the old version may go"""
+    name = CRDS + "/moves.defs.example.com"
+    crd = definition("moves", "Move", {"own": {"type": "string"}})
+    second = {**crd["spec"]["versions"][0], "name": "v2", "storage": False, "schema": {"openAPIV3Schema": {
+        "type": "object", "properties": {"spec": {"type": "object", "properties": {
+            "own": {"type": "string"}, "new": {"type": "string", "default": "n"}}}}}}}
+    crd["spec"]["versions"].append(second)
+    assert is_(a.post(CRDS, crd), 201).json["status"]["storedVersions"] == ["v1"]
+    before = is_(a.post(API + "moves", old("Move", "m")), 201).json
+    newer = API.replace("/v1/", "/v2/") + "moves/m"
+    shown = is_(a.get(newer), 200).json
+    assert shown["apiVersion"] == "defs.example.com/v2" and shown["spec"] == {"own": "x", "new": "n"}, shown
+    is_(a.merge(newer, {"spec": {"new": "other"}}), 200)
+    # v1 has no such field
+    assert a.get(API + "moves/m").json["spec"] == {"own": "x"}
+    crd = is_(a.get(name), 200).json
+    crd["spec"]["versions"][0]["storage"], crd["spec"]["versions"][1]["storage"] = False, True
+    crd = is_(a.put(name, crd), 200).json
+    assert crd["status"]["storedVersions"] == ["v1", "v2"], crd["status"]
+    del crd["spec"]["versions"][0]
+    is_(a.put(name, crd), 422, "Invalid", 'status.storedVersions[0]: Invalid value: "v1": must appear in spec.versions')
+    r = subprocess.run([sys.argv[2], "migrate", "moves.defs.example.com"], capture_output=True, text=True,
+                       env={**os.environ, "KUBECONFIG": sys.argv[1]}, timeout=60)
+    assert r.stdout == "move.defs.example.com: 1 object rewritten, stored versions: v2\n", (r.stdout, r.stderr)
+    after = is_(a.get(newer), 200).json
+    assert after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"], after
+    assert a.get(name).json["status"]["storedVersions"] == ["v2"]
+    crd["metadata"]["resourceVersion"] = a.get(name).json["metadata"]["resourceVersion"]
+    is_(a.put(name, crd), 200)
+    until(lambda: a.get(API + "moves/m").code == 404)
+    assert is_(a.get(newer), 200).json["spec"] == {"own": "x", "new": "other"}
+    remove("moves")
+
+
+@case
+def pruned_on_read():
+    """a field that leaves the schema is no longer shown, and comes back with it"""
+    path = CRDS + "/prunes.defs.example.com"
+    is_(a.post(CRDS, definition("prunes", "Prune", {"own": {"type": "string"}, "lost": {"type": "string"}})), 201)
+    body = old("Prune", "p")
+    body["spec"]["lost"] = "l"
+    is_(a.post(API + "prunes", body), 201)
+    is_(a.ask("PATCH", path, [{"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
+                               "/properties/lost"}], Content_Type="application/json-patch+json"), 200)
+    until(lambda: a.get(API + "prunes/p").json["spec"] == {"own": "x"})
+    assert is_(a.get(API + "prunes"), 200).json["items"][0]["spec"] == {"own": "x"}
+    remove("prunes")
+
+
+@case
+def not_structural():
+    """a schema that is not structural, and rules that do not hold, are refused with every cause"""
+    bad = definition("bads", "Bad", {"a": {}, "l": {"type": "array"}, "p": {"type": "string", "pattern": "("}})
+    r = is_(a.post(CRDS, bad), 422, "Invalid", "must not be empty for specified object fields").json
+    root = "spec.versions[0].schema.openAPIV3Schema.properties[spec]."
+    fields = [c["field"] for c in r["details"]["causes"]]
+    assert fields == [root + "properties[a].type", root + "properties[l].items"], fields
+    bad = definition("bads", "Bad", {"p": {"type": "string", "pattern": "("}})
+    r = is_(a.post(CRDS, bad), 422, "Invalid", "must be a valid regular expression, but isn't").json
+    assert r["details"]["causes"][0]["field"] == root + "properties[p].pattern", r
+    bad = definition("bads", "Bad", selectableFields=[{"jsonPath": ".spec.none"}])
+    is_(a.post(CRDS, bad), 422, "Invalid", "is an invalid path")
+
+
+@case
+def selected_and_scaled():
+    """selectable fields select, and the scale subresource shows and sets the replicas"""
+    properties = {"color": {"type": "string"}, "n": {"type": "integer"}}
+    scale = {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n", "labelSelectorPath": ".status.s"}
+    is_(a.post(CRDS, definition("scales", "Scaled", properties, selectableFields=[{"jsonPath": ".spec.color"}],
+                                subresources={"status": {}, "scale": scale})), 201)
+    for name, color in (("r", "red"), ("b", "blue")):
+        body = old("Scaled", name)
+        body["spec"] = {"color": color, "n": 2}
+        is_(a.post(API + "scales", body), 201)
+    items = is_(a.get(API + "scales?fieldSelector=spec.color%3Dred"), 200).json["items"]
+    assert [i["metadata"]["name"] for i in items] == ["r"], items
+    is_(a.get(API + "scales?fieldSelector=spec.n%3D2"), 400, "BadRequest", "field label not supported: spec.n")
+    assert is_(a.get(API + "scales/r/scale"), 200).json["spec"]["replicas"] == 2
+    is_(a.merge(API + "scales/r/scale", {"spec": {"replicas": 5}}), 200)
+    assert a.get(API + "scales/r").json["spec"] == {"color": "red", "n": 5}
+    remove("scales")
+
+
+def two_versions(plural, kind, conversion):
+    one = {"address": {"type": "string"}}
+    two = {"host": {"type": "string"}, "port": {"type": "integer"}, "proto": {"type": "string", "default": "tcp"}}
+    crd = definition(plural, kind, one)
+    crd["spec"]["versions"].append({"name": "v2", "served": True, "storage": False, "schema": {"openAPIV3Schema": {
+        "type": "object", "properties": {"spec": {"type": "object", "properties": two}}}}})
+    crd["spec"]["conversion"] = conversion
+    return crd
+
+
+def address(version, name, **spec):
+    return {"apiVersion": "defs.example.com/" + version, "kind": "Address", "metadata": {"name": name}, "spec": spec}
+
+
+V2 = API.replace("/v1/", "/v2/")
+converter = Converter()
+
+
+@case
+def converted():
+    """objects of a definition with a conversion webhook are read, listed, watched and written in each version"""
+    is_(a.post(CRDS, two_versions("addresses", "Address", converter.conversion())), 201)
+    made = is_(a.post(API + "addresses", address("v1", "a", address="h:1")), 201).json
+    shown = is_(a.get(V2 + "addresses/a"), 200).json
+    assert shown["spec"] == {"host": "h", "port": 1, "proto": "tcp"}, shown
+    assert shown["apiVersion"] == "defs.example.com/v2" and shown["metadata"]["annotations"] == {"converted": "yes"}
+    for field in ("uid", "resourceVersion", "generation", "creationTimestamp"):
+        assert shown["metadata"][field] == made["metadata"][field], field
+    calls = len(converter.calls)
+    is_(a.get(V2 + "addresses/a"), 200)
+    assert len(converter.calls) == calls  # the form is kept
+    is_(a.post(V2 + "addresses", address("v2", "b", host="g", port=2)), 201)
+    assert is_(a.get(API + "addresses/b"), 200).json["spec"] == {"address": "g:2"}
+    for path in ("addresses", "addresses?limit=1", "addresses?resourceVersion=0"):
+        items = is_(a.get(V2 + path), 200).json["items"]
+        assert [i["spec"]["host"] for i in items] == ["h", "g"], (path, items)
+    assert [i["spec"] for i in a.get(API + "addresses").json["items"]] == [{"address": "h:1"}, {"address": "g:2"}]
+    watch = Watch(V2 + "addresses?watch=1&timeoutSeconds=60")
+    assert [watch.next()["object"]["spec"]["port"] for _ in range(2)] == [1, 2]
+    is_(a.merge(V2 + "addresses/a", {"spec": {"port": 5}}), 200)
+    event = watch.next()
+    assert event["type"] == "MODIFIED" and event["object"]["spec"]["port"] == 5, event
+    assert is_(a.get(API + "addresses/a"), 200).json["spec"] == {"address": "h:5"}
+    is_(a.merge(API + "addresses/a", {"spec": {"address": "i:6"}}), 200)
+    event = watch.next()
+    assert event["object"]["spec"] == {"host": "i", "port": 6, "proto": "tcp"}, event
+    is_(a.apply(V2 + "addresses/a?fieldManager=m&force=true", address("v2", "a", port=7)), 200)
+    assert watch.next()["object"]["spec"]["port"] == 7
+    is_(a.delete(V2 + "addresses/b"), 200)
+    event = watch.next()
+    assert event["type"] == "DELETED" and event["object"]["spec"]["host"] == "g", event
+    watch.close()
+
+
+@case
+def not_converted():
+    """what a conversion webhook refuses or gets wrong fails the request with its words; its own version stays open"""
+    before = a.get(API + "addresses/a").json
+    for mode, words in (("fail", "conversion webhook for defs.example.com/v2, Kind=Address failed: not today"),
+                        ("rename", "returned invalid converted object at index 0: must have the same name"),
+                        ("lose", "returned 0 objects, expected 1")):
+        converter.mode = mode
+        is_(a.merge(API + "addresses/a", {"metadata": {"labels": {"mode": mode}}}), 200)
+        is_(a.get(V2 + "addresses/a"), 500, "InternalError", words)
+        is_(a.get(V2 + "addresses"), 500, "InternalError", words)
+        is_(a.merge(V2 + "addresses/a", {"spec": {"port": 8}}), 500, "InternalError", words)
+        is_(a.post(V2 + "addresses", address("v2", "c", host="g", port=2)), 500, "InternalError", "failed: ")
+        watch = Watch(V2 + "addresses?watch=1&timeoutSeconds=60")
+        event = watch.next()
+        assert event["type"] == "ERROR" and words in event["object"]["message"], event
+        watch.close()
+    assert a.get(API + "addresses/a").json["spec"] == before["spec"]
+    is_(a.get(API + "addresses/c"), 404)
+    converter.mode = ""
+    assert is_(a.get(V2 + "addresses/a"), 200).json["spec"]["port"] == 7
+    crd = is_(a.get(CRDS + "/addresses.defs.example.com"), 200).json
+    crd["spec"]["conversion"]["webhook"]["clientConfig"] = {"service": {"namespace": "wire", "name": "none"}}
+    is_(a.put(CRDS + "/addresses.defs.example.com", crd), 200)
+    until(lambda: a.get(V2 + "addresses/a").code == 500)
+    is_(a.get(V2 + "addresses/a"), 500, "InternalError", 'there is no service "none" (namespace "wire")')
+    crd = is_(a.get(CRDS + "/addresses.defs.example.com"), 200).json
+    crd["spec"]["conversion"] = converter.conversion()
+    is_(a.put(CRDS + "/addresses.defs.example.com", crd), 200)
+    until(lambda: a.get(V2 + "addresses/a").code == 200)
+
+
+@case
+def migrated():
+    """kctl migrate has the webhook convert what is stored to the new storage version"""
+    name = CRDS + "/addresses.defs.example.com"
+    crd = is_(a.get(name), 200).json
+    crd["spec"]["versions"][0]["storage"], crd["spec"]["versions"][1]["storage"] = False, True
+    is_(a.put(name, crd), 200)
+    r = subprocess.run([sys.argv[2], "migrate", "addresses.defs.example.com"], capture_output=True, text=True,
+                       env={**os.environ, "KUBECONFIG": sys.argv[1]}, timeout=60)
+    assert r.stdout == "address.defs.example.com: 1 object rewritten, stored versions: v2\n", (r.stdout, r.stderr)
+    converter.mode = "fail"
+    assert is_(a.get(V2 + "addresses/a"), 200).json["spec"]["port"] == 7  # nobody is asked
+    is_(a.get(API + "addresses/a"), 500, "InternalError", "not today")
+    converter.mode = ""
+    assert is_(a.get(API + "addresses/a"), 200).json["spec"] == {"address": "i:7"}
+    remove("addresses")
 
 
 @case

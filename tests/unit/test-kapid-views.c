@@ -265,7 +265,7 @@ static void test_openapi(void **state) {
         size_t refs = 0;
         json_t *entry;
 
-        assert_int_equal(json_object_size(json_object_get(index, "paths")), 18);
+        assert_int_equal(json_object_size(json_object_get(index, "paths")), 19);
         json_object_foreach (json_object_get(index, "paths"), path, entry) {
                 const char *rest = startswith(path, "apis/");
                 _cleanup_strv_free_ char **parts = NULL;
@@ -443,16 +443,17 @@ static void test_bad_crds(void **state) {
                                         "spec.names.plural+'.'+spec.group"},
                         {"spec.scope", "'Galaxy'", "spec.scope: Unsupported value: 'Galaxy'"},
                         {"schema", "{'type':'object','properties':{'a':{}}}",
-                                        "type must be given: the schema is not structural"},
-                        {"schema", "{'type':'string'}", "type must be object at the root"},
+                                        "properties[a].type: Required value: must not be empty for specified "
+                                        "object fields"},
+                        {"schema", "{'type':'string'}", "type: Invalid value: 'string': must be object at the root"},
                         {"schema",
                                         "{'type':'object','properties':{'a':{'type':'string','"
                                         "pattern':'(?=x)'}}}",
                                         "the pattern (?=x) uses what RE2 lacks"},
                         {"schema", "{'type':'object','properties':{'a':{'type':'array'}}}",
-                                        "items must be given for an array"},
+                                        "properties[a].items: Required value: must be specified"},
                         {"schema", "{'type':'object','properties':{'a':{'$ref':'core.v1.Pod'}}}",
-                                        "$ref is not allowed"},
+                                        "properties[a].$ref: Forbidden: $ref is not supported"},
                         {"storage", "false",
                                         "must have exactly one version marked as storage version"},
         };

@@ -1,0 +1,39 @@
+/* Conversions of custom resources by the webhook of their definition. What needs one cannot be
+ * read at once: who reads asks for the forms first, and reads them with item_as() when they are
+ * there (kapid/cache/forms.h). */
+#pragma once
+
+#include "kapid/api.h"
+
+enum {
+        CONVERSION_OBJECTS_MAX = 200, /* of one call */
+        CONVERSION_BYTES_MAX = 1 << 20,
+        CONVERSION_TIMEOUT_S = 30, /* as Kubernetes */
+};
+
+struct conversions;
+int conversions_new(struct conversions **ret, struct api *a);
+/* Conversions under way are forgotten without their callbacks. */
+struct conversions *conversions_free(struct conversions *c);
+DEFINE_CLEANUP(struct conversions *, conversions_free);
+
+/* Whether the item has no form of the kind yet and only the webhook can make it. */
+bool conversion_is_needed(struct item *it, const struct kind *k);
+
+struct conversion;
+/* Once, never before the start has returned. p NULL: each item has its form, until another version
+ * of the kind is read (forms.h); forms[i] is that of items[i], borrowed. */
+typedef void (*conversion_done)(
+                struct item *const *forms, size_t n, struct problem *p, void *userdata);
+/* Makes the forms that are missing. 0: none is, done is not called; 1: it will be. Refuses with p.
+ */
+int conversion_start(struct api *a, const struct kind *k, struct item *const *items, size_t n,
+                conversion_done done, void *userdata, struct conversion **ret, struct problem *p);
+/* Its callback is not called any more. NULL is fine; returns NULL. */
+struct conversion *conversion_cancel(struct conversion *c);
+
+/* p NULL: the object in the storage version; the callback takes it. */
+typedef void (*conversion_stored)(json_t *object, struct problem *p, void *userdata);
+/* An object in the kind's version as it is stored. Refuses with p. */
+int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,
+                conversion_stored done, void *userdata, struct problem *p);
