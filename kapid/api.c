@@ -21,6 +21,7 @@
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
 #include "kapid/usage.h"
+#include "kapid/webhooks/webhooks.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
 #include "lib/trim.h"
@@ -31,6 +32,7 @@ enum { TRIM_FREE_BYTES = 12 << 20 };
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
         struct api *a = userdata;
 
+        webhooks_on_change(a->webhooks, change ? c : NULL);
         if (change) {
                 quotas_on_change(a->quotas, c, change);
                 if (streq(cache_prefix(c), crd_prefix))
@@ -190,7 +192,7 @@ static int add_caches(struct api *a) {
         if (!a->cluster_users)
                 return -ENOMEM;
         a->turns = turns_new(a->caches);
-        return a->turns ? 0 : -ENOMEM;
+        return a->turns ? webhooks_new(&a->webhooks, a) : -ENOMEM;
 }
 
 int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
@@ -242,6 +244,7 @@ struct api *api_free(struct api *a) {
         if (!a)
                 return NULL;
         stream_sessions_end(a);
+        a->webhooks = webhooks_free(a->webhooks);
         trim_free(a->trim);
         compact_free(a->compact);
         store_format_free(a->format);

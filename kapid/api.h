@@ -34,6 +34,7 @@ struct sweep;
 struct trim;
 struct turns;
 struct usages;
+struct webhooks;
 
 enum {
         API_STREAMS_MAX = 20000, /* half of what is left for one user */
@@ -69,6 +70,7 @@ struct api {
         struct rbac *rbac;
         struct alloc *alloc;
         struct admission_chain *admission;
+        struct webhooks *webhooks;   /* NULL: none are asked (tests) */
         struct quotas *quotas;       /* what every ResourceQuota counts */
         struct turns *turns;         /* of the writes that are charged to them */
         struct sign_key *jwt;        /* NULL: no service-account tokens */

@@ -4,6 +4,7 @@
 # Their order is that of the catalogue (`kctl get all`).
 KIND_DOCUMENTS = \
 	kapid/kinds/core.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
+	kapid/kinds/admissionregistration.yaml \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
@@ -39,6 +40,7 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/pod-security-restricted.c \
 	kapid/strategy/addresspool.c \
 	kapid/admission/addresses.c kapid/admission/addresses.h \
+	kapid/strategy/admissionregistration.c \
 	kapid/strategy/apiextensions.c \
 	kapid/strategy/apps.c \
 	kapid/strategy/autoscaling.c kapid/strategy/autoscaling-v1.c \
@@ -134,6 +136,15 @@ check_PROGRAMS += tests/unit/test-kapid-pattern
 tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c
 tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 
+# The Common Expression Language: pure.
+libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.h kapid/cel/value.h \
+	kapid/cel/arena.c kapid/cel/arena.h kapid/cel/check.c kapid/cel/collections.c kapid/cel/compare.c \
+	kapid/cel/convert.c kapid/cel/cost.c kapid/cel/eval.c kapid/cel/functions.c kapid/cel/internal.h \
+	kapid/cel/lex.c kapid/cel/libraries.c kapid/cel/macros.c kapid/cel/optional.c kapid/cel/parse.c \
+	kapid/cel/program.c kapid/cel/run.c kapid/cel/schema-types.c kapid/cel/standard.c \
+	kapid/cel/time-text.c kapid/cel/time.c kapid/cel/time.h kapid/cel/types.c kapid/cel/unify.c \
+	kapid/cel/unify.h kapid/cel/value.c
+
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
@@ -168,6 +179,24 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/storage-in-use.c \
 	kapid/admission/user-revocation.c \
 	kapid/pipeline/admit.c kapid/pipeline/admit.h
+# Admission webhooks; what needs neither the network nor the caches is pure
+libkapid_core_a_SOURCES += \
+	kapid/webhooks/conditions.c kapid/webhooks/conditions.h \
+	kapid/webhooks/config.c kapid/webhooks/config.h \
+	kapid/webhooks/match.c kapid/webhooks/match.h \
+	kapid/webhooks/patched.c kapid/webhooks/patched.h \
+	kapid/webhooks/review.c kapid/webhooks/review.h \
+	kapid/webhooks/target.c kapid/webhooks/target.h
+libkapid_api_a_SOURCES += \
+	kapid/pipeline/ask.c kapid/pipeline/ask.h \
+	kapid/webhooks/client.c kapid/webhooks/client.h \
+	kapid/webhooks/outcome.c \
+	kapid/webhooks/resolve.c kapid/webhooks/resolve.h \
+	kapid/webhooks/round.c kapid/webhooks/round.h \
+	kapid/webhooks/webhooks.c kapid/webhooks/webhooks.h
+check_PROGRAMS += tests/unit/test-kapid-webhooks
+tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/unit.h
+tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Users of elsewhere, and the log of what was done
 libkapid_api_a_SOURCES += \
 	kapid/audit/audit.c kapid/audit/audit.h kapid/audit/policy.c kapid/audit/policy.h \

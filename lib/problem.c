@@ -9,6 +9,7 @@ void problem_done(struct problem *p) {
         free(p->field);
         free(p->message);
         json_decref(p->causes);
+        json_decref(p->status);
         *p = (struct problem){0};
 }
 
@@ -76,6 +77,8 @@ json_t *problem_to_status(
                         isempty(kind) ? NULL : kind);
         int code = p->code ? p->code : 500;
 
+        if (p->status)
+                return json_incref(p->status);
         if (!details)
                 return NULL;
         if (p->causes && json_object_set(details, "causes", p->causes) < 0)

@@ -15,6 +15,8 @@ struct problem {
         char *message;      /* one sentence that names the thing, the cause and the remedy */
         json_t *causes;     /* NULL or an array of {reason, message, field} */
         int retry_after_s;  /* 0: none */
+        json_t *status; /* NULL, or the whole Status where another server made it; owned. Code and
+                           message are its own */
 };
 
 #define _cleanup_problem_ _cleanup_(problem_done)

@@ -281,6 +281,11 @@ static void annotate(struct audit_record *r, const char *name, const char *value
         (void)json_object_set_new(v, name, json_string(value));
 }
 
+void audit_annotate(struct request *request, const char *name, const char *value) {
+        if (request->audit)
+                annotate(request->audit, name, value);
+}
+
 static void set_code(struct audit_record *r, int code) {
         json_t *status = json_object_get(r->event, "responseStatus");
 

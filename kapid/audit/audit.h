@@ -36,6 +36,8 @@ void audit_begin(struct request *request);
 void audit_request_object(struct request *request, const json_t *object);
 /* A patch, as it came. */
 void audit_request_text(struct request *request, const char *data, size_t n);
+/* An annotation of the events that follow; the text is copied. */
+void audit_annotate(struct request *request, const char *name, const char *value);
 /* The Status that is the answer. */
 void audit_status(struct request *request, const json_t *status);
 /* The answer is complete: ResponseComplete. pieces: its body; JSON is logged where the policy

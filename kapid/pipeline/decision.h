@@ -15,8 +15,16 @@ enum decision_act {
  * transaction of the store (STORE_TXN_MAX). */
 enum { DECISION_KEYS_MAX = 80 };
 
+/* What validating webhooks are asked about before it is carried out. */
+enum decision_question {
+        ASK_NOBODY,
+        ASK_ABOUT_WRITE,    /* object, and what was there */
+        ASK_ABOUT_DELETION, /* what was there; mutating webhooks too */
+};
+
 struct decision {
         enum decision_act act;
+        enum decision_question question;
         json_t *object; /* owned, in the version that was asked for; has its resourceVersion once it
                          * is stored */
         char *name;     /* owned; of DECIDE_RENAME */

@@ -6,6 +6,7 @@
 #include "kapid/patch/managed.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
+#include "kapid/webhooks/webhooks.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -15,9 +16,12 @@
 struct passage {
         struct write *write;
         const json_t *live; /* NULL: a create */
-        json_t *object;     /* changed in place; ours alone */
+        json_t *object;     /* owned; changed in place; ours alone */
         enum object_origin origin;
         struct decision *decision;
+        size_t next;     /* of the steps */
+        bool was_asked;  /* mutating webhooks were */
+        size_t warnings; /* that the decision had before the mutating plugins */
 };
 
 /* A client may name the uid and the revision that it means. */
@@ -110,7 +114,15 @@ static int step_prepare(struct passage *a, struct problem *p) {
 }
 
 static int step_mutate(struct passage *a, struct problem *p) {
+        a->warnings = strv_length(a->decision->warnings);
         return write_admit(a->write, ADMISSION_MUTATE, a->live, a->object, p);
+}
+
+/* 1: the passage waits. */
+static int step_mutating_webhooks(struct passage *a, struct problem *p) {
+        if (!webhooks_has(a->write->request->api->webhooks, WEBHOOK_MUTATING))
+                return 0;
+        return !a->was_asked;
 }
 
 static int step_validate(struct passage *a, struct problem *p) {
@@ -146,6 +158,7 @@ static const struct {
                 {"ownership", step_ownership},
                 {"prepare", step_prepare},
                 {"mutating admission", step_mutate},
+                {"mutating webhooks", step_mutating_webhooks},
                 {"validation", step_validate},
                 {"validating admission", step_admit},
                 {"warnings", step_warnings},
@@ -158,36 +171,163 @@ static bool may_go(const struct kind *k, const json_t *object) {
                json_int_or(object, "metadata.deletionGracePeriodSeconds", 0) == 0;
 }
 
-int write_object(struct write *w, const json_t *live, json_t *object_taken,
-                enum object_origin origin, struct decision *ret, struct problem *p) {
-        _cleanup_json_ json_t *object = object_taken;
-        struct passage a = {.write = w,
-                        .live = live,
-                        .object = object,
-                        .origin = origin,
-                        .decision = ret};
-        int r;
+/* Everything was passed. */
+static int conclude(struct passage *a, struct problem *p) {
+        struct decision *ret = a->decision;
 
-        assert(object && object != live);
-        assert(ret == w->decision && !ret->object);
-        for (size_t i = 0; i < ELEMENTS(steps); i++) {
-                r = steps[i].run(&a, p);
-                if (r < 0) {
-                        log_debug("%s \"%s\": refused by %s", w->kind->resource, w->name,
-                                        steps[i].name);
-                        return r;
-                }
-        }
-        ret->created = !live;
-        ret->object = TAKE_PTR(object);
-        if (live && json_equal(ret->object, live)) {
+        ret->created = !a->live;
+        ret->question = ASK_ABOUT_WRITE;
+        ret->object = TAKE_PTR(a->object);
+        if (a->live && json_same(ret->object, a->live)) {
                 ret->act = DECIDE_NOTHING;
                 return 0;
         }
-        if (!live || !may_go(w->kind, ret->object)) {
+        if (!a->live || !may_go(a->write->kind, ret->object)) {
                 ret->act = DECIDE_PUT;
                 return 0;
         }
         ret->act = DECIDE_DELETE;
-        return write_admit_deletion(w, ADMISSION_DELETED, ret->object, p);
+        return write_admit_deletion(a->write, ADMISSION_DELETED, ret->object, p);
+}
+
+static int walk(struct passage *a, struct problem *p) {
+        for (; a->next < ELEMENTS(steps); a->next++) {
+                int r = steps[a->next].run(a, p);
+
+                if (r < 0)
+                        log_debug("%s \"%s\": refused by %s", a->write->kind->resource,
+                                        a->write->name, steps[a->next].name);
+                if (r != 0)
+                        return r;
+        }
+        return conclude(a, p);
+}
+
+int write_object(struct write *w, const json_t *live, json_t *object_taken,
+                enum object_origin origin, struct decision *ret, struct problem *p) {
+        _cleanup_json_ json_t *object = object_taken;
+        _cleanup_(passage_freep) struct passage *a = calloc(1, sizeof(*a));
+        int r;
+
+        assert(object && object != live);
+        assert(ret == w->decision && !ret->object && !w->passage);
+        if (!a)
+                return -ENOMEM;
+        *a = (struct passage){.write = w,
+                        .live = live,
+                        .object = TAKE_PTR(object),
+                        .origin = origin,
+                        .decision = ret};
+        r = walk(a, p);
+        if (r > 0)
+                w->passage = TAKE_PTR(a);
+        return r;
+}
+
+/* --- with mutating webhooks --- */
+
+struct passage *passage_free(struct passage *a) {
+        if (!a)
+                return NULL;
+        json_decref(a->object);
+        return mfree(a);
+}
+
+/* The name that the client gave, or that the object has. */
+static const char *asked_name(const struct write *w, const json_t *live) {
+        bool generated = !live && isempty(w->request->route.name) && isempty(w->request->new_name);
+
+        return generated ? "" : w->name;
+}
+
+/* What webhooks see of an object: a new reference. */
+static int seen_form(const struct write *w, const json_t *object, json_t **ret) {
+        const struct kind_subresource *sub = w->request->sub;
+
+        *ret = object && sub && sub->form ? sub->form->get(w->kind, object) : json_ref(object);
+        return *ret || !object ? 0 : -ENOMEM;
+}
+
+int write_facts(struct write *w, const json_t *live, const json_t *object,
+                struct webhook_request *ret, json_t **ret_object, json_t **ret_old) {
+        _cleanup_json_ json_t *seen = NULL, *old = NULL;
+        bool deletion = w->decision->question == ASK_ABOUT_DELETION;
+        int r;
+
+        r = deletion ? 0 : seen_form(w, object, &seen);
+        if (r < 0)
+                return r;
+        r = deletion ? 0 : seen_form(w, live, &old);
+        if (r < 0)
+                return r;
+        if (deletion)
+                old = json_ref(live);
+        *ret = (struct webhook_request){
+                        .operation = deletion ? WEBHOOK_DELETE
+                                     : live   ? WEBHOOK_UPDATE
+                                              : WEBHOOK_CREATE,
+                        .kind = w->kind,
+                        .sub = deletion ? NULL : w->request->sub,
+                        .namespace = webhook_namespace(w->kind, w->namespace, w->name),
+                        .name = asked_name(w, live),
+                        .object = seen,
+                        .old_object = old};
+        *ret_object = TAKE_PTR(seen);
+        *ret_old = TAKE_PTR(old);
+        return 0;
+}
+
+int passage_facts(const struct passage *a, struct webhook_request *ret, json_t **ret_object,
+                json_t **ret_old) {
+        return write_facts(a->write, a->live, a->object, ret, ret_object, ret_old);
+}
+
+static void drop_warnings(struct decision *d, size_t count) {
+        for (size_t n = strv_length(d->warnings); n > count; n--)
+                d->warnings[n - 1] = mfree(d->warnings[n - 1]);
+}
+
+/* The server's part and the mutating plugins on the object as it is now. What the plugins claimed
+ * and said before was about another one. */
+static int prepare_again(struct passage *a, json_t *object, struct problem *p) {
+        struct passage again = *a;
+        int r;
+
+        again.object = object;
+        r = step_prepare(&again, p);
+        if (r < 0)
+                return r;
+        decision_drop_keys(a->decision, 0);
+        drop_warnings(a->decision, a->warnings);
+        return write_admit(a->write, ADMISSION_MUTATE, a->live, object, p);
+}
+
+int passage_settle(struct passage *a, json_t *object, struct problem *p) {
+        const struct kind_subresource *sub = a->write->request->sub;
+
+        /* A form becomes a part of the object at the end. */
+        return sub && sub->form ? 0 : prepare_again(a, object, p);
+}
+
+int passage_resume(struct passage *a, const json_t *object, struct problem *p) {
+        const struct kind_subresource *sub = a->write->request->sub;
+        json_t *copy;
+        int r;
+
+        a->was_asked = true;
+        if (object && sub && sub->form) {
+                r = sub->form->put(a->write->kind, a->object, object, p);
+                if (r < 0)
+                        return r;
+                r = prepare_again(a, a->object, p);
+                if (r < 0)
+                        return r;
+        } else if (object) {
+                copy = json_deep_copy(object);
+                if (!copy)
+                        return -ENOMEM;
+                json_decref(a->object);
+                a->object = copy;
+        }
+        return walk(a, p);
 }

@@ -8,7 +8,9 @@
 #include "kapid/pipeline/convert.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
+#include "kapid/pipeline/write-object.h"
 #include "kapid/store/alloc.h"
+#include "kapid/webhooks/webhooks.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -31,6 +33,13 @@ struct run {
         struct turn turn;         /* of those that are charged to the namespace's quotas */
         uint64_t stored_revision; /* 0: nothing was stored (yet) */
         bool confirmed;           /* the caches were freshened after a refusal by quotas */
+        bool asked;               /* webhooks, about the decision that is being made */
+        char **warned;            /* by them */
+        /* What was found out about an object that is not fresh: it counts if the store has it so,
+         * without asking webhooks again. */
+        bool confirming;
+        int verdict;
+        struct problem refusal;
 };
 
 /* How long the caches may take to hold what the store has; longer, and the work continues without:
@@ -40,12 +49,16 @@ enum { CATCH_UP_US = 2 * 1000 * 1000 };
 enum { LATE_ATTEMPTS_MAX = 5 };
 
 static void decide(struct run *run);
+static void on_decided(struct run *run, int r, struct problem *p);
 
 static struct run *run_free(struct run *run) {
         if (!run)
                 return NULL;
         turns_leave(run->write.request->api->turns, &run->turn, run->stored_revision);
+        passage_free(run->write.passage);
         decision_done(&run->decision);
+        problem_done(&run->refusal);
+        strv_free(run->warned);
         json_decref(run->live);
         free(run->namespace);
         free(run->name);
@@ -57,6 +70,7 @@ static struct run *run_free(struct run *run) {
 }
 
 static void finish(struct run *run, const struct problem *p) {
+        request_warn_all(run->write.request, run->warned);
         run->done(&run->write, p);
         run_free(run);
 }
@@ -142,6 +156,20 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         return r;
 }
 
+/* Whether the store has what a verdict was found on. */
+static bool is_confirmed(struct run *run, const struct store_result *res) {
+        const struct store_kv *kv = res->count > 0 ? &res->kvs[0] : NULL;
+        bool confirmed = run->confirming && kv && !kv->unreadable &&
+                         kv->revision == run->revision;
+
+        run->confirming = false;
+        if (confirmed) {
+                run->fresh = true;
+                run->stale = kv->stale;
+        }
+        return confirmed;
+}
+
 static void on_read(const struct store_result *res, void *userdata) {
         _cleanup_problem_ struct problem p = {0};
         struct run *run = userdata;
@@ -151,6 +179,13 @@ static void on_read(const struct store_result *res, void *userdata) {
                 fail_store(run, res);
                 return;
         }
+        if (is_confirmed(run, res)) {
+                p = run->refusal;
+                run->refusal = (struct problem){0};
+                on_decided(run, run->verdict, &p);
+                return;
+        }
+        problem_done(&run->refusal);
         r = take_stored(run, res->count > 0 ? &res->kvs[0] : NULL, &p);
         if (r < 0)
                 fail(run, r, &p);
@@ -411,36 +446,183 @@ static void charge(struct run *run) {
                 store_it(run);
 }
 
-static void decide(struct run *run) {
-        _cleanup_problem_ struct problem p = {0};
+/* A refusal, or nothing to do, on an object from the cache. */
+static void confirm(struct run *run, int r, struct problem *p) {
+        if (run->asked) {
+                run->confirming = true;
+                run->verdict = r;
+                problem_done(&run->refusal);
+                run->refusal = *p;
+                *p = (struct problem){0};
+        }
+        read_store(run);
+}
+
+static void carry_out(struct run *run) {
         struct decision *d = &run->decision;
         bool dry_run = run->write.request->dry_run;
-        int r;
 
-        decision_done(d);
-        run->text = mfree(run->text);
-        r = run->decide(&run->write, run->live, d, &p);
-        if (!run->fresh && (r < 0 || d->act == DECIDE_NOTHING || dry_run)) {
-                read_store(run);
-                return;
-        }
-        if (r < 0) {
-                fail(run, r, &p);
-                return;
-        }
         /* As with Kubernetes, a replacement by the same is how values get the present key. */
         if (d->act == DECIDE_NOTHING && run->stale && d->object &&
                         json_equal(d->object, run->live))
                 d->act = DECIDE_PUT;
         assert(d->act != DECIDE_PUT || d->object);
-        if (d->act == DECIDE_RENAME)
-                rename_and_decide(run);
-        else if (d->act == DECIDE_PUT && write_is_charged(&run->write))
+        if (d->act == DECIDE_PUT && write_is_charged(&run->write))
                 charge(run);
         else if (d->act == DECIDE_NOTHING || dry_run)
                 finish(run, NULL);
         else
                 store_it(run);
+}
+
+/* --- webhooks --- */
+
+static int on_settle(json_t *object, void *userdata, struct problem *p) {
+        struct run *run = userdata;
+
+        return passage_settle(run->write.passage, object, p);
+}
+
+/* Asks them; nothing is held meanwhile that another write may need. 1: done() follows; 0: nobody is
+ * to be asked. */
+static int ask(struct run *run, enum webhook_type type, webhooks_done done, struct problem *p) {
+        struct api *api = run->write.request->api;
+        struct write *w = &run->write;
+        _cleanup_json_ json_t *object = NULL, *old = NULL;
+        struct webhook_request facts;
+        int r;
+
+        if (!webhooks_has(api->webhooks, type))
+                return 0;
+        r = w->passage ? passage_facts(w->passage, &facts, &object, &old)
+                       : write_facts(w, run->live, run->decision.object, &facts, &object, &old);
+        if (r < 0)
+                return r;
+        r = webhooks_ask(api->webhooks,
+                        &(struct webhooks_question){.type = type,
+                                        .request = w->request,
+                                        .facts = &facts,
+                                        .settle = w->passage ? on_settle : NULL,
+                                        .done = done,
+                                        .userdata = run},
+                        p);
+        if (r > 0) {
+                run->asked = true;
+                turns_leave(api->turns, &run->turn, 0);
+        }
+        return r;
+}
+
+/* The answers are there. false: the write has ended, or goes another way. */
+static bool take_outcome(struct run *run, const struct webhook_outcome *outcome) {
+        _cleanup_problem_ struct problem p = {0};
+
+        for (char *const *w = outcome->warnings; w && *w; w++)
+                if (!strv_contains(run->warned, *w))
+                        (void)strv_extend(&run->warned, *w); /* one less without memory */
+        if (!run->write.request->http) { /* no client waits for it any longer */
+                fail(run, -ECANCELED, &p);
+                return false;
+        }
+        if (outcome->error >= 0)
+                return true;
+        p = *outcome->p;
+        *outcome->p = (struct problem){0};
+        on_decided(run, outcome->error, &p);
+        return false;
+}
+
+/* The rest of the steps, on what the mutating webhooks have left. */
+static void resume(struct run *run, const json_t *object) {
+        _cleanup_(passage_freep) struct passage *a = TAKE_PTR(run->write.passage);
+        _cleanup_problem_ struct problem p = {0};
+        int r = passage_resume(a, object, &p);
+
+        on_decided(run, r, &p);
+}
+
+static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
+        struct run *run = userdata;
+
+        if (take_outcome(run, outcome))
+                resume(run, outcome->changed ? outcome->object : NULL);
+}
+
+static void ask_mutating(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = ask(run, WEBHOOK_MUTATING, on_mutated, &p);
+
+        if (r == 0)
+                resume(run, NULL);
+        else if (r < 0)
+                on_decided(run, r, &p);
+}
+
+static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
+        if (take_outcome(userdata, outcome))
+                carry_out(userdata);
+}
+
+static void ask_validating(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = ask(run, WEBHOOK_VALIDATING, on_judged, &p);
+
+        if (r == 0)
+                carry_out(run);
+        else if (r < 0)
+                fail(run, r, &p);
+}
+
+static void on_deletion_judged(const struct webhook_outcome *outcome, void *userdata) {
+        if (take_outcome(userdata, outcome))
+                ask_validating(userdata);
+}
+
+/* Mutating webhooks judge it too. */
+static void ask_about_deletion(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = ask(run, WEBHOOK_MUTATING, on_deletion_judged, &p);
+
+        if (r == 0)
+                ask_validating(run);
+        else if (r < 0)
+                fail(run, r, &p);
+}
+
+/* r: what decide has returned, or webhooks. */
+static void on_decided(struct run *run, int r, struct problem *p) {
+        struct decision *d = &run->decision;
+
+        if (r > 0)
+                ask_mutating(run);
+        else if (!run->fresh && (r < 0 || run->write.request->dry_run))
+                confirm(run, r, p);
+        else if (r < 0)
+                fail(run, r, p);
+        else if (d->act == DECIDE_RENAME)
+                rename_and_decide(run);
+        else if (!run->fresh && d->act == DECIDE_NOTHING)
+                confirm(run, r, p);
+        else if (d->question == ASK_ABOUT_DELETION)
+                ask_about_deletion(run);
+        else if (d->question == ASK_ABOUT_WRITE)
+                ask_validating(run);
+        else
+                carry_out(run);
+}
+
+static void decide(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        decision_done(&run->decision);
+        run->write.passage = passage_free(run->write.passage);
+        run->text = mfree(run->text);
+        run->asked = false;
+        strv_free(run->warned);
+        run->warned = NULL;
+        r = run->decide(&run->write, run->live, &run->decision, &p);
+        on_decided(run, r, &p);
 }
 
 /* From the cache where it has the object; a refusal there is confirmed as decide() does. */

@@ -5,6 +5,10 @@
  *        ^                           '--> (charge, in turn) --> (lease) --> TXN --held--> done
  *        '------------- the present state -------------'
  *
+ * Between DECIDE and what follows it admission webhooks are asked, and mutating ones within it:
+ * decide stops there and is resumed with what they made of the object (write-object.h). That may
+ * take seconds, in which the write holds no turn.
+ *
  * The first reading comes from the cache, which may be moments old: a refusal or "nothing changed"
  * found on it is returned only after confirming it against the store. */
 #pragma once
@@ -23,11 +27,13 @@ struct write {
         const char *name;
         struct decision *decision; /* the one being made, for what admission adds (warnings, keys);
                                     * at the end the one that was carried out */
+        struct passage *passage;   /* owned; of a decision that waits for mutating webhooks */
 };
 
 /* live: the stored object, in the requested version (NULL: none; immutable). Fills ret,
  * which is empty and the same as w->decision. Pure apart from reading the caches. May be called
- * several times. Refuses with p. */
+ * several times. Refuses with p. 1: write_object() waits for mutating webhooks, its passage is
+ * w->passage. */
 typedef int (*write_decide)(
                 struct write *w, const json_t *live, struct decision *ret, struct problem *p);
 /* The end, once; p NULL: w->decision was carried out (a dry run: would have been). */

@@ -66,7 +66,8 @@ extern const struct kind_strategy strategies_core[], strategies_pod[], strategie
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
                 strategies_apiextensions[], strategies_keelson[], strategies_networking[],
                 strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[],
-                strategies_autoscaling[], strategies_addresspool[], strategies_descheduling[];
+                strategies_autoscaling[], strategies_addresspool[], strategies_descheduling[],
+                strategies_admissionregistration[];
 
 /* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
  * "system-", which no other class's name does. */

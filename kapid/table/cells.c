@@ -186,6 +186,10 @@ static json_t *data_count(const json_t *o, uint64_t now_us) {
                                          json_object_size(json_object_get(o, "binaryData"))));
 }
 
+static json_t *webhook_count(const json_t *o, uint64_t now_us) {
+        return json_integer((json_int_t)json_array_size(json_object_get(o, "webhooks")));
+}
+
 static json_t *account_secrets(const json_t *o, uint64_t now_us) {
         return json_integer((json_int_t)json_array_size(json_object_get(o, "secrets")));
 }
@@ -494,6 +498,7 @@ static const struct {
                 {"volume-access-modes", cells_volume_modes},
                 {"volume-claim", cells_volume_claim},
                 {"volume-phase", cells_volume_phase},
+                {"webhook-count", webhook_count},
                 {"workload-ready", workload_ready},
                 {"workload-selector", workload_selector},
 };

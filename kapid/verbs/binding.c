@@ -1,4 +1,5 @@
 /* Bindings: the scheduler gives a pod its node. */
+#include "kapid/pipeline/ask.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/subresource-body.h"
@@ -126,12 +127,6 @@ static int check_target(const struct request *request, struct problem *p) {
         return -EINVAL;
 }
 
-static int binding_begin(struct request *request, struct problem *p) {
-        int r = subresource_body(request, p);
-
-        return r < 0 ? r : check_target(request, p);
-}
-
 /* The body of the older form, whose kind is the Binding itself. */
 static int binding_begin_older(struct request *request, struct problem *p) {
         int r = request_decode(request, p);
@@ -152,31 +147,53 @@ static int binding_begin_older(struct request *request, struct problem *p) {
                 problem_cause(p, "FieldValueRequired", "metadata.name", "Required value");
                 return -EINVAL;
         }
-        return check_target(request, p);
+        request->new_name = object_name(request->body.object);
+        return 0;
 }
 
-void verb_create_binding(struct request *request) {
+static void create_binding_write(struct request *request) {
         const struct kind *pods = kind_registry_find_resource(request->api->kinds, "", "pods");
         _cleanup_problem_ struct problem p = {0};
-        int r = binding_begin_older(request, &p);
+        int r = check_target(request, &p);
 
         assert(pods);
+        request->new_name = object_name(request->body.object);
         if (r < 0)
                 respond_error(request, r, &p);
         else
                 write_start(request, &(struct write_options){.kind = pods,
-                                                     .name = object_name(request->body.object),
+                                                     .name = request->new_name,
                                                      .decide = binding_decide,
                                                      .done = binding_respond});
 }
 
-void verb_binding(struct request *request) {
+void verb_create_binding(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        int r = binding_begin(request, &p);
+        int r = binding_begin_older(request, &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                request_ask(request, WEBHOOK_CREATE, NULL, create_binding_write);
+}
+
+static void binding_write(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = check_target(request, &p);
 
         if (r < 0)
                 respond_error(request, r, &p);
         else
                 write_start(request, &(struct write_options){.decide = binding_decide,
                                                      .done = binding_respond});
+}
+
+void verb_binding(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = subresource_body(request, &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                request_ask(request, WEBHOOK_CREATE, NULL, binding_write);
 }

@@ -100,6 +100,7 @@ int delete_decide(struct write *w, const json_t *live, struct decision *ret, str
         r = write_admit_deletion(w, ADMISSION_MAY_DELETE, live, p);
         if (r < 0)
                 return r;
+        ret->question = ASK_ABOUT_DELETION;
         ret->no_retry = !isempty(o->resource_version);
         ret->object = json_deep_copy(live);
         if (!ret->object)

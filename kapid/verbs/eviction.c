@@ -8,6 +8,7 @@
  * against its resourceVersion (budget_decide); then deleted
  *
  * So two evictions never spend the same disruption, whichever kapid they ask. */
+#include "kapid/pipeline/ask.h"
 #include "kapid/verbs/budget.h"
 #include "kapid/verbs/delete.h"
 #include "kapid/verbs/internal.h"
@@ -73,6 +74,7 @@ static int evict_decide(
         char now[TIMEFMT_SIZE];
         int r = delete_decide(w, live, ret, p);
 
+        ret->question = ASK_NOBODY; /* they were asked about the eviction */
         if (r < 0 || ret->act != DECIDE_PUT || streq(phase, "Succeeded") || streq(phase, "Failed"))
                 return r;
         return add_condition(ret->object, time_format(w->request->now_us, now));
@@ -186,17 +188,14 @@ static void judge(struct request *request) {
 static int eviction_begin(struct request *request, struct problem *p) {
         struct delete_options *o = &request->delete_options;
         struct eviction *e;
-        int r = subresource_body(request, p);
+        int r;
 
-        if (r < 0)
-                return r;
         r = delete_options_parse(json_object_get(request->body.object, "deleteOptions"),
                         request_query(request, "gracePeriodSeconds"),
                         request_query(request, "propagationPolicy"), o, p);
         if (r < 0)
                 return r;
         o->propagation = "Background";
-        /* A dry run that the body asks for must not spend the budget either. */
         request->dry_run |= o->dry_run;
         e = calloc(1, sizeof(*e));
         if (!e)
@@ -206,7 +205,7 @@ static int eviction_begin(struct request *request, struct problem *p) {
         return 0;
 }
 
-void verb_eviction(struct request *request) {
+static void eviction_start(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         int r = eviction_begin(request, &p);
 
@@ -214,4 +213,30 @@ void verb_eviction(struct request *request) {
                 respond_error(request, r, &p);
         else
                 request_freshen(request, judge);
+}
+
+/* A dry run that the body asks for must not spend the budget either, and webhooks are to know. */
+static int read_dry_run(struct request *request, struct problem *p) {
+        _cleanup_(delete_options_done) struct delete_options o = {0};
+        int r = delete_options_parse(
+                        json_object_get(request->body.object, "deleteOptions"), NULL, NULL, &o, p);
+
+        request->dry_run |= r >= 0 && o.dry_run;
+        return r;
+}
+
+static int eviction_body(struct request *request, struct problem *p) {
+        int r = subresource_body(request, p);
+
+        return r < 0 ? r : read_dry_run(request, p);
+}
+
+void verb_eviction(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = eviction_body(request, &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                request_ask(request, WEBHOOK_CREATE, NULL, eviction_start);
 }

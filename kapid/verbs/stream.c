@@ -3,6 +3,7 @@
  * who may only read must not run commands. */
 #include "kapid/auth/authz.h"
 #include "kapid/pipeline/admit.h"
+#include "kapid/pipeline/ask.h"
 #include "kapid/streams/session.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
@@ -199,6 +200,65 @@ static void stream_now(struct request *request) {
                 respond_error(request, r, &p);
 }
 
+/* All values of a parameter, split at commas where there are some: numbers where they are. */
+static int copy_list(struct request *request, const char *name, bool numbers, json_t *to) {
+        json_t *list = json_array();
+        const char *text;
+
+        for (size_t i = 0; list && (text = http_request_query_at(request->http, name, i)); i++) {
+                uint16_t port;
+                json_t *v = numbers ? parse_port(text, &port) < 0 ? NULL : json_integer(port)
+                                    : json_string(text);
+
+                if (v && json_array_append_new(list, v) < 0)
+                        return -ENOMEM;
+        }
+        if (json_array_size(list) == 0) {
+                json_decref(list);
+                return 0;
+        }
+        return json_object_set_new(to, name, list);
+}
+
+/* PodExecOptions and the like, for webhooks. What is not valid in the query is refused later. */
+static json_t *options_of(struct request *request) {
+        static const char *const flags[] = {"stdin", "stdout", "stderr", "tty"};
+        const char *container = request_query(request, "container");
+        _cleanup_json_ json_t *v =
+                        json_pack("{ss, ss}", "kind", request->sub->kind, "apiVersion", "v1");
+
+        for (size_t i = 0; v && i < ELEMENTS(flags); i++)
+                if (query_true(request_query(request, flags[i])) &&
+                                json_object_set_new(v, flags[i], json_true()) < 0)
+                        return NULL;
+        if (!isempty(container) && utf8_is_valid(container, strlen(container)) &&
+                        json_object_set_new(v, "container", json_string(container)) < 0)
+                return NULL;
+        if (!v || copy_list(request, "command", false, v) < 0 ||
+                        copy_list(request, "ports", true, v) < 0)
+                return NULL;
+        return TAKE_PTR(v);
+}
+
+static int check_first(struct request *request, struct problem *p) {
+        _cleanup_json_ json_t *pod = NULL;
+        int r = request_object(request, &pod, p);
+
+        return r < 0 ? r : check_pod(request, pod, p);
+}
+
+/* Who may not have the stream, or names no pod, is refused before webhooks hear of it. */
+static void stream_ask(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *options = options_of(request);
+        int r = options ? check_first(request, &p) : -ENOMEM;
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                request_ask(request, WEBHOOK_CONNECT, options, stream_now);
+}
+
 void verb_stream(struct request *request) {
-        request_freshen(request, stream_now);
+        request_freshen(request, stream_ask);
 }

@@ -3,6 +3,7 @@
  * a pod which runs on its node with that account, and for a day at most. */
 #include "kapid/auth/account-token.h"
 #include "kapid/auth/jwt.h"
+#include "kapid/pipeline/ask.h"
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/crypto.h"
@@ -172,6 +173,10 @@ static void token_now(struct request *request) {
                 issue(request, account, request->body.object);
 }
 
+static void token_freshen(struct request *request) {
+        request_freshen(request, token_now);
+}
+
 void verb_token(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         int r = subresource_body(request, &p);
@@ -179,5 +184,5 @@ void verb_token(struct request *request) {
         if (r < 0)
                 respond_error(request, r, &p);
         else
-                request_freshen(request, token_now);
+                request_ask(request, WEBHOOK_CREATE, NULL, token_freshen);
 }

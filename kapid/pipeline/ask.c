@@ -1,0 +1,109 @@
+/* Two questions, one after the other. */
+#include "kapid/pipeline/ask.h"
+
+#include "kapid/webhooks/webhooks.h"
+
+struct asking {
+        struct request *request; /* a reference */
+        unsigned operation;
+        json_t *options;
+        void (*next)(struct request *request);
+};
+
+static void ask(struct asking *a, enum webhook_type type);
+
+static struct asking *asking_free(struct asking *a) {
+        json_decref(a->options);
+        request_unref(a->request);
+        return mfree(a);
+}
+
+static void refuse(struct asking *a, int error, const struct problem *p) {
+        respond_error(a->request, error, p);
+        asking_free(a);
+}
+
+static void proceed(struct asking *a) {
+        if (a->request->http)
+                a->next(a->request);
+        asking_free(a);
+}
+
+/* true: the next question follows. */
+static bool take_outcome(struct asking *a, const struct webhook_outcome *outcome) {
+        request_warn_all(a->request, outcome->warnings);
+        if (outcome->error >= 0)
+                return true;
+        refuse(a, outcome->error, outcome->p);
+        return false;
+}
+
+static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
+        if (take_outcome(userdata, outcome))
+                proceed(userdata);
+}
+
+static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
+        struct asking *a = userdata;
+
+        if (!take_outcome(a, outcome))
+                return;
+        if (outcome->changed) {
+                json_decref(a->request->body.object);
+                a->request->body.object = json_deep_copy(outcome->object);
+                if (!a->request->body.object) {
+                        refuse(a, -ENOMEM, outcome->p);
+                        return;
+                }
+        }
+        ask(a, WEBHOOK_VALIDATING);
+}
+
+static void ask(struct asking *a, enum webhook_type type) {
+        bool mutating = type == WEBHOOK_MUTATING;
+        struct request *request = a->request;
+        const struct route *route = &request->route;
+        const char *name = isempty(route->name) ? request->new_name : route->name;
+        const struct webhook_request facts = {.operation = a->operation,
+                        .kind = request->kind,
+                        .sub = request->sub,
+                        .namespace = strempty(route->namespace),
+                        .name = strempty(name),
+                        .object = a->options ? a->options : request->body.object};
+        _cleanup_problem_ struct problem p = {0};
+        int r = webhooks_ask(request->api->webhooks,
+                        &(struct webhooks_question){.type = type,
+                                        .request = request,
+                                        .facts = &facts,
+                                        .done = mutating ? on_mutated : on_judged,
+                                        .userdata = a},
+                        &p);
+
+        if (r < 0)
+                refuse(a, r, &p);
+        else if (r == 0 && mutating)
+                ask(a, WEBHOOK_VALIDATING);
+        else if (r == 0)
+                proceed(a);
+}
+
+void request_ask(struct request *request, unsigned operation, const json_t *options,
+                void (*next)(struct request *request)) {
+        struct webhooks *h = request->api->webhooks;
+        struct asking *a;
+
+        if (!webhooks_has(h, WEBHOOK_MUTATING) && !webhooks_has(h, WEBHOOK_VALIDATING)) {
+                next(request);
+                return;
+        }
+        a = calloc(1, sizeof(*a));
+        if (!a) {
+                respond_errno(request, -ENOMEM);
+                return;
+        }
+        *a = (struct asking){.request = request_ref(request),
+                        .operation = operation,
+                        .options = json_ref(options),
+                        .next = next};
+        ask(a, WEBHOOK_MUTATING);
+}

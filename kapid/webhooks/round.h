@@ -1,0 +1,82 @@
+/* One request and its webhooks of one type: who is asked when, and what comes out. Shared by
+ * webhooks.c, round.c and outcome.c. */
+#pragma once
+
+#include "kapid/webhooks/client.h"
+#include "kapid/webhooks/review.h"
+#include "kapid/webhooks/webhooks.h"
+
+/* All webhooks of a type, in the order in which they are asked: by the configuration's name, then
+ * as it lists them. Counted; immutable. */
+struct webhook_list {
+        unsigned refs;
+        struct webhook_config **configs;
+        uint64_t *revisions; /* of the configurations */
+        size_t config_count;
+        struct webhook **all;
+        size_t count;
+};
+struct webhook_list *webhook_list_ref(struct webhook_list *l);
+struct webhook_list *webhook_list_unref(struct webhook_list *l);
+
+struct webhook_figures;
+struct webhooks {
+        struct api *api;
+        struct webhook_clients *clients;
+        struct webhook_figures *figures;
+        struct cache *caches[WEBHOOK_TYPES];
+        struct webhook_list *lists[WEBHOOK_TYPES];
+        bool stale[WEBHOOK_TYPES]; /* the list is to be made again */
+        LIST_HEAD(, round) rounds;
+        unsigned waiting;
+};
+
+/* A webhook of the list that was asked. */
+struct probe {
+        struct round *round;
+        struct webhook *webhook; /* NULL: it is not for the request */
+        struct kind *as;         /* the version of the message; a reference */
+        struct webhook_place place;
+        char uid[37];
+        uint64_t began_us;
+        json_t *after; /* mutating: the object as the webhook left it */
+};
+
+struct round {
+        LIST_ENTRY(round) entry;
+        struct webhooks *hooks;
+        struct webhooks_question question;
+        struct webhook_request facts;
+        struct kind *kind;
+        struct webhook_equivalents equivalents; /* references */
+        struct webhook_list *list;
+        struct probe *probes; /* one for each of the list */
+        char *namespace, *name;
+        json_t *object, *old_object, *options, *user, *labels;
+        sd_event_source *soon;
+        uint64_t deadline_us;
+        size_t next;   /* mutating: of the list */
+        unsigned pass; /* 1: those that are asked again */
+        unsigned waiting;
+        bool changed, changed_in_pass;
+        struct problem refusal;
+        size_t refused_by; /* of the list */
+        char **warnings;
+};
+
+/* Starts one; it ends itself. */
+int round_start(struct round *r);
+struct round *round_free(struct round *r);
+
+/* --- outcome.c --- */
+
+enum webhook_result { WEBHOOK_OK, WEBHOOK_DENIED, WEBHOOK_FAILED, WEBHOOK_IGNORED };
+
+int webhook_figures_new(struct webhook_figures **ret, struct metrics *m);
+struct webhook_figures *webhook_figures_free(struct webhook_figures *f);
+/* Counts, annotates the audit event and logs. why: of a failure. */
+void webhook_record(struct probe *probe, enum webhook_result result, bool mutated, const char *why);
+/* The refusal of a call that failed. Returns a negative errno. */
+int webhook_failed(const struct webhook *w, int error, const char *why, struct problem *p);
+/* The answer's annotations go into the audit event, its warnings to the round. */
+int webhook_take_notes(struct round *r, const struct webhook_answer *a);
