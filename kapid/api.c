@@ -18,6 +18,7 @@
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
+#include "kapid/policies/policies.h"
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
 #include "kapid/usage.h"
@@ -33,6 +34,7 @@ static void on_change(struct cache *c, const struct change *change, void *userda
         struct api *a = userdata;
 
         webhooks_on_change(a->webhooks, change ? c : NULL);
+        policies_on_change(a->policies, change ? c : NULL);
         if (change) {
                 quotas_on_change(a->quotas, c, change);
                 if (streq(cache_prefix(c), crd_prefix))
@@ -192,7 +194,10 @@ static int add_caches(struct api *a) {
         if (!a->cluster_users)
                 return -ENOMEM;
         a->turns = turns_new(a->caches);
-        return a->turns ? webhooks_new(&a->webhooks, a) : -ENOMEM;
+        if (!a->turns)
+                return -ENOMEM;
+        r = policies_new(&a->policies, a);
+        return r < 0 ? r : webhooks_new(&a->webhooks, a);
 }
 
 int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
@@ -245,6 +250,7 @@ struct api *api_free(struct api *a) {
                 return NULL;
         stream_sessions_end(a);
         a->webhooks = webhooks_free(a->webhooks);
+        a->policies = policies_free(a->policies);
         trim_free(a->trim);
         compact_free(a->compact);
         store_format_free(a->format);

@@ -479,7 +479,7 @@ static struct cel_expr *parse_binary(struct parser *p, unsigned level) {
         struct cel_expr *e = level > 4 ? parse_unary(p) : parse_binary(p, level + 1);
         const struct binary *b;
         struct args args = {};
-        size_t offset;
+        size_t offset = 0;
 
         if (level > 4 || !e)
                 return e;
@@ -510,7 +510,7 @@ static struct cel_expr *parse_binary(struct parser *p, unsigned level) {
 
 static struct cel_expr *parse_expr(struct parser *p) {
         struct cel_expr *args[3];
-        size_t offset;
+        size_t offset = 0;
 
         if (p->depth >= CEL_DEPTH_MAX) {
                 cel_finding(p->s, p->token.offset, "expression recursion limit exceeded: %d",

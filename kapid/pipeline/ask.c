@@ -1,6 +1,7 @@
 /* Two questions, one after the other. */
 #include "kapid/pipeline/ask.h"
 
+#include "kapid/policies/policies.h"
 #include "kapid/webhooks/webhooks.h"
 
 struct asking {
@@ -59,6 +60,16 @@ static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
         ask(a, WEBHOOK_VALIDATING);
 }
 
+static int judge_by_policies(
+                struct request *request, const struct webhook_request *facts, struct problem *p) {
+        char **warnings = NULL;
+        int r = policies_judge(request->api->policies, request, facts, &warnings, p);
+
+        request_warn_all(request, warnings);
+        strv_free(warnings);
+        return r;
+}
+
 static void ask(struct asking *a, enum webhook_type type) {
         bool mutating = type == WEBHOOK_MUTATING;
         struct request *request = a->request;
@@ -71,7 +82,10 @@ static void ask(struct asking *a, enum webhook_type type) {
                         .name = strempty(name),
                         .object = a->options ? a->options : request->body.object};
         _cleanup_problem_ struct problem p = {0};
-        int r = webhooks_ask(request->api->webhooks,
+        int r = mutating ? 0 : judge_by_policies(request, &facts, &p);
+
+        if (r >= 0)
+                r = webhooks_ask(request->api->webhooks,
                         &(struct webhooks_question){.type = type,
                                         .request = request,
                                         .facts = &facts,
@@ -92,7 +106,8 @@ void request_ask(struct request *request, unsigned operation, const json_t *opti
         struct webhooks *h = request->api->webhooks;
         struct asking *a;
 
-        if (!webhooks_has(h, WEBHOOK_MUTATING) && !webhooks_has(h, WEBHOOK_VALIDATING)) {
+        if (!webhooks_has(h, WEBHOOK_MUTATING) && !webhooks_has(h, WEBHOOK_VALIDATING) &&
+                        !policies_any(request->api->policies)) {
                 next(request);
                 return;
         }

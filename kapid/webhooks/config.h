@@ -25,6 +25,7 @@ struct webhook_rule {
         unsigned operations;
         enum webhook_scope scope;
         const json_t *groups, *versions, *resources;
+        const json_t *names; /* of objects, for policies; NULL: all */
 };
 
 struct webhook {
@@ -57,6 +58,12 @@ int webhook_config_new(struct webhook_config **ret, enum webhook_type type, cons
 struct webhook_config *webhook_config_ref(struct webhook_config *c);
 struct webhook_config *webhook_config_unref(struct webhook_config *c);
 DEFINE_CLEANUP(struct webhook_config *, webhook_config_unref);
+
+/* Of policies (kapid/policies/): the rules of this field, selectors and matchPolicy, and nothing
+ * else, of a webhook that is zeroed. Borrows from v. -EINVAL with p, -ENOMEM. */
+int webhook_matcher_read(
+                const json_t *v, const char *rules, struct webhook *w, struct problem *p);
+void webhook_matcher_done(struct webhook *w);
 
 /* The first of the versions that kapid speaks; NULL: none. */
 const char *webhook_review_version(const json_t *versions);
