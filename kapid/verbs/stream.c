@@ -144,12 +144,15 @@ static int add_streams(struct request *request, const json_t *pod, json_t *ask,
         return streq(request->sub->name, "exec") ? read_command(request, ask, p) : 0;
 }
 
-static int check_pod(struct request *request, const json_t *pod, struct problem *p) {
+static int check_user(struct request *request, const json_t *pod, struct problem *p) {
         int r = check_right(request, p);
 
-        if (r < 0)
-                return r;
-        r = request_may_connect(request, pod, p);
+        return r < 0 ? r : request_may_connect(request, pod, p);
+}
+
+static int check_pod(struct request *request, const json_t *pod, struct problem *p) {
+        int r = check_user(request, pod, p);
+
         if (r < 0)
                 return r;
         if (isempty(json_str_or(pod, "spec.nodeName", "")))
@@ -244,7 +247,7 @@ static int check_first(struct request *request, struct problem *p) {
         _cleanup_json_ json_t *pod = NULL;
         int r = request_object(request, &pod, p);
 
-        return r < 0 ? r : check_pod(request, pod, p);
+        return r < 0 ? r : check_user(request, pod, p);
 }
 
 /* Who may not have the stream, or names no pod, is refused before webhooks hear of it. */

@@ -84,7 +84,10 @@ static void count(const struct probe *probe, enum webhook_result result) {
         if (x)
                 metric_add(x, 1);
         metric_observe(f->seconds[type], (double)(now_mono_us() - probe->began_us) / 1e6);
-        metric_set(f->waiting, probe->round->hooks->waiting);
+}
+
+void webhook_count_waiting(const struct webhooks *h) {
+        metric_set(h->figures->waiting, h->waiting);
 }
 
 /* With the names and forms of kube-apiserver's. */

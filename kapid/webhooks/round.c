@@ -57,6 +57,7 @@ static void finish(struct round *r, int error) {
                                 "Internal error occurred: %s", strerror(-error));
         LIST_REMOVE(r, entry);
         r->hooks->waiting--;
+        webhook_count_waiting(r->hooks);
         r->question.done(&outcome, r->question.userdata);
         round_free(r);
 }
@@ -369,5 +370,6 @@ int round_start(struct round *r) {
                 return e;
         LIST_INSERT_HEAD(&r->hooks->rounds, r, entry);
         r->hooks->waiting++;
+        webhook_count_waiting(r->hooks);
         return 0;
 }

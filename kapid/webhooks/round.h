@@ -76,6 +76,8 @@ int webhook_figures_new(struct webhook_figures **ret, struct metrics *m);
 struct webhook_figures *webhook_figures_free(struct webhook_figures *f);
 /* Counts, annotates the audit event and logs. why: of a failure. */
 void webhook_record(struct probe *probe, enum webhook_result result, bool mutated, const char *why);
+/* Shows how many requests wait. */
+void webhook_count_waiting(const struct webhooks *h);
 /* The refusal of a call that failed. Returns a negative errno. */
 int webhook_failed(const struct webhook *w, int error, const char *why, struct problem *p);
 /* The answer's annotations go into the audit event, its warnings to the round. */
