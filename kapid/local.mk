@@ -202,7 +202,7 @@ libkapid_core_a_SOURCES += \
 	kapid/policies/policy.c kapid/policies/policy.h \
 	kapid/policies/program.c \
 	kapid/policies/types.c kapid/policies/types.h \
-	kapid/strategy/admissionpolicies.c
+	kapid/strategy/admissionpolicies.c kapid/strategy/admissionregistration.h
 libkapid_api_a_SOURCES += \
 	kapid/admission/admission-policies.c \
 	kapid/policies/params.c kapid/policies/params.h \

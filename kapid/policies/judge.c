@@ -3,6 +3,7 @@
  * when the first expression that names them is: their errors count only where they are used. */
 #include "kapid/policies/judge.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 
 struct judging {

@@ -9,6 +9,3 @@
  * -EINVAL with a sentence in *ret_why (the caller frees it), -ENOMEM. */
 int policy_params(struct api *a, const struct policy *p, const struct policy_binding *b,
                 const char *namespace, json_t **ret, char **ret_why);
-/* The kind that spec.paramKind of a policy names; NULL: there is none of it. */
-const struct kind *policy_param_kind(
-                const struct kind_registry *registry, const char *api_version, const char *kind);

@@ -27,6 +27,17 @@ const struct kind *policy_matches(const struct policy_match *m, const struct web
         return m->wanted.rule_count > 0 ? webhook_rules_match(&m->wanted, a, equivalents) : a->kind;
 }
 
+const struct kind *policy_param_kind(
+                const struct kind_registry *registry, const char *api_version, const char *kind) {
+        const char *slash = strchr(api_version, '/');
+        _cleanup_free_ char *group = strndup(
+                        api_version, slash ? (size_t)(slash - api_version) : 0);
+
+        return group ? kind_registry_find_kind(
+                                       registry, group, slash ? slash + 1 : api_version, kind)
+                     : NULL;
+}
+
 /* --- policies --- */
 
 static void first_fault(const char *field, const char *text, const char *why, void *userdata) {

@@ -101,3 +101,6 @@ DEFINE_CLEANUP(struct policy_binding *, policy_binding_free);
  */
 const struct kind *policy_matches(const struct policy_match *m, const struct webhook_request *a,
                 const struct webhook_equivalents *equivalents);
+/* The kind that spec.paramKind of a policy names; NULL: there is none of it. */
+const struct kind *policy_param_kind(
+                const struct kind_registry *registry, const char *api_version, const char *kind);

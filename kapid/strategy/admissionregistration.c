@@ -1,4 +1,6 @@
 /* Configurations of admission webhooks: what Kubernetes' validation asks of them. */
+#include "kapid/strategy/admissionregistration.h"
+
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "kapid/webhooks/conditions.h"
@@ -133,12 +135,12 @@ static void validate_resources(struct findings *f, const json_t *rule) {
                                 "subresources");
 }
 
-static void validate_rules(struct findings *f, const json_t *webhook) {
+void admission_validate_rules(struct findings *f, const json_t *v, const char *field) {
         const json_t *rule;
         size_t i;
 
-        json_array_foreach (json_object_get(webhook, "rules"), i, rule) {
-                size_t at = push_item(f, "rules", i);
+        json_array_foreach (json_object_get(v, field), i, rule) {
+                size_t at = push_item(f, field, i);
 
                 validate_operations(f, rule);
                 validate_words(f, rule, "apiGroups", true, "API groups");
@@ -240,7 +242,7 @@ static void validate_conditions(struct findings *f, const json_t *webhook) {
         }
 }
 
-static void validate_selectors(struct findings *f, const json_t *webhook) {
+void admission_validate_selectors(struct findings *f, const json_t *webhook) {
         static const char *const fields[] = {"namespaceSelector", "objectSelector"};
 
         for (size_t i = 0; i < ELEMENTS(fields); i++) {
@@ -260,9 +262,9 @@ static void configuration_validate(struct findings *f, const json_t *object) {
                 size_t at = push_item(f, "webhooks", i);
 
                 validate_name(f, webhook);
-                validate_rules(f, webhook);
+                admission_validate_rules(f, webhook, "rules");
                 validate_client(f, webhook);
-                validate_selectors(f, webhook);
+                admission_validate_selectors(f, webhook);
                 validate_versions(f, webhook);
                 validate_conditions(f, webhook);
                 if (timeout_s < 1 || timeout_s > TIMEOUT_MAX_S)
