@@ -18,7 +18,7 @@
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
-#include "kapid/policies/policies.h"
+#include "kapid/policies/set.h"
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
 #include "kapid/usage.h"
@@ -34,7 +34,7 @@ static void on_change(struct cache *c, const struct change *change, void *userda
         struct api *a = userdata;
 
         webhooks_on_change(a->webhooks, change ? c : NULL);
-        policies_on_change(a->policies, change ? c : NULL);
+        policy_set_on_change(a->policies, change ? c : NULL);
         if (change) {
                 quotas_on_change(a->quotas, c, change);
                 if (streq(cache_prefix(c), crd_prefix))
@@ -196,7 +196,7 @@ static int add_caches(struct api *a) {
         a->turns = turns_new(a->caches);
         if (!a->turns)
                 return -ENOMEM;
-        r = policies_new(&a->policies, a);
+        r = policy_set_new(&a->policies, a);
         return r < 0 ? r : webhooks_new(&a->webhooks, a);
 }
 
@@ -250,7 +250,7 @@ struct api *api_free(struct api *a) {
                 return NULL;
         stream_sessions_end(a);
         a->webhooks = webhooks_free(a->webhooks);
-        a->policies = policies_free(a->policies);
+        a->policies = policy_set_free(a->policies);
         trim_free(a->trim);
         compact_free(a->compact);
         store_format_free(a->format);

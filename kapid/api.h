@@ -24,7 +24,7 @@ struct documents;
 struct leases;
 struct oidc;
 struct oidc_options;
-struct policies;
+struct policy_set;
 struct presence;
 struct quotas;
 struct rbac;
@@ -71,7 +71,7 @@ struct api {
         struct rbac *rbac;
         struct alloc *alloc;
         struct admission_chain *admission;
-        struct policies *policies;   /* NULL: none count (tests) */
+        struct policy_set *policies;   /* NULL: none count (tests) */
         struct webhooks *webhooks;   /* NULL: none are asked (tests) */
         struct quotas *quotas;       /* what every ResourceQuota counts */
         struct turns *turns;         /* of the writes that are charged to them */

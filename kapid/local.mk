@@ -206,7 +206,7 @@ libkapid_core_a_SOURCES += \
 libkapid_api_a_SOURCES += \
 	kapid/admission/admission-policies.c \
 	kapid/policies/params.c kapid/policies/params.h \
-	kapid/policies/policies.c kapid/policies/policies.h
+	kapid/policies/set.c kapid/policies/set.h
 check_PROGRAMS += tests/unit/test-kapid-policies
 tests_unit_test_kapid_policies_SOURCES = tests/unit/test-kapid-policies.c tests/unit/unit.h \
 	tests/unit/yaml-object.h

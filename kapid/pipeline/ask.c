@@ -1,7 +1,7 @@
 /* Two questions, one after the other. */
 #include "kapid/pipeline/ask.h"
 
-#include "kapid/policies/policies.h"
+#include "kapid/policies/set.h"
 #include "kapid/webhooks/webhooks.h"
 
 struct asking {
@@ -60,10 +60,72 @@ static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
         ask(a, WEBHOOK_VALIDATING);
 }
 
+/* Admission policies judge before the validating webhooks. false: the request was answered. */
+static bool judge_by_policies(struct asking *a, const struct webhook_request *facts) {
+        _cleanup_problem_ struct problem p = {0};
+        char **warnings = NULL;
+        int r = policy_set_judge(a->request->api->policies, a->request, facts, &warnings, &p);
+
+        request_warn_all(a->request, warnings);
+        strv_free(warnings);
+        if (r < 0)
+                refuse(a, r, &p);
+        return r >= 0;
+}
+
+static void ask(struct asking *a, enum webhook_type type);
+
+static struct asking *asking_free(struct asking *a) {
+        json_decref(a->options);
+        request_unref(a->request);
+        return mfree(a);
+}
+
+static void refuse(struct asking *a, int error, const struct problem *p) {
+        respond_error(a->request, error, p);
+        asking_free(a);
+}
+
+static void proceed(struct asking *a) {
+        if (a->request->http)
+                a->next(a->request);
+        asking_free(a);
+}
+
+/* true: the next question follows. */
+static bool take_outcome(struct asking *a, const struct webhook_outcome *outcome) {
+        request_warn_all(a->request, outcome->warnings);
+        if (outcome->error >= 0)
+                return true;
+        refuse(a, outcome->error, outcome->p);
+        return false;
+}
+
+static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
+        if (take_outcome(userdata, outcome))
+                proceed(userdata);
+}
+
+static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
+        struct asking *a = userdata;
+
+        if (!take_outcome(a, outcome))
+                return;
+        if (outcome->changed) {
+                json_decref(a->request->body.object);
+                a->request->body.object = json_deep_copy(outcome->object);
+                if (!a->request->body.object) {
+                        refuse(a, -ENOMEM, outcome->p);
+                        return;
+                }
+        }
+        ask(a, WEBHOOK_VALIDATING);
+}
+
 static int judge_by_policies(
                 struct request *request, const struct webhook_request *facts, struct problem *p) {
         char **warnings = NULL;
-        int r = policies_judge(request->api->policies, request, facts, &warnings, p);
+        int r = policy_set_judge(request->api->policies, request, facts, &warnings, p);
 
         request_warn_all(request, warnings);
         strv_free(warnings);
@@ -82,10 +144,11 @@ static void ask(struct asking *a, enum webhook_type type) {
                         .name = strempty(name),
                         .object = a->options ? a->options : request->body.object};
         _cleanup_problem_ struct problem p = {0};
-        int r = mutating ? 0 : judge_by_policies(request, &facts, &p);
+        int r;
 
-        if (r >= 0)
-                r = webhooks_ask(request->api->webhooks,
+        if (!mutating && !judge_by_policies(a, &facts))
+                return;
+        r = webhooks_ask(request->api->webhooks,
                         &(struct webhooks_question){.type = type,
                                         .request = request,
                                         .facts = &facts,
@@ -107,7 +170,7 @@ void request_ask(struct request *request, unsigned operation, const json_t *opti
         struct asking *a;
 
         if (!webhooks_has(h, WEBHOOK_MUTATING) && !webhooks_has(h, WEBHOOK_VALIDATING) &&
-                        !policies_any(request->api->policies)) {
+                        !policy_set_any(request->api->policies)) {
                 next(request);
                 return;
         }

@@ -24,7 +24,8 @@ static bool same_address(const void *a, const void *b) {
                 .equal = same_address \
         }
 
-const struct cel_opaque_class policy_authorizer_class = CLASS("kubernetes.authorization.Authorizer"),
+const struct cel_opaque_class policy_authorizer_class =
+                                              CLASS("kubernetes.authorization.Authorizer"),
                               policy_resource_check_class =
                                               CLASS("kubernetes.authorization.ResourceCheck");
 static const struct cel_opaque_class path_check_class = CLASS("kubernetes.authorization.PathCheck"),
@@ -147,8 +148,7 @@ static struct cel_value no(struct cel_run *run, const struct cel_value *a, size_
         return cel_bool(false);
 }
 
-static uint64_t check_cost(
-                const struct cel_value *args, size_t n, const struct cel_value *result) {
+static uint64_t check_cost(const struct cel_value *args, size_t n, const struct cel_value *result) {
         (void)args;
         (void)n;
         (void)result;

@@ -41,8 +41,8 @@ static int add(struct policy_verdict *v, size_t index, const char *reason, char 
         return 0;
 }
 
-int policy_verdict_add(struct policy_verdict *v, size_t index, const char *reason,
-                const char *fmt, ...) {
+int policy_verdict_add(
+                struct policy_verdict *v, size_t index, const char *reason, const char *fmt, ...) {
         char *message = NULL;
         va_list list;
         int n;
@@ -249,7 +249,7 @@ static int annotate(struct judging *j, const struct policy_annotation *n) {
         if (!j->verdict->annotations)
                 j->verdict->annotations = json_object();
         return json_object_set_new(j->verdict->annotations, n->key, json_string(text)) < 0 ? -ENOMEM
-                                                                                          : 0;
+                                                                                           : 0;
 }
 
 static int judge(struct judging *j) {

@@ -5,7 +5,7 @@
 #include "kapid/policies/policy.h"
 
 enum {
-        POLICY_MESSAGE_MAX = 5 * 1024,    /* bytes of a message that an expression gives */
+        POLICY_MESSAGE_MAX = 5 * 1024,     /* bytes of a message that an expression gives */
         POLICY_ANNOTATION_MAX = 10 * 1024, /* bytes of an annotation's value */
 };
 
@@ -41,5 +41,5 @@ void policy_verdict_done(struct policy_verdict *v);
 int policy_judge(const struct policy *p, const struct policy_question *q,
                 struct policy_verdict *ret);
 /* Adds a refusal that is about no validation; also for the driver's (a parameter is missing). */
-int policy_verdict_add(struct policy_verdict *v, size_t index, const char *reason,
-                const char *fmt, ...) _printf_(4, 5);
+int policy_verdict_add(struct policy_verdict *v, size_t index, const char *reason, const char *fmt,
+                ...) _printf_(4, 5);

@@ -44,9 +44,8 @@ static const struct cel_type *request_type(struct cel_types *t) {
         const struct cel_field fields[] = {FIELD("kind", kind), FIELD("resource", resource),
                         TEXT("subResource"), FIELD("requestKind", kind),
                         FIELD("requestResource", resource), TEXT("requestSubResource"),
-                        TEXT("name"), TEXT("namespace"), TEXT("operation"),
-                        FIELD("userInfo", user), FIELD("dryRun", &cel_bool_type),
-                        FIELD("options", &cel_dyn_type)};
+                        TEXT("name"), TEXT("namespace"), TEXT("operation"), FIELD("userInfo", user),
+                        FIELD("dryRun", &cel_bool_type), FIELD("options", &cel_dyn_type)};
 
         return object_of(t, "kubernetes.AdmissionRequest", fields, ELEMENTS(fields));
 }
@@ -70,8 +69,8 @@ static const struct cel_type *metadata_type(struct cel_types *t) {
 }
 
 static const struct cel_type *namespace_type(struct cel_types *t) {
-        const struct cel_type *metadata = metadata_type(t), *spec, *status, *condition,
-                              *conditions, *list = cel_list_type(t, &cel_string_type);
+        const struct cel_type *metadata = metadata_type(t), *spec, *status, *condition, *conditions,
+                              *list = cel_list_type(t, &cel_string_type);
         const struct cel_field condition_fields[] = {TEXT("type"), TEXT("status"),
                         FIELD("lastTransitionTime", &cel_timestamp_type), TEXT("reason"),
                         TEXT("message")};
@@ -86,13 +85,12 @@ static const struct cel_type *namespace_type(struct cel_types *t) {
                                status_fields[] = {FIELD("conditions", conditions), TEXT("phase")};
 
         spec = object_of(t, "kubernetes.NamespaceSpec", spec_fields, ELEMENTS(spec_fields));
-        status = object_of(t, "kubernetes.NamespaceStatus", status_fields,
-                        ELEMENTS(status_fields));
+        status = object_of(t, "kubernetes.NamespaceStatus", status_fields, ELEMENTS(status_fields));
         if (!spec || !status)
                 return NULL;
 
-        const struct cel_field fields[] = {FIELD("metadata", metadata), FIELD("spec", spec),
-                        FIELD("status", status)};
+        const struct cel_field fields[] = {
+                        FIELD("metadata", metadata), FIELD("spec", spec), FIELD("status", status)};
 
         return object_of(t, "kubernetes.Namespace", fields, ELEMENTS(fields));
 }

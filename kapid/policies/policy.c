@@ -30,8 +30,8 @@ const struct kind *policy_matches(const struct policy_match *m, const struct web
 const struct kind *policy_param_kind(
                 const struct kind_registry *registry, const char *api_version, const char *kind) {
         const char *slash = strchr(api_version, '/');
-        _cleanup_free_ char *group = strndup(
-                        api_version, slash ? (size_t)(slash - api_version) : 0);
+        _cleanup_free_ char *group =
+                        strndup(api_version, slash ? (size_t)(slash - api_version) : 0);
 
         return group ? kind_registry_find_kind(
                                        registry, group, slash ? slash + 1 : api_version, kind)

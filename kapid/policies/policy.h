@@ -25,7 +25,7 @@ struct policy_annotation {
 };
 
 struct policy_program {
-        struct cel_types *types; /* of what follows */
+        struct cel_types *types;        /* of what follows */
         struct cel_variable *variables; /* POLICY_VARIABLE_COUNT, then the policy's */
         struct cel_variable *silent;    /* the same without authorizer: for messages */
         struct policy_condition *named; /* the policy's variables */
@@ -44,8 +44,7 @@ struct policy_types {
 };
 /* A fault of an expression: its field below spec ("validations[0].expression"), its text, and why
  * ("compilation failed: ERROR: ..."). */
-typedef void (*policy_report)(
-                const char *field, const char *text, const char *why, void *userdata);
+typedef void (*policy_report)(const char *field, const char *text, const char *why, void *userdata);
 /* Compiles all expressions of a spec; those that cannot be compiled are reported and left without
  * a program. Borrows language and spec. -ENOMEM. */
 int policy_program_new(struct policy_program **ret, const struct policy_language *l,

@@ -216,7 +216,7 @@ static int make_room(struct policy_program *p, const json_t *spec) {
         p->validations = calloc(validations + 1, sizeof(*p->validations));
         p->annotations = calloc(annotations + 1, sizeof(*p->annotations));
         return p->types && p->variables && p->silent && p->named && p->conditions &&
-                                       p->validations && p->annotations
+                                               p->validations && p->annotations
                                ? 0
                                : -ENOMEM;
 }

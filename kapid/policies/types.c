@@ -115,8 +115,7 @@ static const struct cel_type *type_of(struct making *m, const struct schema *s, 
                         return object_type(m, s, depth);
                 if (!s->additional)
                         return &cel_dyn_type;
-                t = cel_map_type(m->types, &cel_string_type,
-                                type_of(m, s->additional, depth + 1));
+                t = cel_map_type(m->types, &cel_string_type, type_of(m, s->additional, depth + 1));
                 break;
         default:
                 return &cel_dyn_type;
@@ -202,8 +201,8 @@ static bool has_star(const json_t *list) {
         return false;
 }
 
-static void add_kinds(struct kinds *kinds, const struct kind_registry *registry,
-                const json_t *rule) {
+static void add_kinds(
+                struct kinds *kinds, const struct kind_registry *registry, const json_t *rule) {
         const json_t *groups = json_object_get(rule, "apiGroups"),
                      *versions = json_object_get(rule, "apiVersions"),
                      *resources = json_object_get(rule, "resources"), *g, *v, *res;
@@ -223,10 +222,10 @@ static void add_kinds(struct kinds *kinds, const struct kind_registry *registry,
 static const struct schema *params_schema(
                 const struct kind_registry *registry, const json_t *spec) {
         const json_t *kind = json_object_get(spec, "paramKind");
-        const struct kind *k = kind ? policy_param_kind(registry,
-                                                      json_str_or(kind, "apiVersion", ""),
-                                                      json_str_or(kind, "kind", ""))
-                                    : NULL;
+        const struct kind *k =
+                        kind ? policy_param_kind(registry, json_str_or(kind, "apiVersion", ""),
+                                               json_str_or(kind, "kind", ""))
+                             : NULL;
 
         return k ? k->schema : NULL;
 }
@@ -256,8 +255,8 @@ int policy_check_types(const struct policy_language *l, const struct kind_regist
                 return 0;
         list = json_array();
         json_object_each (warnings, ref, text)
-                if (json_array_append_new(list, json_pack("{ss, sO}", "fieldRef", ref, "warning",
-                                                        text)) < 0)
+                if (json_array_append_new(list,
+                                    json_pack("{ss, sO}", "fieldRef", ref, "warning", text)) < 0)
                         return -ENOMEM;
         *ret = TAKE_PTR(list);
         return *ret ? 0 : -ENOMEM;

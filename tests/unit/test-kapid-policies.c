@@ -31,8 +31,6 @@ static int teardown(void **state) {
 
 /* --- judging --- */
 
-
-
 static bool may_create(const struct policy_access *access, void *userdata) {
 
         (void)userdata;
@@ -62,7 +60,8 @@ static char *judge_limited(struct world *w, const char *spec, const char *object
         _cleanup_(policy_unrefp) struct policy *p = NULL;
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         _cleanup_problem_ struct problem problem = {0};
-        _cleanup_json_ json_t *policy = yaml("metadata: {name: p, uid: u, generation: 1}\n%s", spec),
+        _cleanup_json_ json_t *policy = yaml("metadata: {name: p, uid: u, generation: 1}\n%s",
+                                              spec),
                               *object = object_text ? yaml("%s", object_text) : NULL,
                               *old = old_text ? yaml("%s", old_text) : NULL,
                               *params = params_text ? yaml("%s", params_text) : NULL,
@@ -100,7 +99,8 @@ static char *judge(struct world *w, const char *spec, const char *object) {
         return judge_limited(w, spec, object, NULL, NULL, 0);
 }
 
-#define REPLICAS(n) "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: " #n "}}"
+#define REPLICAS(n) \
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: " #n "}}"
 
 static const struct {
         const char *name, *spec, *object, *expected;
@@ -142,8 +142,8 @@ static const struct {
                                 "object.spec.nothing == 1}, {expression: 'false', message: x}]}",
                                 REPLICAS(1), "1 Invalid x"},
                 {"variables, one from another",
-                                "spec: {variables: [{name: n, expression: object.spec.replicas}, "
-                                "{name: twice, expression: variables.n * 2}], validations: "
+                                "spec: {variables: [{name: num, expression: object.spec.replicas}, "
+                                "{name: twice, expression: variables.num * 2}], validations: "
                                 "[{expression: variables.twice < 10, messageExpression: "
                                 "\"'twice is ' + string(variables.twice)\"}]}",
                                 REPLICAS(5), "0 Invalid twice is 10"},
@@ -156,12 +156,12 @@ static const struct {
                                 "composited variable \"bad\" fails to evaluate: no such key: "
                                 "nothing"},
                 {"has() of a variable",
-                                "spec: {variables: [{name: n, expression: '1'}], validations: "
-                                "[{expression: '!has(variables.n)', message: it has}]}",
+                                "spec: {variables: [{name: num, expression: '1'}], validations: "
+                                "[{expression: '!has(variables.num)', message: it has}]}",
                                 REPLICAS(5), "0 Invalid it has"},
                 {"a loop's variable hides the policy's",
-                                "spec: {variables: [{name: n, expression: '1'}], validations: "
-                                "[{expression: '[{\"n\": 2}].all(variables, variables.n == 2)'}]}",
+                                "spec: {variables: [{name: num, expression: '1'}], validations: "
+                                "[{expression: '[{\"num\": 2}].all(variables, variables.num == 2)'}]}",
                                 REPLICAS(5), ""},
                 {"a condition that is false",
                                 "spec: {matchConditions: [{name: c, expression: "
@@ -184,10 +184,11 @@ static const struct {
                                 "object.spec.nothing == 1}, {name: d, expression: 'false'}], "
                                 "validations: [{expression: 'false'}]}",
                                 REPLICAS(5), ""},
-                {"request", "spec: {validations: [{expression: 'request.operation == \"CREATE\" && "
-                            "request.resource.resource == \"deployments\" && request.namespace == "
-                            "\"shop\" && request.kind.kind == \"Deployment\" && !request.dryRun && "
-                            "oldObject == null'}]}",
+                {"request",
+                                "spec: {validations: [{expression: 'request.operation == \"CREATE\" && "
+                                "request.resource.resource == \"deployments\" && request.namespace == "
+                                "\"shop\" && request.kind.kind == \"Deployment\" && !request.dryRun && "
+                                "oldObject == null'}]}",
                                 REPLICAS(5), ""},
                 {"namespaceObject",
                                 "spec: {validations: [{expression: "
@@ -204,8 +205,7 @@ static const struct {
 
 static void test_verdicts(void **state) {
         for (size_t i = 0; i < ELEMENTS(verdicts); i++) {
-                _cleanup_free_ char *found =
-                                judge(*state, verdicts[i].spec, verdicts[i].object);
+                _cleanup_free_ char *found = judge(*state, verdicts[i].spec, verdicts[i].object);
 
                 if (!streq(found, verdicts[i].expected))
                         fail_msg("%s: %s", verdicts[i].name, found);
@@ -228,7 +228,7 @@ static void test_params(void **state) {
                         "[{expression: 'object.spec.replicas <= int(params.data.max)', "
                         "messageExpression: '\"at most \" + params.data.max'}]}";
         _cleanup_free_ char *few = judge_limited(*state, spec, REPLICAS(3), NULL,
-                                             "{data: {max: \"3\"}}", 0),
+                                            "{data: {max: \"3\"}}", 0),
                             *many = judge_limited(*state, spec, REPLICAS(4), NULL,
                                             "{data: {max: \"3\"}}", 0),
                             *none = judge_limited(*state, spec, REPLICAS(4), NULL, NULL, 0);
@@ -243,12 +243,12 @@ static void test_authorizer(void **state) {
                         "spec: {validations: [{expression: "
                         "'authorizer.group(\"apps\").resource(\"deployments\").subresource(\"x\")"
                         ".namespace(\"n\").name(\"w\").check(\"create\").allowed()'}, {expression: "
-                        "'authorizer.requestResource.check(\"delete\").allowed()', message: no}, "
+                        "'authorizer.requestResource.check(\"delete\").allowed()', message: may not}, "
                         "{expression: 'authorizer.path(\"/healthz\").check(\"get\").allowed()', "
-                        "message: no path}]}",
+                        "message: path is not}]}",
                         REPLICAS(1));
 
-        assert_string_equal(found, "1 Invalid no; 2 Invalid no path");
+        assert_string_equal(found, "1 Invalid may not; 2 Invalid path is not");
         free(found);
         found = judge(*state,
                         "spec: {validations: [{expression: 'authorizer.serviceAccount(\"n\", "
@@ -286,7 +286,8 @@ static const struct {
                                 "<input>:1:11: Syntax error"},
                 {"{validations: [{expression: thing == 1}]}",
                                 "undeclared reference to 'thing' (in container '')"},
-                {"{validations: [{expression: params.x == 1}]}", "undeclared reference to 'params'"},
+                {"{validations: [{expression: params.x == 1}]}",
+                                "undeclared reference to 'params'"},
                 {"{validations: [{expression: \"'a'\"}]}",
                                 "validations[0].expression: must evaluate to bool"},
                 {"{validations: [{expression: 'true', messageExpression: '1'}]}",
@@ -296,8 +297,7 @@ static const struct {
                                 "undeclared reference to 'authorizer'"},
                 {"{validations: [{expression: request.nothing == ''}]}",
                                 "undefined field 'nothing'"},
-                {"{validations: [{expression: variables.later == 1}]}",
-                                "undefined field 'later'"},
+                {"{validations: [{expression: variables.later == 1}]}", "undefined field 'later'"},
                 {"{variables: [{name: a, expression: variables.b}, {name: b, expression: '1'}]}",
                                 "variables[0].expression: compilation failed"},
                 {"{matchConditions: [{name: a, expression: '1'}]}",
@@ -323,15 +323,15 @@ static void test_faults(void **state) {
 
 static void test_type_checking(void **state) {
         struct world *w = *state;
-        _cleanup_json_ json_t *spec = yaml(
-                        "matchConstraints: {resourceRules: [{apiGroups: [apps], apiVersions: [v1], "
-                        "operations: [CREATE], resources: [deployments, replicasets]}]}\n"
-                        "validations: [{expression: object.replicas > 1}, {expression: "
-                        "object.spec.replicas > 1}, {expression: "
-                        "object.spec.template.spec.containers.all(c, c.image.startsWith('a') && "
-                        "has(c.resources.limits) && c.resources.limits.cpu == 'x')}, {expression: "
-                        "object.spec.replicas == '1'}]"),
-                              *found = NULL;
+        _cleanup_json_ json_t *
+                        spec = yaml("matchConstraints: {resourceRules: [{apiGroups: [apps], apiVersions: [v1], "
+                                    "operations: [CREATE], resources: [deployments, replicasets]}]}\n"
+                                    "validations: [{expression: object.replicas > 1}, {expression: "
+                                    "object.spec.replicas > 1}, {expression: "
+                                    "\"object.spec.template.spec.containers.all(c, c.image.startsWith('a') && "
+                                    "has(c.resources.limits) && c.resources.limits.cpu == 'x')\"}, {expression: "
+                                    "object.spec.replicas == '1'}]"),
+                       *found = NULL;
 
         assert_int_equal(policy_check_types(w->language, w->kinds, spec, &found), 0);
         assert_int_equal(json_array_size(found), 2);

@@ -1,7 +1,7 @@
 /* See: the policies, their bindings, the objects of parameters, from the caches. Decide: judge.c.
  * Carry out: the refusal, warnings, annotations of the audit event. (Reference: apiserver's
  * admission/plugin/policy/validating/dispatcher.go.) */
-#include "kapid/policies/policies.h"
+#include "kapid/policies/set.h"
 
 #include "kapid/audit/audit.h"
 #include "kapid/auth/authz.h"
@@ -23,7 +23,7 @@ struct policy_list {
         v;
 };
 
-struct policies {
+struct policy_set {
         struct api *api;
         struct policy_language *language; /* made when there is a policy */
         struct cache *policy_cache, *binding_cache;
@@ -43,13 +43,13 @@ static void list_done(struct policy_list *l) {
         vector_done(&l->v);
 }
 
-static void drop_bindings(struct policies *h) {
+static void drop_bindings(struct policy_set *h) {
         for (size_t i = 0; i < h->bindings.count; i++)
                 policy_binding_free(h->bindings.items[i]);
         h->bindings.count = 0;
 }
 
-static struct policy *known(const struct policies *h, const json_t *object) {
+static struct policy *known(const struct policy_set *h, const json_t *object) {
         for (size_t i = 0; i < h->all.v.count; i++)
                 if (streq(h->all.v.items[i]->name, object_name(object)) &&
                                 policy_is_of(h->all.v.items[i], object))
@@ -58,7 +58,7 @@ static struct policy *known(const struct policies *h, const json_t *object) {
 }
 
 /* One that can't be read has no effect and is named in the log. */
-static int read_policy(struct policies *h, const json_t *object, struct policy **ret) {
+static int read_policy(struct policy_set *h, const json_t *object, struct policy **ret) {
         _cleanup_problem_ struct problem p = {0};
         int r;
 
@@ -73,7 +73,7 @@ static int read_policy(struct policies *h, const json_t *object, struct policy *
         return 0;
 }
 
-static int read_policies(struct policies *h) {
+static int read_policies(struct policy_set *h) {
         struct policy_list list = {0};
         int r = 0;
 
@@ -98,7 +98,7 @@ static int read_policies(struct policies *h) {
         return 0;
 }
 
-static int read_bindings(struct policies *h) {
+static int read_bindings(struct policy_set *h) {
         drop_bindings(h);
         for (struct item *it = cache_first(h->binding_cache, ""); it;
                         it = cache_next(h->binding_cache, it)) {
@@ -123,7 +123,7 @@ static int read_bindings(struct policies *h) {
         return 0;
 }
 
-static int refresh(struct policies *h) {
+static int refresh(struct policy_set *h) {
         int r;
 
         if (!h->stale)
@@ -141,15 +141,15 @@ static int refresh(struct policies *h) {
         return 0;
 }
 
-int policies_new(struct policies **ret, struct api *a) {
-        _cleanup_(policies_freep) struct policies *h = calloc(1, sizeof(*h));
+int policy_set_new(struct policy_set **ret, struct api *a) {
+        _cleanup_(policy_set_freep) struct policy_set *h = calloc(1, sizeof(*h));
 
         if (!h)
                 return -ENOMEM;
         h->api = a;
         h->stale = true;
-        h->policy_cache = api_cache(
-                        a, "admissionregistration.k8s.io", "validatingadmissionpolicies");
+        h->policy_cache =
+                        api_cache(a, "admissionregistration.k8s.io", "validatingadmissionpolicies");
         h->binding_cache = api_cache(
                         a, "admissionregistration.k8s.io", "validatingadmissionpolicybindings");
         if (!h->policy_cache || !h->binding_cache)
@@ -158,7 +158,7 @@ int policies_new(struct policies **ret, struct api *a) {
         return 0;
 }
 
-struct policies *policies_free(struct policies *h) {
+struct policy_set *policy_set_free(struct policy_set *h) {
         if (!h)
                 return NULL;
         drop_bindings(h);
@@ -168,19 +168,19 @@ struct policies *policies_free(struct policies *h) {
         return mfree(h);
 }
 
-void policies_on_change(struct policies *h, const struct cache *c) {
+void policy_set_on_change(struct policy_set *h, const struct cache *c) {
         if (h)
                 h->stale |= !c || c == h->policy_cache || c == h->binding_cache;
 }
 
-bool policies_any(const struct policies *h) {
+bool policy_set_any(const struct policy_set *h) {
         return h && cache_count(h->policy_cache) > 0 && cache_count(h->binding_cache) > 0;
 }
 
 /* --- one request --- */
 
 struct judgement {
-        struct policies *policies;
+        struct policy_set *policies;
         struct request *request;
         struct webhook_request facts;
         struct webhook_equivalents equivalents;
@@ -205,7 +205,7 @@ static void judgement_done(struct judgement *j) {
 static int account_user(const struct policy_access *access, struct user *ret) {
         const char *namespace = access->service_account_namespace;
         _cleanup_free_ char *name = strformat("system:serviceaccount:%s:%s", namespace,
-                                             access->service_account),
+                                            access->service_account),
                             *group = strformat("system:serviceaccounts:%s", namespace);
         int r = name && group ? user_set(ret, name, "") : -ENOMEM;
 
@@ -242,12 +242,12 @@ static uint64_t now_us(void) {
 }
 
 static int begin(struct judgement *j) {
-        struct policies *h = j->policies;
+        struct policy_set *h = j->policies;
         struct webhook_request *facts = &j->facts;
         bool is_namespace = *facts->kind->group == '\0' && streq(facts->kind->plural, "namespaces");
-        struct item *it = isempty(facts->namespace)
-                                          ? NULL
-                                          : api_find(h->api, "", "namespaces", "", facts->namespace);
+        struct item *it = isempty(facts->namespace) ? NULL
+                                                    : api_find(h->api, "", "namespaces", "",
+                                                                      facts->namespace);
         int r = it ? item_labels(it, &j->labels) : 0;
 
         if (r < 0)
@@ -360,18 +360,28 @@ static int note_annotations(
         return 0;
 }
 
+static int carry_out_one(struct judgement *j, const struct policy *p,
+                const struct policy_binding *b, const struct policy_refusal *refusal) {
+        int r;
+
+        if (b->actions & POLICY_DENY) {
+                r = deny(j, p->name, b->name, refusal->reason, refusal->message);
+                if (r < 0)
+                        return r;
+        }
+        if (b->actions & POLICY_WARN) {
+                r = warn(j, p, b, refusal->message);
+                if (r < 0)
+                        return r;
+        }
+        return b->actions & POLICY_AUDIT ? note_failure(j, p, b, refusal) : 0;
+}
+
 static int carry_out(struct judgement *j, const struct policy *p, const struct policy_binding *b,
                 const struct policy_verdict *v) {
         for (size_t i = 0; i < v->refusal_count; i++) {
-                const struct policy_refusal *refusal = &v->refusals[i];
-                int r = 0;
+                int r = carry_out_one(j, p, b, &v->refusals[i]);
 
-                if (b->actions & POLICY_DENY)
-                        r = deny(j, p->name, b->name, refusal->reason, refusal->message);
-                if (r >= 0 && b->actions & POLICY_WARN)
-                        r = warn(j, p, b, refusal->message);
-                if (r >= 0 && b->actions & POLICY_AUDIT)
-                        r = note_failure(j, p, b, refusal);
                 if (r < 0)
                         return r;
         }
@@ -382,14 +392,12 @@ static int carry_out(struct judgement *j, const struct policy *p, const struct p
  * ignored. */
 static int misconfigured(struct judgement *j, const struct policy *p,
                 const struct policy_binding *b, const char *why) {
-        _cleanup_free_ char *text = strformat(
-                        "failed to configure %s: %s", b ? "binding" : "policy", why);
+        _cleanup_free_ char *text =
+                        strformat("failed to configure %s: %s", b ? "binding" : "policy", why);
 
         if (!text)
                 return -ENOMEM;
-        return p->ignores_failures
-                               ? 0
-                               : deny(j, p->name, b ? b->name : NULL, "Invalid", text);
+        return p->ignores_failures ? 0 : deny(j, p->name, b ? b->name : NULL, "Invalid", text);
 }
 
 /* --- judging --- */
@@ -439,7 +447,7 @@ static int judge_binding(struct judgement *j, const struct policy *p,
 
 static int judge_policy(struct judgement *j, const struct policy *p, const struct kind *as) {
         static const struct webhook v1 = {.version = "v1"};
-        struct policies *h = j->policies;
+        struct policy_set *h = j->policies;
         _cleanup_json_ json_t *object = NULL, *old = NULL, *review = NULL;
         struct policy_question q = {.functions = h->language->functions,
                         .request = &j->facts,
@@ -474,7 +482,7 @@ static int judge_policy(struct judgement *j, const struct policy *p, const struc
 }
 
 static int judge_all(struct judgement *j) {
-        struct policies *h = j->policies;
+        struct policy_set *h = j->policies;
 
         for (size_t i = 0; i < h->all.v.count; i++) {
                 const struct policy *p = h->all.v.items[i];
@@ -506,7 +514,19 @@ static void annotate(struct judgement *j) {
         }
 }
 
-int policies_judge(struct policies *h, struct request *request,
+static int judge_request(struct judgement *j) {
+        int r = begin(j);
+
+        if (r < 0)
+                return r;
+        r = judge_all(j);
+        if (r < 0)
+                return r;
+        annotate(j);
+        return 0;
+}
+
+int policy_set_judge(struct policy_set *h, struct request *request,
                 const struct webhook_request *facts, char ***warnings, struct problem *p) {
         struct judgement j = {.policies = h,
                         .request = request,
@@ -515,16 +535,14 @@ int policies_judge(struct policies *h, struct request *request,
                         .p = p};
         int r;
 
-        if (!policies_any(h) || webhook_is_exempt(facts->kind))
+        if (!policy_set_any(h) || webhook_is_exempt(facts->kind))
                 return 0;
         r = refresh(h);
         if (r < 0)
                 return r;
-        r = begin(&j);
-        if (r >= 0)
-                r = judge_all(&j);
-        if (r >= 0)
-                annotate(&j);
+        r = judge_request(&j);
         judgement_done(&j);
-        return r < 0 ? r : p->code ? -EACCES : 0;
+        if (r < 0)
+                return r;
+        return p->code ? -EACCES : 0;
 }
