@@ -212,7 +212,7 @@ tests_unit_test_kapid_policies_SOURCES = tests/unit/test-kapid-policies.c tests/
 	tests/unit/yaml-object.h
 tests_unit_test_kapid_policies_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-webhooks
-tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/unit.h
+tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Users of elsewhere, and the log of what was done
 libkapid_api_a_SOURCES += \

@@ -143,13 +143,10 @@ static bool is_known(
 
 static bool spec_has_container(const json_t *pod, const char *name) {
         static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
-        const json_t *c;
-        size_t i;
 
         for (size_t l = 0; l < ELEMENTS(lists); l++)
-                json_array_foreach (json_get(pod, "spec", lists[l], NULL), i, c)
-                        if (streq(json_str_or(c, "name", ""), name))
-                                return true;
+                if (json_named(json_get(pod, "spec", lists[l], NULL), name))
+                        return true;
         return false;
 }
 

@@ -54,18 +54,8 @@ int control_members(struct machine *m, const char *words, json_t **ret, struct p
 
 /* --- list --- */
 
-static const json_t *member_of(const json_t *members, const char *name) {
-        const json_t *m;
-        size_t i;
-
-        json_array_foreach (json_object_get(members, "members"), i, m)
-                if (streq(json_str_or(m, "name", ""), name))
-                        return m;
-        return NULL;
-}
-
 static const char *store_word(const json_t *members, const char *name) {
-        const json_t *m = member_of(members, name);
+        const json_t *m = json_named(json_object_get(members, "members"), name);
 
         if (!members)
                 return "unknown";
@@ -164,7 +154,7 @@ static int remove_from_store(struct machine *other, const struct control *c, str
 
         if (r < 0)
                 return r;
-        m = member_of(members, c->name);
+        m = json_named(json_object_get(members, "members"), c->name);
         if (!m)
                 return 0;
         words = strformat("remove %s", json_str_or(m, "id", "0"));

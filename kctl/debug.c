@@ -45,19 +45,10 @@ static json_t *patch_of(struct kctl *k, const char *name, bool tty) {
                         "command", json_array_size(words) > 0 ? words : NULL);
 }
 
-static const json_t *status_of(const json_t *pod, const char *container) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_at(pod, "status.ephemeralContainerStatuses"), i, v)
-                if (streq(json_str_or(v, "name", ""), container))
-                        return v;
-        return NULL;
-}
-
 static int on_pod(const json_t *pod, void *userdata, struct problem *p) {
         struct debug *d = userdata;
-        const json_t *status = status_of(pod, d->container),
+        const json_t *status = json_named(json_at(pod, "status.ephemeralContainerStatuses"),
+                                     d->container),
                      *end = json_at(status, "state.terminated");
         const char *message = json_str(status, "state.waiting.message");
 

@@ -79,13 +79,7 @@ int kubeconfig_save(const char *path, const json_t *config, struct problem *p) {
 }
 
 json_t *kubeconfig_entry(const json_t *config, const char *list, const char *name) {
-        json_t *e;
-        size_t i;
-
-        json_array_foreach (json_object_get(config, list), i, e)
-                if (streq(json_str_or(e, "name", ""), name))
-                        return e;
-        return NULL;
+        return json_unconst(json_named(json_object_get(config, list), name));
 }
 
 json_t *kubeconfig_entry_make(json_t *config, const char *list, const char *member,

@@ -119,16 +119,6 @@ int kubeconfig_merge(const char *path, const char *text, struct problem *p) {
         return write_config(path, config, p);
 }
 
-static bool has_named(const json_t *config, const char *list, const char *name) {
-        const json_t *item;
-        size_t i;
-
-        json_array_foreach (json_object_get(config, list), i, item)
-                if (streq(json_str_or(item, "name", ""), name))
-                        return true;
-        return false;
-}
-
 /* In whatever order. */
 static bool has_same_entries(const json_t *a, const json_t *b) {
         const json_t *item, *other;
@@ -161,7 +151,8 @@ int kubeconfig_renew(const char *path, const char *text, struct problem *p) {
         if (r < 0)
                 return r;
         fresh = docs.items[0].value;
-        if (!has_named(config, "contexts", json_str_or(fresh, "current-context", "")))
+        if (!json_named(json_object_get(config, "contexts"),
+                            json_str_or(fresh, "current-context", "")))
                 return 0;
         before = json_deep_copy(config);
         merge_lists(config, fresh);
@@ -196,9 +187,9 @@ static int set_servers(json_t *cluster, char *const *servers) {
                         return -ENOMEM;
                 }
         }
-        return json_array_append_new(extensions,
-                               json_pack("{s:s, s:{s:o}}", "name", KUBECONFIG_SERVERS, "extension",
-                                               "servers", list)) < 0
+        return json_array_append_new(
+                               extensions, json_pack("{s:s, s:{s:o}}", "name", KUBECONFIG_SERVERS,
+                                                           "extension", "servers", list)) < 0
                                ? -ENOMEM
                                : 0;
 }
@@ -256,8 +247,8 @@ int kubeconfig_with_server(const char *text, const char *server, char **ret, str
         return *ret ? 0 : -ENOMEM;
 }
 
-int kubeconfig_set_servers(const char *path, const char *cluster, char *const *servers,
-                struct problem *p) {
+int kubeconfig_set_servers(
+                const char *path, const char *cluster, char *const *servers, struct problem *p) {
         _cleanup_json_ json_t *config = NULL;
         int r = read_config(path, &config, p);
 
@@ -274,7 +265,7 @@ int kubeconfig_set_server(
         size_t i;
         int r = read_config(path, &config, p);
 
-        if (r < 0 || !has_named(config, "clusters", cluster))
+        if (r < 0 || !json_named(json_object_get(config, "clusters"), cluster))
                 return r;
         json_array_foreach (json_object_get(config, "clusters"), i, entry)
                 if (streq(json_str_or(entry, "name", ""), cluster) &&

@@ -56,18 +56,8 @@ static bool is_far(const struct upgrade_version *a, const struct upgrade_version
 
 /* --- finding things in the document --- */
 
-static const json_t *named(const json_t *list, const char *name) {
-        const json_t *o;
-        size_t i;
-
-        json_array_foreach (list, i, o)
-                if (streq(json_str_or(o, "name", ""), name))
-                        return o;
-        return NULL;
-}
-
 static const json_t *machine_named(const json_t *facts, const char *name) {
-        return named(json_object_get(facts, "machines"), name);
+        return json_named(json_object_get(facts, "machines"), name);
 }
 
 /* A machine of the control plane that is a node too was asked as that node, which may have another
@@ -474,7 +464,7 @@ static int add_agents(const json_t *facts, unsigned batch, struct upgrade_plan *
 }
 
 static const json_t *step_machine(const json_t *facts, const struct upgrade_step *s) {
-        const json_t *c = named(json_object_get(facts, "controls"), s->name);
+        const json_t *c = json_named(json_object_get(facts, "controls"), s->name);
 
         return s->part == UPGRADE_CONTROL ? machine_of_control(facts, c)
                                           : machine_named(facts, s->name);

@@ -54,6 +54,16 @@ bool json_bool_or(const json_t *root, const char *path, bool fallback) {
         return json_is_boolean(v) ? json_is_true(v) : fallback;
 }
 
+const json_t *json_named(const json_t *list, const char *name) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v)
+                if (streq(json_str_or(v, "name", ""), name))
+                        return v;
+        return NULL;
+}
+
 int json_set_at(json_t *root, const char *path, json_t *value) {
         _cleanup_json_ json_t *v = value;
         char key[JSON_KEY_MAX];

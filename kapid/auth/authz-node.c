@@ -68,13 +68,9 @@ static bool volumes_refer(
 
 static bool refers_to_secret(const json_t *pod, const char *name) {
         static const char *const paths[] = {"valueFrom.secretKeyRef.name", "secretRef.name"};
-        const json_t *v;
-        size_t i;
 
-        json_array_foreach (json_at(pod, "spec.imagePullSecrets"), i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return true;
-        return containers_refer(pod, paths, name) ||
+        return json_named(json_at(pod, "spec.imagePullSecrets"), name) ||
+               containers_refer(pod, paths, name) ||
                volumes_refer(pod, "secret.secretName", "secret.name", name);
 }
 

@@ -262,10 +262,9 @@ int write_facts(struct write *w, const json_t *live, const json_t *object,
                 return r;
         if (deletion)
                 old = json_ref(live);
-        *ret = (struct webhook_request){
-                        .operation = deletion ? WEBHOOK_DELETE
-                                     : live   ? WEBHOOK_UPDATE
-                                              : WEBHOOK_CREATE,
+        *ret = (struct webhook_request){.operation = deletion ? WEBHOOK_DELETE
+                                                     : live   ? WEBHOOK_UPDATE
+                                                              : WEBHOOK_CREATE,
                         .kind = w->kind,
                         .sub = deletion ? NULL : w->request->sub,
                         .namespace = webhook_namespace(w->kind, w->namespace, w->name),

@@ -146,8 +146,8 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
         if (!kv)
                 return 0;
         if (kv->unreadable)
-                return problem_set(p, EBADMSG, 500, "InternalError",
-                                "Internal error occurred: %s", kv->unreadable);
+                return problem_set(p, EBADMSG, 500, "InternalError", "Internal error occurred: %s",
+                                kv->unreadable);
         r = item_new(caches_pool(run->write.request->api->caches), kv->key,
                         strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
         if (r < 0)
@@ -160,8 +160,7 @@ static int take_stored(struct run *run, const struct store_kv *kv, struct proble
 /* Whether the store has what a verdict was found on. */
 static bool is_confirmed(struct run *run, const struct store_result *res) {
         const struct store_kv *kv = res->count > 0 ? &res->kvs[0] : NULL;
-        bool confirmed = run->confirming && kv && !kv->unreadable &&
-                         kv->revision == run->revision;
+        bool confirmed = run->confirming && kv && !kv->unreadable && kv->revision == run->revision;
 
         run->confirming = false;
         if (confirmed) {
@@ -464,8 +463,7 @@ static void carry_out(struct run *run) {
         bool dry_run = run->write.request->dry_run;
 
         /* As with Kubernetes, a replacement by the same is how values get the present key. */
-        if (d->act == DECIDE_NOTHING && run->stale && d->object &&
-                        json_equal(d->object, run->live))
+        if (d->act == DECIDE_NOTHING && run->stale && d->object && json_equal(d->object, run->live))
                 d->act = DECIDE_PUT;
         assert(d->act != DECIDE_PUT || d->object);
         if (d->act == DECIDE_PUT && write_is_charged(&run->write))
@@ -514,23 +512,36 @@ static int ask(struct run *run, enum webhook_type type, webhooks_done done, stru
         return r;
 }
 
+/* While it waited, its namespace may have gone, or the definition of its kind. */
+static int check_place(struct run *run, struct problem *p) {
+        struct request *request = run->write.request;
+        const struct kind *k = run->kind;
+
+        if (k->custom && !kind_registry_find(request->api->kinds, k->group, k->version, k->plural))
+                return problem_not_found(p, k, run->name);
+        return run->live ? 0 : request_may_create(request, p);
+}
+
 /* The answers are there. false: the write has ended, or goes another way. */
 static bool take_outcome(struct run *run, const struct webhook_outcome *outcome) {
         _cleanup_problem_ struct problem p = {0};
+        int r = outcome->error;
 
         for (char *const *w = outcome->warnings; w && *w; w++)
                 if (!strv_contains(run->warned, *w))
                         (void)strv_extend(&run->warned, *w); /* one less without memory */
-        if (!run->write.request->http) { /* no client waits for it any longer */
+        if (!run->write.request->http) {                     /* no client waits for it any longer */
                 fail(run, -ECANCELED, &p);
                 return false;
         }
-        if (outcome->error >= 0)
-                return true;
-        p = *outcome->p;
-        *outcome->p = (struct problem){0};
-        on_decided(run, outcome->error, &p);
-        return false;
+        if (r < 0) {
+                p = *outcome->p;
+                *outcome->p = (struct problem){0};
+        } else
+                r = check_place(run, &p);
+        if (r < 0)
+                on_decided(run, r, &p);
+        return r >= 0;
 }
 
 /* The rest of the steps, on what the mutating webhooks have left. */

@@ -87,7 +87,7 @@ static bool is_covered(const json_t *list, size_t end, bool by_resource, const c
                 const char *s = strempty(json_string_value(json_array_get(list, i)));
 
                 if (by_resource ? strlen(s) == n + 2 && strncmp(s, text, n + 1) == 0 &&
-                                                  s[n + 1] == '*'
+                                                                s[n + 1] == '*'
                                 : s[0] == '*' && streq(s + 1, slash))
                         return true;
         }
@@ -182,8 +182,8 @@ static void validate_client(struct findings *f, const json_t *webhook) {
                                 "exactly one of url or service is required");
         error = url ? webhook_url_error(strempty(json_string_value(url))) : NULL;
         if (error)
-                finding_add(f, FINDING_INVALID, "url", url, "%s; desired format: https://host[/path]",
-                                error);
+                finding_add(f, FINDING_INVALID, "url", url,
+                                "%s; desired format: https://host[/path]", error);
         if (service)
                 validate_service(f, service);
         findings_pop(f, at);

@@ -11,16 +11,6 @@ static const char *const allowed[] = {"args", "command", "env", "envFrom", "imag
                 "targetContainerName", "terminationMessagePath", "terminationMessagePolicy", "tty",
                 "volumeDevices", "volumeMounts", "workingDir"};
 
-static const json_t *named_in(const json_t *list, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (list, i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return v;
-        return NULL;
-}
-
 int pod_ephemeral_prepare(const json_t *old, json_t *object) {
         json_t *list = json_at_mut(object, "spec.ephemeralContainers");
         _cleanup_json_ json_t *spec = json_copy(json_object_get(old, "spec"));
@@ -54,8 +44,8 @@ void pod_ephemeral_validate(struct findings *f, const json_t *spec, const json_t
         json_t *v;
         size_t i;
 
-        if (*name && !named_in(json_object_get(spec, "containers"), name) &&
-                        !named_in(json_object_get(spec, "initContainers"), name))
+        if (*name && !json_named(json_object_get(spec, "containers"), name) &&
+                        !json_named(json_object_get(spec, "initContainers"), name))
                 finding_add(f, FINDING_NOT_FOUND, "targetContainerName", target, NULL);
         json_object_each (container, key, v)
                 if (!is_allowed(key) && !is_empty(v))
@@ -90,7 +80,7 @@ void pod_ephemeral_validate_update(struct findings *f, const json_t *old, const 
         /* A patch does not keep their order. */
         json_array_foreach (json_at(old, "spec.ephemeralContainers"), i, before) {
                 const char *name = json_str_or(before, "name", "");
-                const json_t *now = named_in(list, name);
+                const json_t *now = json_named(list, name);
 
                 if (!now)
                         finding_add(f, FINDING_FORBIDDEN, "spec.ephemeralContainers", NULL,

@@ -9,16 +9,6 @@ static const char *const lists[] = {"initContainers", "containers"};
 static const char *const sides[] = {"requests", "limits"};
 static const char *const counted[] = {"cpu", "memory"};
 
-static const json_t *named_in(const json_t *list, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (list, i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return v;
-        return NULL;
-}
-
 static bool is_sidecar(const json_t *container) {
         return streq(json_str_or(container, "restartPolicy", ""), "Always");
 }
@@ -145,7 +135,7 @@ static int take_list(json_t *spec, const json_t *wanted, const char *list) {
         if (!before)
                 return 0;
         json_array_foreach (before, i, c) {
-                json_t *one = with_resources(c, named_in(after, json_str_or(c, "name", "")));
+                json_t *one = with_resources(c, json_named(after, json_str_or(c, "name", "")));
 
                 if (json_array_append_new(out, one) < 0)
                         return -ENOMEM;

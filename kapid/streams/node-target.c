@@ -90,16 +90,6 @@ int node_target_open(const struct node_target *t, struct ssh_conn **ret, struct 
                         p);
 }
 
-const json_t *list_find_named(const json_t *list, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (list, i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return v;
-        return NULL;
-}
-
 int pod_choose_container(const json_t *pod, const char *wanted, enum container_default otherwise,
                 const char **ret, struct problem *p) {
         static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
@@ -108,7 +98,7 @@ int pod_choose_container(const json_t *pod, const char *wanted, enum container_d
         size_t i;
 
         for (size_t l = 0; !isempty(wanted) && l < ELEMENTS(lists); l++)
-                if ((v = list_find_named(json_get(pod, "spec", lists[l], NULL), wanted))) {
+                if ((v = json_named(json_get(pod, "spec", lists[l], NULL), wanted))) {
                         *ret = json_str_or(v, "name", "");
                         return 0;
                 }

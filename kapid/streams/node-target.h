@@ -22,5 +22,3 @@ int node_target_open(const struct node_target *t, struct ssh_conn **ret, struct 
 enum container_default { CONTAINER_ONLY, CONTAINER_FIRST };
 int pod_choose_container(const json_t *pod, const char *wanted, enum container_default otherwise,
                 const char **ret, struct problem *p);
-/* The item of a list of objects with this name; NULL: none. */
-const json_t *list_find_named(const json_t *list, const char *name);

@@ -19,13 +19,9 @@ static void say(struct pod_view *v, char *text) {
 }
 
 static bool is_sidecar(const json_t *pod, const char *name) {
-        const json_t *c;
-        size_t i;
+        const json_t *c = json_named(json_at(pod, "spec.initContainers"), name);
 
-        json_array_foreach (json_at(pod, "spec.initContainers"), i, c)
-                if (streq(json_str_or(c, "name", ""), name))
-                        return streq(json_str_or(c, "restartPolicy", ""), "Always");
-        return false;
+        return streq(json_str_or(c, "restartPolicy", ""), "Always");
 }
 
 static void count_restarts(struct pod_view *v, const json_t *status) {

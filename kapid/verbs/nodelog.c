@@ -236,7 +236,7 @@ static int node_log_start(struct node_log *j) {
 /* --- the request --- */
 
 static int check_state(const json_t *pod, const char *container, bool previous, struct problem *p) {
-        const json_t *status = list_find_named(json_at(pod, "status.containerStatuses"), container);
+        const json_t *status = json_named(json_at(pod, "status.containerStatuses"), container);
         const char *waiting = json_str(status, "state.waiting.reason");
 
         if (isempty(json_str_or(pod, "spec.nodeName", "")))

@@ -23,7 +23,7 @@ struct call {
         struct webhook *webhook;
         struct webhook_place place;
         char *text;
-        struct client *client;  /* NULL: it waits for its turn */
+        struct client *client; /* NULL: it waits for its turn */
         struct http_call *http;
         sd_event_source *timer;
         uint64_t timeout_us;
@@ -174,8 +174,7 @@ static void call_fail(struct call *c, int error, const char *text) {
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         struct call *c = userdata;
-        _cleanup_free_ char *text = strformat(
-                        "context deadline exceeded (%s within %.3g s)",
+        _cleanup_free_ char *text = strformat("context deadline exceeded (%s within %.3g s)",
                         c->client ? "no answer" : "too many calls are under way; not called",
                         (double)c->timeout_us / 1e6);
 

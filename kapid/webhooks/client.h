@@ -6,7 +6,7 @@
 #include "lib/http-client.h"
 
 enum {
-        WEBHOOK_CALLS_MAX = 256,    /* at a time; further ones wait for their turn */
+        WEBHOOK_CALLS_MAX = 256,     /* at a time; further ones wait for their turn */
         WEBHOOK_CALLS_EACH_MAX = 64, /* of one webhook */
         WEBHOOK_ANSWER_MAX = 3 << 20,
 };

@@ -19,7 +19,8 @@ static const char *const types[WEBHOOK_TYPES] = {"mutating", "validating"};
 static const char *const results[] = {"ok", "denied", "error", "ignored"};
 
 static int add_metrics(struct webhook_figures *f) {
-        static const double bounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+        static const double bounds[] = {
+                        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
 
         for (size_t i = 0; i < WEBHOOK_TYPES; i++) {
                 _cleanup_free_ char *labels = strformat("type=\"%s\"", types[i]);
@@ -75,11 +76,11 @@ static void count(const struct probe *probe, enum webhook_result result) {
         enum webhook_type type = probe->round->question.type;
         _cleanup_free_ char *labels = strformat("name=\"%s\",result=\"%s\",type=\"%s\"",
                         label_of(f, probe->webhook->name), results[result], types[type]);
-        struct metric *x = labels ? metrics_counter(f->metrics, "keelson_webhook_calls_total",
-                                                    labels,
-                                                    "Calls of admission webhooks: allowed, denied, "
-                                                    "failed, or failed and ignored.")
-                                  : NULL;
+        struct metric *x =
+                        labels ? metrics_counter(f->metrics, "keelson_webhook_calls_total", labels,
+                                                 "Calls of admission webhooks: allowed, denied, "
+                                                 "failed, or failed and ignored.")
+                               : NULL;
 
         if (x)
                 metric_add(x, 1);
@@ -129,8 +130,8 @@ static void log_failure(const struct probe *probe, bool ignored, const char *why
                         ignored ? "let through" : "refused", why);
 }
 
-void webhook_record(struct probe *probe, enum webhook_result result, bool mutated,
-                const char *why) {
+void webhook_record(
+                struct probe *probe, enum webhook_result result, bool mutated, const char *why) {
         count(probe, result);
         annotate(probe, result, mutated);
         if (result == WEBHOOK_FAILED || result == WEBHOOK_IGNORED)

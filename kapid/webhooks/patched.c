@@ -55,8 +55,8 @@ static int read_again(const struct patched_facts *f, const json_t *patched, json
         return 0;
 }
 
-static int check_identity(const struct patched_facts *f, const json_t *before,
-                const json_t *object, struct problem *p) {
+static int check_identity(const struct patched_facts *f, const json_t *before, const json_t *object,
+                struct problem *p) {
         static const char *const words[] = {"name", "namespace"};
 
         for (size_t i = 0; i < ELEMENTS(words); i++) {

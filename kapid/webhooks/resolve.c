@@ -27,8 +27,8 @@ static const json_t *find_port(const json_t *service, int64_t number) {
         return NULL;
 }
 
-static int pick_address(struct api *a, struct webhook *w, const json_t *port, char **ret,
-                char **ret_why) {
+static int pick_address(
+                struct api *a, struct webhook *w, const json_t *port, char **ret, char **ret_why) {
         _cleanup_strv_free_ char **addresses = NULL;
         _cleanup_json_ json_t *endpoints = NULL;
         int r = find(a, "endpoints", &w->target, &endpoints);
@@ -61,8 +61,8 @@ static int service_address(struct api *a, struct webhook *w, char **ret, char **
         }
         port = find_port(service, t->port);
         if (!port)
-                return no_place(ret_why,
-                                "the port of the configuration is no port of the service", t);
+                return no_place(ret_why, "the port of the configuration is no port of the service",
+                                t);
         return pick_address(a, w, port, ret, ret_why);
 }
 
@@ -76,8 +76,8 @@ static int resolve_service(
                 return r;
         place->base_url = strformat("https://%s", address);
         place->server_name = strformat("%s.%s.svc", t->service, t->namespace);
-        place->path = strformat("%s?timeout=%llus", t->path,
-                        (unsigned long long)(w->timeout_us / 1000000));
+        place->path = strformat(
+                        "%s?timeout=%llus", t->path, (unsigned long long)(w->timeout_us / 1000000));
         place->shown = strformat("https://%s.%s.svc:%lld%s", t->service, t->namespace,
                         (long long)t->port, t->path);
         return place->base_url && place->server_name && place->path && place->shown ? 0 : -ENOMEM;
@@ -95,8 +95,7 @@ static int resolve_url(struct webhook *w, struct webhook_place *place) {
         return place->path && place->shown ? 0 : -ENOMEM;
 }
 
-int webhook_resolve(
-                struct api *a, struct webhook *w, struct webhook_place *ret, char **ret_why) {
+int webhook_resolve(struct api *a, struct webhook *w, struct webhook_place *ret, char **ret_why) {
         _cleanup_webhook_place_ struct webhook_place place = {0};
         int r = w->target.url ? resolve_url(w, &place) : resolve_service(a, w, &place, ret_why);
 

@@ -6,5 +6,4 @@
 
 /* The next address of the webhook in turn. -ENOENT with a sentence in *ret_why (the caller frees
  * it) when there is none; -ENOMEM. */
-int webhook_resolve(
-                struct api *a, struct webhook *w, struct webhook_place *ret, char **ret_why);
+int webhook_resolve(struct api *a, struct webhook *w, struct webhook_place *ret, char **ret_why);

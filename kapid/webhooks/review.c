@@ -4,7 +4,8 @@
 
 #include "lib/crypto.h"
 
-static json_t *type_json(const char *group, const char *version, const char *key, const char *name) {
+static json_t *type_json(
+                const char *group, const char *version, const char *key, const char *name) {
         return json_pack("{ss, ss, ss}", "group", group, "version", version, key, name);
 }
 
@@ -45,8 +46,7 @@ static json_t *request_json(
         r |= set_text(v, "requestSubResource", sub);
         r |= set_text(v, "name", a->name);
         r |= set_text(v, "namespace", a->namespace);
-        r |= json_object_set_new(
-                        v, "operation", json_string(webhook_operation_name(a->operation)));
+        r |= json_object_set_new(v, "operation", json_string(webhook_operation_name(a->operation)));
         r |= json_object_set_new(v, "userInfo", ref_or_null(a->user));
         r |= json_object_set_new(v, "object", ref_or_null(a->object));
         r |= json_object_set_new(v, "oldObject", ref_or_null(a->old_object));
@@ -91,8 +91,8 @@ static int wrong(char **ret_why, const char *fmt, ...) {
         return -EINVAL;
 }
 
-static int check_envelope(const struct webhook *w, const char *uid, const json_t *review,
-                char **ret_why) {
+static int check_envelope(
+                const struct webhook *w, const char *uid, const json_t *review, char **ret_why) {
         const json_t *response = json_object_get(review, "response");
         const char *kind = json_str_or(review, "kind", ""),
                    *api_version = json_str_or(review, "apiVersion", ""),
@@ -118,8 +118,8 @@ static int check_envelope(const struct webhook *w, const char *uid, const json_t
         return 0;
 }
 
-static int check_patch_type(const struct webhook *w, const json_t *response, bool has_patch,
-                char **ret_why) {
+static int check_patch_type(
+                const struct webhook *w, const json_t *response, bool has_patch, char **ret_why) {
         const json_t *type = json_object_get(response, "patchType");
         const char *word = strempty(json_string_value(type));
 
@@ -137,11 +137,9 @@ static int check_patch_type(const struct webhook *w, const json_t *response, boo
         if (!streq(w->version, "v1"))
                 return 0;
         if (has_patch && !type)
-                return wrong(ret_why,
-                                "webhook returned response.patch but not response.patchType");
+                return wrong(ret_why, "webhook returned response.patch but not response.patchType");
         if (type && !has_patch)
-                return wrong(ret_why,
-                                "webhook returned response.patchType but not response.patch");
+                return wrong(ret_why, "webhook returned response.patchType but not response.patch");
         return 0;
 }
 

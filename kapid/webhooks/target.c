@@ -38,7 +38,7 @@ static const char *authority_error(const char *s, size_t n) {
 
                 port = colon ? colon + 1 : NULL;
         }
-        if (port && parse_port(port, &number) < 0)
+        if (port && (parse_port(port, &number) < 0 || number == 0))
                 return "url must be a valid URL: its port is not a number from 1 to 65535";
         return NULL;
 }
@@ -171,9 +171,9 @@ int webhook_addresses(const json_t *endpoints, const char *port_name, char ***re
                         continue;
                 json_array_foreach (json_object_get(subset, "addresses"), j, address) {
                         const char *ip = json_str_or(address, "ip", "");
-                        _cleanup_free_ char *text = strformat(
-                                        strchr(ip, ':') ? "[%s]:%lld" : "%s:%lld", ip,
-                                        (long long)port);
+                        _cleanup_free_ char *text =
+                                        strformat(strchr(ip, ':') ? "[%s]:%lld" : "%s:%lld", ip,
+                                                        (long long)port);
 
                         if (!text || strv_extend(&list, text) < 0)
                                 return -ENOMEM;

@@ -79,8 +79,8 @@ static int read_list(struct webhooks *h, enum webhook_type type) {
         if (!l->configs || !l->revisions)
                 return -ENOMEM;
         for (struct item *it = cache_first(c, ""); it; it = cache_next(c, it)) {
-                struct webhook_config *config = known_config(
-                                h->lists[type], &at, item_path(it), item_revision(it));
+                struct webhook_config *config =
+                                known_config(h->lists[type], &at, item_path(it), item_revision(it));
 
                 if (!config)
                         config = read_config(type, it);
@@ -189,62 +189,62 @@ static bool any_matches(const struct webhook_list *l, const struct webhook_reque
 }
 
 /* References and copies of all that the question borrows. */
-static int fill_round(struct round *r, const struct webhook_request *facts,
+static int fill_round(struct round *round, const struct webhook_request *facts,
                 const struct webhook_equivalents *equivalents) {
-        struct request *request = r->question.request;
+        struct request *request = round->question.request;
 
-        r->kind = kind_ref(facts->kind);
+        round->kind = kind_ref(facts->kind);
         for (size_t i = 0; equivalents->kinds[i]; i++)
-                r->equivalents.kinds[i] = kind_ref(equivalents->kinds[i]);
-        r->namespace = strdup(strempty(facts->namespace));
-        r->name = strdup(strempty(facts->name));
-        r->object = json_ref(facts->object);
-        r->old_object = json_ref(facts->old_object);
-        r->labels = json_ref(facts->namespace_labels);
-        r->user = user_to_json(&request->user);
+                round->equivalents.kinds[i] = kind_ref(equivalents->kinds[i]);
+        round->namespace = strdup(strempty(facts->namespace));
+        round->name = strdup(strempty(facts->name));
+        round->object = json_ref(facts->object);
+        round->old_object = json_ref(facts->old_object);
+        round->labels = json_ref(facts->namespace_labels);
+        round->user = user_to_json(&request->user);
         if (facts->operation != WEBHOOK_CONNECT) {
-                r->options = webhooks_options(request, facts->operation);
-                if (!r->options)
+                round->options = webhooks_options(request, facts->operation);
+                if (!round->options)
                         return -ENOMEM;
         }
-        r->probes = calloc(r->list->count + 1, sizeof(*r->probes));
-        if (!r->namespace || !r->name || !r->user || !r->probes)
+        round->probes = calloc(round->list->count + 1, sizeof(*round->probes));
+        if (!round->namespace || !round->name || !round->user || !round->probes)
                 return -ENOMEM;
-        r->deadline_us = request->started_us + WEBHOOKS_WRITE_US;
-        r->facts = *facts;
-        r->facts.kind = r->kind;
-        r->facts.namespace = r->namespace;
-        r->facts.name = r->name;
-        r->facts.object = r->object;
-        r->facts.old_object = r->old_object;
-        r->facts.options = r->options;
-        r->facts.user = r->user;
-        r->facts.dry_run = request->dry_run;
+        round->deadline_us = request->started_us + WEBHOOKS_WRITE_US;
+        round->facts = *facts;
+        round->facts.kind = round->kind;
+        round->facts.namespace = round->namespace;
+        round->facts.name = round->name;
+        round->facts.object = round->object;
+        round->facts.old_object = round->old_object;
+        round->facts.options = round->options;
+        round->facts.user = round->user;
+        round->facts.dry_run = request->dry_run;
         return 0;
 }
 
 static int begin(struct webhooks *h, const struct webhooks_question *q,
                 const struct webhook_request *facts,
                 const struct webhook_equivalents *equivalents) {
-        struct round *r = calloc(1, sizeof(*r));
-        int e;
+        struct round *round = calloc(1, sizeof(*round));
+        int r;
 
-        if (!r)
+        if (!round)
                 return -ENOMEM;
-        r->hooks = h;
-        r->question = *q;
-        r->question.facts = NULL;
+        round->hooks = h;
+        round->question = *q;
+        round->question.facts = NULL;
         request_ref(q->request);
-        r->list = webhook_list_ref(h->lists[q->type]);
-        e = fill_round(r, facts, equivalents);
-        if (e < 0) {
-                round_free(r);
-                return e;
+        round->list = webhook_list_ref(h->lists[q->type]);
+        r = fill_round(round, facts, equivalents);
+        if (r < 0) {
+                round_free(round);
+                return r;
         }
-        e = round_start(r);
-        if (e < 0)
-                round_free(r);
-        return e;
+        r = round_start(round);
+        if (r < 0)
+                round_free(round);
+        return r;
 }
 
 static int too_many(struct problem *p) {

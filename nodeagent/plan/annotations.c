@@ -192,16 +192,6 @@ static int hide_in_mount(json_t *properties, bool image, const char *source, con
         return r;
 }
 
-static const json_t *named(const json_t *list, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (list, i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return v;
-        return NULL;
-}
-
 /* Only sd_notify needs a socket of systemd, for the containers that use it. */
 static int notify_socket(json_t *properties) {
         json_t *list = json_object_get(properties, "BindReadOnlyPaths");
@@ -234,7 +224,7 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
                         return r;
         }
         json_array_foreach (json_at(container, "volumeMounts"), i, m) {
-                const json_t *volume = named(volumes, json_str_or(m, "name", ""));
+                const json_t *volume = json_named(volumes, json_str_or(m, "name", ""));
                 _cleanup_free_ char *target = pod_path_tidy(json_str_or(m, "mountPath", ""));
 
                 if (!target)

@@ -195,13 +195,7 @@ bool pod_uses_share(const json_t *pod, const json_t *resources, const char *wher
 }
 
 static bool is_share(const json_t *volumes, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (volumes, i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return streq(json_str_or(v, "type", ""), "share");
-        return false;
+        return streq(json_str_or(json_named(volumes, name), "type", ""), "share");
 }
 
 int pod_shares_check(const json_t *container, const json_t *volumes, const json_t *properties,

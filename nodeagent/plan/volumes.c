@@ -307,16 +307,6 @@ int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_fac
         return 0;
 }
 
-static const json_t *volume_find(const json_t *volumes, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (volumes, i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return v;
-        return NULL;
-}
-
 static void bind_add(json_t *properties, bool read_only, const char *source, const char *target) {
         const char *key = read_only ? "BindReadOnlyPaths" : "BindPaths";
         json_t *list = json_object_get(properties, key);
@@ -398,7 +388,7 @@ int pod_mounts(const json_t *container, const json_t *volumes, const json_t *nam
         size_t i;
 
         json_array_foreach (json_at(container, "volumeMounts"), i, m) {
-                const json_t *volume = volume_find(volumes, json_str_or(m, "name", ""));
+                const json_t *volume = json_named(volumes, json_str_or(m, "name", ""));
                 _cleanup_free_ char *source = NULL, *sub = NULL,
                                     *target = pod_mount_target(
                                                     properties, json_str_or(m, "mountPath", ""));

@@ -111,14 +111,11 @@ struct pod *pod_load(struct pods *all, const char *uid) {
 static const json_t *reported_status(const struct pod *p, const char *container) {
         static const char *const lists[] = {"status.containerStatuses",
                         "status.initContainerStatuses", "status.ephemeralContainerStatuses"};
-        const json_t *v;
-        size_t i;
+        const json_t *v = NULL;
 
-        for (size_t k = 0; k < ELEMENTS(lists); k++)
-                json_array_foreach (json_at(p->object, lists[k]), i, v)
-                        if (streq(json_str_or(v, "name", ""), container))
-                                return v;
-        return NULL;
+        for (size_t k = 0; k < ELEMENTS(lists) && !v; k++)
+                v = json_named(json_at(p->object, lists[k]), container);
+        return v;
 }
 
 static uint32_t reported_restarts(const struct pod *p, const char *container) {

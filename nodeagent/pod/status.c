@@ -481,15 +481,9 @@ const char *status_phase(const json_t *pod, const struct container_record *c, si
 }
 
 static const json_t *spec_of(const json_t *pod, const struct container_record *c) {
-        const json_t *list = json_get(pod, "spec", container_list_name(container_record_list(c)),
-                                     NULL),
-                     *v;
-        size_t i;
+        const char *list = container_list_name(container_record_list(c));
 
-        json_array_foreach (list, i, v)
-                if (streq(json_str_or(v, "name", ""), c->name))
-                        return v;
-        return NULL;
+        return json_named(json_get(pod, "spec", list, NULL), c->name);
 }
 
 static bool has_succeeded(const struct container_record *c) {

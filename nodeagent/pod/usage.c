@@ -25,13 +25,8 @@ static const json_t *volume_at(const struct pod *p, const char *path) {
 }
 
 static const char *limit_text(const struct pod *p, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_at(p->object, "spec.volumes"), i, v)
-                if (streq(json_str_or(v, "name", ""), name))
-                        return json_str_or(v, "emptyDir.sizeLimit", "");
-        return "";
+        return json_str_or(json_named(json_at(p->object, "spec.volumes"), name),
+                        "emptyDir.sizeLimit", "");
 }
 
 static void on_path(const char *path, uint64_t bytes, void *userdata) {
