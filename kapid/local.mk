@@ -139,11 +139,26 @@ tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 # The Common Expression Language: pure.
 libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.h kapid/cel/value.h \
 	kapid/cel/arena.c kapid/cel/arena.h kapid/cel/check.c kapid/cel/collections.c kapid/cel/compare.c \
-	kapid/cel/convert.c kapid/cel/cost.c kapid/cel/eval.c kapid/cel/functions.c kapid/cel/internal.h \
+	kapid/cel/convert.c kapid/cel/cost.c kapid/cel/eval.c kapid/cel/function.c kapid/cel/internal.h \
 	kapid/cel/lex.c kapid/cel/libraries.c kapid/cel/macros.c kapid/cel/optional.c kapid/cel/parse.c \
 	kapid/cel/program.c kapid/cel/run.c kapid/cel/schema-types.c kapid/cel/standard.c \
 	kapid/cel/time-text.c kapid/cel/time.c kapid/cel/time.h kapid/cel/types.c kapid/cel/unify.c \
-	kapid/cel/unify.h kapid/cel/value.c
+	kapid/cel/unify.h kapid/cel/value.c \
+	kapid/schema/rules-compile.c kapid/schema/rules-definition.c kapid/schema/rules-internal.h \
+	kapid/schema/rules.c kapid/schema/rules.h
+check_PROGRAMS += tests/unit/test-cel
+tests_unit_test_cel_SOURCES = tests/unit/test-cel.c tests/unit/unit.h
+tests_unit_test_cel_LDADD = $(KAPID_CORE_LIBS)
+EXTRA_DIST += tests/unit/cel/cases.txt
+check_PROGRAMS += tests/unit/test-kapid-rules
+tests_unit_test_kapid_rules_SOURCES = tests/unit/test-kapid-rules.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_rules_LDADD = $(KAPID_CORE_LIBS)
+# Kubernetes' libraries of functions for expressions.
+libkapid_core_a_SOURCES += kapid/cel/lib.h kapid/cel/lib.c \
+	kapid/cel/lib-cidr.c kapid/cel/lib-format.c kapid/cel/lib-ip.c kapid/cel/lib-lists.c \
+	kapid/cel/lib-lists-more.c kapid/cel/lib-ip.h kapid/cel/lib-quantity.c kapid/cel/lib-regex.c \
+	kapid/cel/lib-semver.c kapid/cel/lib-sets.c kapid/cel/lib-string-format.c \
+	kapid/cel/lib-strings.c kapid/cel/lib-url.c kapid/cel/lib-url-text.c kapid/cel/lib-url-text.h
 
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
@@ -334,3 +349,7 @@ tests_unit_test_kapid_people_SOURCES = tests/unit/test-kapid-people.c tests/unit
 tests_unit_test_kapid_people_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_audit_SOURCES = tests/unit/test-kapid-audit.c tests/unit/unit.h
 tests_unit_test_kapid_audit_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-cel-lib
+tests_unit_test_cel_lib_SOURCES = tests/unit/test-cel-lib.c tests/unit/unit.h
+tests_unit_test_cel_lib_LDADD = $(KAPID_CORE_LIBS)
+EXTRA_DIST += tests/unit/cel/libraries.txt

@@ -33,9 +33,7 @@ static struct cel_range range_union(struct cel_range a, struct cel_range b) {
 }
 
 uint64_t cel_cost_text(uint64_t size) {
-        /* Kubernetes multiplies by 0.1 as a double. */
-        if (size > (uint64_t)1 << 60)
-                return size / 10 + 1;
+        /* As a double, as Kubernetes does. */
         return (uint64_t)ceil((double)size * 0.1);
 }
 
@@ -99,11 +97,28 @@ static struct cel_range own_size(const struct cel_expr *e) {
         return type_size(e->type, &size) ? size : UNKNOWN;
 }
 
-static struct cel_range call_cost(struct cel_expr *e, struct cel_range arguments) {
-        struct cel_range sizes[8], total = {UINT64_MAX, 0}, size = {UINT64_MAX, 0};
+/* What estimators are given besides the size (kapid/cel/lib.h): of a list the sizes of its texts, 0
+ * of other items; of a constant int the number. */
+static struct cel_range inner_size(const struct cel_expr *e) {
+        const struct cel_type *item = e->type->kind == CEL_TYPE_LIST ? e->type->of[0] : NULL;
+        struct cel_range size = UNKNOWN;
 
-        for (size_t i = 0; i < e->arg_count && i < ELEMENTS(sizes); i++)
+        if (e->kind == CEL_EXPR_CONST && e->constant.kind == CEL_INT)
+                return fixed(e->constant.integer > 0 ? (uint64_t)e->constant.integer : 0);
+        if (item && item->kind != CEL_TYPE_STRING && item->kind != CEL_TYPE_BYTES)
+                return fixed(0);
+        if (item)
+                (void)type_size(item, &size);
+        return size;
+}
+
+static struct cel_range call_cost(struct cel_expr *e, struct cel_range arguments) {
+        struct cel_range sizes[16] = {}, total = {UINT64_MAX, 0}, size = {UINT64_MAX, 0};
+
+        for (size_t i = 0; i < e->arg_count && e->arg_count * 2 <= ELEMENTS(sizes); i++) {
                 sizes[i] = size_of(e->args[i]);
+                sizes[e->arg_count + i] = inner_size(e->args[i]);
+        }
         for (const struct cel_overload *const *o = e->overloads; o && *o; o++) {
                 struct cel_range cost = fixed(1), result = UNKNOWN;
 

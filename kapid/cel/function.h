@@ -12,8 +12,6 @@ struct cel_range {
         uint64_t min, max;
 };
 
-typedef struct cel_value (*cel_function)(
-                struct cel_run *run, const struct cel_value *args, size_t n);
 /* What a call costs besides its arguments; NULL: 1. */
 typedef uint64_t (*cel_cost)(
                 const struct cel_value *args, size_t n, const struct cel_value *result);
@@ -33,7 +31,7 @@ struct cel_row {
            timestamp duration type list(T) map(K, V) optional(T), opaque ones by their names
            ("net.IP"), and single capital letters: parameters. */
         const char *signature;
-        cel_function call;
+        struct cel_value (*call)(struct cel_run *run, const struct cel_value *args, size_t n);
         cel_cost cost;
         cel_estimate estimate;
         const char *overload; /* id in messages and rare special cases; may be NULL */

@@ -107,16 +107,21 @@ const struct cel_type *cel_object_type(
         return n;
 }
 
+/* A name with a text of n bytes. */
+static int compare_name(const char *name, const char *text, size_t n) {
+        int r = strncmp(name, text, n);
+
+        return r != 0 ? r : name[n] != '\0';
+}
+
 const struct cel_field *cel_field_find(const struct cel_type *object, const char *name, size_t n) {
         size_t from = 0, to = object->field_count;
 
         while (from < to) {
                 size_t middle = (from + to) / 2;
                 const struct cel_field *f = &object->fields[middle];
-                int r = strncmp(f->name, name, n);
+                int r = compare_name(f->name, name, n);
 
-                if (r == 0 && f->name[n] != '\0')
-                        r = 1;
                 if (r == 0)
                         return f;
                 if (r < 0)

@@ -7,6 +7,7 @@
 #include "kapid/kinds/documents.h"
 #include "kapid/kinds/versions.h"
 #include "kapid/pipeline/pipeline.h"
+#include "kapid/schema/rules.h"
 #include "kapid/schema/schema.h"
 #include "kapid/strategy/strategy.h"
 #include "kapid/table/cells.h"
@@ -61,6 +62,7 @@ struct kind *kind_unref(struct kind *k) {
         struct kind_entry *e = k ? entry_of(k) : NULL;
 
         if (e && --e->refs == 0) {
+                rules_free(e->kind.rules);
                 source_unref(e->source);
                 free(e);
         }
@@ -389,6 +391,8 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                 return r;
         k->fills_defaults = m->custom && schema_has_defaults(k->schema);
         k->has_embedded = m->custom && schema_has_embedded(k->schema);
+        if (m->custom && (r = rules_new(schema, &k->rules)) < 0)
+                return r;
         k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->storage_group, k->kind);
         *ret = e;
         k = NULL;

@@ -9,6 +9,7 @@
 #include "lib/problem.h"
 #include "lib/selector.h"
 
+struct rules;
 struct schema;
 struct kind_strategy;
 struct subresource_form;
@@ -90,6 +91,7 @@ struct kind {
         size_t subresource_count;
         const struct kind_scale *scale;    /* NULL: none */
         const struct schema *schema;       /* of the whole object */
+        struct rules *rules; /* its schema's x-kubernetes-validations; NULL: none */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
         char *const *selectable_fields;  /* field selector keys besides metadata.name and

@@ -4,6 +4,7 @@
 
 #include "kapid/pipeline/convert.h"
 #include "kapid/schema/internal.h"
+#include "kapid/schema/rules.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 
@@ -176,17 +177,47 @@ static void validate_rules_update(struct findings *f, const struct kind *k, cons
                 k->strategy->validate_update(f, subresource, was, is);
 }
 
-static void validate_whole(struct findings *f, const struct kind *k, const json_t *object) {
+/* What keeps expressions from being read: values that are missing, too long or of another type. */
+static bool blocks_rules(const struct findings *f) {
+        static const char *const blocking[] = {"FieldValueRequired", "FieldValueTooLong",
+                        "FieldValueTooMany", "FieldValueTypeInvalid"};
+        const json_t *cause;
+        size_t i;
+
+        json_array_foreach (f->causes, i, cause)
+                for (size_t b = 0; b < ELEMENTS(blocking); b++)
+                        if (streq(json_str_or(cause, "reason", ""), blocking[b]))
+                                return true;
+        return false;
+}
+
+static void validate_expressions(
+                struct findings *f, const struct kind *k, const json_t *object, const json_t *old) {
+        _cleanup_json_ json_t *none = json_null();
+
+        if (blocks_rules(f))
+                finding_add(f, FINDING_INVALID, "<nil>", none,
+                                "some validation rules were not checked because the object was "
+                                "invalid; correct the existing errors to complete validation");
+        else
+                rules_validate(f, k->rules, object, old, NULL);
+}
+
+/* old: before an update, else NULL. */
+static void validate_whole(
+                struct findings *f, const struct kind *k, const json_t *object, const json_t *old) {
         f->built_in = !k->custom;
         if (k->stored)
                 strategy_validate_metadata(f, json_object_get(object, "metadata"),
                                 k->strategy->name, k->namespaced);
-        schema_validate(f, k->schema, object);
+        schema_validate_update(f, k->schema, object, k->custom ? old : NULL);
         if (k->has_embedded && findings_count(f) == 0)
                 strategy_validate_embedded(f, k->schema, object);
         /* Strategies read typed fields: they run only on what has the right shape. */
         if (k->strategy->validate && findings_count(f) == 0)
                 validate_rules(f, k, object);
+        if (k->rules)
+                validate_expressions(f, k, object, old);
 }
 
 int pipeline_warnings(const struct kind *k, const json_t *object, char ***warnings) {
@@ -196,7 +227,7 @@ int pipeline_warnings(const struct kind *k, const json_t *object, char ***warnin
 int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p) {
         _cleanup_findings_ struct findings f = {0};
 
-        validate_whole(&f, k, object);
+        validate_whole(&f, k, object, NULL);
         if (k->strategy->validate_create && findings_count(&f) == 0)
                 validate_rules_create(&f, k, object);
         return findings_problem(&f, k, NULL, object_name(object), p);
@@ -241,7 +272,7 @@ int pipeline_validate_update(const struct kind *k, const struct kind_subresource
                 const json_t *old, const json_t *object, struct problem *p) {
         _cleanup_findings_ struct findings f = {0};
 
-        validate_whole(&f, k, object);
+        validate_whole(&f, k, object, old);
         validate_metadata_update(&f, old, object);
         if (k->strategy->validate_update && findings_count(&f) == 0)
                 validate_rules_update(&f, k, sub ? sub->name : "", old, object);

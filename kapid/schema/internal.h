@@ -30,6 +30,10 @@ void schema_check_defaults(struct findings *f, const struct schema *s);
 
 /* Types, required fields, ranges, enums, patterns, unique keys. */
 void schema_validate(struct findings *f, const struct schema *s, const json_t *v);
+/* The same but for what is as it was in old: it stays, though a definition that came since would
+ * refuse it. Items are compared where lists have keys. old NULL: nothing was there. */
+void schema_validate_update(
+                struct findings *f, const struct schema *s, const json_t *v, const json_t *old);
 
 /* Calls func for every keyed list and set in an object; f's path is where the list stands. */
 void schema_each_list(struct findings *f, const struct schema *s, const json_t *v,

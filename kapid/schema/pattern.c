@@ -5,7 +5,8 @@
  * The cost of a match is bounded by PCRE2's count of its steps, which must be a true measure: it
  * restarts at each place of the text unless the pattern is anchored, and does not see loops over
  * single characters that never come back. So what is not anchored gets a lazy ".*?" in front and
- * is, and automatic possessive quantifiers are off. PCRE2 does not give the count back; a match is
+ * is (at the place where the search starts; what it skipped is no part of the match), and
+ * automatic possessive quantifiers are off. PCRE2 does not give the count back; a match is
  * tried with a low bound first and with ever higher ones then, and the bound is what is charged. No
  * JIT: our units forbid memory that is written and run. */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -158,7 +159,7 @@ int pattern_compile(struct pattern *p, size_t *size, char **ret_error) {
         (void)pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options);
         if (!(options & PCRE2_ANCHORED)) {
                 pcre2_code_free(code);
-                buf_printf(&search, "\\A(?s:.*?)(?:%s)", strempty(text.data));
+                buf_printf(&search, "\\G(?s:.*?)\\K(?:%s)", strempty(text.data));
                 if (search.failed)
                         return -ENOMEM;
                 code = compile(p, &search, &pcre_error);
@@ -171,28 +172,25 @@ int pattern_compile(struct pattern *p, size_t *size, char **ret_error) {
         return 0;
 }
 
-int pattern_match(struct pattern *p, const char *text, size_t n, uint64_t *steps) {
-        _cleanup_free_ char *unused = NULL;
-        pcre2_match_data *data;
-        uint64_t limit = STEPS_BASE + STEPS_PER_BYTE * (uint64_t)n;
-        int r = pattern_compile(p, NULL, &unused);
+/* The first bound, and where to look from. */
+struct search {
+        uint64_t limit;
+        size_t from;
+};
 
-        if (r < 0)
-                return r == -EINVAL ? -E2BIG : r;
-        if (*steps >= PATTERN_STEPS_MAX)
-                return -E2BIG;
-        data = pcre2_match_data_create(1, NULL);
-        if (!data)
-                return -ENOMEM;
+static int search(struct pattern *p, const char *text, size_t n, struct search s,
+                pcre2_match_data *data, uint64_t *steps) {
+        uint64_t limit = s.limit;
+        int r;
+
         do {
                 limit = MIN(limit, PATTERN_STEPS_MAX - *steps);
                 *steps += limit;
                 (void)pcre2_set_match_limit(p->cache->match, (uint32_t)limit);
-                r = pcre2_match(p->code, (PCRE2_SPTR)text, n, 0, PCRE2_NO_UTF_CHECK, data,
+                r = pcre2_match(p->code, (PCRE2_SPTR)text, n, s.from, PCRE2_NO_UTF_CHECK, data,
                                 p->cache->match);
                 limit *= STEPS_FACTOR;
         } while (r == PCRE2_ERROR_MATCHLIMIT && *steps < PATTERN_STEPS_MAX);
-        pcre2_match_data_free(data);
         if (r >= 0)
                 return 1;
         switch (r) {
@@ -203,4 +201,40 @@ int pattern_match(struct pattern *p, const char *text, size_t n, uint64_t *steps
         default: /* limits of steps, heap and depth */
                 return -E2BIG;
         }
+}
+
+static int find(struct pattern *p, const char *text, size_t n, struct search s, uint64_t *steps,
+                size_t *ret_start, size_t *ret_end) {
+        _cleanup_free_ char *unused = NULL;
+        pcre2_match_data *data;
+        int r = pattern_compile(p, NULL, &unused);
+
+        if (r < 0)
+                return r == -EINVAL ? -E2BIG : r;
+        if (*steps >= PATTERN_STEPS_MAX)
+                return -E2BIG;
+        data = pcre2_match_data_create(1, NULL);
+        if (!data)
+                return -ENOMEM;
+        r = search(p, text, n, s, data, steps);
+        if (r > 0) {
+                *ret_start = pcre2_get_ovector_pointer(data)[0];
+                *ret_end = pcre2_get_ovector_pointer(data)[1];
+        }
+        pcre2_match_data_free(data);
+        return r;
+}
+
+int pattern_match(struct pattern *p, const char *text, size_t n, uint64_t *steps) {
+        struct search s = {.limit = STEPS_BASE + STEPS_PER_BYTE * (uint64_t)n};
+        size_t start, end;
+
+        return find(p, text, n, s, steps, &start, &end);
+}
+
+int pattern_find(struct pattern *p, const char *text, size_t n, size_t from, uint64_t *steps,
+                size_t *ret_start, size_t *ret_end) {
+        struct search s = {.limit = STEPS_BASE, .from = from};
+
+        return find(p, text, n, s, steps, ret_start, ret_end);
 }

@@ -39,3 +39,7 @@ int pattern_compile(struct pattern *p, size_t *size, char **ret_error);
 /* 1: matches somewhere in the text of n bytes (valid UTF-8); 0: does not; -E2BIG: gave up, it costs
  * more than what is left of PATTERN_STEPS_MAX; -ENOMEM. Adds what it may have cost to *steps. */
 int pattern_match(struct pattern *p, const char *text, size_t n, uint64_t *steps);
+/* The same from a byte on that begins a code point (or n), and where the first match is. What is
+ * before `from` still counts: ^ matches at the text's beginning only. */
+int pattern_find(struct pattern *p, const char *text, size_t n, size_t from, uint64_t *steps,
+                size_t *ret_start, size_t *ret_end);

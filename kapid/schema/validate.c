@@ -6,6 +6,7 @@
 #include "kapid/schema/format.h"
 #include "kapid/schema/pattern.h"
 #include "kapid/schema/internal.h"
+#include "lib/map.h"
 
 static const char *here(const struct findings *f) {
         return f->path.size ? f->path.data : "";
@@ -279,7 +280,40 @@ void schema_check_duplicates(struct findings *f, const struct schema *s, const j
         schema_each_list(f, s, v, on_list, NULL);
 }
 
-static void check_array(struct findings *f, const struct schema *s, const json_t *v) {
+static void validate(
+                struct findings *f, const struct schema *s, const json_t *v, const json_t *old);
+
+/* What an item of a keyed list is known by; NULL when out of memory (it is validated then). */
+static char *item_key(const struct schema *s, const json_t *item) {
+        _cleanup_json_ json_t *keys = json_array();
+
+        for (char *const *k = s->map_keys; k && *k; k++) {
+                const json_t *v = json_object_get(item, *k);
+
+                if (json_array_append_new(keys, v ? json_ref(v) : json_null()) < 0)
+                        return NULL;
+        }
+        return keys ? json_text(keys) : NULL;
+}
+
+static struct map *items_by_key(const struct schema *s, const json_t *list) {
+        struct map *m = map_new(NULL);
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach (list, i, item) {
+                _cleanup_free_ char *key = item_key(s, item);
+
+                if (!m || !key || map_set(m, key, json_unconst(item)) < 0)
+                        return map_free(m);
+        }
+        return m;
+}
+
+/* Items of keyed lists are compared with those of the same keys, others with none. */
+static void check_array(
+                struct findings *f, const struct schema *s, const json_t *v, const json_t *old) {
+        _cleanup_(map_freep) struct map *known = NULL;
         const struct schema_rules *rules = s->rules;
         size_t n = json_array_size(v), i;
         const json_t *item;
@@ -300,16 +334,20 @@ static void check_array(struct findings *f, const struct schema *s, const json_t
         if ((s->list != LIST_ATOMIC && s->flags & SCHEMA_UNIQUE_KEYS) ||
                         (rules && rules->bounds & BOUND_UNIQUE_ITEMS))
                 check_unique(f, s, v);
+        if (s->items && json_is_array(old) && s->list == LIST_MAP)
+                known = items_by_key(s, old);
         if (s->items)
                 json_array_foreach (v, i, item) {
+                        _cleanup_free_ char *key = known ? item_key(s, item) : NULL;
                         size_t at = findings_push_index(f, i);
 
-                        schema_validate(f, s->items, item);
+                        validate(f, s->items, item, key ? map_get(known, key) : NULL);
                         findings_pop(f, at);
                 }
 }
 
-static void check_object(struct findings *f, const struct schema *s, const json_t *v) {
+static void check_object(
+                struct findings *f, const struct schema *s, const json_t *v, const json_t *old) {
         const struct schema_rules *rules = s->rules;
         size_t n = json_object_size(v);
         const char *key;
@@ -333,7 +371,7 @@ static void check_object(struct findings *f, const struct schema *s, const json_
                 if (!cs)
                         continue;
                 at = field || !f->built_in ? findings_push(f, key) : findings_push_key(f, key);
-                schema_validate(f, cs, child);
+                validate(f, cs, child, json_object_get(old, key));
                 findings_pop(f, at);
         }
 }
@@ -377,9 +415,12 @@ static void check_alternatives(
         }
 }
 
-void schema_validate(struct findings *f, const struct schema *s, const json_t *v) {
+static void validate(
+                struct findings *f, const struct schema *s, const json_t *v, const json_t *old) {
         const struct schema_rules *rules = s->rules;
 
+        if (old && json_same(v, old))
+                return;
         if (json_is_null(v) && s->flags & SCHEMA_NULLABLE)
                 return;
         if (!type_fits(s, v)) {
@@ -389,13 +430,22 @@ void schema_validate(struct findings *f, const struct schema *s, const json_t *v
         if (rules && rules->enumeration)
                 check_enum(f, rules, v);
         if (json_is_object(v))
-                check_object(f, s, v);
+                check_object(f, s, v, old);
         else if (json_is_array(v))
-                check_array(f, s, v);
+                check_array(f, s, v, old);
         else if (json_is_string(v) && (rules || s->format != FORMAT_NONE))
                 check_string(f, s, v);
         else if (json_is_number(v) && rules)
                 check_number(f, rules, v);
         if (rules && (rules->all_of || rules->any_of || rules->one_of || rules->not ))
                 check_alternatives(f, rules, v);
+}
+
+void schema_validate(struct findings *f, const struct schema *s, const json_t *v) {
+        validate(f, s, v, NULL);
+}
+
+void schema_validate_update(
+                struct findings *f, const struct schema *s, const json_t *v, const json_t *old) {
+        validate(f, s, v, old);
 }

@@ -1,6 +1,7 @@
 /* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
 #include "kapid/kinds/crd-names.h"
 #include "kapid/schema/internal.h"
+#include "kapid/schema/rules.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -127,8 +128,13 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
                 finding_add(f, FINDING_INVALID, p.field ? p.field : path, NULL, "%s",
                                 json_str_or(json_array_get(p.causes, 0), "message",
                                                 strempty(p.message)));
-        else
+        else {
+                size_t at = findings_push(f, path);
+
+                rules_check_definition(f, doc);
+                findings_pop(f, at);
                 validate_defaults(f, root, path);
+        }
 }
 
 /* A warning goes into a header: short, and of characters that show. */

@@ -124,6 +124,40 @@ def refused():
 
 
 @case
+def expressions():
+    """rules of a definition are checked when it is written and kept by creates, updates, patches, apply and status"""
+    rule = {"rule": "self.min <= self.max", "message": "min is beyond max", "fieldPath": ".min"}
+    fixed = {"type": "string", "maxLength": 20, "x-kubernetes-validations": [
+        {"rule": "self == oldSelf", "messageExpression": "'stays ' + oldSelf"}]}
+    crd = definition("rules", "Rule", {"min": {"type": "integer"}, "max": {"type": "integer"}, "fixed": fixed})
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["status"] = {"type": "object", "properties": {"done": {"type": "integer"}},
+                                      "x-kubernetes-validations": [{"rule": "self.done >= 0"}]}
+    crd["spec"]["versions"][0]["subresources"] = {"status": {}}
+    spec = schema["properties"]["spec"]
+    at = "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
+    spec["x-kubernetes-validations"] = [{"rule": "self.minimum > 0"}]
+    is_(a.post(CRDS, crd), 422, "Invalid", at + ": Invalid value")
+    is_(a.post(CRDS, crd), 422, "Invalid", "undefined field 'minimum'")
+    spec["x-kubernetes-validations"] = [rule]
+    is_(a.post(CRDS, crd), 201)
+    one = {"apiVersion": "defs.example.com/v1", "kind": "Rule", "metadata": {"name": "r"},
+           "spec": {"min": 3, "max": 2, "fixed": "a"}}
+    until(lambda: a.get(API + "rules").code == 200)
+    r = is_(a.post(API + "rules", one), 422, "Invalid", "spec.min: Invalid value: min is beyond max")
+    assert r.json["details"]["causes"][0]["field"] == "spec.min", r.json
+    is_(a.post(API + "rules", {**one, "spec": {"min": 1, "max": 2, "fixed": "a"}}), 201)
+    is_(a.merge(API + "rules/r", {"spec": {"max": 0}}), 422, "Invalid", "min is beyond max")
+    is_(a.merge(API + "rules/r", {"spec": {"fixed": "b"}}), 422, "Invalid", 'spec.fixed: Invalid value: "b": stays a')
+    is_(a.merge(API + "rules/r", {"spec": {"max": 5}}), 200)
+    is_(a.merge(API + "rules/r/status", {"status": {"done": -1}}), 422, "Invalid", "failed rule: self.done >= 0")
+    is_(a.merge(API + "rules/r/status", {"status": {"done": 1}}), 200)
+    got = is_(a.get(API + "rules/r"), 200).json
+    assert got["spec"] == {"min": 1, "max": 5, "fixed": "a"} and got["status"] == {"done": 1}, got
+    remove("rules")
+
+
+@case
 def hidden():
     """a variable that hides an earlier one, and a port that stands twice, are taken with a warning"""
     container = {"name": "c", "image": "i", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}

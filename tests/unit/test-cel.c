@@ -1,0 +1,534 @@
+/* The Common Expression Language: the table of cases, findings and their places, costs, sizes,
+ * bounds, and expressions that nobody would write. */
+#include "tests/unit/unit.h"
+
+#include "kapid/cel/cel.h"
+#include "kapid/schema/pattern.h"
+#include "lib/buf.h"
+#include "lib/fileio.h"
+
+/* All rows of the table are looked at before the test fails. */
+static size_t broken_rows;
+#define broken(...) (print_message(__VA_ARGS__), print_message("\n"), (void)broken_rows++)
+
+static struct pattern_cache *patterns;
+static struct cel_functions *functions;
+static struct cel_types *types;
+
+static const char schema_text[] =
+                "{'type':'object','properties':{'name':{'type':'string','maxLength':10},"
+                "'count':{'type':'integer'},'ratio':{'type':'number'},'enabled':{'type':'boolean'},"
+                "'data':{'type':'string','format':'byte'},"
+                "'at':{'type':'string','format':'date-time'},"
+                "'wait':{'type':'string','format':'duration'},"
+                "'port':{'x-kubernetes-int-or-string':true},'absent':{'type':'string'},"
+                "'nulled':{'type':'string'},'maybe':{'type':'object','nullable':true},"
+                "'a-b':{'type':'string'},'namespace':{'type':'string'},'c.d':{'type':'string'},"
+                "'e/f':{'type':'string'},'g__h':{'type':'string'},"
+                "'unknown':{'x-kubernetes-preserve-unknown-fields':true},"
+                "'tags':{'type':'object','additionalProperties':{'type':'string','maxLength':5},"
+                "'maxProperties':10},"
+                "'items':{'type':'array','maxItems':10,'items':{'type':'object','properties':"
+                "{'name':{'type':'string','maxLength':20},'size':{'type':'integer'}}}},"
+                "'set':{'type':'array','x-kubernetes-list-type':'set','items':{'type':'string'}},"
+                "'sameset':{'type':'array','x-kubernetes-list-type':'set',"
+                "'items':{'type':'string'}},"
+                "'list':{'type':'array','items':{'type':'string'}},"
+                "'otherlist':{'type':'array','items':{'type':'string'}},"
+                "'keyed':{'type':'array','x-kubernetes-list-type':'map',"
+                "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object','properties':"
+                "{'k':{'type':'string'},'v':{'type':'integer'}}}},"
+                "'samekeyed':{'type':'array','x-kubernetes-list-type':'map',"
+                "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object','properties':"
+                "{'k':{'type':'string'},'v':{'type':'integer'}}}}}}";
+static const char object_text[] =
+                "{'name':'thing','count':3,'ratio':2,'enabled':true,'data':'aGVsbG8=',"
+                "'at':'2024-02-29T12:00:00Z','wait':'1m30s','port':80,'nulled':null,'maybe':null,"
+                "'a-b':'dash','namespace':'ns','c.d':'dot','e/f':'slash','g__h':'under',"
+                "'unknown':{'x':1},'tags':{'a':'x','b':'y'},"
+                "'items':[{'name':'first','size':1},{'name':'second','size':2}],"
+                "'set':['a','b'],'sameset':['b','a'],'list':['a','b'],'otherlist':['b','a'],"
+                "'keyed':[{'k':'a','v':1},{'k':'b','v':2}],"
+                "'samekeyed':[{'k':'b','v':2},{'k':'a','v':1}]}";
+static const char dyn_text[] = "{'a':1,'n':null,'deep':{'list':[{'name':'one'},{'name':'two'}]}}";
+
+enum { VARIABLES = 11 };
+static struct cel_variable variables[VARIABLES];
+static json_t *trees[4];
+static struct cel_env env;
+
+static json_t *parse(const char *single_quoted) {
+        _cleanup_free_ char *text = strdup(single_quoted), *error = NULL;
+        json_t *v = NULL;
+
+        for (char *c = text; *c; c++)
+                if (*c == '\'')
+                        *c = '"';
+        if (json_parse(text, strlen(text), 0, &v, &error) < 0)
+                fail_msg("%s: %s", text, error);
+        return v;
+}
+
+static int setup(void **state) {
+        static const char *const names[VARIABLES] = {
+                        "i", "u", "d", "s", "b", "l", "m", "t", "d9", "x", "o"};
+        const struct cel_type *object = NULL;
+        const struct cel_type *all[VARIABLES] = {&cel_int_type, &cel_uint_type, &cel_double_type,
+                        &cel_string_type, &cel_bool_type, NULL, NULL, &cel_timestamp_type,
+                        &cel_duration_type, &cel_dyn_type, NULL};
+        _cleanup_json_ json_t *schema = parse(schema_text);
+        _cleanup_free_ char *error = NULL;
+
+        patterns = pattern_cache_new();
+        types = cel_types_new();
+        if (cel_functions_new(cel_libraries, patterns, &functions, &error) < 0)
+                fail_msg("%s", strempty(error));
+        assert_int_equal(cel_type_from_schema(types, schema, 0, &object), 0);
+        all[5] = cel_list_type(types, &cel_int_type);
+        all[6] = cel_map_type(types, &cel_string_type, &cel_int_type);
+        all[10] = object;
+        for (size_t i = 0; i < VARIABLES; i++)
+                variables[i] = (struct cel_variable){names[i], all[i]};
+        env = (struct cel_env){functions, variables, VARIABLES};
+        trees[0] = parse(dyn_text);
+        trees[1] = parse(object_text);
+        trees[2] = parse("[1,2,3]");
+        trees[3] = parse("{'one':1,'two':2}");
+        return 0;
+}
+
+static int teardown(void **state) {
+        for (size_t i = 0; i < ELEMENTS(trees); i++)
+                json_decref(trees[i]);
+        cel_functions_free(functions);
+        cel_types_free(types);
+        pattern_cache_free(patterns);
+        return 0;
+}
+
+static void set_values(struct cel_run *run, struct cel_value values[VARIABLES]) {
+        values[0] = cel_int(42);
+        values[1] = cel_uint(7);
+        values[2] = cel_double(0.5);
+        values[3] = cel_string_at("text", 4);
+        values[4] = cel_bool(true);
+        values[5] = cel_from_json(run, trees[2], variables[5].type);
+        values[6] = cel_from_json(run, trees[3], variables[6].type);
+        values[7] = cel_timestamp(1234567890, 0);
+        values[8] = cel_duration(INT64_MAX);
+        values[9] = cel_from_json(run, trees[0], &cel_dyn_type);
+        values[10] = cel_from_json(run, trees[1], variables[10].type);
+}
+
+static struct cel_value evaluate(struct cel_run *run, const struct cel_program *p) {
+        struct cel_value values[VARIABLES];
+
+        set_values(run, values);
+        return cel_eval(run, p, values);
+}
+
+struct row {
+        const char *line;
+        char *expression, *want;
+        char mark;
+};
+
+static bool split(char *line, struct row *ret) {
+        static const char *const marks[] = {" ==> ", " ==! ", " ==? "};
+
+        for (size_t i = 0; i < ELEMENTS(marks); i++) {
+                char *at = strstr(line, marks[i]);
+
+                if (!at)
+                        continue;
+                *at = '\0';
+                *ret = (struct row){.line = line,
+                                .expression = line,
+                                .want = at + 5,
+                                .mark = marks[i][3]};
+                return true;
+        }
+        return false;
+}
+
+static void refused(const struct row *r, const struct cel_findings *f) {
+        if (r->mark != '?')
+                broken("%s: %s", r->expression, strempty(f->text));
+        else if (!strstr(f->text, r->want))
+                broken("%s: wanted %s, got %s", r->expression, r->want, f->text);
+}
+
+static void check_error(const struct row *r, struct cel_value got) {
+        _cleanup_free_ char *text = NULL;
+
+        if (!cel_is_error(got)) {
+                broken("%s: no error", r->expression);
+                return;
+        }
+        text = strndup(got.text.data, got.text.size);
+        if (!strstr(text, r->want))
+                broken("%s: wanted %s, got %s", r->expression, r->want, text);
+}
+
+static void check_same(const struct row *r, struct cel_run *run, struct cel_value got) {
+        _cleanup_cel_findings_ struct cel_findings f = {};
+        _cleanup_(cel_program_freep) struct cel_program *wanted = NULL;
+        struct cel_value want, same;
+
+        if (cel_is_error(got)) {
+                broken("%s: %.*s", r->expression, (int)got.text.size, got.text.data);
+                return;
+        }
+        if (cel_compile(&env, r->want, strlen(r->want), &wanted, &f) < 0) {
+                broken("%s: %s", r->want, strempty(f.text));
+                return;
+        }
+        want = evaluate(run, wanted);
+        same = cel_equal(run, got, want);
+        if (got.kind != want.kind || cel_is_error(same) || !same.boolean)
+                broken("%s is not %s (kinds %d and %d)", r->expression, r->want, got.kind,
+                                want.kind);
+}
+
+static void check_value(const struct row *r, struct cel_run *run, const struct cel_program *p) {
+        struct cel_value got = evaluate(run, p);
+        uint64_t cost = cel_run_cost(run), most = cel_program_estimate(p).max;
+
+        if (cost > most)
+                broken("%s: cost %llu is beyond the estimate %llu", r->expression,
+                                (unsigned long long)cost, (unsigned long long)most);
+        if (r->mark == '!')
+                check_error(r, got);
+        else
+                check_same(r, run, got);
+}
+
+static void check_row(const struct row *r) {
+        _cleanup_cel_findings_ struct cel_findings f = {};
+        _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+        int c = cel_compile(&env, r->expression, strlen(r->expression), &p, &f);
+
+        if (c == -EINVAL) {
+                refused(r, &f);
+                return;
+        }
+        assert_int_equal(c, 0);
+        if (r->mark == '?') {
+                broken("%s: was compiled", r->expression);
+                return;
+        }
+        assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+        check_value(r, run, p);
+}
+
+static char *read_cases(void) {
+        _cleanup_free_ char *path =
+                        strformat("%s/tests/unit/cel/cases.txt", getenv("KEELSON_SRCDIR"));
+        char *text = NULL;
+        size_t n;
+
+        if (file_read(path, 1 << 20, &text, &n) < 0)
+                fail_msg("cannot read %s", path);
+        return text;
+}
+
+static void test_cases(void **state) {
+        _cleanup_free_ char *text = read_cases();
+        size_t count = 0;
+        char *save = NULL;
+
+        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                struct row r = {};
+
+                if (*line == '#')
+                        continue;
+                if (!split(line, &r))
+                        fail_msg("no case: %s", line);
+                check_row(&r);
+                count++;
+        }
+        assert_int_equal(broken_rows, 0);
+        assert_true(count > 400);
+}
+
+/* Where findings are said to be, and their text. */
+static void test_findings(void **state) {
+        static const struct {
+                const char *text;
+                unsigned line, column;
+        } cases[] = {{"o.nam", 1, 2}, {"1 +\n  y", 2, 3}, {"'ñ' + 1", 1, 5}, {"o.name.f(1)", 1, 9},
+                        {"[1, 'a']", 1, 5}, {"true &&\n\n  'x'", 3, 3}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_cel_findings_ struct cel_findings f = {};
+                struct cel_program *p = NULL;
+
+                assert_int_equal(cel_compile(&env, cases[i].text, strlen(cases[i].text), &p, &f),
+                                -EINVAL);
+                assert_int_equal(f.count, 1);
+                assert_int_equal(f.items[0].line, cases[i].line);
+                assert_int_equal(f.items[0].column, cases[i].column);
+        }
+
+        _cleanup_cel_findings_ struct cel_findings f = {};
+        struct cel_program *p = NULL;
+
+        assert_int_equal(cel_compile(&env, "o.nam == y", 10, &p, &f), -EINVAL);
+        assert_string_equal(f.text, "ERROR: <input>:1:2: undefined field 'nam'\n"
+                                    " | o.nam == y\n"
+                                    " | .^\n"
+                                    "ERROR: <input>:1:10: undeclared reference to 'y' (in "
+                                    "container '')\n"
+                                    " | o.nam == y\n"
+                                    " | .........^");
+}
+
+/* Costs at run time and before it, as Kubernetes counts. */
+static void test_costs(void **state) {
+        static const struct {
+                const char *text;
+                uint64_t cost, most; /* most 0: not looked at */
+        } cases[] = {
+                        {"1", 0, 0},
+                        {"i", 1, 1},
+                        {"i == 1", 2, 2},
+                        {"o.count == 3", 3, 3},
+                        {"o.name == 'thing'", 3, 3},
+                        {"has(o.name)", 1, 1},
+                        {"true && true", 0, 0},
+                        {"true ? i : i", 1, 1},
+                        {"[1, 2]", 10, 10},
+                        {"{'a': 1}", 30, 30},
+                        {"i in [1, 2]", 13, 13},
+                        {"s + s", 3, 0},
+                        {"o.name + 'a'", 3, 7},
+                        {"o.name.size() < 5", 4, 4},
+                        {"o.items.all(e, e.size > 0)", 2 + 2 * 6 + 1, 2 + 10 * 6 + 1},
+                        {"l.map(e, e * 2)", 1 + 10 + 3 * (1 + 1 + 10 + 2) + 1, 0},
+                        {"o.name.startsWith('th')", 3, 3},
+                        {"o.tags.all(k, k != '')", 2 + 2 * (2 + 1 + 1 + 0) + 1, 0},
+                        {"o.name.contains('h')", 3, 2 + 4 * 1},
+                        {"o.name.matches('abcdefgh')", 2 + 2 * 1, 2 + 5 * 2},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_cel_findings_ struct cel_findings f = {};
+                _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+
+                if (cel_compile(&env, cases[i].text, strlen(cases[i].text), &p, &f) < 0)
+                        fail_msg("%s", strempty(f.text));
+                assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+                assert_false(cel_is_error(evaluate(run, p)));
+                if (cel_run_cost(run) != cases[i].cost)
+                        fail_msg("%s costs %llu", cases[i].text,
+                                        (unsigned long long)cel_run_cost(run));
+                if (cases[i].most > 0 && cel_program_estimate(p).max != cases[i].most)
+                        fail_msg("%s may cost %llu", cases[i].text,
+                                        (unsigned long long)cel_program_estimate(p).max);
+        }
+}
+
+static struct cel_value run_limited(
+                const char *text, const struct cel_limits *limits, bool *spent) {
+        _cleanup_cel_findings_ struct cel_findings f = {};
+        _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+        struct cel_value v;
+
+        if (cel_compile(&env, text, strlen(text), &p, &f) < 0)
+                fail_msg("%s", strempty(f.text));
+        assert_int_equal(cel_run_new(functions, limits, &run), 0);
+        v = evaluate(run, p);
+        *spent = cel_run_spent(run);
+        return (struct cel_value){.kind = v.kind};
+}
+
+static uint64_t late(void) {
+        return 100;
+}
+
+#define TEN "[1,2,3,4,5,6,7,8,9,10]"
+#define THOUSAND TEN ".map(a, " TEN ".map(b, " TEN ".map(c, a + b + c)))"
+
+static void test_bounds(void **state) {
+        bool spent;
+
+        /* Nothing absorbs a spent budget. */
+        assert_int_equal(run_limited("true || " THOUSAND ".size() > 0", NULL, &spent).kind,
+                        CEL_BOOL);
+        assert_int_equal(run_limited(THOUSAND ".size() > 0 || true",
+                                         &(struct cel_limits){.cost_max = 500}, &spent)
+                                         .kind,
+                        CEL_ERROR);
+        assert_true(spent);
+        assert_int_equal(run_limited(THOUSAND ".size() == 10", NULL, &spent).kind, CEL_BOOL);
+        assert_false(spent);
+        assert_int_equal(run_limited(THOUSAND ".size() > 0",
+                                         &(struct cel_limits){.deadline_us = 50, .now_us = late},
+                                         &spent)
+                                         .kind,
+                        CEL_ERROR);
+        assert_true(spent);
+        assert_int_equal(run_limited(THOUSAND ".size() > 0",
+                                         &(struct cel_limits){.memory_max = 10000}, &spent)
+                                         .kind,
+                        CEL_ERROR);
+        assert_true(spent);
+}
+
+/* Deep and long expressions end in a finding, or a value, not in a crash. */
+static void test_depth(void **state) {
+        static const struct {
+                const char *before, *middle, *after;
+                bool ok; /* with 40 of them */
+        } cases[] = {{"(", "1", ")", true}, {"[", "1", "]", true}, {"", "1", "+1", true},
+                        {"-(", "1", ")", true}, {"", "true", "&&true", true},
+                        {"true?1:", "1", "", true}, {"{'a':", "1", "}", true},
+                        {"", "x", ".a", true}, {"", "x", "[0]", true},
+                        {"[1].map(e,", "1", ")", true}, {"size(", "'a'", ")", false},
+                        {"optional.of(", "1", ")", true}, {"cel.bind(a,1,", "1", ")", true}};
+        static const size_t counts[] = {40, 1000, 5000};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                for (size_t k = 0; k < ELEMENTS(counts); k++) {
+                        _cleanup_cel_findings_ struct cel_findings f = {};
+                        _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+                        _cleanup_buf_ struct buf b = {};
+                        int r;
+
+                        for (size_t n = 0; n < counts[k]; n++)
+                                buf_append_str(&b, cases[i].before);
+                        buf_append_str(&b, cases[i].middle);
+                        for (size_t n = 0; n < counts[k]; n++)
+                                buf_append_str(&b, cases[i].after);
+                        r = cel_compile(&env, b.data, b.size, &p, &f);
+                        if (k == 0 && cases[i].ok && r < 0)
+                                fail_msg("%s%s%s: %s", cases[i].before, cases[i].middle,
+                                                cases[i].after, strempty(f.text));
+                        if (r < 0)
+                                continue;
+                        assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+                        (void)evaluate(run, p);
+                }
+}
+
+static uint64_t next_random(uint64_t *seed) {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        return *seed;
+}
+
+/* Any text, run or refused, within bounds. */
+static void try_text(const char *text, size_t n) {
+        static const struct cel_limits limits = {.cost_max = 2000, .memory_max = 1 << 20};
+        _cleanup_cel_findings_ struct cel_findings f = {};
+        _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+        struct cel_value v;
+        int r = cel_compile(&env, text, n, &p, &f);
+
+        if (r < 0) {
+                assert_int_equal(r, -EINVAL);
+                assert_true(f.count > 0 && f.text);
+                return;
+        }
+        assert_int_equal(f.count, 0);
+        assert_int_equal(cel_run_new(functions, &limits, &run), 0);
+        v = evaluate(run, p);
+        if (!cel_is_error(v))
+                assert_true(cel_value_is(v, cel_program_type(p)) || v.kind == CEL_NULL);
+}
+
+static void mutate(char *text, size_t n, const char *other, size_t other_size, uint64_t *seed) {
+        static const char words[] = "()[]{}.,:?!<>+-*/%&|=\"'`rb0x1u e";
+
+        for (uint64_t k = next_random(seed) % 4 + 1; k > 0; k--) {
+                size_t at = next_random(seed) % n;
+
+                switch (next_random(seed) % 4) {
+                case 0:
+                        text[at] = (char)next_random(seed);
+                        break;
+                case 1:
+                        text[at] = words[next_random(seed) % (sizeof(words) - 1)];
+                        break;
+                case 2:
+                        text[at] = text[next_random(seed) % n];
+                        break;
+                default: {
+                        size_t from = next_random(seed) % other_size;
+                        size_t left = MIN(n - at, other_size - from);
+                        size_t size = MIN(left, (size_t)(next_random(seed) % 12));
+
+                        memcpy(text + at, other + from, size);
+                }
+                }
+        }
+}
+
+static void test_random(void **state) {
+        _cleanup_free_ char *text = read_cases();
+        uint64_t seed = 88172645463325252ULL;
+        const char *lines[1000];
+        size_t count = 0;
+        char *save = NULL;
+
+        for (char *line = strtok_r(text, "\n", &save); line && count < ELEMENTS(lines);
+                        line = strtok_r(NULL, "\n", &save)) {
+                struct row r = {};
+
+                if (*line != '#' && split(line, &r))
+                        lines[count++] = r.expression;
+        }
+        for (unsigned i = 0; i < 6000; i++) {
+                const char *one = lines[next_random(&seed) % count];
+                const char *other = lines[next_random(&seed) % count];
+                _cleanup_free_ char *copy = strdup(one);
+
+                mutate(copy, strlen(one), other, strlen(other), &seed);
+                try_text(copy, strlen(one));
+        }
+        for (unsigned i = 0; i < 2000; i++) {
+                char bytes[64];
+                size_t n = next_random(&seed) % sizeof(bytes);
+
+                for (size_t k = 0; k < n; k++)
+                        bytes[k] = (char)next_random(&seed);
+                try_text(bytes, n);
+        }
+}
+
+/* Property names as expressions write them. */
+static void test_names(void **state) {
+        static const struct {
+                const char *property, *name;
+        } cases[] = {{"a", "a"}, {"a-b", "a__dash__b"}, {"a.b/c", "a__dot__b__slash__c"},
+                        {"if", "__if__"}, {"namespace", "__namespace__"},
+                        {"a__b", "a__underscores__b"}, {"1a", NULL}, {"a b", NULL}, {"", NULL},
+                        {"_a", "_a"}, {"$ref", NULL}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const char *name = cel_escape(types, cases[i].property);
+
+                if (!streq_ptr(name, cases[i].name))
+                        fail_msg("%s: %s", cases[i].property, strempty(name));
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_cases),
+                        cmocka_unit_test(test_findings),
+                        cmocka_unit_test(test_costs),
+                        cmocka_unit_test(test_bounds),
+                        cmocka_unit_test(test_depth),
+                        cmocka_unit_test(test_random),
+                        cmocka_unit_test(test_names),
+        };
+
+        return cmocka_run_group_tests(tests, setup, teardown);
+}
