@@ -73,65 +73,6 @@ static bool judge_by_policies(struct asking *a, const struct webhook_request *fa
         return r >= 0;
 }
 
-static void ask(struct asking *a, enum webhook_type type);
-
-static struct asking *asking_free(struct asking *a) {
-        json_decref(a->options);
-        request_unref(a->request);
-        return mfree(a);
-}
-
-static void refuse(struct asking *a, int error, const struct problem *p) {
-        respond_error(a->request, error, p);
-        asking_free(a);
-}
-
-static void proceed(struct asking *a) {
-        if (a->request->http)
-                a->next(a->request);
-        asking_free(a);
-}
-
-/* true: the next question follows. */
-static bool take_outcome(struct asking *a, const struct webhook_outcome *outcome) {
-        request_warn_all(a->request, outcome->warnings);
-        if (outcome->error >= 0)
-                return true;
-        refuse(a, outcome->error, outcome->p);
-        return false;
-}
-
-static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
-        if (take_outcome(userdata, outcome))
-                proceed(userdata);
-}
-
-static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
-        struct asking *a = userdata;
-
-        if (!take_outcome(a, outcome))
-                return;
-        if (outcome->changed) {
-                json_decref(a->request->body.object);
-                a->request->body.object = json_deep_copy(outcome->object);
-                if (!a->request->body.object) {
-                        refuse(a, -ENOMEM, outcome->p);
-                        return;
-                }
-        }
-        ask(a, WEBHOOK_VALIDATING);
-}
-
-static int judge_by_policies(
-                struct request *request, const struct webhook_request *facts, struct problem *p) {
-        char **warnings = NULL;
-        int r = policy_set_judge(request->api->policies, request, facts, &warnings, p);
-
-        request_warn_all(request, warnings);
-        strv_free(warnings);
-        return r;
-}
-
 static void ask(struct asking *a, enum webhook_type type) {
         bool mutating = type == WEBHOOK_MUTATING;
         struct request *request = a->request;
