@@ -221,6 +221,7 @@ libkapid_core_a_SOURCES += \
 libkapid_api_a_SOURCES += \
 	kapid/admission/admission-policies.c \
 	kapid/policies/params.c kapid/policies/params.h \
+	kapid/policies/rights.c kapid/policies/rights.h \
 	kapid/policies/set.c kapid/policies/set.h
 check_PROGRAMS += tests/unit/test-kapid-policies
 tests_unit_test_kapid_policies_SOURCES = tests/unit/test-kapid-policies.c tests/unit/unit.h \

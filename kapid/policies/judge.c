@@ -305,8 +305,8 @@ static struct policy_access resource_of(const struct webhook_request *a) {
                         .labels = ""};
 }
 
-int policy_judge(const struct policy *p, const struct policy_question *q,
-                struct policy_verdict *ret) {
+static int judge_part(const struct policy *p, const struct policy_question *q,
+                int (*part)(struct judging *j), struct policy_verdict *ret) {
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         const struct policy_access resource = resource_of(q->request);
         size_t count = p->program->named_count;
@@ -330,10 +330,20 @@ int policy_judge(const struct policy *p, const struct policy_question *q,
                 return r;
         j.run = run;
         set_values(&j, &resource);
-        r = judge(&j);
+        r = part(&j);
         if (r < 0)
                 return r;
         *ret = verdict;
         verdict = (struct policy_verdict){0};
-        return 0;
+        return r;
+}
+
+int policy_judge(const struct policy *p, const struct policy_question *q,
+                struct policy_verdict *ret) {
+        return judge_part(p, q, judge, ret);
+}
+
+int policy_conditions_hold(const struct policy *p, const struct policy_question *q,
+                struct policy_verdict *ret) {
+        return judge_part(p, q, check_conditions, ret);
 }

@@ -40,6 +40,10 @@ void policy_verdict_done(struct policy_verdict *v);
 /* -ENOMEM; everything that goes wrong in expressions is in the verdict. */
 int policy_judge(const struct policy *p, const struct policy_question *q,
                 struct policy_verdict *ret);
+/* Its conditions alone: 1: they hold; 0: they do not, or ret has the refusal of one that failed.
+ */
+int policy_conditions_hold(const struct policy *p, const struct policy_question *q,
+                struct policy_verdict *ret);
 /* Adds a refusal that is about no validation; also for the driver's (a parameter is missing). */
 int policy_verdict_add(struct policy_verdict *v, size_t index, const char *reason, const char *fmt,
                 ...) _printf_(4, 5);

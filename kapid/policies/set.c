@@ -4,11 +4,11 @@
 #include "kapid/policies/set.h"
 
 #include "kapid/audit/audit.h"
-#include "kapid/auth/authz.h"
 #include "kapid/cache/forms.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/policies/judge.h"
 #include "kapid/policies/params.h"
+#include "kapid/policies/rights.h"
 #include "kapid/webhooks/review.h"
 #include "kapid/webhooks/webhooks.h"
 #include "lib/log.h"
@@ -202,41 +202,6 @@ static void judgement_done(struct judgement *j) {
         json_decref(j->annotations);
 }
 
-static int account_user(const struct policy_access *access, struct user *ret) {
-        const char *namespace = access->service_account_namespace;
-        _cleanup_free_ char *name = strformat("system:serviceaccount:%s:%s", namespace,
-                                            access->service_account),
-                            *group = strformat("system:serviceaccounts:%s", namespace);
-        int r = name && group ? user_set(ret, name, "") : -ENOMEM;
-
-        if (r < 0)
-                return r;
-        r = user_add_group(ret, "system:serviceaccounts");
-        if (r < 0)
-                return r;
-        r = user_add_group(ret, group);
-        return r < 0 ? r : user_add_group(ret, "system:authenticated");
-}
-
-static bool may(const struct policy_access *access, void *userdata) {
-        struct judgement *j = userdata;
-        _cleanup_user_ struct user account = {0};
-        bool of_account = *access->service_account;
-
-        if (of_account && account_user(access, &account) < 0)
-                return false;
-        return authorize(j->policies->api,
-                        &(struct access){.user = of_account ? &account : &j->request->user,
-                                        .verb = access->verb,
-                                        .group = access->group,
-                                        .version = "*",
-                                        .resource = access->resource,
-                                        .subresource = access->subresource,
-                                        .namespace = access->namespace,
-                                        .name = access->name,
-                                        .path = *access->path ? access->path : NULL});
-}
-
 static uint64_t now_us(void) {
         return now_mono_us();
 }
@@ -268,7 +233,7 @@ static int begin(struct judgement *j) {
         facts->options = j->options;
         facts->dry_run = j->request->dry_run;
         webhook_equivalents_find(h->api->kinds, facts->kind, &j->equivalents);
-        j->authority = (struct policy_authority){.may = may, .userdata = j};
+        j->authority = (struct policy_authority){.may = policy_may, .userdata = j->request};
         j->limits = (struct cel_limits){.deadline_us = now_mono_us() + JUDGE_US, .now_us = now_us};
         return 0;
 }

@@ -215,6 +215,12 @@ static void validate_versions(struct findings *f, const json_t *webhook) {
                                 "must include at least one of v1, v1beta1");
 }
 
+static void on_condition(const char *field, const char *text, const char *why, void *userdata) {
+        _cleanup_json_ json_t *value = json_string(text);
+
+        finding_add(userdata, FINDING_INVALID, field, value, "%s", why);
+}
+
 static void validate_conditions(struct findings *f, const json_t *webhook) {
         const json_t *list = json_object_get(webhook, "matchConditions"), *v;
         size_t i;
@@ -228,7 +234,6 @@ static void validate_conditions(struct findings *f, const json_t *webhook) {
                 const char *error = format_check(
                                 FORMAT_QUALIFIED_NAME, strempty(json_string_value(name)));
                 size_t at = push_item(f, "matchConditions", i);
-                _cleanup_free_ char *why = NULL;
 
                 if (isempty(json_string_value(name)))
                         finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
@@ -236,10 +241,10 @@ static void validate_conditions(struct findings *f, const json_t *webhook) {
                         finding_add(f, FINDING_INVALID, "name", name, "%s", error);
                 if (isempty(json_string_value(text)))
                         finding_add(f, FINDING_REQUIRED, "expression", NULL, NULL);
-                else if (webhook_condition_check(json_string_value(text), &why) < 0)
-                        finding_add(f, FINDING_INVALID, "expression", text, "%s", strempty(why));
                 findings_pop(f, at);
         }
+        if (webhook_conditions_check(webhook, on_condition, f) < 0)
+                f->failed = true;
 }
 
 void admission_validate_selectors(struct findings *f, const json_t *webhook) {

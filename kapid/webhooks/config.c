@@ -1,6 +1,7 @@
 /* Reads configurations. */
 #include "kapid/webhooks/config.h"
 
+#include "kapid/webhooks/conditions.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -116,11 +117,9 @@ static int read_webhook(const json_t *v, struct webhook *w, struct problem *p) {
                                 "webhook \"%s\" names no version of AdmissionReview that this "
                                 "server speaks",
                                 w->name);
-        if (json_array_size(json_object_get(v, "matchConditions")) > 0)
-                return problem_set(p, EINVAL, 422, "Invalid",
-                                "webhook \"%s\" has matchConditions, which this server does not "
-                                "evaluate",
-                                w->name);
+        r = webhook_conditions_new(&w->conditions, json_object_get(v, "matchConditions"));
+        if (r < 0)
+                return r;
         r = webhook_matcher_read(v, "rules", w, p);
         if (r < 0)
                 return r;
@@ -167,6 +166,7 @@ struct webhook_config *webhook_config_unref(struct webhook_config *c) {
                 struct webhook *w = &c->webhooks[i];
 
                 webhook_matcher_done(w);
+                webhook_conditions_free(w->conditions);
                 webhook_target_done(&w->target);
         }
         free(c->webhooks);

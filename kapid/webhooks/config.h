@@ -5,6 +5,8 @@
 #include "kapid/webhooks/target.h"
 #include "lib/selector.h"
 
+struct webhook_conditions;
+
 enum webhook_type { WEBHOOK_MUTATING, WEBHOOK_VALIDATING, WEBHOOK_TYPES };
 
 enum {
@@ -34,6 +36,7 @@ struct webhook {
         struct webhook_rule *rules;
         size_t rule_count;
         struct label_selector *namespaces, *objects; /* NULL: all */
+        struct webhook_conditions *conditions;       /* NULL: none */
         const char *version;                         /* of AdmissionReview: "v1", "v1beta1" */
         struct webhook_target target;
         uint64_t timeout_us;
