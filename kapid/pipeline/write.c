@@ -595,12 +595,11 @@ static void ask_validating(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         int r = judge_by_policies(run, &p);
 
-        if (r < 0 && !run->fresh && !run->asked) {
-                confirm(run, r, &p);
-                return;
-        }
         if (r < 0) {
-                fail(run, r, &p);
+                if (run->fresh)
+                        fail(run, r, &p);
+                else
+                        confirm(run, r, &p);
                 return;
         }
         r = ask(run, WEBHOOK_VALIDATING, on_judged, &p);
