@@ -1,6 +1,7 @@
 /* Admission policies, pure: what compiles, what matches, what is refused and in which words. */
 #include "kapid/policies/judge.h"
 #include "kapid/policies/types.h"
+#include "kapid/webhooks/conditions.h"
 #include "kapid/webhooks/review.h"
 #include "lib/buf.h"
 #include "lib/object.h"
@@ -358,6 +359,53 @@ static void test_type_checking(void **state) {
         assert_null(found);
 }
 
+/* --- conditions of webhooks --- */
+
+static const struct {
+        const char *list;
+        int result; /* 1, 0 or below */
+} conditions[] = {
+                {"[{name: a, expression: 'object.spec.replicas == 2'}]", 1},
+                {"[{name: a, expression: 'object.spec.replicas == 3'}]", 0},
+                {"[{name: a, expression: 'request.name == \"web\"'}, {name: b, expression: "
+                 "'oldObject != null'}]",
+                                0},
+                {"[{name: a, expression: 'object.spec.nothing == 1'}]", -EINVAL},
+                {"[{name: a, expression: 'object.spec.nothing == 1'}, {name: b, expression: "
+                 "'false'}]",
+                                0},
+                {"[{name: a, expression: 'authorizer.requestResource.check(\"create\").allowed()'}]",
+                                1},
+                {"[{name: a, expression: 'this is not one'}]", -EINVAL},
+};
+
+static void test_conditions(void **state) {
+        struct world *w = *state;
+        _cleanup_json_ json_t *object = yaml("%s", REPLICAS(2)),
+                              *review = yaml("{name: web, operation: CREATE}");
+        const struct webhook_request facts = {.operation = WEBHOOK_CREATE,
+                        .kind = kind_registry_find(w->kinds, "apps", "v1", "deployments"),
+                        .namespace = "shop",
+                        .name = "web"};
+
+        for (size_t i = 0; i < ELEMENTS(conditions); i++) {
+                _cleanup_json_ json_t *list = yaml("%s", conditions[i].list);
+                struct webhook_conditions *c;
+                struct policy_question q = {.request = &facts,
+                                .as = facts.kind,
+                                .object = object,
+                                .review = review,
+                                .authority = &authority};
+                _cleanup_free_ char *why = NULL;
+
+                assert_int_equal(webhook_conditions_new(&c, list), 0);
+                if (webhook_conditions_hold(c, &q, &why) != conditions[i].result)
+                        fail_msg("%s", conditions[i].list);
+                assert_int_equal(why != NULL, conditions[i].result < 0);
+                webhook_conditions_free(c);
+        }
+}
+
 /* --- matching --- */
 
 static const struct {
@@ -436,6 +484,7 @@ int main(void) {
                         cmocka_unit_test(test_budget),
                         cmocka_unit_test(test_faults),
                         cmocka_unit_test(test_type_checking),
+                        cmocka_unit_test(test_conditions),
                         cmocka_unit_test(test_matching),
         };
 
