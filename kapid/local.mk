@@ -153,12 +153,6 @@ EXTRA_DIST += tests/unit/cel/cases.txt
 check_PROGRAMS += tests/unit/test-kapid-rules
 tests_unit_test_kapid_rules_SOURCES = tests/unit/test-kapid-rules.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_rules_LDADD = $(KAPID_CORE_LIBS)
-# Kubernetes' libraries of functions for expressions.
-libkapid_core_a_SOURCES += kapid/cel/lib.h kapid/cel/lib.c \
-	kapid/cel/lib-cidr.c kapid/cel/lib-format.c kapid/cel/lib-ip.c kapid/cel/lib-lists.c \
-	kapid/cel/lib-lists-more.c kapid/cel/lib-ip.h kapid/cel/lib-quantity.c kapid/cel/lib-regex.c \
-	kapid/cel/lib-semver.c kapid/cel/lib-sets.c kapid/cel/lib-string-format.c \
-	kapid/cel/lib-strings.c kapid/cel/lib-url.c kapid/cel/lib-url-text.c kapid/cel/lib-url-text.h
 
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
@@ -350,6 +344,13 @@ tests_unit_test_kapid_people_SOURCES = tests/unit/test-kapid-people.c tests/unit
 tests_unit_test_kapid_people_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_audit_SOURCES = tests/unit/test-kapid-audit.c tests/unit/unit.h
 tests_unit_test_kapid_audit_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+
+# Kubernetes' libraries of functions for expressions.
+libkapid_core_a_SOURCES += kapid/cel/lib.h kapid/cel/lib.c \
+	kapid/cel/lib-cidr.c kapid/cel/lib-format.c kapid/cel/lib-ip.c kapid/cel/lib-lists.c \
+	kapid/cel/lib-lists-more.c kapid/cel/lib-ip.h kapid/cel/lib-quantity.c kapid/cel/lib-regex.c \
+	kapid/cel/lib-semver.c kapid/cel/lib-sets.c kapid/cel/lib-string-format.c \
+	kapid/cel/lib-strings.c kapid/cel/lib-url.c kapid/cel/lib-url-text.c kapid/cel/lib-url-text.h
 check_PROGRAMS += tests/unit/test-cel-lib
 tests_unit_test_cel_lib_SOURCES = tests/unit/test-cel-lib.c tests/unit/unit.h
 tests_unit_test_cel_lib_LDADD = $(KAPID_CORE_LIBS)

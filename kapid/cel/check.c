@@ -17,6 +17,7 @@ struct checker {
         struct cel_unify unify;
         VECTOR(struct local)
         scope; /* the innermost last */
+        unsigned mixed; /* calls around that take lists and maps of unlike items: format() */
 };
 
 static void check(struct checker *c, struct cel_expr *e);
@@ -192,6 +193,8 @@ static const struct cel_type *join(struct checker *c, const struct cel_expr *e,
                 return now;
         if (cel_assignable(&c->unify, before, now))
                 return cel_most_general(before, now);
+        if (c->mixed > 0)
+                return &cel_dyn_type;
         mismatch(c, e, before, now);
         return &cel_error_type;
 }
@@ -371,14 +374,18 @@ static const struct cel_function_entry *namespaced(struct checker *c, struct cel
 
 static void check_call(struct checker *c, struct cel_expr *e) {
         const struct cel_function_entry *f = namespaced(c, e);
+        bool mixed;
 
         set_op(e);
         if (e->op == CEL_OP_SELECT_OPTIONAL) {
                 check_optional_select(c, e);
                 return;
         }
+        mixed = e->member && streq(e->name, "format");
+        c->mixed += mixed;
         for (size_t i = 0; i < e->arg_count; i++)
                 check(c, e->args[i]);
+        c->mixed -= mixed;
         if (e->op == CEL_OP_AND || e->op == CEL_OP_OR) {
                 check_logic(c, e);
                 return;

@@ -144,7 +144,8 @@ static bool read_fast(const struct parts *p, struct amount *ret) {
         int64_t value = 0;
 
         if (p->shift > 0) {
-                if (p->fraction || digits + (size_t)(p->shift * 3 / 10) > BINARY_DIGITS_MAX)
+                if (p->fraction_size > 0 ||
+                                digits + (size_t)(p->shift * 3 / 10) > BINARY_DIGITS_MAX)
                         return false;
         } else if (digits > DIGITS_MAX || p->exponent - (int)p->fraction_size < -NANO_DIGITS)
                 return false;
@@ -326,9 +327,9 @@ static struct cel_value add(struct cel_run *run, struct cel_value to, struct amo
 
         if (!add_fast(a, b, &sum)) {
                 /* Both are at most 2^126: no overflow. */
-                __int128 nano = a->nano + b.nano;
+                __int128 nano = MIN(a->nano + b.nano, WIDE_MAX);
 
-                sum = (struct amount){.decimal = true, .nano = MAX(MIN(nano, WIDE_MAX), -WIDE_MAX)};
+                sum = (struct amount){.decimal = true, .nano = MAX(nano, -WIDE_MAX)};
         }
         return cel_opaque_copy(run, &quantity_class, &sum, sizeof(sum));
 }

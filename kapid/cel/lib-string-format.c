@@ -82,12 +82,27 @@ static bool put_converted(struct writer *w, struct cel_value v) {
         return v.kind == CEL_STRING ? put(w, v.text.data, v.text.size) : fail(w, v);
 }
 
-static bool put_type(struct writer *w, struct cel_value v) {
-        /* Without what it is of: at run time a list is a list. */
-        struct cel_type plain = *v.type;
+/* The name at run time, where a list is a list. */
+static const char *type_name(const struct cel_type *type) {
+        static const char *const names[] = {[CEL_TYPE_DYN] = "dyn",
+                        [CEL_TYPE_NULL] = "null_type",
+                        [CEL_TYPE_BOOL] = "bool",
+                        [CEL_TYPE_INT] = "int",
+                        [CEL_TYPE_UINT] = "uint",
+                        [CEL_TYPE_DOUBLE] = "double",
+                        [CEL_TYPE_STRING] = "string",
+                        [CEL_TYPE_BYTES] = "bytes",
+                        [CEL_TYPE_LIST] = "list",
+                        [CEL_TYPE_MAP] = "map",
+                        [CEL_TYPE_OBJECT] = "object",
+                        [CEL_TYPE_TIMESTAMP] = "google.protobuf.Timestamp",
+                        [CEL_TYPE_DURATION] = "google.protobuf.Duration",
+                        [CEL_TYPE_TYPE] = "type",
+                        [CEL_TYPE_OPTIONAL] = "optional_type"};
 
-        plain.of[0] = NULL;
-        return cel_type_text(&w->text, &plain) >= 0 || fail(w, cel_no_memory(w->run));
+        if (type->name)
+                return type->name;
+        return type->kind < ELEMENTS(names) ? names[type->kind] : "dyn";
 }
 
 static bool put_list(struct writer *w, struct cel_value list);
@@ -127,12 +142,12 @@ static bool put_inner(struct writer *w, struct cel_value v) {
         case CEL_MAP:
                 return put_map(w, v);
         case CEL_TYPE:
-                return put_type(w, v);
+                return put_str(w, type_name(v.type));
         default:
                 return fail(w, cel_error(w->run,
                                                "error during formatting: no formatting function "
                                                "for %s",
-                                               strempty(cel_type_of(v)->name)));
+                                               type_name(cel_type_of(v))));
         }
 }
 
@@ -203,13 +218,8 @@ static bool put_map(struct writer *w, struct cel_value map) {
 }
 
 static bool refuse(struct writer *w, const char *what, struct cel_value v) {
-        _cleanup_buf_ struct buf type = {0};
-        struct cel_type plain = *cel_type_of(v);
-
-        plain.of[0] = NULL;
-        (void)cel_type_text(&type, &plain);
         return fail(w, cel_error(w->run, "error during formatting: %s, was given %s", what,
-                                       strempty(type.data)));
+                                       type_name(cel_type_of(v))));
 }
 
 /* --- the clauses: a function each --- */

@@ -1,6 +1,7 @@
 /* Types made from a structural OpenAPI schema, with the sizes that estimates of cost count with.
  * The rules are Kubernetes': a node without a type that expressions know has no type at all, and
- * fields of such nodes are not there for expressions. */
+ * fields of such nodes are not there for expressions. Its estimates count keys of maps and whole
+ * objects as if they had no size; so do these, or definitions that it takes would be refused. */
 #include "kapid/cel/types.h"
 
 enum {
@@ -135,7 +136,7 @@ static int list_type(
 static int map_type(struct cel_types *t, const json_t *values, const json_t *schema, unsigned depth,
                 struct cel_type **ret) {
         const struct cel_type *value = NULL;
-        struct cel_type *n;
+        struct cel_type *n, *key;
         int r;
 
         r = from_schema(t, values, embedded_flag(values), depth + 1, &value);
@@ -148,7 +149,10 @@ static int map_type(struct cel_types *t, const json_t *values, const json_t *sch
                         2, &n);
         if (r < 0)
                 return r;
-        n->of[0] = &cel_string_type;
+        r = simple(t, &cel_string_type, 0, STRING_SIZE_MIN, &key);
+        if (r < 0)
+                return r;
+        n->of[0] = key;
         n->of[1] = value;
         *ret = n;
         return 0;
@@ -267,7 +271,7 @@ static int object_type(struct cel_types *t, const json_t *schema, unsigned flags
         n = cel_object_type(t, "object", fields, count);
         if (!n)
                 return -ENOMEM;
-        return simple(t, n, UINT64_MAX, json_min, ret);
+        return simple(t, n, 0, json_min, ret);
 }
 
 static int typed(struct cel_types *t, const json_t *schema, const char *type, unsigned flags,

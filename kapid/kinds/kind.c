@@ -19,6 +19,8 @@ enum { KEY_SIZE = 512, CRD_VERSIONS_MAX = 32 };
 struct source {
         unsigned refs;
         struct schema_set *set;
+        struct rules_base *rules; /* owned by the built-in source, which lives longest */
+        bool owns_rules;
 };
 
 struct kind_entry {
@@ -41,6 +43,8 @@ struct kind_registry {
 static struct source *source_unref(struct source *s) {
         if (s && --s->refs == 0) {
                 schema_set_free(s->set);
+                if (s->owns_rules)
+                        rules_base_free(s->rules);
                 free(s);
         }
         return NULL;
@@ -391,7 +395,7 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                 return r;
         k->fills_defaults = m->custom && schema_has_defaults(k->schema);
         k->has_embedded = m->custom && schema_has_embedded(k->schema);
-        if (m->custom && (r = rules_new(schema, &k->rules)) < 0)
+        if (m->custom && (r = rules_new(schema, m->source->rules, &k->rules)) < 0)
                 return r;
         k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->storage_group, k->kind);
         *ret = e;
@@ -541,7 +545,9 @@ static size_t registry_drop(struct kind_registry *registry, const char *document
         return all - kept;
 }
 
-static int source_new(struct source **ret, const struct schema_set *parent) {
+/* rules NULL: its own. */
+static int source_new(
+                struct source **ret, const struct schema_set *parent, struct rules_base *rules) {
         struct source *s = calloc(1, sizeof(*s));
 
         if (!s)
@@ -550,6 +556,15 @@ static int source_new(struct source **ret, const struct schema_set *parent) {
         int r = schema_set_new(&s->set, parent);
         if (r < 0) {
                 free(s);
+                return r;
+        }
+        s->rules = rules;
+        if (!rules) {
+                r = rules_base_new(&s->rules);
+                s->owns_rules = true;
+        }
+        if (r < 0) {
+                source_unref(s);
                 return r;
         }
         *ret = s;
@@ -618,7 +633,8 @@ int kind_registry_new_with(struct kind_registry **ret, char *const *settings, st
                 return -ENOMEM;
         registry->by_plural = map_new(NULL);
         registry->by_kind = map_new(NULL);
-        if (!registry->by_plural || !registry->by_kind || source_new(&registry->built_in, NULL) < 0)
+        if (!registry->by_plural || !registry->by_kind ||
+                        source_new(&registry->built_in, NULL, NULL) < 0)
                 return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
         int r = load_built_in(registry, settings, p);
         if (r < 0)
@@ -746,7 +762,7 @@ int kind_registry_add_crd(struct kind_registry *registry, const json_t *crd, str
         struct kind_entry **made = NULL;
         struct source *source;
         size_t n;
-        int r = source_new(&source, registry->built_in->set);
+        int r = source_new(&source, registry->built_in->set, registry->built_in->rules);
 
         if (r < 0)
                 return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");

@@ -31,8 +31,6 @@ struct rules *rules_free(struct rules *r) {
                 return NULL;
         node_free(r->root);
         cel_types_free(r->types);
-        cel_functions_free(r->functions);
-        pattern_cache_free(r->patterns);
         json_decref(r->schema);
         return mfree(r);
 }
@@ -298,7 +296,32 @@ static int make_node(struct compiler *c, const json_t *schema, const struct cel_
         return 0;
 }
 
-int rules_new(const json_t *schema, struct rules **ret) {
+int rules_base_new(struct rules_base **ret) {
+        _cleanup_(rules_base_freep) struct rules_base *b = calloc(1, sizeof(*b));
+        int r;
+
+        if (!b)
+                return -ENOMEM;
+        b->patterns = pattern_cache_new();
+        if (!b->patterns)
+                return -ENOMEM;
+        r = cel_functions_new(cel_libraries, b->patterns, &b->functions, NULL);
+        assert(r != -EINVAL); /* the tables are right: a unit test reads them */
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+struct rules_base *rules_base_free(struct rules_base *b) {
+        if (!b)
+                return NULL;
+        cel_functions_free(b->functions);
+        pattern_cache_free(b->patterns);
+        return mfree(b);
+}
+
+int rules_new(const json_t *schema, const struct rules_base *base, struct rules **ret) {
         _cleanup_(rules_freep) struct rules *rules = NULL;
         struct compiler c = {};
         int r;
@@ -311,14 +334,10 @@ int rules_new(const json_t *schema, struct rules **ret) {
         if (!rules)
                 return -ENOMEM;
         rules->schema = json_ref(schema);
-        rules->patterns = pattern_cache_new();
+        rules->functions = base->functions;
         rules->types = cel_types_new();
-        if (!rules->patterns || !rules->types)
+        if (!rules->types)
                 return -ENOMEM;
-        r = cel_functions_new(cel_libraries, rules->patterns, &rules->functions, NULL);
-        assert(r != -EINVAL); /* the tables are right: a unit test reads them */
-        if (r < 0)
-                return r;
         r = make_node(&c, schema, NULL, true, 0, &rules->root);
         if (r < 0)
                 return r;

@@ -270,14 +270,15 @@ static void check_total(struct judge *j) {
 }
 
 void rules_check_definition(struct findings *f, const json_t *schema) {
+        _cleanup_(rules_base_freep) struct rules_base *base = NULL;
         _cleanup_(rules_freep) struct rules *rules = NULL;
         struct judge j = {.f = f};
         size_t before = findings_count(f);
 
         check_forms_below(f, schema, 0);
-        if (findings_count(f) > before)
+        if (findings_count(f) > before || !rules_are_in(schema, 0))
                 return;
-        if (rules_new(schema, &rules) < 0) {
+        if (rules_base_new(&base) < 0 || rules_new(schema, base, &rules) < 0) {
                 f->failed = true;
                 return;
         }

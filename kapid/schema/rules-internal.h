@@ -28,10 +28,14 @@ struct rules_node {
         struct rules_node *items, *additional;
 };
 
-struct rules {
-        json_t *schema; /* owned */
+struct rules_base {
         struct pattern_cache *patterns;
         struct cel_functions *functions;
+};
+
+struct rules {
+        json_t *schema;                        /* owned */
+        const struct cel_functions *functions; /* the base's */
         struct cel_types *types;
         struct rules_node *root;
 };

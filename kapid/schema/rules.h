@@ -8,9 +8,16 @@
  * first needed. */
 struct rules;
 
-/* NULL in *ret when the schema has none. Rules that do not compile (their definition was stored
- * before rules were judged) are kept: they refuse objects with that reason, as in Kubernetes. */
-int rules_new(const json_t *schema, struct rules **ret);
+/* The functions that rules may call, ready for all definitions of a server. */
+struct rules_base;
+int rules_base_new(struct rules_base **ret);
+struct rules_base *rules_base_free(struct rules_base *b);
+DEFINE_CLEANUP(struct rules_base *, rules_base_free);
+
+/* NULL in *ret when the schema has none. Borrows the base, which must live longer. Rules that do
+ * not compile (their definition was stored before rules were judged) are kept: they refuse objects
+ * with that reason, as in Kubernetes. */
+int rules_new(const json_t *schema, const struct rules_base *base, struct rules **ret);
 struct rules *rules_free(struct rules *r);
 DEFINE_CLEANUP(struct rules *, rules_free);
 

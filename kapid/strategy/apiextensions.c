@@ -128,13 +128,33 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
                 finding_add(f, FINDING_INVALID, p.field ? p.field : path, NULL, "%s",
                                 json_str_or(json_array_get(p.causes, 0), "message",
                                                 strempty(p.message)));
-        else {
-                size_t at = findings_push(f, path);
-
-                rules_check_definition(f, doc);
-                findings_pop(f, at);
+        else
                 validate_defaults(f, root, path);
-        }
+}
+
+/* The rules of a version's schema, unless it is the one that was there before. */
+static void validate_rules(
+                struct findings *f, const json_t *version, size_t i, const json_t *before) {
+        _cleanup_free_ char *path = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);
+        const json_t *doc = json_at(version, "schema.openAPIV3Schema"), *v;
+        size_t at, k;
+
+        f->failed |= !path;
+        json_array_foreach (before, k, v)
+                if (streq(json_str_or(v, "name", ""), json_str_or(version, "name", "")) &&
+                                json_same(json_at(v, "schema.openAPIV3Schema"), doc))
+                        return;
+        at = findings_push(f, strempty(path));
+        rules_check_definition(f, doc);
+        findings_pop(f, at);
+}
+
+static void crd_validate_create(struct findings *f, const json_t *object) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(object, "spec.versions"), i, v)
+                validate_rules(f, v, i, NULL);
 }
 
 /* A warning goes into a header: short, and of characters that show. */
@@ -191,10 +211,15 @@ static void crd_validate(struct findings *f, const json_t *object) {
 
 static void crd_validate_update(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
+        const json_t *v;
+        size_t i;
+
         strategy_validate_immutable(f, old, object, "spec.group");
         strategy_validate_immutable(f, old, object, "spec.scope");
         strategy_validate_immutable(f, old, object, "spec.names.plural");
         strategy_validate_immutable(f, old, object, "spec.names.kind");
+        json_array_foreach (json_at(object, "spec.versions"), i, v)
+                validate_rules(f, v, i, json_at(old, "spec.versions"));
 }
 
 const struct kind_strategy strategies_apiextensions[] = {
@@ -205,6 +230,7 @@ const struct kind_strategy strategies_apiextensions[] = {
                                 .prepare_create = crd_accept,
                                 .prepare_update = crd_prepare_update,
                                 .validate = crd_validate,
+                                .validate_create = crd_validate_create,
                                 .validate_update = crd_validate_update,
                                 .stored = crd_serve},
                 {0},

@@ -39,6 +39,17 @@ static char *texts(const struct findings *f) {
         return buf_take(&b);
 }
 
+static struct rules_base *base;
+
+static int setup_rules(void **state) {
+        return setup(state) < 0 ? -1 : rules_base_new(&base);
+}
+
+static int teardown_rules(void **state) {
+        base = rules_base_free(base);
+        return teardown(state);
+}
+
 struct definition {
         const char *schema, *want; /* want: what the first finding has in it; "": none */
 };
@@ -178,7 +189,7 @@ static void test_objects(void **state) {
                 _cleanup_findings_ struct findings f = {};
                 _cleanup_free_ char *got = NULL;
 
-                assert_int_equal(rules_new(schema, &rules), 0);
+                assert_int_equal(rules_new(schema, base, &rules), 0);
                 assert_non_null(rules);
                 rules_validate(&f, rules, object, old, NULL);
                 assert_false(f.failed);
@@ -204,12 +215,12 @@ static void test_limits(void **state) {
 
         for (int i = 0; i < 200; i++)
                 json_array_append_new(json_object_get(object, "l"), json_integer(i));
-        assert_int_equal(rules_new(schema, &rules), 0);
+        assert_int_equal(rules_new(schema, base, &rules), 0);
         rules_validate(&f, rules, object, NULL, NULL);
         got = texts(&f);
         assert_non_null(strstr(got, "no further validation rules will be run due to call cost "
                                     "exceeds limit for rule: self.l.all"));
-        assert_int_equal(rules_new(wrong, &broken), 0);
+        assert_int_equal(rules_new(wrong, base, &broken), 0);
         rules_validate(&g, broken, object, NULL, NULL);
         other = texts(&g);
         assert_non_null(strstr(other, "rule compile error: compilation failed: ERROR"));
@@ -257,5 +268,5 @@ int main(void) {
                         cmocka_unit_test(test_ratchet),
         };
 
-        return cmocka_run_group_tests(tests, setup, teardown);
+        return cmocka_run_group_tests(tests, setup_rules, teardown_rules);
 }
