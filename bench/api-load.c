@@ -1,10 +1,12 @@
-/* The load of bench/api: makes objects through the API as fast as a bounded number of requests in
- * flight allows, with the client library that the daemons use.
+/* The load of bench/api: makes, reads and writes objects through the API as fast as a bounded
+ * number of requests in flight allows, with the client library that the daemons use.
  *
- *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT]     WHAT: configmaps, nodes, pods, mixed,
- *                                                    services (each of the pods of one app)
+ *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND]]
  *
- * Prints how many were made in a second. */
+ * WHAT: configmaps, nodes, pods, mixed, services (each of the pods of one app); objects: ConfigMaps
+ * of 2 kB, one in a hundred with the label rare=yes; gets, updates, patches and applies: of them, a
+ * ROUND being a number that is in the object and so changes it.
+ * Prints how many were done in a second. */
 #include <stdio.h>
 
 #include "lib/client/api.h"
@@ -16,13 +18,14 @@ struct load {
         struct api_client *client;
         sd_event *event;
         const struct kind *kind;
-        unsigned long count, started, ended, in_flight, in_flight_max;
+        unsigned long count, started, ended, in_flight, in_flight_max, round;
         int failure;
 };
 
 struct kind {
         const char *name, *path;
         json_t *(*make)(unsigned long i);
+        int (*send)(struct load *l, unsigned long i); /* NULL: makes the object */
 };
 
 static json_t *checked(json_t *v) {
@@ -101,12 +104,73 @@ static json_t *make_service(unsigned long i) {
                         "ports", "port", 80));
 }
 
+enum { OBJECT_SIZE = 1400, RARE = 100 };
+
+static const char objects[] = "/api/v1/namespaces/bench/configmaps";
+
+/* With its metadata and managedFields about 2 kB as the API shows it. */
+static json_t *make_object(unsigned long i, unsigned long round) {
+        _cleanup_free_ char *name = strformat("object-%06lu", i), *text = strformat("%lu", round);
+        char data[OBJECT_SIZE];
+
+        memset(data, 'a' + (int)(i % 26), sizeof(data));
+        return checked(json_pack("{s:s, s:s, s:{s:s, s:{s:s, s:s, s:s}}, s:{s:s#, s:s}}",
+                        "apiVersion", "v1", "kind", "ConfigMap", "metadata", "name", name, "labels",
+                        "app.kubernetes.io/name", "bench", "app.kubernetes.io/part-of",
+                        i % 2 ? "odd" : "even", "rare", i % RARE ? "no" : "yes", "data", "text",
+                        data, (int)sizeof(data), "round", text));
+}
+
+static void on_made(int error, const json_t *object, const struct problem *p, void *userdata);
+
+static char *object_path(unsigned long i, const char *query) {
+        return strformat("%s/object-%06lu%s", objects, i, query);
+}
+
+static int send_get(struct load *l, unsigned long i) {
+        _cleanup_free_ char *path = object_path(i, "");
+
+        return api_get_async(l->client, path, on_made, l, /* ret= */ NULL);
+}
+
+static int send_create(struct load *l, unsigned long i) {
+        _cleanup_json_ json_t *body = make_object(i, l->round);
+
+        return api_create_async(l->client, objects, body, on_made, l, /* ret= */ NULL);
+}
+
+static int send_update(struct load *l, unsigned long i) {
+        _cleanup_free_ char *path = object_path(i, "");
+        _cleanup_json_ json_t *body = make_object(i, l->round);
+
+        return api_update_async(l->client, path, body, on_made, l, /* ret= */ NULL);
+}
+
+static int send_patch(struct load *l, unsigned long i) {
+        _cleanup_free_ char *path = object_path(i, ""), *round = strformat("%lu", l->round);
+        _cleanup_json_ json_t *body = checked(json_pack("{s:{s:s}}", "data", "round", round));
+
+        return api_patch_async(l->client, path, API_PATCH_MERGE, body, on_made, l, /* ret= */ NULL);
+}
+
+static int send_apply(struct load *l, unsigned long i) {
+        _cleanup_free_ char *path = object_path(i, "?fieldManager=bench&force=true");
+        _cleanup_json_ json_t *body = make_object(i, l->round);
+
+        return api_patch_async(l->client, path, API_PATCH_APPLY, body, on_made, l, /* ret= */ NULL);
+}
+
 static const struct kind kinds[] = {
                 {"configmaps", "/api/v1/namespaces/bench/configmaps", make_config_map},
                 {"nodes", "/api/v1/nodes", make_node},
                 {"pods", "/api/v1/namespaces/bench/pods", make_plain},
                 {"mixed", "/api/v1/namespaces/bench/pods", make_mixed},
                 {"services", "/api/v1/namespaces/bench/services", make_service},
+                {"objects", .send = send_create},
+                {"gets", .send = send_get},
+                {"updates", .send = send_update},
+                {"patches", .send = send_patch},
+                {"applies", .send = send_apply},
 };
 
 static void fill(struct load *l);
@@ -123,12 +187,20 @@ static void on_made(int error, const json_t *object, const struct problem *p, vo
         fill(l);
 }
 
+static int send_one(struct load *l, unsigned long i) {
+        _cleanup_json_ json_t *body = NULL;
+
+        if (l->kind->send)
+                return l->kind->send(l, i);
+        body = l->kind->make(i);
+        return api_create_async(l->client, l->kind->path, body, on_made, l, /* ret= */ NULL);
+}
+
 static void fill(struct load *l) {
         while (l->failure == 0 && l->started < l->count && l->in_flight < l->in_flight_max) {
-                _cleanup_json_ json_t *body = l->kind->make(l->started++);
+                int r = send_one(l, l->started++);
 
-                assert(api_create_async(l->client, l->kind->path, body, on_made, l,
-                                       /* ret= */ NULL) >= 0);
+                assert(r >= 0);
                 l->in_flight++;
         }
         if (l->in_flight == 0)
@@ -165,12 +237,16 @@ int main(int argc, char **argv) {
                 if (streq(kinds[i].name, argv[2]))
                         l.kind = &kinds[i];
         if (!l.kind || (l.count = strtoul(argv[3], NULL, 10)) == 0) {
-                fprintf(stderr, "Usage: api-load KUBECONFIG configmaps|nodes|pods|mixed COUNT "
-                                "[IN-FLIGHT]\n");
+                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND]]; WHAT:");
+                for (size_t i = 0; i < ELEMENTS(kinds); i++)
+                        fprintf(stderr, " %s", kinds[i].name);
+                fprintf(stderr, "\n");
                 return 2;
         }
         if (argc > 4)
                 l.in_flight_max = MAX(strtoul(argv[4], NULL, 10), 1ul);
+        if (argc > 5)
+                l.round = strtoul(argv[5], NULL, 10);
         r = run(&l, argv[1]);
         api_client_free(l.client);
         sd_event_unref(l.event);

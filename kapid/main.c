@@ -37,6 +37,8 @@ struct flags {
         char **admission_disable, **admission_enable, **admission_order;
         char *log_level;
         uint64_t stream_idle_us;
+        bool http2_disabled;
+        uint32_t http2_streams_max;
         struct oidc_options oidc; /* but ca_pem */
         char *oidc_ca_file;
         struct audit_options audit; /* but log.path */
@@ -178,6 +180,12 @@ static const struct option_row rows[] = {
                                 "An exec, attach or port-forward without a byte for this long is "
                                 "ended; 0: never",
                                 "4h"},
+                {"disable-http2-serving", 0, OPTION_BOOL, offsetof(struct flags, http2_disabled),
+                                NULL, "Serve HTTP/1.1 alone", NULL},
+                {"http2-max-streams-per-connection", 0, OPTION_U32,
+                                offsetof(struct flags, http2_streams_max), "N",
+                                "Requests and watches at a time on one connection of HTTP/2; 0: 250",
+                                "0"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
 };
@@ -193,6 +201,7 @@ static const struct option_program program = {
 enum {
         PEM_SIZE_MAX = 1024 * 1024,
         MMAP_THRESHOLD = 256 * 1024,
+        GZIP_ABOVE = 128 * 1024, /* as the reference server */
         DRAIN_STEP_US = 20 * 1000,
         DRAIN_MAX_US = 5 * 1000 * 1000,
 };
@@ -264,7 +273,22 @@ struct server {
         struct audit_options audit;
         sd_event_source *drain;
         uint64_t drain_until_us;
+        struct metric *http2;
 };
+
+static void on_render(void *userdata) {
+        struct server *s = userdata;
+
+        metric_set(s->http2, (double)http_server_http2(s->secure));
+}
+
+static int add_metrics(struct server *s) {
+        struct metrics *m = daemon_metrics(s->daemon);
+
+        s->http2 = metrics_gauge(
+                        m, "keelson_http2_connections", "", "Connections of clients by HTTP/2.");
+        return s->http2 ? metrics_on_render(m, on_render, s) : -ENOMEM;
+}
 
 static int listen_secure(struct server *s, const struct flags *f, struct problem *p) {
         const struct tls_files files = {
@@ -286,18 +310,22 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
         r = read_pem(f->client_ca, "read", &s->ca, p);
         if (r < 0)
                 return r;
-        return http_server_new(&s->secure, daemon_event(s->daemon),
+        r = http_server_new(&s->secure, daemon_event(s->daemon),
                         &(struct http_server_options){.host = f->bind_address,
                                         .port = f->port,
                                         .tls_cert = s->cert,
                                         .tls_key = s->key,
                                         .tls_client_ca = s->ca,
                                         .tls_files = &files,
+                                        .http2 = !f->http2_disabled,
+                                        .http2_streams_max = f->http2_streams_max,
+                                        .gzip_above = GZIP_ABOVE,
                                         .admit = api_admit,
                                         .handler = api_handle,
                                         .reject = api_reject,
                                         .userdata = s->api},
                         p);
+        return r < 0 ? r : add_metrics(s);
 }
 
 static int listen_local(struct server *s, const struct flags *f, struct problem *p) {
@@ -440,6 +468,8 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
 
 static void server_done(struct server *s) {
         sd_event_source_disable_unref(s->drain);
+        if (s->http2)
+                metrics_off_render(daemon_metrics(s->daemon), on_render, s);
         http_server_free(s->secure);
         http_server_free(s->local);
         api_free(s->api);

@@ -2,6 +2,7 @@
  * bytes, ends), and data to send as frames. */
 #include <nghttp2/nghttp2.h>
 
+#include "lib/h2-calm.h"
 #include "lib/h2-internal.h"
 
 enum {
@@ -15,6 +16,35 @@ static struct h2_stream *stream_of(nghttp2_session *session, int32_t id) {
         return id > 0 ? nghttp2_session_get_stream_user_data(session, id) : NULL;
 }
 
+const struct h2_terms *h2_terms_of(const struct h2_connection *c) {
+        static const struct h2_terms none;
+
+        return c->handler->terms ? c->handler->terms : &none;
+}
+
+/* The connection ends, the peer learns why. */
+static int lose_patience(struct h2_connection *c) {
+        c->goes_away = true;
+        return nghttp2_session_terminate_session(c->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static int spend(struct h2_connection *c) {
+        const struct h2_terms *t = h2_terms_of(c);
+
+        if (c->goes_away || h2_calm_spend(&c->idle_frames_us, h2_now_us(), t->idle_frames_per_s,
+                                            t->idle_frames_at_once))
+                return 0;
+        return lose_patience(c);
+}
+
+/* Each frame, by its first nine bytes. */
+static int on_begin_frame(
+                nghttp2_session *session, const nghttp2_frame_hd *head, void *userdata) {
+        struct h2_connection *c = userdata;
+
+        return h2_calm_costs(head->type, head->flags, head->length) ? spend(c) : 0;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
         struct h2_connection *c = userdata;
 
@@ -23,7 +53,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         if (!c->server || frame->hd.type != NGHTTP2_HEADERS ||
                         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
                 return 0;
-        struct h2_stream *s = c->queued > UNREAD_MAX
+        const size_t unread_max = h2_terms_of(c)->unread_max;
+        struct h2_stream *s = c->goes_away || c->queued > (unread_max ? unread_max : UNREAD_MAX)
                                               ? NULL
                                               : c->handler->on_request(c, frame->hd.stream_id);
         if (!s)
@@ -87,6 +118,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
         struct h2_connection *c = userdata;
 
+        /* Faults that a client provokes to have its requests reset (CVE-2025-8671). */
+        if (c->server && !c->doomed && frame->hd.type == NGHTTP2_RST_STREAM &&
+                        frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+                        h2_terms_of(c)->idle_frames_per_s > 0)
+                return spend(c);
         if (c->server && !c->doomed && frame->hd.type != NGHTTP2_RST_STREAM &&
                         frame->hd.stream_id > 0 && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
                         (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
@@ -134,10 +170,12 @@ static nghttp2_mem h2_memory(struct pool *pool) {
 /* ---- the session ---- */
 
 int h2_session_new(struct h2_connection *c) {
+        const struct h2_terms *t = h2_terms_of(c);
+        const uint32_t streams_max = t->streams_max ? t->streams_max : CONCURRENT_STREAMS_MAX;
         const nghttp2_settings_entry settings[] = {
-                        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-                                        c->server ? CONCURRENT_STREAMS_MAX : 0},
-                        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+                        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->server ? streams_max : 0},
+                        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
+                                        t->stream_window ? t->stream_window : STREAM_WINDOW},
                         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADERS_SIZE_MAX},
                         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         };
@@ -154,13 +192,15 @@ int h2_session_new(struct h2_connection *c) {
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+        if (t->idle_frames_per_s > 0)
+                nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
         /* Go's gRPC sends a Unix socket's path as :authority, which nghttp2 would refuse as
          * malformed. The server checks the headers that it needs itself. */
         if (nghttp2_option_new(&option) != 0) {
                 nghttp2_session_callbacks_del(callbacks);
                 return -ENOMEM;
         }
-        nghttp2_option_set_no_http_messaging(option, c->server);
+        nghttp2_option_set_no_http_messaging(option, c->server && !t->strict);
         /* For priorities, which no client uses, it would keep thousands of streams that have ended.
          */
         nghttp2_option_set_no_closed_streams(option, 1);
@@ -175,8 +215,8 @@ int h2_session_new(struct h2_connection *c) {
                         ELEMENTS(settings) - (c->server ? 1 : 0));
         if (r != 0)
                 return -ENOMEM;
-        r = nghttp2_session_set_local_window_size(
-                        c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+        r = nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0,
+                        t->connection_window ? (int32_t)t->connection_window : CONNECTION_WINDOW);
         return r == 0 ? 0 : -ENOMEM;
 }
 

@@ -115,6 +115,12 @@ static void resume(struct h2_stream *s) {
         h2_connection_dirty(c);
 }
 
+static size_t queued_max(const struct h2_stream *s) {
+        size_t max = s->connection ? h2_terms_of(s->connection)->queued_max : 0;
+
+        return max ? max : H2_QUEUED_MAX;
+}
+
 int h2_stream_send(struct h2_stream *s, const void *head, size_t head_size, struct bytes *body) {
         struct h2_piece piece = {.body = body, .head_size = (uint8_t)head_size};
         int r;
@@ -122,7 +128,7 @@ int h2_stream_send(struct h2_stream *s, const void *head, size_t head_size, stru
         assert(!s->ending && head_size <= H2_HEAD_MAX);
         if (body->size > UINT32_MAX)
                 return -EMSGSIZE;
-        if (s->count > 0 && s->queued + body->size > H2_QUEUED_MAX)
+        if (s->count > 0 && s->queued + body->size > queued_max(s))
                 return -ENOBUFS;
         if (head_size > 0)
                 memcpy(piece.head, head, head_size);
@@ -172,5 +178,6 @@ size_t h2_stream_fill(struct h2_stream *s, uint8_t *out, size_t n) {
                         pop(s);
         }
         account(s, filled);
+        s->taken += filled;
         return filled;
 }

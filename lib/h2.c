@@ -260,6 +260,7 @@ static int write_out(struct h2_connection *c) {
                 if (n < 0)
                         return (int)n;
                 c->out_offset += (size_t)n;
+                c->written += (uint64_t)n;
         }
         c->out_offset = 0;
         if (c->out.allocated > OUT_KEPT)
@@ -515,9 +516,13 @@ static int connection_start(
                 if (r < 0)
                         return r;
         }
-        if (tls)
-                return tls_stream_new(&c->tls, tls, fd, server_name,
+        if (tls) {
+                r = tls_stream_new(&c->tls, tls, fd, server_name,
                                 c->handler->on_stranger ? "h2,http/1.1" : "h2");
+                if (r >= 0 && h2_terms_of(c)->any_peer)
+                        tls_stream_take_any_peer(c->tls);
+                return r;
+        }
         if (!c->server)
                 return 0;
         if (c->handler->on_stranger) {
@@ -575,6 +580,23 @@ void h2_connection_shutdown(struct h2_connection *c) {
                 }
         }
         h2_connection_free(c);
+}
+
+void h2_connection_go_away(struct h2_connection *c) {
+        if (c->state != H2_OPEN || c->doomed || c->goes_away)
+                return;
+        c->goes_away = true;
+        h2_session_goaway(c);
+        h2_connection_dirty(c);
+}
+
+bool h2_connection_is_stuck(const struct h2_connection *c) {
+        return c->out_offset < c->out.size;
+}
+
+int h2_connection_peer(const struct h2_connection *c, struct tls_peer *ret) {
+        *ret = (struct tls_peer){0};
+        return c->tls ? tls_stream_peer(c->tls, ret) : 0;
 }
 
 void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *next_us) {

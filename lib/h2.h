@@ -41,9 +41,25 @@ enum h2_state {
         H2_BROKEN, /* being taken down; streams can only be closed */
 };
 
+/* What a server asks of its clients, and grants them. The zero of a field: as for gRPC. */
+struct h2_terms {
+        uint32_t streams_max;       /* at a time */
+        uint32_t stream_window;     /* bytes that a client may send before they are taken */
+        uint32_t connection_window; /* the same of all its streams */
+        size_t queued_max;          /* bytes of a stream that wait to be sent */
+        size_t unread_max;          /* of a connection: beyond it, requests are refused */
+        bool strict;                /* requests that RFC 9113 section 8 calls malformed are refused */
+        bool any_peer;              /* certificates are asked for; the user verifies them */
+        /* Frames that cost a client nothing (resets of its requests, pings, settings, priorities,
+         * empty ones) may come at this rate, and so many more at once. Beyond it the connection
+         * ends with ENHANCE_YOUR_CALM. 0: unbounded. */
+        unsigned idle_frames_per_s, idle_frames_at_once;
+};
+
 /* A user of connections. Every function but on_broken may be called inside of nghttp2: new frames
  * may be submitted there, and streams closed. */
 struct h2_handler {
+        const struct h2_terms *terms; /* NULL: as for gRPC */
         /* A request begins; NULL refuses it. Servers only. */
         struct h2_stream *(*on_request)(struct h2_connection *c, int32_t id);
         /* One header; name and value are NUL-terminated. Negative: refuse the stream. */
@@ -98,11 +114,14 @@ struct h2_connection {
         struct h2_stream *drained; /* on_drained is due */
         size_t held;               /* what its streams' user keeps of what came, in bytes */
         size_t queued;             /* bytes to send, of all streams */
+        uint64_t written;          /* bytes that the socket has taken */
         uint64_t deadline_us, received_us, pinged_us;
         uint64_t round_trip_us, round_trips; /* the last ping's, and how many were answered */
         char first[4];                       /* of the preface, until it is known for one */
         size_t first_size;
         bool pinged, settled; /* settled: the peer's first frame has come */
+        bool goes_away;       /* takes no further requests */
+        uint64_t idle_frames_us; /* see lib/h2-calm.h */
 };
 
 enum { H2_HEAD_MAX = 7 };
@@ -120,6 +139,7 @@ struct h2_stream {
         int32_t id;
         struct h2_piece few[4], *ring; /* to send; the ring begins as the few */
         size_t ring_size, head, count, offset, queued;
+        uint64_t taken; /* bytes that were sent, or are about to be */
         bool waits;  /* nghttp2 was notified that there is nothing to send yet */
         bool ending; /* ends after the queued data */
         bool deaf;   /* further data is dropped */
@@ -137,6 +157,13 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
 struct h2_connection *h2_connection_free(struct h2_connection *c);
 /* Sends GOAWAY, writes what can be written, frees. */
 void h2_connection_shutdown(struct h2_connection *c);
+/* Sends GOAWAY: the client takes further requests elsewhere (they are refused here); those that are
+ * under way continue, and the connection ends with the last of them. */
+void h2_connection_go_away(struct h2_connection *c);
+/* Bytes wait for a socket that takes none. */
+bool h2_connection_is_stuck(const struct h2_connection *c);
+/* The identity in the client's certificate (lib/tls.h); empty without TLS. */
+int h2_connection_peer(const struct h2_connection *c, struct tls_peer *ret);
 /* Something was submitted to the session: it is written in the next turn of the loop. */
 void h2_connection_dirty(struct h2_connection *c);
 /* Handshakes and streams whose time has passed; lowers *next_us to the next deadline. The
@@ -170,7 +197,7 @@ int h2_submit_response(
                 struct h2_stream *s, const struct h2_header *headers, size_t n, bool with_body);
 int h2_submit_trailers(struct h2_stream *s, const struct h2_header *headers, size_t n);
 
-enum { H2_QUEUED_MAX = 16 << 20, H2_HEADERS_MAX = 64, H2_HEADERS_SIZE_MAX = 32 << 10 };
+enum { H2_QUEUED_MAX = 16 << 20, H2_HEADERS_MAX = 72, H2_HEADERS_SIZE_MAX = 32 << 10 };
 enum {
         H2_NO_ERROR = 0,
         H2_INTERNAL_ERROR = 2,

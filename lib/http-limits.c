@@ -31,7 +31,7 @@ struct http_account {
 };
 
 struct host {
-        size_t strangers;
+        size_t strangers, http2;
 };
 
 static size_t strangers_max(const struct http_server *s) {
@@ -57,24 +57,36 @@ static bool host_of(int fd, char name[static NET_ADDRESS_SIZE]) {
                inet_ntop(AF_INET, &a.in.sin_addr, name, NET_ADDRESS_SIZE) != NULL;
 }
 
-static void host_add(struct http_server *s, const char *name) {
+static struct host *host_get(struct http_server *s, const char *name) {
         struct host *h = map_get(s->hosts, name);
 
-        if (!h) {
-                h = calloc(1, sizeof(*h));
-                if (!h || map_set(s->hosts, name, h) < 0) {
-                        free(h);
-                        return;
-                }
-        }
-        h->strangers++;
+        if (h)
+                return h;
+        h = calloc(1, sizeof(*h));
+        if (!h || map_set(s->hosts, name, h) < 0)
+                return mfree(h);
+        return h;
+}
+
+static void host_add(struct http_server *s, const char *name) {
+        struct host *h = host_get(s, name);
+
+        if (h)
+                h->strangers++;
+}
+
+static void host_forget(struct http_server *s, const char *name, const struct host *h) {
+        if (h->strangers == 0 && h->http2 == 0)
+                (void)map_remove(s->hosts, name);
 }
 
 static void host_remove(struct http_server *s, const char *name) {
         struct host *h = map_get(s->hosts, name);
 
-        if (h && --h->strangers == 0)
-                (void)map_remove(s->hosts, name);
+        if (!h)
+                return;
+        h->strangers--;
+        host_forget(s, name, h);
 }
 
 static void tick_soon(struct http_server *s) {
@@ -103,6 +115,8 @@ static void connection_end(struct http_connection *c) {
 
 /* Its answer is being made, or it is a stream: then others' clocks run, not this one. */
 static bool is_served(const struct http_connection *c) {
+        if (c->h2)
+                return c->served > 0;
         return c->request && (c->request->stream || c->request->state == REQUEST_WAITING);
 }
 
@@ -137,8 +151,28 @@ void http_limits_begin(struct http_connection *c) {
         tick_soon(s);
 }
 
+int http_limits_join(struct http_connection *c) {
+        struct http_server *s = c->server;
+        struct host *h = host_get(s, c->host);
+
+        if (!h)
+                return -ENOMEM;
+        if (h->http2 >= (s->options.connections_max + 1) / 2)
+                return -ENOBUFS;
+        h->http2++;
+        c->joined = true;
+        return 0;
+}
+
 void http_limits_end(struct http_connection *c) {
+        struct host *h = c->joined ? map_get(c->server->hosts, c->host) : NULL;
+
         stranger_unlink(c);
+        if (h) {
+                h->http2--;
+                host_forget(c->server, c->host, h);
+        }
+        c->joined = false;
 }
 
 void http_limits_trust(struct http_connection *c) {

@@ -4,7 +4,17 @@
 #include "lib/http-server-internal.h"
 #include "lib/web.h"
 
-enum { QUERY_PARAMETERS_MAX = 256, ANSWER_HEADERS_MAX = 64, PIECES_BLOCK_SIZE = 64 << 10 };
+enum {
+        QUERY_PARAMETERS_MAX = 256,
+        ANSWER_HEADERS_MAX = 64,
+        PIECES_BLOCK_SIZE = 64 << 10,
+        GZIP_BLOCK_SIZE = 16 << 10, /* of about ten times as much text */
+        REFUSAL_SIZE_MAX = 256,
+        /* A body past the limit is drained up to this many times the limit, so that the client
+         * reads the refusal; then the request is cut. */
+        DISCARD_FACTOR = 8,
+        STRANGERS_DISCARD_MAX = 64 << 10, /* of a body that nobody wants */
+};
 
 static int parse_parameter(struct http_request *r, const char *s, size_t n) {
         const char *equals = memchr(s, '=', n);
@@ -67,58 +77,59 @@ const char *http_request_query(const struct http_request *r, const char *name) {
         return http_request_query_at(r, name, 0);
 }
 
-const char *http_request_header(const struct http_request *r, const char *name) {
-        return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
-}
-
 struct header_search {
-        const char *name, *found;
+        const char *name;
+        bool prefix; /* names may be longer */
         size_t left;
+        const char *rest, *value; /* of the name, behind the prefix */
 };
 
 static enum MHD_Result search_header(
                 void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
         struct header_search *search = userdata;
+        size_t n = strlen(search->name);
 
-        if (!strcaseeq(name, search->name) || search->left-- > 0)
+        if (strncasecmp(name, search->name, n) != 0 || (name[n] && !search->prefix) ||
+                        search->left-- > 0)
                 return MHD_YES;
-        search->found = strempty(value);
+        search->rest = name + n;
+        search->value = strempty(value);
         return MHD_NO;
+}
+
+static void search_headers(const struct http_request *r, struct header_search *search) {
+        const struct http2_request *h = r->h2;
+
+        if (!h) {
+                MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, search_header, search);
+                return;
+        }
+        for (size_t i = 0; i < h->header_count; i++)
+                if (search_header(search, MHD_HEADER_KIND, h->headers[i].name,
+                                    h->headers[i].value) == MHD_NO)
+                        return;
+}
+
+const char *http_request_header(const struct http_request *r, const char *name) {
+        return r->h2 ? http_request_header_at(r, name, 0)
+                     : MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
 
 const char *http_request_header_at(const struct http_request *r, const char *name, size_t i) {
         struct header_search search = {.name = name, .left = i};
 
-        MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, search_header, &search);
-        return search.found;
-}
-
-struct prefix_search {
-        const char *prefix;
-        size_t left;
-        const char *name, *value;
-};
-
-static enum MHD_Result search_prefix(
-                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
-        struct prefix_search *search = userdata;
-        size_t n = strlen(search->prefix);
-
-        if (strncasecmp(name, search->prefix, n) != 0 || search->left-- > 0)
-                return MHD_YES;
-        search->name = name + n;
-        search->value = strempty(value);
-        return MHD_NO;
+        search_headers(r, &search);
+        return search.value;
 }
 
 const char *http_request_header_prefixed(const struct http_request *r, const char *prefix, size_t i,
                 const char **ret_value) {
-        struct prefix_search search = {.prefix = prefix, .left = i};
+        struct header_search search = {.name = prefix, .prefix = true, .left = i};
 
-        MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, search_prefix, &search);
-        if (search.name)
+        search_headers(r, &search);
+        if (search.rest)
                 *ret_value = search.value;
-        return search.name;
+        return search.rest;
 }
 
 const char *http_request_body(const struct http_request *r, size_t *ret_size) {
@@ -128,7 +139,58 @@ const char *http_request_body(const struct http_request *r, size_t *ret_size) {
 }
 
 void http_request_hang_up(struct http_request *r) {
-        (void)shutdown(r->connection->fd, SHUT_RDWR);
+        if (r->h2)
+                h2_stream_reset(&r->h2->stream, H2_CANCEL);
+        else
+                (void)shutdown(r->connection->fd, SHUT_RDWR);
+}
+
+uint64_t http_request_discard_max(const struct http_request *r) {
+        return r->connection->stranger
+                               ? STRANGERS_DISCARD_MAX
+                               : DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max;
+}
+
+int http_request_keep(struct http_request *r, const void *data, size_t n) {
+        if (!r->drop && !r->busy && !r->too_large) {
+                size_t size = r->body.size + n;
+
+                r->too_large = n > r->server->options.body_size_max - r->body.size;
+                r->busy = !r->too_large && size > r->reserved &&
+                          http_limits_reserve(r, size - r->reserved) < 0;
+                if (!r->busy && !r->too_large)
+                        return buf_append(&r->body, data, n);
+                buf_done(&r->body);
+        }
+        r->discarded += n;
+        return 0;
+}
+
+void http_request_refuse(struct http_request *r, int code, const char *why) {
+        struct http_server *s = r->server;
+        char text[REFUSAL_SIZE_MAX];
+        int n;
+
+        (void)http_response_header(r, "Connection", "close");
+        if (s->options.reject) {
+                s->options.reject(r, code, why, s->options.userdata);
+                return;
+        }
+        n = snprintf(text, sizeof(text), "%s\n", why);
+        http_respond(r, code, "text/plain", text, MIN((size_t)n, sizeof(text) - 1));
+}
+
+void http_request_refuse_size(struct http_request *r) {
+        char why[REFUSAL_SIZE_MAX];
+
+        (void)snprintf(why, sizeof(why), "the request body is too large: limit is %zu bytes",
+                        r->server->options.body_size_max);
+        http_request_refuse(r, 413, why);
+}
+
+void http_request_refuse_busy(struct http_request *r) {
+        (void)http_response_header(r, "Retry-After", "1");
+        http_request_refuse(r, 429, "too many bodies of requests are on their way; try again");
 }
 
 void http_request_set_userdata(struct http_request *r, void *userdata, void (*free_func)(void *)) {
@@ -192,11 +254,60 @@ void http_request_answer(struct http_request *r, unsigned code, struct MHD_Respo
 static void answer_failed(struct http_request *r) {
         bool waiting = r->state == REQUEST_WAITING;
 
+        if (r->h2) {
+                http2_answer_failed(r);
+                return;
+        }
         r->state = REQUEST_GONE;
         if (waiting) {
                 MHD_resume_connection(r->mhd);
                 http_server_run_soon(r->server);
         }
+}
+
+static ssize_t gzip_read(void *userdata, uint64_t position, char *out, size_t n) {
+        ssize_t filled = http_gzip_read(userdata, out, n);
+
+        if (filled > 0)
+                return filled;
+        return filled == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void gzip_free(void *userdata) {
+        http_gzip_free(userdata);
+}
+
+/* Answers compressed, if the client takes that and the body is large enough. */
+static bool respond_gzip(struct http_request *r, int code, const char *content_type,
+                struct bytes **pieces, size_t n) {
+        const size_t above = r->server->options.gzip_above;
+        struct MHD_Response *response = NULL;
+        struct http_gzip *body;
+        size_t size = 0;
+
+        for (size_t i = 0; i < n; i++)
+                size += pieces[i]->size;
+        if (above == 0 || size <= above || code != 200 || streq(r->method, "HEAD") ||
+                        !http_accepts_gzip(http_request_header(r, "Accept-Encoding")) ||
+                        http_gzip_new(&body, pieces, n) < 0)
+                return false;
+        if (!r->h2)
+                response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, GZIP_BLOCK_SIZE,
+                                gzip_read, body, gzip_free);
+        if (!r->h2 && !response) {
+                http_gzip_free(body);
+                return false;
+        }
+        (void)http_response_header(r, "Content-Encoding", "gzip");
+        (void)http_response_header(r, "Vary", "Accept-Encoding");
+        if (r->h2) {
+                http2_respond_gzip(r, code, content_type, body);
+                return true;
+        }
+        if (content_type)
+                (void)MHD_add_response_header(response, "Content-Type", content_type);
+        http_request_answer(r, (unsigned)code, response);
+        return true;
 }
 
 static void bytes_release(void *b) {
@@ -205,7 +316,15 @@ static void bytes_release(void *b) {
 
 void http_respond_bytes(
                 struct http_request *r, int code, const char *content_type, struct bytes *body) {
-        struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        struct MHD_Response *response;
+
+        if (respond_gzip(r, code, content_type, &body, 1))
+                return;
+        if (r->h2) {
+                http2_respond(r, code, content_type, &body, 1);
+                return;
+        }
+        response = MHD_create_response_from_buffer_with_free_callback_cls(
                         body->size, body->data, bytes_release, body);
 
         if (!response) {
@@ -252,10 +371,17 @@ static void pieces_free(void *userdata) {
 
 void http_respond_pieces(struct http_request *r, int code, const char *content_type,
                 struct bytes **pieces, size_t n) {
-        struct pieces *p = malloc(sizeof(*p) + n * sizeof(*pieces));
         struct MHD_Response *response = NULL;
+        struct pieces *p;
         uint64_t size = 0;
 
+        if (respond_gzip(r, code, content_type, pieces, n))
+                return;
+        if (r->h2) {
+                http2_respond(r, code, content_type, pieces, n);
+                return;
+        }
+        p = malloc(sizeof(*p) + n * sizeof(*pieces));
         if (!p) {
                 answer_failed(r);
                 return;

@@ -11,6 +11,8 @@
 #include <microhttpd.h>
 #include <sys/queue.h>
 
+#include "lib/h2.h"
+#include "lib/http-gzip.h"
 #include "lib/http-server.h"
 #include "lib/map.h"
 #include "lib/net.h"
@@ -27,7 +29,7 @@ enum request_state {
         REQUEST_GONE,     /* the client left before the answer */
 };
 
-/* One accepted connection; lives as long as libmicrohttpd's. */
+/* One accepted connection; lives as long as libmicrohttpd's, or HTTP/2's. */
 struct http_connection {
         struct http_server *server;
         TAILQ_ENTRY(http_connection)
@@ -43,6 +45,18 @@ struct http_connection {
         struct http_request *request; /* that libmicrohttpd has not ended */
         struct tls_transport transport;
         int fd;
+        /* http-accept.c: its first bytes are looked at; in the server's list of such */
+        sd_event_source *hello;
+        TAILQ_ENTRY(http_connection)
+        hello_entry;
+        /* http2-server.c */
+        struct h2_connection *h2; /* NULL: HTTP/1.1 */
+        size_t holders;           /* the connection and its requests: the last one frees this */
+        size_t served;            /* requests that the program has */
+        bool closed;
+        uint64_t idle_us, stuck_us; /* since when it has no request; takes no byte, or 0 */
+        uint64_t written;           /* at the last look */
+        bool joined;                /* counted at its host */
 };
 
 struct http_query {
@@ -79,6 +93,7 @@ struct http_request {
         unsigned code;
         struct http_stream *stream;
         struct http_upgrade *upgrade;
+        struct http2_request *h2; /* NULL: HTTP/1.1 */
 };
 
 struct http_upgrade {
@@ -97,6 +112,25 @@ struct http_header_pair {
         char *name, *value;
 };
 
+enum { HTTP2_HEADERS_MAX = 256, HTTP2_HEADERS_SIZE_MAX = 32 << 10 };
+
+/* What a request has beyond the common part where it came by HTTP/2. */
+struct http2_request {
+        struct h2_stream stream;
+        struct http_request *request; /* in the same block */
+        struct buf head;              /* of each header: name, NUL, value, NUL */
+        struct h2_header *headers; /* borrow from it */
+        size_t header_count;
+        const char *target;
+        struct http_gzip *gzip; /* what is left to send; NULL: all is queued */
+        bool too_large;         /* the head */
+        bool begun;     /* the head was looked at */
+        bool served;    /* counted in its connection */
+        bool closed, given_up;
+        uint64_t taken;    /* of its answer, at the last look */
+        uint64_t waits_us; /* since when nothing of it was taken; 0: it moves */
+};
+
 struct http_stream {
         struct http_server *server;
         struct http_request *request; /* NULL once libmicrohttpd has ended it */
@@ -107,6 +141,7 @@ struct http_stream {
         http_stream_func on_gone, on_drained;
         void *on_gone_userdata, *on_drained_userdata;
         bool suspended, ended, aborted, released; /* released: the program no longer has a handle */
+        struct h2_stream *h2; /* HTTP/2 holds the queue, and this; NULL: HTTP/1.1 */
 };
 
 struct http_server {
@@ -135,6 +170,17 @@ struct http_server {
         struct http_request *requests;
         struct http_stream *drained;
         TAILQ_HEAD(upgrade_list, http_upgrade) opened; /* on_open is due */
+        /* http-accept.c: where HTTP/2 is served, this accepts and not libmicrohttpd */
+        sd_event_source *accept, *accept_again;
+        TAILQ_HEAD(hello_list, http_connection) hellos;
+        size_t hello_count;
+        /* http2-server.c */
+        struct h2_loop h2_loop;
+        struct h2_handler h2_handler;
+        struct h2_terms h2_terms;
+        struct h2_connection *h2_connections;
+        size_t h2_count;
+        bool *freed; /* set when the server is freed inside of a walk over its connections */
 };
 
 /* MHD_run() in the next turn of the loop: many resumed connections, one run. */
@@ -144,6 +190,15 @@ int http_request_watch(struct http_request *r);
 /* Frees what libmicrohttpd no longer needs. */
 void http_request_end(struct http_request *r);
 int http_request_parse_target(struct http_request *r, const char *target);
+/* Answers by the program's `reject`. */
+void http_request_refuse(struct http_request *r, int code, const char *why);
+void http_request_refuse_size(struct http_request *r);
+void http_request_refuse_busy(struct http_request *r);
+/* How much of a body is read on although nobody wants it: most clients send all before they read,
+ * and would see a reset in place of the answer. */
+uint64_t http_request_discard_max(const struct http_request *r);
+/* n bytes of a body: keeps them, or notes why not (too_large, busy). -ENOMEM. */
+int http_request_keep(struct http_request *r, const void *data, size_t n);
 /* Gives the response to libmicrohttpd: at once inside the handler, else by resuming. Takes
  * response. */
 void http_request_answer(struct http_request *r, unsigned code, struct MHD_Response *response);
@@ -153,12 +208,40 @@ void http_limits_done(struct http_server *s);
 void http_limits_begin(struct http_connection *c);
 void http_limits_end(struct http_connection *c);
 void http_limits_trust(struct http_connection *c);
+/* Counts a connection of HTTP/2 (libmicrohttpd counts its own): -ENOBUFS when its host has half of
+ * all. Ended by http_limits_end(). */
+int http_limits_join(struct http_connection *c);
 void http_limits_answered(struct http_connection *c);
 int http_limits_account(struct http_request *r, const char *name);
 /* -ENOBUFS: no room for n more bytes of a body. */
 int http_limits_reserve(struct http_request *r, size_t n);
 void http_limits_received(struct http_request *r);
 void http_limits_release(struct http_request *r);
+/* Where HTTP/2 is served (http-accept.c): accepts, and finds out what each client speaks. */
+int http_accept_start(struct http_server *s);
+void http_accept_stop(struct http_server *s);
+/* Whether the server has its connections_max. */
+bool http_accept_is_full(const struct http_server *s);
+/* HTTP/2: connections and requests (http2-server.c). */
+int http2_server_init(struct http_server *s);
+/* Clients take further requests elsewhere. */
+void http2_server_go_away(struct http_server *s);
+void http2_server_done(struct http_server *s);
+/* A client that offers it; c holds its socket and becomes the connection's, or is freed. */
+void http2_server_take(struct http_server *s, struct http_connection *c);
+/* Drops one holder. */
+void http_connection_release(struct http_connection *c);
+/* Its answers (http2-answer.c). */
+void http2_respond(struct http_request *r, int code, const char *content_type,
+                struct bytes **pieces, size_t n);
+struct http_stream *http2_stream_begin(struct http_request *r, int code, const char *content_type,
+                size_t queued_bytes_max, http_stream_func on_gone, void *userdata);
+void http2_answer_failed(struct http_request *r);
+/* Takes the body. */
+void http2_respond_gzip(struct http_request *r, int code, const char *content_type,
+                struct http_gzip *body);
+/* The queue is empty: the next piece of it. */
+void http2_more_gzip(struct http2_request *h);
 void http_streams_tell_drained(struct http_server *s);
 /* The request has ended: notifies the program if it still holds the stream. NULL is fine. */
 void http_stream_detach(struct http_stream *s);

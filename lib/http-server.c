@@ -9,13 +9,8 @@
 
 enum {
         BODY_SIZE_MAX_DEFAULT = 3 << 20,
-        /* A chunked body past the limit is drained up to this many times the limit, so that the
-         * client reads the refusal; then the connection is cut. */
-        DISCARD_FACTOR = 8,
         IDLE_TIMEOUT_DEFAULT_S = 75,
         CONNECTIONS_MAX_DEFAULT = 10000,
-        REFUSAL_SIZE_MAX = 256,
-        STRANGERS_DISCARD_MAX = 64 << 10, /* of a body that nobody wants */
         BACKOFF_MIN_US = 1000,
         BACKOFF_MAX_US = 100000,
 };
@@ -164,43 +159,26 @@ static enum MHD_Result queue_answer(struct http_request *r) {
         return MHD_queue_response(r->mhd, r->code, r->response);
 }
 
-static enum MHD_Result refuse(struct http_request *r, int code, const char *why) {
-        struct http_server *s = r->server;
-
-        (void)http_response_header(r, "Connection", "close");
-        if (s->options.reject)
-                s->options.reject(r, code, why, s->options.userdata);
-        else {
-                char text[REFUSAL_SIZE_MAX];
-                int n = snprintf(text, sizeof(text), "%s\n", why);
-
-                http_respond(r, code, "text/plain", text, (size_t)n);
-        }
+static enum MHD_Result queue_refusal(struct http_request *r) {
         return r->state == REQUEST_ANSWERED ? queue_answer(r) : MHD_NO;
 }
 
-static enum MHD_Result refuse_size(struct http_request *r) {
-        char why[REFUSAL_SIZE_MAX];
+static enum MHD_Result refuse(struct http_request *r, int code, const char *why) {
+        http_request_refuse(r, code, why);
+        return queue_refusal(r);
+}
 
-        (void)snprintf(why, sizeof(why), "the request body is too large: limit is %zu bytes",
-                        r->server->options.body_size_max);
-        return refuse(r, 413, why);
+static enum MHD_Result refuse_size(struct http_request *r) {
+        http_request_refuse_size(r);
+        return queue_refusal(r);
 }
 
 static enum MHD_Result refuse_busy(struct http_request *r) {
-        (void)http_response_header(r, "Retry-After", "1");
-        return refuse(r, 429, "too many bodies of requests are on their way; try again");
+        http_request_refuse_busy(r);
+        return queue_refusal(r);
 }
 
 static enum MHD_Result handle(struct http_request *r);
-
-/* Whether so much of a body is read on although nobody wants it: most clients send all before they
- * read, and would see a reset in place of the answer. */
-static uint64_t discard_max(const struct http_request *r) {
-        return r->connection->stranger
-                               ? STRANGERS_DISCARD_MAX
-                               : DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max;
-}
 
 /* The first call for a request: headers only. Bodies that can be refused now are never read. */
 static enum MHD_Result begin_request(struct http_request *r, const char *method) {
@@ -228,7 +206,7 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
         r->busy = !r->drop && !r->too_large && http_limits_reserve(r, (size_t)n) < 0;
         if (!r->drop && !r->too_large && !r->busy)
                 return MHD_YES;
-        if (!http_request_header(r, "Expect") && n <= discard_max(r))
+        if (!http_request_header(r, "Expect") && n <= http_request_discard_max(r))
                 return MHD_YES;
         if (!r->drop)
                 return r->busy ? refuse_busy(r) : refuse_size(r);
@@ -237,20 +215,9 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
 }
 
 static enum MHD_Result receive(struct http_request *r, const char *data, size_t n) {
-        struct http_server *s = r->server;
-
-        if (!r->drop && !r->busy && !r->too_large) {
-                size_t size = r->body.size + n;
-
-                r->too_large = n > s->options.body_size_max - r->body.size;
-                r->busy = !r->too_large && size > r->reserved &&
-                          http_limits_reserve(r, size - r->reserved) < 0;
-                if (!r->busy && !r->too_large)
-                        return buf_append(&r->body, data, n) < 0 ? MHD_NO : MHD_YES;
-                buf_done(&r->body);
-        }
-        r->discarded += n;
-        return r->discarded > discard_max(r) ? MHD_NO : MHD_YES;
+        if (http_request_keep(r, data, n) < 0)
+                return MHD_NO;
+        return r->discarded > http_request_discard_max(r) ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result handle(struct http_request *r) {
@@ -346,10 +313,19 @@ static void on_connection(void *userdata, struct MHD_Connection *mhd, void **con
                 connection_closed(context);
 }
 
+static int read_certificate(const struct http_request *r) {
+        struct http_connection *c = r->connection;
+        const union MHD_ConnectionInfo *info;
+
+        if (c->h2)
+                return h2_connection_peer(c->h2, &c->certificate);
+        info = MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        return info ? tls_peer_read(&c->certificate, info->tls_session) : -ENOTCONN;
+}
+
 const struct http_peer *http_request_peer(const struct http_request *r) {
         struct http_connection *c = r->connection;
         struct http_peer *peer = &c->peer;
-        const union MHD_ConnectionInfo *info;
 
         if (c->peer_known)
                 return peer;
@@ -369,8 +345,7 @@ const struct http_peer *http_request_peer(const struct http_request *r) {
         peer->address = net_peer_name(c->fd, c->address);
         if (!c->tls)
                 return peer;
-        info = MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        if (!info || tls_peer_read(&c->certificate, info->tls_session) < 0)
+        if (read_certificate(r) < 0)
                 return peer;
         peer->certificate = c->certificate.verified;
         peer->certificate_problem = c->certificate.problem;
@@ -392,12 +367,13 @@ static void on_mhd_log(void *userdata, const char *format, va_list ap) {
 }
 
 static int start_mhd(struct http_server *s, const char *cert, const char *key) {
+        const bool own_accept = s->options.guests_only || s->options.http2;
         const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
                                MHD_USE_ERROR_LOG |
                                (s->tls ? MHD_USE_TLS : 0) |
-                               (s->options.guests_only ? MHD_USE_NO_LISTEN_SOCKET : 0);
+                               (own_accept ? MHD_USE_NO_LISTEN_SOCKET : 0);
         struct MHD_OptionItem more[] = {
-                        {s->options.guests_only ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET,
+                        {own_accept ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET,
                                         s->listen_fd, NULL},
                         {MHD_OPTION_END, 0, NULL},
         };
@@ -419,7 +395,8 @@ static int start_mhd(struct http_server *s, const char *cert, const char *key) {
                         on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
                         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
                         s->tls ? tls : tls + ELEMENTS(tls) - 1, MHD_OPTION_END);
-        s->listen_fd = -EBADF; /* libmicrohttpd's now, also when it failed */
+        if (!own_accept)
+                s->listen_fd = -EBADF; /* libmicrohttpd's now, also when it failed */
         return s->mhd ? 0 : -EIO;
 }
 
@@ -461,7 +438,13 @@ static int server_listen(struct http_server *s, struct problem *p) {
 static int start_and_watch(struct http_server *s) {
         int r = start_mhd(s, s->options.tls_cert, s->options.tls_key);
 
-        return r < 0 ? r : watch_mhd(s);
+        if (r < 0)
+                return r;
+        r = watch_mhd(s);
+        if (r < 0 || !s->options.http2)
+                return r;
+        r = http2_server_init(s);
+        return r < 0 ? r : http_accept_start(s);
 }
 
 static int server_start(struct http_server *s, struct problem *p) {
@@ -500,9 +483,11 @@ int http_server_new(struct http_server **ret, sd_event *event,
         if (!s)
                 return -ENOMEM;
         TAILQ_INIT(&s->opened);
+        TAILQ_INIT(&s->hellos);
         s->event = sd_event_ref(event);
         s->listen_fd = -EBADF;
         s->options = *options;
+        s->options.http2 = options->http2 && options->tls_cert && !options->guests_only;
         if (s->options.body_size_max == 0)
                 s->options.body_size_max = BODY_SIZE_MAX_DEFAULT;
         if (s->options.idle_timeout_s == 0)
@@ -527,6 +512,8 @@ struct http_server *http_server_free(struct http_server *s) {
         if (!s)
                 return NULL;
         s->stopping = true;
+        http_accept_stop(s);
+        http2_server_done(s);
         if (s->mhd) {
                 /* libmicrohttpd ends the program if it is stopped while a connection is suspended.
                  */
@@ -538,9 +525,9 @@ struct http_server *http_server_free(struct http_server *s) {
                 }
                 s->running = true;
                 (void)MHD_run(s->mhd);
-                MHD_stop_daemon(s->mhd); /* closes the listening socket too */
-        } else
-                safe_close(s->listen_fd);
+                MHD_stop_daemon(s->mhd); /* closes its listening socket too */
+        }
+        safe_close(s->listen_fd);
         assert(!s->requests);
         if (s->unix_path)
                 (void)unlink(s->unix_path);
@@ -572,6 +559,10 @@ size_t http_server_bodies(const struct http_server *s) {
         return s->bodies;
 }
 
+size_t http_server_http2(const struct http_server *s) {
+        return s->h2_count;
+}
+
 uint16_t http_server_port(const struct http_server *s) {
         return s->port;
 }
@@ -588,9 +579,11 @@ int http_server_add(struct http_server *s, int fd) {
 }
 
 void http_server_stop_accepting(struct http_server *s) {
-        int fd = MHD_quiesce_daemon(s->mhd);
-
-        safe_close(fd);
+        if (s->options.http2) {
+                http_accept_stop(s);
+                http2_server_go_away(s);
+        } else if (!s->options.guests_only)
+                safe_close(MHD_quiesce_daemon(s->mhd));
 }
 
 int http_server_set_certificate(struct http_server *s, const char *tls_cert, const char *tls_key) {

@@ -1,5 +1,5 @@
-/* An HTTP server inside an sd-event loop (libmicrohttpd 0.9.75 behind it, one thread). A request is
- * passed on when its body has arrived whole; the handler answers at once or later, with a body or
+/* An HTTP server inside an sd-event loop, one thread: libmicrohttpd 0.9.75 behind it for HTTP/1.1,
+ * lib/h2.h for HTTP/2 where a client offers it with TLS (ALPN). A request is passed on when its body has arrived whole; the handler answers at once or later, with a body or
  * with a stream. TLS with optional client certificates, or a Unix socket with peer credentials. */
 #pragma once
 
@@ -37,6 +37,9 @@ struct http_server_options {
         /* The files of the three texts: replaced files serve new connections. NULL: the texts stay.
          */
         const struct tls_files *tls_files;
+        bool http2; /* beside HTTP/1.1; with TLS only. An upgrade needs HTTP/1.1 */
+        unsigned http2_streams_max; /* requests at a time on one of its connections; 0: 250 */
+        size_t gzip_above; /* larger bodies are compressed for those who take it; 0: none is */
         size_t body_size_max;     /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;  /* 0: 75 */
         unsigned connections_max; /* 0: 10000; a fourth for strangers, half for one address */
@@ -59,7 +62,8 @@ DEFINE_CLEANUP(struct http_server *, http_server_free);
 uint16_t http_server_port(const struct http_server *s);
 /* Takes a connected socket, as if it had been accepted; no TLS. */
 int http_server_add(struct http_server *s, int fd);
-/* Stops accepting; requests in flight continue. */
+/* Stops accepting; requests in flight continue. Clients of HTTP/2 learn that they should use
+ * another connection for the next one. */
 void http_server_stop_accepting(struct http_server *s);
 /* Replaces the server certificate for new connections (rotation). */
 int http_server_set_certificate(struct http_server *s, const char *tls_cert, const char *tls_key);
@@ -103,6 +107,8 @@ void http_request_trust(struct http_request *r, const char *account);
 /* Connections that nobody is known for, and how many of them had to go so far. */
 size_t http_server_strangers(const struct http_server *s);
 uint64_t http_server_ended(const struct http_server *s);
+/* Connections of HTTP/2. */
+size_t http_server_http2(const struct http_server *s);
 /* Bytes of bodies that are held now. */
 size_t http_server_bodies(const struct http_server *s);
 
@@ -113,7 +119,8 @@ void *http_request_userdata(const struct http_request *r);
  * answered. */
 void http_request_on_gone(struct http_request *r,
                 void (*func)(struct http_request *r, void *userdata), void *userdata);
-/* Breaks the connection as if the client had left: on_gone follows. */
+/* Breaks the connection, of HTTP/2 the request's stream, as if the client had left: on_gone
+ * follows. */
 void http_request_hang_up(struct http_request *r);
 
 /* Adds a header to the answer; before http_respond / http_stream_begin. */
@@ -144,8 +151,8 @@ size_t http_stream_queued(const struct http_stream *s);
 void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata);
 /* Sends the queued data, then the final chunk. The handle is gone. */
 void http_stream_end(struct http_stream *s);
-/* Breaks the connection without a final chunk, so that the reader sees a broken stream. The handle
- * is gone. */
+/* Breaks the connection without a final chunk, of HTTP/2 the stream alone, so that the reader sees
+ * a broken stream. The handle is gone. */
 void http_stream_abort(struct http_stream *s);
 
 /* Leaves HTTP: answers 101 (Upgrade and other headers by http_response_header() before), and gives
@@ -160,7 +167,8 @@ struct http_upgrade_handler {
          * gone. */
         void (*on_gone)(struct http_upgrade *u, void *userdata);
 };
-/* NULL when out of memory (the request is answered 500). handler is borrowed. */
+/* NULL when out of memory (the request is answered 500), or by HTTP/2 (505). handler is
+ * borrowed. */
 struct http_upgrade *http_upgrade_begin(
                 struct http_request *r, const struct http_upgrade_handler *handler, void *userdata);
 /* The connection's bytes, plain also where there is TLS; from on_open on. -EAGAIN; 0 at the end.

@@ -135,8 +135,12 @@ static void stream_freed(void *userdata) {
 
 struct http_stream *http_stream_begin(struct http_request *r, int code, const char *content_type,
                 size_t queued_bytes_max, http_stream_func on_gone, void *userdata) {
-        struct http_stream *s = calloc(1, sizeof(*s));
+        struct http_stream *s;
 
+        if (r->h2)
+                return http2_stream_begin(
+                                r, code, content_type, queued_bytes_max, on_gone, userdata);
+        s = calloc(1, sizeof(*s));
         if (!s)
                 goto failed;
         *s = (struct http_stream){.server = r->server,
@@ -169,8 +173,10 @@ int http_stream_write(struct http_stream *s, struct bytes *b) {
         assert(!s->released);
         if (b->size == 0)
                 return 0;
-        if (s->queued > 0 && s->queued + b->size > s->queued_max)
+        if (http_stream_queued(s) > 0 && http_stream_queued(s) + b->size > s->queued_max)
                 return -ENOBUFS;
+        if (s->h2)
+                return h2_stream_send(s->h2, NULL, 0, b);
         r = ring_push(s, b);
         if (r < 0)
                 return r;
@@ -185,7 +191,7 @@ int http_stream_write_copy(struct http_stream *s, const void *data, size_t n) {
 }
 
 size_t http_stream_queued(const struct http_stream *s) {
-        return s->queued;
+        return s->h2 ? s->h2->queued : s->queued;
 }
 
 void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata) {
@@ -196,6 +202,10 @@ void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *
 void http_stream_end(struct http_stream *s) {
         assert(!s->released);
         s->released = s->ended = true;
+        if (s->h2) {
+                h2_stream_end(s->h2);
+                return;
+        }
         drained_unlink(s);
         stream_wake(s);
 }
@@ -203,6 +213,11 @@ void http_stream_end(struct http_stream *s) {
 void http_stream_abort(struct http_stream *s) {
         assert(!s->released);
         s->released = s->aborted = true;
+        if (s->h2) {
+                h2_stream_drop_unsent(s->h2);
+                h2_stream_reset(s->h2, H2_INTERNAL_ERROR);
+                return;
+        }
         drained_unlink(s);
         ring_clear(s);
         stream_wake(s);

@@ -64,8 +64,17 @@ void http_upgrades_tell_open(struct http_server *server) {
 
 struct http_upgrade *http_upgrade_begin(struct http_request *r,
                 const struct http_upgrade_handler *handler, void *userdata) {
-        struct http_upgrade *u = calloc(1, sizeof(*u));
-        struct MHD_Response *response = u ? MHD_create_response_for_upgrade(on_upgraded, u) : NULL;
+        struct http_upgrade *u;
+        struct MHD_Response *response;
+
+        if (r->h2) {
+                static const char text[] = "an upgrade needs HTTP/1.1\n";
+
+                http_respond(r, 505, "text/plain", text, sizeof(text) - 1);
+                return NULL;
+        }
+        u = calloc(1, sizeof(*u));
+        response = u ? MHD_create_response_for_upgrade(on_upgraded, u) : NULL;
 
         if (!response) {
                 free(u);

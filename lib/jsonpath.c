@@ -251,6 +251,13 @@ int jsonpath_parse(const char *text, struct jsonpath **ret, struct problem *p) {
         return 0;
 }
 
+const char *jsonpath_key(const struct jsonpath *j, size_t i) {
+        for (size_t k = 0; k <= i; k++)
+                if (j->steps[k].type != STEP_KEY)
+                        return NULL;
+        return j->steps[i].key;
+}
+
 struct jsonpath *jsonpath_free(struct jsonpath *j) {
         return mfree(j);
 }

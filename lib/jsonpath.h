@@ -21,6 +21,9 @@ struct jsonpath;
 
 /* Parses a path; "{...}" around it is allowed. -EINVAL with p, -ENOMEM. */
 int jsonpath_parse(const char *text, struct jsonpath **ret, struct problem *p);
+/* The i-th of the keys that it begins with, before the first index, '*' or filter; NULL past the
+ * last. Borrowed. */
+const char *jsonpath_key(const struct jsonpath *j, size_t i);
 struct jsonpath *jsonpath_free(struct jsonpath *j);
 DEFINE_CLEANUP(struct jsonpath *, jsonpath_free);
 /* Calls func with each value that the path reaches, in the document's order, until func returns

@@ -10,6 +10,7 @@ void problem_done(struct problem *p) {
         free(p->message);
         json_decref(p->causes);
         json_decref(p->status);
+        free(p->next);
         *p = (struct problem){0};
 }
 
@@ -86,13 +87,12 @@ json_t *problem_to_status(
         if (p->retry_after_s > 0 && json_object_set_new(details, "retryAfterSeconds",
                                                     json_integer(p->retry_after_s)) < 0)
                 return NULL;
-        json_t *status = json_pack("{s:s, s:s, s:{}, s:s, s:s, s:s, s:i}", "kind", "Status",
-                        "apiVersion", "v1", "metadata", "status", "Failure", "message",
-                        p->message ? p->message : "out of memory", "reason",
-                        p->reason ? p->reason : "InternalError", "code", code);
-        if (status && json_object_size(details) > 0)
-                json_object_set(status, "details", details);
-        return status;
+        /* The reference server's order: people compare texts. */
+        return json_pack("{s:s, s:s, s:{s:s*}, s:s, s:s, s:s, s:O*, s:i}", "kind", "Status",
+                        "apiVersion", "v1", "metadata", "continue", p->next, "status", "Failure",
+                        "message", p->message ? p->message : "out of memory", "reason",
+                        p->reason ? p->reason : "InternalError", "details",
+                        json_object_size(details) > 0 ? details : NULL, "code", code);
 }
 
 /* The reasons of the API, as static strings that struct problem may point to. */

@@ -15,6 +15,7 @@ struct problem {
         char *message;      /* one sentence that names the thing, the cause and the remedy */
         json_t *causes;     /* NULL or an array of {reason, message, field} */
         int retry_after_s;  /* 0: none */
+        char *next;         /* a token by which a list can be continued all the same, or NULL */
         json_t *status; /* NULL, or the whole Status where another server made it; owned. Code and
                            message are its own */
 };

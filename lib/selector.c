@@ -4,9 +4,10 @@
 #include <ctype.h>
 
 #include "lib/buf.h"
+#include "lib/json-text.h"
 #include "lib/vector.h"
 
-enum { SELECTOR_TERMS_MAX = 1000 };
+enum { SELECTOR_TERMS_MAX = 1000, LABEL_VALUE_SIZE = 64 };
 
 enum label_op { LABEL_EXISTS, LABEL_NOT_EXISTS, LABEL_IN, LABEL_NOT_IN, LABEL_GREATER, LABEL_LESS };
 
@@ -349,8 +350,8 @@ int label_selector_from_any(const json_t *v, struct label_selector **ret, struct
                                         : label_selector_from_json(v, ret, p);
 }
 
-static bool label_term_matches(const struct label_term *t, const json_t *labels) {
-        const char *value = json_string_value(json_object_get(labels, t->key));
+/* value NULL: there is no such label. */
+static bool label_term_matches(const struct label_term *t, const char *value) {
         int64_t have, want;
 
         switch (t->op) {
@@ -375,10 +376,101 @@ static bool label_term_matches(const struct label_term *t, const json_t *labels)
 bool label_selector_matches(const struct label_selector *s, const json_t *labels) {
         if (s->nothing)
                 return false;
-        for (size_t i = 0; i < s->terms.count; i++)
-                if (!label_term_matches(&s->terms.items[i], labels))
+        for (size_t i = 0; i < s->terms.count; i++) {
+                const struct label_term *t = &s->terms.items[i];
+
+                if (!label_term_matches(t, json_string_value(json_object_get(labels, t->key))))
                         return false;
+        }
         return true;
+}
+
+/* In a text without escapes. 1; 0: there is no such label. */
+static int value_in_text(const char *labels, const char *end, const char *key,
+                char value[static LABEL_VALUE_SIZE]) {
+        const char *at = json_text_member(labels, end, key), *quote;
+        size_t n;
+
+        if (!at)
+                return 0;
+        quote = *at == '"' ? memchr(at + 1, '"', (size_t)(end - at - 1)) : NULL;
+        n = quote ? (size_t)(quote - at - 1) : LABEL_VALUE_SIZE;
+        if (n >= LABEL_VALUE_SIZE)
+                return -EINVAL;
+        memcpy(value, at + 1, n);
+        value[n] = 0;
+        return 1;
+}
+
+int label_selector_matches_text(const struct label_selector *s, const char *labels, size_t n) {
+        char value[LABEL_VALUE_SIZE];
+
+        if (n > 0 && memchr(labels, '\\', n))
+                return -EINVAL;
+        if (s->nothing)
+                return 0;
+        for (size_t i = 0; i < s->terms.count; i++) {
+                const struct label_term *t = &s->terms.items[i];
+                int r = n > 0 ? value_in_text(labels, labels + n, t->key, value) : 0;
+
+                if (r < 0)
+                        return r;
+                if (!label_term_matches(t, r > 0 ? value : NULL))
+                        return 0;
+        }
+        return 1;
+}
+
+/* FNV-1a. */
+static uint64_t hash(uint64_t h, const char *s, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                h = (h ^ (unsigned char)s[i]) * 0x100000001b3;
+        return h;
+}
+
+static uint64_t bit_of(uint64_t h) {
+        return UINT64_C(1) << ((h ^ h >> 32) & 63);
+}
+
+/* One bit for the key, one for key and value. */
+static uint64_t label_bits(const char *key, size_t key_size, const char *value, size_t value_size) {
+        uint64_t h = hash(0xcbf29ce484222325, key, key_size);
+
+        return value ? bit_of(h) | bit_of(hash(h * 31, value, value_size)) : bit_of(h);
+}
+
+uint64_t label_text_bits(const char *labels, size_t n) {
+        const char *at = labels, *end = labels + n, *word[4];
+        uint64_t bits = 0;
+
+        if (n > 0 && memchr(labels, '\\', n))
+                return UINT64_MAX;
+        while (n > 0 && (at = memchr(at, '"', (size_t)(end - at)))) {
+                /* The quotes around the key, and around the value. */
+                for (size_t i = 0; i < ELEMENTS(word); i++) {
+                        word[i] = at ? memchr(at, '"', (size_t)(end - at)) : NULL;
+                        at = word[i] ? word[i] + 1 : NULL;
+                }
+                if (!at || memchr(word[1], ',', (size_t)(word[2] - word[1])))
+                        return UINT64_MAX; /* a value that is not a string */
+                bits |= label_bits(word[0] + 1, (size_t)(word[1] - word[0] - 1), word[2] + 1,
+                                (size_t)(word[3] - word[2] - 1));
+        }
+        return bits;
+}
+
+uint64_t label_selector_bits(const struct label_selector *s) {
+        uint64_t bits = 0;
+
+        for (size_t i = 0; i < s->terms.count; i++) {
+                const struct label_term *t = &s->terms.items[i];
+                const char *only = t->op == LABEL_IN && strv_length(t->values) == 1 ? t->values[0]
+                                                                                    : NULL;
+
+                if (t->op != LABEL_NOT_EXISTS && t->op != LABEL_NOT_IN)
+                        bits |= label_bits(t->key, strlen(t->key), only, strlen(strempty(only)));
+        }
+        return bits;
 }
 
 bool label_selector_is_everything(const struct label_selector *s) {

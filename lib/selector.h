@@ -19,6 +19,13 @@ struct label_selector *label_selector_free(struct label_selector *s);
 DEFINE_CLEANUP(struct label_selector *, label_selector_free);
 /* labels: the object's metadata.labels, may be NULL. */
 bool label_selector_matches(const struct label_selector *s, const json_t *labels);
+/* The same with the JSON text of labels (n bytes; 0: none), which is not parsed. -EINVAL: it has
+ * escapes or values that no label has, and must be parsed. */
+int label_selector_matches_text(const struct label_selector *s, const char *labels, size_t n);
+/* Bits that stand for labels, so that most objects are ruled out by one comparison: an object can
+ * only match when its labels have all bits that the selector needs. */
+uint64_t label_text_bits(const char *labels, size_t n);
+uint64_t label_selector_bits(const struct label_selector *s);
 bool label_selector_is_everything(const struct label_selector *s);
 /* Canonical text ("a=b,c in (d,e)"); caller frees. */
 char *label_selector_text(const struct label_selector *s) _warn_unused_;

@@ -372,6 +372,16 @@ int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const
         return 0;
 }
 
+void tls_stream_take_any_peer(struct tls_stream *s) {
+        if (s->context->has_ca)
+                gnutls_certificate_server_set_request(s->session, GNUTLS_CERT_REQUEST);
+        gnutls_session_set_verify_function(s->session, NULL);
+}
+
+int tls_stream_peer(const struct tls_stream *s, struct tls_peer *ret) {
+        return tls_peer_read(ret, s->session);
+}
+
 struct tls_stream *tls_stream_free(struct tls_stream *s) {
         if (!s)
                 return NULL;

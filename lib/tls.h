@@ -87,6 +87,11 @@ int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const
                 const char *alpn);
 struct tls_stream *tls_stream_free(struct tls_stream *s);
 DEFINE_CLEANUP(struct tls_stream *, tls_stream_free);
+/* Before the handshake of a server's stream: a client's certificate is asked for, but neither
+ * demanded nor verified. tls_stream_peer() says what it is. */
+void tls_stream_take_any_peer(struct tls_stream *s);
+/* After the handshake: as tls_peer_read(). */
+int tls_stream_peer(const struct tls_stream *s, struct tls_peer *ret);
 /* 0 when done, -EAGAIN with *ret_want_write telling the direction, else an error;
  * tls_stream_error_text says why. */
 int tls_stream_handshake(struct tls_stream *s, bool *ret_want_write);

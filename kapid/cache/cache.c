@@ -1,6 +1,7 @@
 /* One resource's cache: its objects in key order, the window of its changes, and its followers. */
 #include "kapid/cache/internal.h"
 
+#include "lib/selector.h"
 #include "lib/timefmt.h"
 
 enum { WINDOW_START = 64 };
@@ -78,12 +79,16 @@ static struct bucket *bucket_get(struct cache *c, const char *value) {
         return b;
 }
 
-/* Puts the slot where its item belongs; most changes leave it where it is. */
+/* Notes what is looked up in its item, and puts the slot where it belongs; most changes leave it
+ * where it is. */
 static int index_put(struct cache *c, struct slot *s) {
         char value[CACHE_VALUE_SIZE];
+        size_t n;
+        const char *labels = item_labels_text(s->item, &n);
         struct bucket *b;
         bool has_value = c->value_of && c->value_of(s->item, value);
 
+        s->label_bits = label_text_bits(labels, n);
         if (s->bucket && has_value && streq(s->bucket->value, value))
                 return 0;
         index_remove(c, s);
@@ -199,6 +204,40 @@ struct item *cache_next(const struct cache *c, const struct item *it) {
         return s ? s->item : NULL;
 }
 
+/* The first slot behind all whose path begins with the prefix; NULL: there is none. */
+static struct slot *slot_behind(const struct cache *c, const char *prefix) {
+        struct slot *s = RB_ROOT(&c->items), *best = NULL;
+        size_t n = strlen(prefix);
+
+        while (s) {
+                if (strncmp(item_path(s->item), prefix, n) > 0) {
+                        best = s;
+                        s = RB_LEFT(s, entry);
+                } else {
+                        s = RB_RIGHT(s, entry);
+                }
+        }
+        return best;
+}
+
+void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
+                const char *after, uint64_t label_bits) {
+        *w = (struct cache_walk){.at = slot_from(c, after ? after : prefix, after != NULL),
+                        .end = slot_behind(c, prefix),
+                        .label_bits = label_bits};
+}
+
+struct item *cache_walk_next(struct cache_walk *w) {
+        while (w->at && w->at != w->end) {
+                const struct slot *s = w->at;
+
+                w->at = RB_NEXT(slot_tree, NULL, (struct slot *)s);
+                if ((s->label_bits & w->label_bits) == w->label_bits)
+                        return s->item;
+        }
+        return NULL;
+}
+
 uint64_t cache_window_first(const struct cache *c) {
         return c->window_first;
 }
@@ -222,6 +261,13 @@ int cache_window_after(const struct cache *c, uint64_t revision, uint64_t *ret) 
         }
         *ret = low;
         return 0;
+}
+
+bool cache_is_at(const struct cache *c, uint64_t revision) {
+        uint64_t number;
+
+        return revision <= c->caches->revision && cache_window_after(c, revision, &number) == 0 &&
+               number == c->window_end;
 }
 
 struct change *cache_change(const struct cache *c, uint64_t number) {

@@ -100,6 +100,19 @@ struct item *cache_find(const struct cache *c, const char *path);
 struct item *cache_first(const struct cache *c, const char *from);
 struct item *cache_next(const struct cache *c, const struct item *it);
 
+/* A walk in key order over the items whose path begins with a prefix ("" for all, "ns/") and is
+ * behind `after` (NULL: from the first), without looking at those whose labels lack one of the bits
+ * (lib/selector.h; 0: none is left out). Its items are borrowed; nothing may change the cache
+ * during the walk. */
+struct slot;
+struct cache_walk {
+        const struct slot *at, *end;
+        uint64_t label_bits;
+};
+void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
+                const char *after, uint64_t label_bits);
+struct item *cache_walk_next(struct cache_walk *w);
+
 /* The index of a cache: its items by a value that most have, as the pods by their node. value_of:
  * false when the item has none. To be set before anything is in the cache. 0 or -ENOMEM. */
 enum { CACHE_VALUE_SIZE = 256 };
@@ -113,6 +126,8 @@ bool cache_any(const struct cache *c, const char *value,
 /* The window: changes have numbers that grow by one. [first, end). */
 uint64_t cache_window_first(const struct cache *c);
 uint64_t cache_window_end(const struct cache *c);
+/* Whether the cache is known to hold just what was stored at that revision. */
+bool cache_is_at(const struct cache *c, uint64_t revision);
 /* The number of the first change after the revision; -ESTALE when some are no longer in the window.
  */
 int cache_window_after(const struct cache *c, uint64_t revision, uint64_t *ret);

@@ -9,6 +9,7 @@
 struct slot {
         RB_ENTRY(slot) entry;
         struct item *item;
+        uint64_t label_bits;   /* of the item's labels (lib/selector.h) */
         struct bucket *bucket; /* of the index; NULL: it is in none */
         LIST_ENTRY(slot) same; /* in that bucket */
 };

@@ -15,7 +15,8 @@ struct item {
         struct bytes *text;
         size_t revision_at; /* where in text the revision's digits stand */
         size_t revision_size;
-        json_t *object; /* NULL: not asked for lately */
+        size_t labels_at, labels_size; /* of metadata.labels in text; 0: none */
+        json_t *object;                /* NULL: not asked for lately */
         size_t object_bytes;
         struct item *form; /* owned; NULL: the item itself */
         uint64_t form_for; /* kind.serial; 0: none was made */
@@ -84,6 +85,21 @@ static struct item *item_alloc(
         return it;
 }
 
+static const char revision_name[] = "\"resourceVersion\":\"";
+
+/* Labels are read in walks over many items. */
+static void find_labels(struct item *it) {
+        const char *text = it->text->data, *end = text + it->text->size,
+                   *metadata = text + it->revision_at - strlen(revision_name) - 1,
+                   *at = json_text_member(metadata, end, "labels"),
+                   *past = at && *at == '{' ? json_text_value_end(at, end) : NULL;
+
+        if (!past)
+                return;
+        it->labels_at = (size_t)(at - text);
+        it->labels_size = (size_t)(past - at);
+}
+
 /* head, "digits", tail -> text */
 static int splice(struct item *it, const char *head, size_t head_size, const char *tail,
                 size_t tail_size) {
@@ -98,12 +114,12 @@ static int splice(struct item *it, const char *head, size_t head_size, const cha
         memcpy(it->text->data + head_size + n, tail, tail_size);
         it->revision_at = head_size;
         it->revision_size = (size_t)n;
+        find_labels(it);
         return 0;
 }
 
 int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const char *value,
                 size_t n, uint64_t revision, struct item **ret) {
-        static const char name[] = "\"resourceVersion\":\"";
         const char *at = n > 0 && value[0] == '{' ? find_metadata(value, n) : NULL;
         _cleanup_item_ struct item *it = NULL;
         _cleanup_buf_ struct buf head = {0}, tail = {0};
@@ -119,7 +135,7 @@ int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const 
         while (rest < value + n && strchr(" \t\r\n", *rest))
                 rest++;
         buf_append(&head, value, (size_t)(at - value));
-        buf_append_str(&head, name);
+        buf_append_str(&head, revision_name);
         buf_append_str(&tail, rest < value + n && *rest == '}' ? "\"" : "\",");
         buf_append(&tail, at, n - (size_t)(at - value));
         if (head.failed || tail.failed)
@@ -249,21 +265,20 @@ bool item_string(const struct item *it, const char *outer, const char *inner, ch
         return true;
 }
 
-int item_labels(struct item *it, json_t **ret) {
-        const char *end = it->text->data + it->text->size;
-        const char *at = json_text_member(it->text->data, end, "metadata");
-        json_t *labels = NULL;
+const char *item_labels_text(const struct item *it, size_t *ret_n) {
+        *ret_n = it->labels_size;
+        return it->labels_at ? it->text->data + it->labels_at : NULL;
+}
 
-        if (it->object) {
-                *ret = json_incref(json_at_mut(it->object, "metadata.labels"));
+int item_labels(const struct item *it, json_t **ret) {
+        json_t *labels;
+
+        *ret = NULL;
+        if (!it->labels_at)
                 return 0;
-        }
-        at = at && *at == '{' ? json_text_member(at, end, "labels") : NULL;
-        if (at && *at == '{') {
-                labels = json_loadb(at, (size_t)(end - at), JSON_DISABLE_EOF_CHECK, NULL);
-                if (!labels)
-                        return -ENOMEM;
-        }
+        labels = json_loadb(it->text->data + it->labels_at, it->labels_size, 0, NULL);
+        if (!labels)
+                return -ENOMEM;
         *ret = labels;
         return 0;
 }

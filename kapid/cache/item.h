@@ -51,4 +51,6 @@ json_t *item_object_once(struct item *it);
 bool item_string(const struct item *it, const char *outer, const char *inner, char *ret, size_t n);
 /* metadata.labels alone, without parsing the rest: a new reference, NULL in *ret when there are
  * none. */
-int item_labels(struct item *it, json_t **ret);
+int item_labels(const struct item *it, json_t **ret);
+/* Their text, borrowed from the item's; NULL: there are none. */
+const char *item_labels_text(const struct item *it, size_t *ret_n);

@@ -6,8 +6,8 @@
 #include "lib/timefmt.h"
 
 enum {
-        SLICE_US = 5000,     /* long work stops here */
-        TURN_US = 10 * 1000, /* of one turn of the loop */
+        SLICE_US = 1000,    /* long work stops here */
+        TURN_US = 2 * 1000, /* of one turn of the loop */
         WAIT_TICK_US = 1000 * 1000,
         BODY_WIDTH_BYTES = 64 << 10,
         LIST_WIDTH_OBJECTS = 500,

@@ -13,8 +13,9 @@ TAILQ_HEAD(ticket_list, fairness_ticket);
 
 struct fairness_flow {
         enum fairness_level level;
-        uint64_t clock; /* us of virtual time */
-        struct ticket_list queue;
+        uint64_t clock;                   /* us of virtual time */
+        struct ticket_list fresh, begun;  /* not yet served, and those that have more to do */
+        bool begun_next;                  /* one of begun is served before one of fresh */
         TAILQ_ENTRY(fairness_flow) entry; /* among those that wait */
         bool waiting;
         unsigned queued, seats, streams, tickets;
@@ -108,11 +109,16 @@ static struct fairness_flow *flow_get(
         if (!flow)
                 return NULL;
         flow->level = level;
-        TAILQ_INIT(&flow->queue);
+        TAILQ_INIT(&flow->fresh);
+        TAILQ_INIT(&flow->begun);
         memcpy(flow->key, key, n);
         if (map_set(f->flows, key, flow) < 0)
                 return mfree(flow);
         return flow;
+}
+
+static struct ticket_list *queue_of(const struct fairness_ticket *t) {
+        return t->seated ? &t->flow->begun : &t->flow->fresh;
 }
 
 static void push(struct fairness *f, struct fairness_ticket *t, uint64_t now_us) {
@@ -120,7 +126,7 @@ static void push(struct fairness *f, struct fairness_ticket *t, uint64_t now_us)
 
         t->state = TICKET_QUEUED;
         t->queued_us = now_us;
-        TAILQ_INSERT_TAIL(&flow->queue, t, entry);
+        TAILQ_INSERT_TAIL(queue_of(t), t, entry);
         flow->queued++;
         f->queued++;
         f->levels[flow->level].queued++;
@@ -134,7 +140,7 @@ static void push(struct fairness *f, struct fairness_ticket *t, uint64_t now_us)
 static void pull(struct fairness *f, struct fairness_ticket *t) {
         struct fairness_flow *flow = t->flow;
 
-        TAILQ_REMOVE(&flow->queue, t, entry);
+        TAILQ_REMOVE(queue_of(t), t, entry);
         flow->queued--;
         f->queued--;
         f->levels[flow->level].queued--;
@@ -171,16 +177,27 @@ void fairness_yield(struct fairness *f, struct fairness_ticket *t, uint64_t now_
         push(f, t, now_us);
 }
 
-static bool fits(const struct fairness *f, const struct fairness_flow *flow) {
+static bool fits(const struct fairness *f, const struct fairness_ticket *t) {
+        const struct fairness_flow *flow = t->flow;
         const struct fairness_level_state *l = &f->levels[flow->level];
-        const struct fairness_ticket *t = TAILQ_FIRST(&flow->queue);
         unsigned left = l->seats_max - l->seats;
 
-        if (t->seated || flow->level == FAIRNESS_EXEMPT)
+        if (flow->level == FAIRNESS_EXEMPT)
                 return true;
         if (t->width > left)
                 return false;
         return flow->seats == 0 || flow->seats + t->width <= (flow->seats + left) / 2;
+}
+
+/* A flow's fresh requests and its begun ones have turns one by one: a small request waits for one
+ * slice of its user's long ones, and those are not starved. NULL: none that fits in. */
+static struct fairness_ticket *next_of(const struct fairness *f, const struct fairness_flow *flow) {
+        struct fairness_ticket *fresh = TAILQ_FIRST(&flow->fresh),
+                               *begun = TAILQ_FIRST(&flow->begun);
+
+        if (fresh && !fits(f, fresh))
+                fresh = NULL;
+        return begun && (flow->begun_next || !fresh) ? begun : fresh;
 }
 
 struct fairness_ticket *fairness_next(struct fairness *f) {
@@ -188,11 +205,12 @@ struct fairness_ticket *fairness_next(struct fairness *f) {
         struct fairness_ticket *t;
 
         TAILQ_FOREACH(flow, &f->waiting, entry)
-        if ((!best || flow->clock < best->clock) && fits(f, flow))
+        if ((!best || flow->clock < best->clock) && next_of(f, flow))
                 best = flow;
         if (!best)
                 return NULL;
-        t = TAILQ_FIRST(&best->queue);
+        t = next_of(f, best);
+        best->begun_next = !t->seated;
         pull(f, t);
         t->state = TICKET_SEATED;
         f->clock = MAX(f->clock, best->clock);
@@ -209,9 +227,9 @@ struct fairness_ticket *fairness_overdue(struct fairness *f, uint64_t now_us) {
         struct fairness_flow *flow;
 
         TAILQ_FOREACH(flow, &f->waiting, entry) {
-                struct fairness_ticket *t = TAILQ_FIRST(&flow->queue);
+                struct fairness_ticket *t = TAILQ_FIRST(&flow->fresh);
 
-                if (t->seated || flow->level == FAIRNESS_EXEMPT ||
+                if (!t || flow->level == FAIRNESS_EXEMPT ||
                                 t->queued_us + FAIRNESS_WAIT_US > now_us)
                         continue;
                 f->levels[flow->level].rejected++;

@@ -56,7 +56,8 @@ enum fairness_level fairness_classify(
 /* Queues a ticket. -EBUSY: too many wait already; -ENOMEM. */
 int fairness_enqueue(struct fairness *f, struct fairness_ticket *t, enum fairness_level level,
                 const char *flow, unsigned width, uint64_t now_us);
-/* Puts one that runs at the end of its flow's queue again, with its seats: it has more to do. */
+/* Queues one that runs again, with its seats, behind its flow's others of this kind: it has more to
+ * do. Those and the new ones have turns one by one. */
 void fairness_yield(struct fairness *f, struct fairness_ticket *t, uint64_t now_us);
 /* Takes the next one off its queue and seats it. NULL: none waits, or none that fits in. */
 struct fairness_ticket *fairness_next(struct fairness *f);

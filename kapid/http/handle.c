@@ -10,6 +10,7 @@
 #include "kapid/auth/authz.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/http/paths.h"
+#include "kapid/http/timeout.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
@@ -142,46 +143,85 @@ static int step_found(struct request *request, struct problem *p) {
         return 0;
 }
 
-/* One entry of an Accept header: "application/json;as=Table;v=v1;g=meta.k8s.io". */
-static bool accept_entry(struct request *request, char *entry) {
-        char *save = NULL, *type = strtok_r(entry, ";", &save), *word;
-        const char *as = "", *version = "v1";
+/* One entry of an Accept header: "application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9". */
+struct accept_entry {
+        enum form form;
+        const char *version;
+        bool yaml;
+        unsigned quality; /* in thousandths */
+};
 
-        while (type && *type == ' ')
-                type++;
+/* RFC 9110 section 12.4.2; what is none counts as 1. */
+static unsigned quality_parse(const char *s) {
+        unsigned v = 0, digit = 100;
+
+        if (*s != '0')
+                return 1000;
+        for (s += s[1] == '.' ? 2 : 1; *s >= '0' && *s <= '9' && digit > 0; s++, digit /= 10)
+                v += (unsigned)(*s - '0') * digit;
+        return v;
+}
+
+static char *trim_blanks(char *s) {
+        size_t n;
+
+        s += strspn(s, " \t");
+        for (n = strlen(s); n > 0 && (s[n - 1] == ' ' || s[n - 1] == '\t');)
+                s[--n] = 0;
+        return s;
+}
+
+/* False: it cannot be met. */
+static bool accept_parse(char *entry, struct accept_entry *ret) {
+        struct accept_entry e = {.form = FORM_OBJECT, .version = "v1", .quality = 1000};
+        char *save = NULL, *type = strtok_r(entry, ";", &save), *word;
+        const char *as = "";
+
         if (!type)
                 return false;
-        for (char *end = type + strlen(type); end > type && end[-1] == ' ';)
-                *--end = 0;
+        type = trim_blanks(type);
         while ((word = strtok_r(NULL, ";", &save))) {
-                while (*word == ' ')
-                        word++;
+                word = trim_blanks(word);
                 if (startswith(word, "as="))
                         as = word + 3;
                 else if (startswith(word, "v="))
-                        version = word + 2;
+                        e.version = word + 2;
+                else if (startswith(word, "q="))
+                        e.quality = quality_parse(word + 2);
         }
-        if (!streq(type, "application/json") && !streq(type, "*/*") &&
+        e.yaml = streq(type, "application/yaml");
+        if (!e.yaml && !streq(type, "application/json") && !streq(type, "*/*") &&
                         !streq(type, "application/*"))
                 return false;
-        if (strlen(version) >= sizeof(request->form_version))
-                return false;
-        if (streq(as, "Table") && (streq(version, "v1") || streq(version, "v1beta1")))
-                request->form = FORM_TABLE;
+        if (streq(as, "Table"))
+                e.form = FORM_TABLE;
         else if (streq(as, "PartialObjectMetadata") || streq(as, "PartialObjectMetadataList"))
-                request->form = FORM_PARTIAL;
+                e.form = FORM_PARTIAL;
         else if (*as)
                 return false;
-        else
-                request->form = FORM_OBJECT;
-        memcpy(request->form_version, version, strlen(version) + 1);
-        return true;
+        if (*as && !streq(e.version, "v1") && !streq(e.version, "v1beta1"))
+                return false;
+        *ret = e;
+        return e.quality > 0;
+}
+
+/* The best entry that can be met; the first of equals. Watches are lines of JSON. */
+static bool accept_best(char *header, bool watch, struct accept_entry *ret) {
+        struct accept_entry e;
+        char *save = NULL;
+
+        ret->quality = 0;
+        for (char *s = strtok_r(header, ",", &save); s; s = strtok_r(NULL, ",", &save))
+                if (accept_parse(s, &e) && e.quality > ret->quality && !(e.yaml && watch))
+                        *ret = e;
+        return ret->quality > 0;
 }
 
 static int step_accept(struct request *request, struct problem *p) {
         const char *header = request_header(request, "Accept");
+        const bool watch = streq(strempty(request->route.verb), "watch");
         _cleanup_free_ char *copy = NULL;
-        char *save = NULL;
+        struct accept_entry e;
         int r;
 
         if (!request->route.resource)
@@ -192,19 +232,24 @@ static int step_accept(struct request *request, struct problem *p) {
         copy = strdup(header);
         if (!copy)
                 return -ENOMEM;
-        for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save))
-                if (accept_entry(request, s))
-                        return 0;
+        if (accept_best(copy, watch, &e)) {
+                request->form = e.form;
+                request->yaml = e.yaml;
+                (void)snprintf(request->form_version, sizeof(request->form_version), "%s",
+                                e.form == FORM_OBJECT ? "v1" : e.version);
+                return 0;
+        }
         /* Logs are plain text and streams are bytes, whatever was asked for. */
         if (request->sub && !request->sub->schema)
                 return 0;
         return problem_set(p, EINVAL, 406, "NotAcceptable",
-                        "only the following media types are accepted: application/json, "
-                        "application/yaml, application/vnd.kubernetes.protobuf (requests)");
+                        "only the following media types are accepted: application/json%s",
+                        watch ? "" : ", application/yaml");
 }
 
 static int step_options(struct request *request, struct problem *p) {
         const char *dry_run = request_query(request, "dryRun");
+        int r;
 
         if (!request->route.resource)
                 return 0;
@@ -222,8 +267,10 @@ static int step_options(struct request *request, struct problem *p) {
                 }
                 request->dry_run = true;
         }
-        return field_validation_parse(
-                        request_query(request, "fieldValidation"), &request->validation, p);
+        r = request_read_timeout(request, p);
+        return r < 0 ? r
+                     : field_validation_parse(request_query(request, "fieldValidation"),
+                                       &request->validation, p);
 }
 
 static const request_step first_steps[] = {

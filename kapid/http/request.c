@@ -6,8 +6,10 @@
 #include "kapid/audit/audit.h"
 #include "kapid/cache/forms.h"
 #include "lib/log.h"
+#include "lib/json.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "lib/yaml.h"
 
 /* As the reference server: all warnings of an answer together, else each cut to a part. */
 enum { WARNINGS_MAX = 32, WARNINGS_SIZE_MAX = 4096, WARNING_SIZE_MAX = 256 };
@@ -28,6 +30,7 @@ static void request_end(struct request *request) {
         unsigned *n = lane_counter(request);
 
         request->http = NULL;
+        request->timeout = sd_event_source_disable_unref(request->timeout);
         if (n && *n > 0)
                 (*n)--;
         request->lane = LANE_NONE;
@@ -157,14 +160,32 @@ static struct http_request *take_http(struct request *request, int code) {
         return http;
 }
 
+/* The JSON answer as YAML. NULL: out of memory. */
+static char *yaml_of(struct bytes **pieces, size_t n) {
+        _cleanup_buf_ struct buf b = {0};
+        _cleanup_json_ json_t *v = NULL;
+
+        for (size_t i = 0; i < n; i++)
+                (void)buf_append(&b, pieces[i]->data, pieces[i]->size);
+        if (b.failed || json_parse(b.data, b.size, 0, &v, NULL) < 0)
+                return NULL;
+        return yaml_text(v);
+}
+
 void respond_pieces(struct request *request, int code, const char *content_type,
                 struct bytes **pieces, size_t n) {
+        _cleanup_free_ char *yaml = NULL;
         struct http_request *http;
 
+        if (request->yaml && streq(content_type, "application/json"))
+                yaml = yaml_of(pieces, n);
         audit_answer(request, code, content_type, pieces, n);
         http = take_http(request, code);
-
-        if (http)
+        if (!http)
+                return;
+        if (yaml)
+                http_respond(http, code, "application/yaml", yaml, strlen(yaml));
+        else
                 http_respond_pieces(http, code, content_type, pieces, n);
 }
 
@@ -172,6 +193,14 @@ void respond_data(struct request *request, int code, const char *content_type, c
                 size_t n) {
         struct http_request *http;
 
+        if (request->yaml) {
+                _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
+
+                if (b) {
+                        respond_pieces(request, code, content_type, (struct bytes *[]){b}, 1);
+                        return;
+                }
+        }
         audit_answer_text(request, code, content_type, data, n);
         http = take_http(request, code);
         if (http)
@@ -275,7 +304,7 @@ bool request_is_pretty(const struct request *request) {
 }
 
 bool request_is_plain(const struct request *request) {
-        return request->form == FORM_OBJECT && !request_is_pretty(request);
+        return request->form == FORM_OBJECT && !request->yaml && !request_is_pretty(request);
 }
 
 void respond_item(struct request *request, int code, struct item *it) {

@@ -35,11 +35,13 @@ struct request {
         const struct kind_subresource *sub;
         struct cache *cache; /* of the kind; NULL when it is not stored */
         enum form form;
+        bool yaml; /* the answer, rather than JSON */
         char form_version[8]; /* of Table or PartialObjectMetadata: v1, v1beta1 */
         enum table_include include;
         bool dry_run;
         enum field_validation validation;
         enum lane lane;
+        sd_event_source *timeout; /* timeout.c */
         uint64_t started_us;             /* monotonic */
         uint64_t now_us;                 /* wall clock */
         struct pipeline_context context; /* borrows from user */

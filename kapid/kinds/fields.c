@@ -2,6 +2,7 @@
 #include "kapid/kinds/kind.h"
 
 #include "kapid/schema/schema.h"
+#include "lib/json-part.h"
 
 static bool selectable(const struct kind *k, const char *path) {
         return streq(path, "metadata.name") || streq(path, "metadata.namespace") ||
@@ -78,6 +79,21 @@ static bool term_matches(
                                              json_str_or(object, "reportingComponent", "")),
                                 value);
         return streq(value_text(k, path, object, buffer, sizeof(buffer)), value);
+}
+
+/* Beside the paths themselves, what term_matches() reads for some. */
+int kind_field_selector_part(const struct field_selector *s, struct json_part **ret) {
+        _cleanup_(json_part_freep) struct json_part *part = json_part_new();
+        const char *path, *value;
+        bool negated;
+
+        if (!part || json_part_add(part, "status.succeeded reportingComponent") < 0)
+                return -ENOMEM;
+        for (size_t i = 0; field_selector_term(s, i, &path, &value, &negated); i++)
+                if (json_part_add(part, path) < 0)
+                        return -ENOMEM;
+        *ret = TAKE_PTR(part);
+        return 0;
 }
 
 bool kind_field_selector_matches(

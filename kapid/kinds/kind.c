@@ -11,6 +11,7 @@
 #include "kapid/schema/schema.h"
 #include "kapid/strategy/strategy.h"
 #include "kapid/table/cells.h"
+#include "kapid/table/columns.h"
 #include "lib/map.h"
 
 enum { KEY_SIZE = 512, CRD_VERSIONS_MAX = 32 };
@@ -67,6 +68,7 @@ struct kind *kind_unref(struct kind *k) {
 
         if (e && --e->refs == 0) {
                 rules_free(e->kind.rules);
+                columns_done(e->kind.columns, e->kind.column_count, e->kind.row);
                 source_unref(e->source);
                 free(e);
         }
@@ -230,7 +232,7 @@ static int make_cell(struct maker *m, const json_t *column, struct kind_column *
         c->absent = copy(m, text);
         if (absent && !c->absent)
                 return -ENOMEM;
-        c->cell = name ? cells_find(name) : NULL;
+        c->cell = name ? cells_find(name, &c->reads) : NULL;
         if (name && !c->cell)
                 return problem_set(m->p, EINVAL, 0, NULL, "there is no cell \"%s\"", name);
         return 0;
@@ -273,7 +275,7 @@ static int make_columns(struct maker *m) {
                                 .path = ".metadata.creationTimestamp"};
         m->k->columns = c;
         m->k->column_count = used;
-        return 0;
+        return columns_prepare(c, used, &m->k->row);
 }
 
 static int make_extra_subresource(struct maker *m, const json_t *doc, struct kind_subresource *s) {

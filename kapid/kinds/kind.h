@@ -9,6 +9,8 @@
 #include "lib/problem.h"
 #include "lib/selector.h"
 
+struct json_part;
+struct jsonpath;
 struct rules;
 struct schema;
 struct kind_strategy;
@@ -56,9 +58,11 @@ struct kind_column {
         const char *type;   /* string, integer, number, boolean, date */
         const char *format; /* "" or "name" ... */
         const char *description;
-        int priority;     /* 0 always, above only in -o wide */
-        const char *path; /* JSONPath of the cell; NULL when a function makes it: */
+        int priority;           /* 0 always, above only in -o wide */
+        const char *path;       /* JSONPath of the cell; NULL when a function makes it: */
+        struct jsonpath *steps; /* the path as it was read; NULL: it cannot be */
         json_t *(*cell)(const json_t *object, uint64_t now_us);
+        const char *reads;  /* the paths that the function reads; NULL: any (table/cells.h) */
         const char *absent; /* text of the cell when the path finds nothing; NULL: by type */
 };
 
@@ -94,6 +98,7 @@ struct kind {
         struct rules *rules; /* its schema's x-kubernetes-validations; NULL: none */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
+        struct json_part *row;           /* what the cells of its Table read */
         char *const *selectable_fields;  /* field selector keys besides metadata.name and
                                             metadata.namespace */
         const char *storage_prefix;      /* "/registry/pods/" or "/registry/example.com/widgets/" */
@@ -119,6 +124,8 @@ const struct kind_subresource *kind_subresource_find(const struct kind *k, const
  */
 int kind_check_field_selector(
                 const struct kind *k, const struct field_selector *s, struct problem *p);
+/* The part of an object that kind_field_selector_matches() reads. */
+int kind_field_selector_part(const struct field_selector *s, struct json_part **ret);
 /* Whether the object matches; absent booleans count as "false", absent numbers as "0" (as the API's
  * typed objects do), other absent values as "". */
 bool kind_field_selector_matches(

@@ -28,6 +28,7 @@ struct decision {
         json_t *object; /* owned, in the version that was asked for; has its resourceVersion once it
                          * is stored */
         char *name;     /* owned; of DECIDE_RENAME */
+        bool unchanged; /* object is the live one; nothing is written */
         bool created;   /* there was nothing before: 201 */
         bool no_retry;  /* the client named the revision: a conflict is the client's to solve */
         char **warnings; /* owned */

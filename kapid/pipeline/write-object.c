@@ -179,6 +179,7 @@ static int conclude(struct passage *a, struct problem *p) {
         ret->question = ASK_ABOUT_WRITE;
         ret->object = TAKE_PTR(a->object);
         if (a->live && json_same(ret->object, a->live)) {
+                ret->unchanged = true;
                 ret->act = DECIDE_NOTHING;
                 return 0;
         }

@@ -61,6 +61,7 @@ static struct run *run_free(struct run *run) {
         problem_done(&run->refusal);
         strv_free(run->warned);
         json_decref(run->live);
+        item_unref(run->write.item);
         free(run->namespace);
         free(run->name);
         free(run->key);
@@ -116,6 +117,7 @@ static int set_name(struct run *run, const char *name) {
 static void set_live(struct run *run, json_t *live_taken, uint64_t revision, bool fresh) {
         assert(!live_taken || revision > 0);
         json_decref(run->live);
+        run->write.item = item_unref(run->write.item);
         run->live = live_taken;
         run->revision = revision;
         run->fresh = fresh;
@@ -134,6 +136,7 @@ static int take_item(struct run *run, struct item *it, bool fresh, struct proble
         if (!live)
                 return -ENOMEM;
         set_live(run, live, item_revision(it), fresh);
+        run->write.item = item_ref(form);
         return 0;
 }
 
@@ -448,7 +451,7 @@ static void charge(struct run *run) {
 
 /* A refusal, or nothing to do, on an object from the cache. */
 static void confirm(struct run *run, int r, struct problem *p) {
-        if (run->asked) {
+        if (run->asked || r >= 0) {
                 run->confirming = true;
                 run->verdict = r;
                 problem_done(&run->refusal);
@@ -463,8 +466,10 @@ static void carry_out(struct run *run) {
         bool dry_run = run->write.request->dry_run;
 
         /* As with Kubernetes, a replacement by the same is how values get the present key. */
-        if (d->act == DECIDE_NOTHING && run->stale && d->object && json_equal(d->object, run->live))
+        if (run->stale && d->unchanged) {
                 d->act = DECIDE_PUT;
+                d->unchanged = false;
+        }
         assert(d->act != DECIDE_PUT || d->object);
         if (d->act == DECIDE_PUT && write_is_charged(&run->write))
                 charge(run);
@@ -721,6 +726,10 @@ void write_respond(struct write *w, const struct problem *p) {
                 return;
         }
         request_warn_all(request, d->warnings);
+        if (d->unchanged && w->item && (!request->sub || !request->sub->form)) {
+                respond_item(request, 200, w->item);
+                return;
+        }
         if (!request->sub || !request->sub->form) {
                 respond_object(request, d->created ? 201 : 200, d->object);
                 return;

@@ -9,8 +9,9 @@
  * decide stops there and is resumed with what they made of the object (write-object.h). That may
  * take seconds, in which the write holds no turn.
  *
- * The first reading comes from the cache, which may be moments old: a refusal or "nothing changed"
- * found on it is returned only after confirming it against the store. */
+ * The first reading comes from the cache, which may be moments old: a refusal found on it is
+ * decided again on the store's object; "nothing changed" stands if the store has that revision
+ * still. */
 #pragma once
 
 #include "kapid/http/request.h"
@@ -28,6 +29,7 @@ struct write {
         struct decision *decision; /* the one being made, for what admission adds (warnings, keys);
                                     * at the end the one that was carried out */
         struct passage *passage;   /* owned; of a decision that waits for mutating webhooks */
+        struct item *item; /* whose object is live, in the requested version; NULL: there is none */
 };
 
 /* live: the stored object, in the requested version (NULL: none; immutable). Fills ret,

@@ -131,6 +131,19 @@ static void drop_of_other_type(json_t *spec, const json_t *old) {
 }
 
 /* Values that the server chose and a write leaves out are kept. */
+/* Clients of all languages look into it without asking whether it is there. */
+static int add_status(json_t *service) {
+        if (json_object_get(service, "status"))
+                return 0;
+        return json_object_set_new(service, "status", json_pack("{s{}}", "loadBalancer")) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int service_prepare_create(json_t *service, const struct pipeline_context *c) {
+        return add_status(service);
+}
+
 static int service_prepare_update(const char *subresource, const json_t *old, json_t *service,
                 const struct pipeline_context *c) {
         static const char *const kept[] = {
@@ -138,10 +151,10 @@ static int service_prepare_update(const char *subresource, const json_t *old, js
         const json_t *before = json_object_get(old, "spec"), *other;
         json_t *spec = json_object_get(service, "spec"), *port;
         size_t i, j;
-        int r = 0;
+        int r = add_status(service);
 
-        if (*subresource || !spec)
-                return 0;
+        if (r < 0 || *subresource || !spec)
+                return r;
         drop_of_other_type(spec, before);
         if (has_type(spec, "ExternalName") || has_type(before, "ExternalName"))
                 return 0;
@@ -310,6 +323,7 @@ const struct kind_strategy strategies_service[] = {
                                 .name = NAME_LABEL_1035,
                                 .flags = STRATEGY_NO_GENERATION,
                                 .defaults = service_defaults,
+                                .prepare_create = service_prepare_create,
                                 .prepare_update = service_prepare_update,
                                 .validate = service_validate,
                                 .validate_update = service_validate_update},

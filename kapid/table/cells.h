@@ -7,8 +7,9 @@
 
 /* The cell of an object; a new reference, NULL when out of memory. */
 typedef json_t *(*cell_func)(const json_t *object, uint64_t now_us);
-/* NULL: there is no cell of this name. */
-cell_func cells_find(const char *name);
+/* NULL: there is no cell of this name. ret_reads: the paths that it reads (lib/json-part.h); NULL:
+ * it may read the whole object. */
+cell_func cells_find(const char *name, const char **ret_reads);
 /* "3d4h" since an RFC 3339 time; "<unknown>" without one. */
 json_t *cells_age(const char *since, uint64_t now_us);
 /* Names, or images, of a pod's containers, joined by commas. */

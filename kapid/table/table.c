@@ -3,7 +3,8 @@
 #include "kapid/table/table.h"
 
 #include "kapid/table/cells.h"
-#include "lib/buf.h"
+#include "lib/json-part.h"
+#include "lib/json-text.h"
 #include "lib/jsonpath.h"
 
 enum { CELL_SIZE_MAX = 64 * 1024 };
@@ -113,14 +114,17 @@ static json_t *absent_cell(const struct kind_column *c) {
 }
 
 static json_t *path_cell(const struct kind_column *c, const json_t *object, uint64_t now_us) {
-        _cleanup_(jsonpath_freep) struct jsonpath *path = NULL;
+        _cleanup_(jsonpath_freep) struct jsonpath *made = NULL;
         _cleanup_problem_ struct problem unreadable = {0};
+        const struct jsonpath *steps = c->steps;
         _cleanup_buf_ struct buf unused = {0};
         struct matches m = {0};
         json_t *cell = NULL;
 
-        if (jsonpath_parse(c->path, &path, &unreadable) >= 0)
-                jsonpath_each(path, object, meet, &m);
+        if (!steps && jsonpath_parse(c->path, &made, &unreadable) >= 0)
+                steps = made; /* of no kind: a scale's */
+        if (steps)
+                jsonpath_each(steps, object, meet, &m);
         if (m.count == 0 || json_is_null(m.first)) {
                 unused = m.text;
                 return absent_cell(c);
@@ -142,9 +146,9 @@ static json_t *path_cell(const struct kind_column *c, const json_t *object, uint
         return cell;
 }
 
-int table_add_row(json_t *table, const struct kind *k, const json_t *object,
-                enum table_include include, uint64_t now_us) {
-        json_t *row = json_pack("{s:[]}", "cells"), *cells = json_object_get(row, "cells");
+/* NULL when out of memory. */
+static json_t *cells_of(const struct kind *k, const json_t *object, uint64_t now_us) {
+        _cleanup_json_ json_t *cells = json_array();
 
         for (size_t i = 0; cells && i < k->column_count; i++) {
                 const struct kind_column *c = &k->columns[i];
@@ -153,17 +157,67 @@ int table_add_row(json_t *table, const struct kind *k, const json_t *object,
                                          : json_null();
 
                 if (json_array_append_new(cells, cell ? cell : json_null()) < 0)
-                        cells = NULL;
+                        return NULL;
         }
-        if (cells && include == TABLE_INCLUDE_METADATA)
-                json_object_set_new(row, "object", partial_metadata(object, "v1"));
-        else if (cells && include == TABLE_INCLUDE_OBJECT)
-                json_object_set(row, "object", (json_t *)object);
-        if (!cells) {
-                json_decref(row);
+        return TAKE_PTR(cells);
+}
+
+int table_add_row(json_t *table, const struct kind *k, const json_t *object,
+                enum table_include include, uint64_t now_us) {
+        json_t *cells = cells_of(k, object, now_us), *row = json_pack("{s:o}", "cells", cells);
+
+        if (!row)
                 return -ENOMEM;
-        }
+        if (include == TABLE_INCLUDE_METADATA)
+                json_object_set_new(row, "object", partial_metadata(object, "v1"));
+        else if (include == TABLE_INCLUDE_OBJECT)
+                json_object_set(row, "object", (json_t *)object);
         return json_array_append_new(json_object_get(table, "rows"), row) < 0 ? -ENOMEM : 0;
+}
+
+/* What the kind's cells read of the text: a part of it where that is known and the text is
+ * understood. */
+static json_t *object_for_row(const struct kind *k, const char *text, size_t n) {
+        json_t *object = NULL;
+
+        if (json_part_parse(k->row, text, n, &object) < 0)
+                (void)json_parse(text, n, /* flags= */ 0, &object, /* ret_error= */ NULL);
+        return object;
+}
+
+int table_write_row(struct buf *b, const struct kind *k, const char *text, size_t n,
+                enum table_include include, uint64_t now_us) {
+        _cleanup_json_ json_t *object = object_for_row(k, text, n),
+                              *cells = object ? cells_of(k, object, now_us) : NULL;
+        _cleanup_free_ char *cells_text = cells ? json_text(cells) : NULL;
+        int r = 0;
+
+        if (!cells_text)
+                return -ENOMEM;
+        buf_append_str(b, "{\"cells\":");
+        buf_append_str(b, cells_text);
+        if (include != TABLE_INCLUDE_NONE)
+                buf_append_str(b, ",\"object\":");
+        if (include == TABLE_INCLUDE_OBJECT)
+                r = buf_append(b, text, n);
+        else if (include == TABLE_INCLUDE_METADATA)
+                r = partial_metadata_write(b, text, n, "v1");
+        buf_append_char(b, '}');
+        return b->failed ? -ENOMEM : r;
+}
+
+int partial_metadata_write(struct buf *b, const char *text, size_t n, const char *version) {
+        const char *end = text + n, *at = json_text_member(text, end, "metadata"),
+                   *past = at ? json_text_value_end(at, end) : NULL;
+
+        if (!past) /* no object is stored without */
+                return -EINVAL;
+        buf_printf(b,
+                        "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/%s\","
+                        "\"metadata\":",
+                        version);
+        buf_append(b, at, (size_t)(past - at));
+        return buf_append_char(b, '}');
 }
 
 json_t *partial_metadata(const json_t *object, const char *version) {

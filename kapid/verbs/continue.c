@@ -7,7 +7,8 @@
 
 char *continue_token(uint64_t revision, const char *path) {
         _cleanup_json_ json_t *v = json_pack(
-                        "{si, sI, ss}", "v", 1, "rv", (json_int_t)revision, "start", path);
+                        "{si, sI, ss}", "v", 1, "rv", revision == CONTINUE_NEWEST ? -1 : (json_int_t)revision,
+                        "start", path);
         _cleanup_free_ char *text = v ? json_text(v) : NULL;
         char *token = text ? base64_encode(text, strlen(text)) : NULL;
         size_t n = token ? strlen(token) : 0;
@@ -38,11 +39,11 @@ int continue_parse(const char *token, uint64_t *ret_revision, char **ret_path, s
                 revision = json_int_or(v, "rv", 0);
                 start = json_str(v, "start");
         }
-        if (!start || revision <= 0 || json_int_or(v, "v", 0) != 1)
+        if (!start || revision == 0 || revision < -1 || json_int_or(v, "v", 0) != 1)
                 return problem_set(p, EINVAL, 400, "BadRequest", "continue key is not valid");
         *ret_path = strdup(start);
         if (!*ret_path)
                 return -ENOMEM;
-        *ret_revision = (uint64_t)revision;
+        *ret_revision = revision < 0 ? CONTINUE_NEWEST : (uint64_t)revision;
         return 0;
 }

@@ -124,6 +124,8 @@ static void collection_continue(struct request *request) {
 static int collect(struct request *request, struct collection *c, struct problem *p) {
         _cleanup_(selection_done) struct selection s = {0};
         _cleanup_free_ char *prefix = NULL;
+        struct cache_walk walk;
+        struct item *it;
         int r = selection_parse(request, &s, p);
 
         if (r < 0)
@@ -133,9 +135,8 @@ static int collect(struct request *request, struct collection *c, struct problem
         c->items = calloc(cache_count(request->cache) + 1, sizeof(*c->items));
         if (!prefix || !c->comma || !c->items)
                 return -ENOMEM;
-        for (struct item *it = cache_first(request->cache, prefix);
-                        it && startswith(item_path(it), prefix);
-                        it = cache_next(request->cache, it)) {
+        cache_walk_begin(&walk, request->cache, prefix, NULL, s.label_bits);
+        while ((it = cache_walk_next(&walk))) {
                 r = selection_matches(request->kind, &s, it, p);
                 if (r < 0)
                         return r;

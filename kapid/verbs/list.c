@@ -1,11 +1,12 @@
 /* Lists. The first page comes from the cache, at any freshness (docs/wire.md section 7);
- * later pages, and lists at an exact revision, read the store at that revision, so that all pages
- * are one snapshot however much changes in between. */
+ * later pages, and lists at an exact revision, read the store at that revision if something has
+ * changed since, so that all pages are one snapshot however much changes in between. */
 #include <inttypes.h>
 
 #include "kapid/cache/forms.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/verbs/continue.h"
+#include "kapid/verbs/list-options.h"
 #include "kapid/verbs/selection.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
@@ -20,11 +21,12 @@ struct list {
         struct selection selection;
         uint64_t limit;    /* 0: none */
         uint64_t revision; /* of the snapshot */
+        bool exact;        /* it was asked for */
         char *from;        /* continue behind this path; NULL: from the start */
         bool more;
         uint64_t remaining; /* 0: not known */
         size_t unreadable;
-        char *last;         /* the last path shown */
+        struct item *last; /* the last one shown; NULL: none */
         size_t count;
         /* From the cache: the objects at the time it began. */
         VECTOR(struct item *) found;
@@ -48,7 +50,7 @@ static void list_free(struct verb_state *s) {
 
         selection_done(&l->selection);
         free(l->from);
-        free(l->last);
+        item_unref(l->last);
         for (; l->at < l->found.count; l->at++)
                 item_unref(l->found.items[l->at]);
         vector_done(&l->found);
@@ -85,7 +87,7 @@ static int flush_text(struct list *l) {
         return add_piece(l, b);
 }
 
-/* The object in the list's form, when that is not the object's own text; a new reference. */
+/* The object in the list's form; a new reference. */
 static int form_object(
                 struct request *request, struct list *l, const json_t *object, json_t **ret) {
         json_t *rows;
@@ -106,7 +108,8 @@ static int form_object(
         return *ret ? 0 : -ENOMEM;
 }
 
-static int add_formed(struct request *request, struct list *l, struct item *it, struct problem *p) {
+static int write_pretty(
+                struct request *request, struct list *l, struct item *it, struct problem *p) {
         _cleanup_json_ json_t *object = NULL, *v = NULL;
         _cleanup_free_ char *text = NULL;
         int r = item_object_as(it, request->kind, &object, p);
@@ -116,23 +119,44 @@ static int add_formed(struct request *request, struct list *l, struct item *it, 
         r = form_object(request, l, object, &v);
         if (r < 0)
                 return r;
-        text = request_is_pretty(request) ? json_text_pretty(v) : json_text(v);
-        if (!text)
-                return -ENOMEM;
+        text = json_text_pretty(v);
+        return text ? buf_append_str(&l->text, text) : -ENOMEM;
+}
+
+/* A Table's row or metadata alone, from the item's text. */
+static int write_formed(
+                struct request *request, struct list *l, struct item *it, struct problem *p) {
+        const struct bytes *text;
+        int r;
+
+        if (request_is_pretty(request))
+                return write_pretty(request, l, it, p);
+        r = item_as(it, request->kind, &it, p);
+        if (r < 0)
+                return r;
+        text = item_text(it);
+        if (request->form == FORM_TABLE)
+                return table_write_row(&l->text, request->kind, text->data, text->size,
+                                request->include, request->now_us);
+        return partial_metadata_write(&l->text, text->data, text->size, request->form_version);
+}
+
+static int add_formed(struct request *request, struct list *l, struct item *it, struct problem *p) {
+        int r;
+
         if (l->count > 1)
                 buf_append_str(&l->text, ",");
-        buf_append_str(&l->text, text);
+        r = write_formed(request, l, it, p);
+        if (r < 0)
+                return r;
         return l->text.size < PIECE_SIZE && !l->text.failed ? 0 : flush_text(l);
 }
 
 static int list_add(struct request *request, struct list *l, struct item *it, struct problem *p) {
-        char *last = strdup(item_path(it));
         int r;
 
-        if (!last)
-                return -ENOMEM;
-        free(l->last);
-        l->last = last;
+        item_unref(l->last);
+        l->last = item_ref(it);
         l->count++;
         if (!request_is_plain(request))
                 return add_formed(request, l, it, p);
@@ -154,7 +178,8 @@ static json_t *list_metadata(const struct list *l) {
         snprintf(number, sizeof(number), "%" PRIu64, l->revision);
         m = json_pack("{ss}", "resourceVersion", number);
         if (m && l->more) {
-                _cleanup_free_ char *token = continue_token(l->revision, strempty(l->last));
+                _cleanup_free_ char *token =
+                                continue_token(l->revision, l->last ? item_path(l->last) : "");
 
                 json_object_set_new(m, "continue", json_string(strempty(token)));
                 if (l->remaining > 0)
@@ -292,6 +317,8 @@ static void warn_unreadable(struct request *request, const char *prefix) {
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);
+        struct cache_walk walk;
+        struct item *it;
         int r;
 
         if (!prefix)
@@ -299,11 +326,11 @@ static int list_collect(struct request *request, struct list *l) {
         r = list_begin(request, l);
         if (r < 0)
                 return r;
-        l->revision = caches_revision(request->api->caches);
+        if (!l->exact)
+                l->revision = caches_revision(request->api->caches);
         warn_unreadable(request, prefix);
-        for (struct item *it = cache_first(request->cache, prefix);
-                        it && startswith(item_path(it), prefix);
-                        it = cache_next(request->cache, it)) {
+        cache_walk_begin(&walk, request->cache, prefix, l->from, l->selection.label_bits);
+        while ((it = cache_walk_next(&walk))) {
                 if (everything && l->limit && l->found.count == l->limit) {
                         l->more = true;
                         l->remaining++;
@@ -317,19 +344,23 @@ static int list_collect(struct request *request, struct list *l) {
         return 0;
 }
 
-static void list_from_cache(struct request *request) {
-        struct list *l = list_of(request);
-        int r = list_collect(request, l);
+static void list_gather(struct request *request) {
+        int r = list_collect(request, list_of(request));
 
         if (r < 0)
                 respond_errno(request, r);
-        else if (l->found.count <= SMALL_LIST)
-                list_slice(request);
         else
-                dispatch_continue(request, list_slice);
+                list_slice(request);
 }
 
-/* --- from the store, at a revision --- */
+static void list_from_cache(struct request *request) {
+        if (cache_count(request->cache) <= SMALL_LIST)
+                list_gather(request);
+        else
+                dispatch_continue(request, list_gather);
+}
+
+/* --- at a revision --- */
 
 static void list_store_page(struct request *request);
 
@@ -372,17 +403,33 @@ static int take_page(struct request *request, struct list *l, const struct store
         return 0;
 }
 
+/* The reference server's words: its clients take the other token, or start again. */
+static void token_expired(const char *token, struct problem *p) {
+        _cleanup_free_ char *from = NULL;
+        uint64_t revision;
+
+        if (continue_parse(token, &revision, &from, p) < 0)
+                return;
+        problem_set(p, ESTALE, 410, "Expired",
+                        "The provided continue parameter is too old to display a consistent list "
+                        "result. You can start a new list without the continue parameter, or use "
+                        "the continue token in this response to retrieve the remainder of the "
+                        "results. Continuing with the provided token results in an inconsistent "
+                        "list - objects that were created, modified, or deleted between the time "
+                        "the first chunk was returned and now may show up in the list.");
+        p->next = continue_token(CONTINUE_NEWEST, from);
+}
+
 static void page_failed(struct request *request, const struct store_result *res) {
         _cleanup_problem_ struct problem p = {0};
 
-        if (res->error == -ESTALE && isempty(request_query(request, "continue")))
+        const char *token = request_query(request, "continue");
+
+        if (res->error == -ESTALE && isempty(token))
                 problem_set(&p, ESTALE, 410, "Expired",
                                 "The resourceVersion for the provided list is too old.");
         else if (res->error == -ESTALE)
-                problem_set(&p, ESTALE, 410, "Expired",
-                                "The provided continue parameter is too old to display a "
-                                "consistent list result. You can start a new list without the "
-                                "continue parameter.");
+                token_expired(token, &p);
         else
                 store_problem(res, &p);
         respond_problem(request, &p);
@@ -400,6 +447,8 @@ static void on_store_page(const struct store_result *res, void *userdata) {
                 page_failed(request, res);
                 return;
         }
+        if (l->revision == CONTINUE_NEWEST)
+                l->revision = res->revision;
         r = take_page(request, l, res, &p);
         if (r < 0)
                 respond_error(request, r, &p);
@@ -450,9 +499,17 @@ static void list_store_page(struct request *request) {
         respond_error(request, r, &p);
 }
 
-static void list_from_store(struct request *request) {
-        int r = list_begin(request, list_of(request));
+/* At l->revision: from the cache as long as nothing has changed since. */
+static void list_exact(struct request *request) {
+        struct list *l = list_of(request);
+        int r;
 
+        l->exact = true;
+        if (cache_is_at(request->cache, l->revision)) {
+                list_gather(request);
+                return;
+        }
+        r = list_begin(request, l);
         if (r < 0)
                 respond_errno(request, r);
         else
@@ -462,10 +519,7 @@ static void list_from_store(struct request *request) {
 /* --- which of them --- */
 
 static int match_refused(struct problem *p, const char *text) {
-        problem_set(p, EINVAL, 422, "Invalid", "list options is invalid: resourceVersionMatch: %s",
-                        text);
-        problem_cause(p, "FieldValueForbidden", "resourceVersionMatch", text);
-        return -EINVAL;
+        return list_options_refused(p, "FieldValueForbidden", "resourceVersionMatch", text);
 }
 
 /* A later page: of the first page's snapshot. */
@@ -475,8 +529,8 @@ static int list_continue(
         int r;
 
         if (!isempty(request_query(request, "resourceVersionMatch")))
-                return match_refused(p, "Forbidden: resourceVersionMatch is forbidden with "
-                                        "continue");
+                return match_refused(p, "Forbidden: resourceVersionMatch is forbidden when "
+                                        "continue is provided");
         if (!isempty(version) && !streq(version, "0"))
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "specifying resource version is not allowed when using "
@@ -484,7 +538,7 @@ static int list_continue(
         r = continue_parse(token, &l->revision, &l->from, p);
         if (r < 0)
                 return r;
-        list_from_store(request);
+        list_exact(request);
         return 0;
 }
 
@@ -502,7 +556,7 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
         }
         if (l->revision == 0) {
                 if (exact)
-                        return match_refused(p, "Forbidden: resourceVersionMatch \"Exact\" is "
+                        return match_refused(p, "Forbidden: resourceVersionMatch \"exact\" is "
                                                 "forbidden for resourceVersion \"0\"");
                 l->limit = 0; /* as the reference server: the cache is handed out whole */
                 list_from_cache(request);
@@ -510,7 +564,7 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
         }
         if (isempty(match))
                 exact = l->limit > 0;
-        request_wait_revision(request, l->revision, exact ? list_from_store : list_from_cache);
+        request_wait_revision(request, l->revision, exact ? list_exact : list_from_cache);
         return 0;
 }
 
@@ -520,17 +574,22 @@ static int list_start(struct request *request, struct list *l, struct problem *p
                    *limit = request_query(request, "limit"),
                    *token = request_query(request, "continue");
         int r = selection_parse(request, &l->selection, p);
+        int64_t number = 0;
 
         if (r < 0)
                 return r;
-        if (!isempty(limit) && parse_u64(limit, &l->limit) < 0)
+        if (!isempty(limit) && parse_i64(limit, &number) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest", "limit: must be a number");
+        l->limit = (uint64_t)MAX(number, 0); /* less than nothing: all, as the reference server */
+        if (request_query(request, "sendInitialEvents"))
+                return list_options_refused(p, "FieldValueForbidden", "sendInitialEvents",
+                                "Forbidden: sendInitialEvents is forbidden for list");
         if (!isempty(version) && parse_u64(version, &l->revision) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "resourceVersion: Invalid value: \"%.64s\"", version);
-        if (!isempty(match) && !streq(match, "Exact") && !streq(match, "NotOlderThan"))
-                return match_refused(p, "Unsupported value: supported values: \"Exact\", "
-                                        "\"NotOlderThan\"");
+        r = list_options_check_match(match, p);
+        if (r < 0)
+                return r;
         if (!isempty(token))
                 return list_continue(request, l, token, p);
         return list_fresh(request, l, version, match, p);

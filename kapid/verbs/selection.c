@@ -1,13 +1,15 @@
-/* Selectors, from the cheapest question to the dearest: path, labels (read from the text), fields.
- */
+/* Selectors, from the cheapest question to the dearest: path, labels, fields. Labels and fields are
+ * read from the text. */
 #include "kapid/verbs/selection.h"
 
 #include "kapid/cache/forms.h"
+#include "lib/json-part.h"
 
 void selection_done(struct selection *s) {
         label_selector_free(s->labels);
         field_selector_free(s->fields);
         free(s->name);
+        json_part_free(s->part);
         *s = (struct selection){0};
 }
 
@@ -41,6 +43,10 @@ int selection_parse(struct request *request, struct selection *ret, struct probl
         r = take_name(&s);
         if (r < 0)
                 return r;
+        r = kind_field_selector_part(s.fields, &s.part);
+        if (r < 0)
+                return r;
+        s.label_bits = label_selector_bits(s.labels);
         *ret = s;
         s = (struct selection){0};
         return 0;
@@ -68,36 +74,56 @@ static bool fields_are_name(const struct selection *s) {
 /* Whether the path alone rules the item out. */
 static bool path_matches(const struct kind *k, const struct selection *s, const char *path) {
         size_t n = strlen(s->namespace);
-        const char *slash = strchr(path, '/');
+        const char *slash;
 
         if (k->namespaced && n > 0 && (strncmp(path, s->namespace, n) != 0 || path[n] != '/'))
                 return false;
-        return !s->name || streq(k->namespaced && slash ? slash + 1 : path, s->name);
+        if (!s->name)
+                return true;
+        slash = k->namespaced ? strchr(path, '/') : NULL;
+        return streq(slash ? slash + 1 : path, s->name);
 }
 
-/* By path, by labels (read from the text), and only then by the whole object. */
+static int labels_match(const struct selection *s, const struct item *it) {
+        _cleanup_json_ json_t *labels = NULL;
+        size_t n;
+        const char *text = item_labels_text(it, &n);
+        int r = label_selector_matches_text(s->labels, text, n);
+
+        if (r != -EINVAL)
+                return r;
+        r = item_labels(it, &labels);
+        return r < 0 ? r : label_selector_matches(s->labels, labels);
+}
+
+static int fields_match(const struct kind *k, const struct selection *s, struct item *it,
+                struct problem *p) {
+        _cleanup_json_ json_t *object = NULL;
+        const struct bytes *text;
+        int r = item_as(it, k, &it, p);
+
+        if (r < 0)
+                return r;
+        text = item_text(it);
+        r = json_part_parse(s->part, text->data, text->size, &object);
+        if (r < 0)
+                object = item_object_once(it);
+        return object ? kind_field_selector_matches(k, s->fields, object) : -ENOMEM;
+}
+
+/* By path, by labels (read from the text), and only then by the fields. */
 int selection_matches(const struct kind *k, const struct selection *s, struct item *it,
                 struct problem *p) {
-        _cleanup_json_ json_t *object = NULL, *labels = NULL;
         int r;
 
         if (!path_matches(k, s, item_path(it)))
                 return 0;
-        if (selection_is_everything(s))
-                return 1;
         if (!label_selector_is_everything(s->labels)) {
-                r = item_labels(it, &labels);
-                if (r < 0)
+                r = labels_match(s, it);
+                if (r <= 0)
                         return r;
-                if (!label_selector_matches(s->labels, labels))
-                        return 0;
         }
-        if (fields_are_name(s))
-                return 1;
-        r = item_object_as(it, k, &object, p);
-        if (r < 0)
-                return r;
-        return kind_field_selector_matches(k, s->fields, object);
+        return fields_are_name(s) ? 1 : fields_match(k, s, it, p);
 }
 
 char *selection_prefix(const struct kind *k, const struct selection *s) {

@@ -4,11 +4,14 @@
 #include "kapid/http/request.h"
 #include "lib/selector.h"
 
+struct json_part;
 struct selection {
         struct label_selector *labels;
         struct field_selector *fields;
-        const char *namespace; /* borrowed from the route; "" all */
-        char *name;            /* the one name the field selector asks for, or NULL */
+        const char *namespace;  /* borrowed from the route; "" all */
+        char *name;             /* the one name the field selector asks for, or NULL */
+        struct json_part *part; /* of an object that the fields need */
+        uint64_t label_bits;    /* that matching items have (cache_walk_begin) */
 };
 void selection_done(struct selection *s);
 /* From the request's query. 400. */

@@ -9,6 +9,7 @@
 
 #include "kapid/cache/forms.h"
 #include "kapid/http/dispatch.h"
+#include "kapid/verbs/list-options.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -100,47 +101,71 @@ int watch_transition(const struct kind *k, const struct selection *s, const stru
         return 0;
 }
 
+static void line_begin(struct buf *b, const char *word) {
+        buf_printf(b, "{\"type\":\"%s\",\"object\":", word);
+}
+
+static struct bytes *line_end(struct buf *b) {
+        buf_append_str(b, "}\n");
+        return b->failed ? NULL : bytes_new(b->data, b->size);
+}
+
 static struct bytes *line_of(const char *word, const char *text, size_t n) {
         _cleanup_buf_ struct buf b = {0};
 
-        buf_printf(&b, "{\"type\":\"%s\",\"object\":", word);
+        line_begin(&b, word);
         buf_append(&b, text, n);
-        buf_append_str(&b, "}\n");
-        return b.failed ? NULL : bytes_new(b.data, b.size);
+        return line_end(&b);
 }
 
-static json_t *table_of(struct watcher *w, const json_t *object, const json_t *metadata) {
+/* A Table without rows. */
+static json_t *table_of(struct watcher *w, const json_t *metadata) {
         json_t *table = table_new(w->kind, w->form_version, metadata, !w->columns_sent);
 
         w->columns_sent = true;
-        if (table && object &&
-                        table_add_row(table, w->kind, object, w->include, now_wall_us()) < 0) {
-                json_decref(table);
-                return NULL;
-        }
         return table;
+}
+
+/* A Table with the item's row, which is put where the Table's text has none. */
+static int write_table(
+                struct watcher *w, const struct item *it, const struct bytes *text, struct buf *b) {
+        static const char end[] = "]}";
+        _cleanup_json_ json_t *metadata = NULL, *table = NULL;
+        _cleanup_free_ char *empty = NULL;
+        char number[24];
+        size_t n;
+        int r;
+
+        snprintf(number, sizeof(number), "%" PRIu64, item_revision(it));
+        metadata = json_pack("{ss}", "resourceVersion", number);
+        table = metadata ? table_of(w, metadata) : NULL;
+        empty = table ? json_text(table) : NULL;
+        n = empty ? strlen(empty) : 0;
+        if (n < strlen(end) || !streq(empty + n - strlen(end), end))
+                return -ENOMEM;
+        buf_append(b, empty, n - strlen(end));
+        r = table_write_row(b, w->kind, text->data, text->size, w->include, now_wall_us());
+        return r < 0 ? r : buf_append_str(b, end);
 }
 
 /* An item as a Table's row or as metadata alone. */
 static int line_formed(struct watcher *w, enum watch_event event, struct item *it,
                 struct bytes **ret, struct problem *p) {
-        _cleanup_json_ json_t *object = NULL, *metadata = NULL, *v = NULL;
-        _cleanup_free_ char *text = NULL;
-        int r = item_object_as(it, w->kind, &object, p);
+        _cleanup_buf_ struct buf b = {0};
+        struct item *form;
+        int r = item_as(it, w->kind, &form, p);
 
         if (r < 0)
                 return r;
-        if (w->form == FORM_TABLE) {
-                metadata = json_pack("{ss}", "resourceVersion",
-                                json_str_or(object, "metadata.resourceVersion", ""));
-                v = table_of(w, object, metadata);
-        } else {
-                v = partial_metadata(object, w->form_version);
-        }
-        text = v ? json_text(v) : NULL;
-        if (!text)
-                return -ENOMEM;
-        *ret = line_of(words[event], text, strlen(text));
+        line_begin(&b, words[event]);
+        if (w->form == FORM_TABLE)
+                r = write_table(w, it, item_text(form), &b);
+        else
+                r = partial_metadata_write(
+                                &b, item_text(form)->data, item_text(form)->size, w->form_version);
+        if (r < 0)
+                return r;
+        *ret = line_end(&b);
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -194,7 +219,7 @@ static struct bytes *bookmark_line(struct watcher *w, uint64_t revision, bool in
         if (!metadata)
                 return NULL;
         if (w->form == FORM_TABLE)
-                v = table_of(w, NULL, metadata);
+                v = table_of(w, metadata);
         else
                 v = json_pack("{ss, ss, sO}", "kind",
                                 w->form == FORM_PARTIAL ? "PartialObjectMetadata" : w->kind->kind,
@@ -404,11 +429,13 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         _cleanup_free_ char *prefix = selection_prefix(w->kind, &w->selection);
+        struct cache_walk walk;
+        struct item *it;
 
         if (!prefix)
                 return -ENOMEM;
-        for (struct item *it = cache_first(c, prefix); it && startswith(item_path(it), prefix);
-                        it = cache_next(c, it)) {
+        cache_walk_begin(&walk, c, prefix, NULL, w->selection.label_bits);
+        while ((it = cache_walk_next(&walk))) {
                 int r = selection_matches(w->kind, &w->selection, it, p);
 
                 if (r < 0)
@@ -476,8 +503,10 @@ static int watcher_new(struct request *request, const struct watch_params *param
                 if (r < 0)
                         return r;
         } else {
-                w->after = params->revision;
-                r = cache_window_after(request->cache, params->revision, &w->place);
+                /* Neither a version nor the present state: from now on. */
+                w->after = params->revision ? params->revision
+                                            : caches_revision(request->api->caches);
+                r = cache_window_after(request->cache, w->after, &w->place);
                 if (r == -ESTALE)
                         return problem_set(p, ESTALE, 410, "Expired",
                                         "too old resource version: %" PRIu64 " (%" PRIu64 ")",
@@ -518,12 +547,6 @@ static void watch_now(struct request *request) {
                 respond_error(request, r, &p);
 }
 
-static int initial_refused(struct problem *p, const char *field, const char *text) {
-        problem_set(p, EINVAL, 422, "Invalid", "watch options is invalid: %s: %s", field, text);
-        problem_cause(p, "FieldValueForbidden", field, text);
-        return -EINVAL;
-}
-
 static int read_params(struct request *request, struct watch_params *w, struct problem *p) {
         const char *version = request_query(request, "resourceVersion"),
                    *match = request_query(request, "resourceVersionMatch"),
@@ -543,13 +566,14 @@ static int read_params(struct request *request, struct watch_params *w, struct p
         w->initial = w->revision == 0;
         if (!initial) {
                 if (!isempty(match))
-                        return initial_refused(p, "resourceVersionMatch",
+                        return list_options_refused(p, "FieldValueForbidden",
+                                        "resourceVersionMatch",
                                         "Forbidden: resourceVersionMatch is forbidden for watch "
                                         "unless sendInitialEvents is provided");
                 return 0;
         }
         if (isempty(match) || !streq(match, "NotOlderThan"))
-                return initial_refused(p, "resourceVersionMatch",
+                return list_options_refused(p, "FieldValueForbidden", "resourceVersionMatch",
                                 "Forbidden: sendInitialEvents requires setting "
                                 "resourceVersionMatch to NotOlderThan");
         w->initial = query_true(initial);
@@ -572,7 +596,7 @@ void verb_watch(struct request *request) {
         r = read_params(request, w, &p);
         if (r < 0)
                 respond_error(request, r, &p);
-        else if (w->initial && isempty(version))
+        else if (isempty(version))
                 request_freshen(request, watch_now); /* from the newest state on */
         else if (w->initial && w->revision > 0)
                 request_wait_revision(request, w->revision, watch_now);

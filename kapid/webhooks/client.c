@@ -22,7 +22,8 @@ struct call {
         struct webhook_clients *clients;
         struct webhook *webhook;
         struct webhook_place place;
-        char *text;
+        char *text; /* until it is sent: the HTTP client has a copy */
+        size_t size;
         struct client *client; /* NULL: it waits for its turn */
         struct http_call *http;
         sd_event_source *timer;
@@ -35,7 +36,7 @@ struct webhook_clients {
         sd_event *event;
         LIST_HEAD(, client) clients;
         TAILQ_HEAD(, call) calls; /* in flight and waiting, the oldest first */
-        size_t count;
+        size_t count, bytes;
         unsigned in_flight;
         sd_event_source *soon, *sweep;
 };
@@ -150,6 +151,7 @@ static void call_finish(struct call *c, const struct http_result *result) {
 
         TAILQ_REMOVE(&cs->calls, c, entry);
         cs->count--;
+        cs->bytes -= c->size;
         if (c->client) {
                 c->client->calls--;
                 c->client->used_us = now_mono_us();
@@ -192,18 +194,20 @@ static int call_send(struct webhook_clients *cs, struct call *c) {
         c->webhook->in_flight++;
         cs->in_flight++;
         sweep_later(cs);
-        return http_call_start(c->client->http,
+        r = http_call_start(c->client->http,
                         &(struct http_call_options){.method = "POST",
                                         .base_url = c->place.base_url,
                                         .path = c->place.path,
                                         .body = c->text,
-                                        .body_size = strlen(c->text),
+                                        .body_size = c->size,
                                         .content_type = "application/json",
                                         .timeout_us = c->timeout_us + IDLE_US, /* the timer's */
                                         .body_size_max = WEBHOOK_ANSWER_MAX,
                                         .on_done = on_answer,
                                         .userdata = c},
                         &c->http);
+        c->text = mfree(c->text);
+        return r;
 }
 
 static struct call *next_call(struct webhook_clients *cs) {
@@ -259,12 +263,18 @@ int webhook_call_start(struct webhook_clients *cs, struct webhook *w,
         }
         TAILQ_INSERT_TAIL(&cs->calls, c, entry);
         cs->count++;
+        c->size = strlen(text);
+        cs->bytes += c->size;
         next_soon(cs);
         return 0;
 }
 
 size_t webhook_clients_calls(const struct webhook_clients *c) {
         return c->count;
+}
+
+size_t webhook_clients_bytes(const struct webhook_clients *c) {
+        return c->bytes;
 }
 
 int webhook_clients_new(struct webhook_clients **ret, sd_event *event) {

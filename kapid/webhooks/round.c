@@ -1,9 +1,9 @@
 /* Mutating webhooks are asked one after another, each about what the one before has left; those
  * with reinvocationPolicy IfNeeded once more when the object is no longer as they left it.
- * Validating ones are asked all at once, and the first refusal in their order counts.
+ * Validating ones are asked side by side, and the first refusal in their order counts.
  *
  *      mutating:    walk -> (ask, answer: patch)* -> settle -> walk those to be asked again ->
- * settle validating:  ask all -> answers -> the first refusal
+ * settle validating:  ask some -> answers, ask others -> the first refusal
  *
  * A request that waits holds nothing but its objects (docs/admission.md). */
 #include "kapid/webhooks/round.h"
@@ -19,7 +19,12 @@
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
+/* Validating webhooks of one request that are asked at the same time: each has its own text of the
+ * objects. */
+enum { AT_ONCE_MAX = 16 };
+
 static void walk(struct round *round);
+static void ask_some(struct round *round);
 
 struct round *round_free(struct round *round) {
         if (!round)
@@ -250,8 +255,7 @@ static void on_answer(const struct http_result *result, void *userdata) {
                 if (r < 0 && !round->refusal.code)
                         problem_set(&round->refusal, r, 500, "InternalError",
                                         "Internal error occurred: %s", strerror(-r));
-                if (round->waiting == 0)
-                        finish(round, round->refusal.code ? -EACCES : 0);
+                ask_some(round);
         } else if (r < 0)
                 finish(round, r);
         else
@@ -320,12 +324,17 @@ static bool choose(struct round *round, size_t i) {
 
 /* --- validating --- */
 
-static void ask_all(struct round *round) {
+/* A refusal ends it: those that were not asked yet need not be. */
+static void ask_some(struct round *round) {
         int r = 0;
 
-        for (size_t i = 0; i < round->list->count && r >= 0; i++)
+        while (round->next < round->list->count && round->waiting < AT_ONCE_MAX && r >= 0 &&
+                        !round->refusal.code) {
+                size_t i = round->next++;
+
                 if (choose(round, i))
                         r = call(&round->probes[i]);
+        }
         if (r < 0 && !round->refusal.code)
                 problem_set(&round->refusal, r, 500, "InternalError", "Internal error occurred: %s",
                                 strerror(-r));
@@ -396,7 +405,7 @@ static int on_soon(sd_event_source *source, void *userdata) {
         if (round->question.type == WEBHOOK_MUTATING)
                 walk(round);
         else
-                ask_all(round);
+                ask_some(round);
         return 0;
 }
 

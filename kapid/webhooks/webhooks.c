@@ -249,9 +249,9 @@ static int begin(struct webhooks *h, const struct webhooks_question *q,
 
 static int too_many(struct problem *p) {
         problem_set(p, EBUSY, 429, "TooManyRequests",
-                        "too many requests wait for admission webhooks (%d); is a webhook slow? "
-                        "Please try again later",
-                        WEBHOOKS_WAITING_MAX);
+                        "too many requests wait for admission webhooks (bounds: %d, and %d MiB of "
+                        "messages); is a webhook slow? Please try again later",
+                        WEBHOOKS_WAITING_MAX, WEBHOOKS_BYTES_MAX >> 20);
         p->retry_after_s = 1;
         return -EBUSY;
 }
@@ -280,7 +280,8 @@ int webhooks_ask(struct webhooks *h, const struct webhooks_question *q, struct p
         webhook_equivalents_find(h->api->kinds, facts.kind, &equivalents);
         if (!any_matches(h->lists[q->type], &facts, &equivalents))
                 return 0;
-        if (h->waiting >= WEBHOOKS_WAITING_MAX)
+        if (h->waiting >= WEBHOOKS_WAITING_MAX ||
+                        webhook_clients_bytes(h->clients) >= WEBHOOKS_BYTES_MAX)
                 return too_many(p);
         r = begin(h, q, &facts, &equivalents);
         return r < 0 ? r : 1;

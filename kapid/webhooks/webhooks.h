@@ -8,6 +8,7 @@
 enum {
         WEBHOOKS_WRITE_US = 55 * 1000 * 1000, /* a request waits for all its webhooks */
         WEBHOOKS_WAITING_MAX = 2000,          /* requests that wait */
+        WEBHOOKS_BYTES_MAX = 64 << 20,        /* of messages; beyond, nobody begins to wait */
 };
 
 struct webhooks;

@@ -30,7 +30,7 @@ struct pod_facts {
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
         bool no_user_namespaces; /* the kernel has none, or they are switched off */
-        bool process_namespaces; /* containers with a root of their own get one (plan/pids.c) */
+        bool no_process_namespaces; /* containers with a root of their own get none (plan/pids.c) */
         const json_t *node;      /* the Node object; NULL: not known yet */
         /* Set by pod_to_units() for its parts: the folder of the first claim that the pod may write
          * to, or NULL. Pods that have it one after another get the same dynamic user. */

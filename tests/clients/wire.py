@@ -1,4 +1,5 @@
 """The wire contract of kapid, case by case; run by tests/clients/wire with a kubeconfig. Speaks TAP."""
+import gzip
 import http.client
 import json
 import threading
@@ -578,6 +579,90 @@ def counters():
     # The server tries again after a race, a few times: what it took is there, and that is most of it.
     there = is_(a.get(CM + "/count"), 200).json["data"]
     assert set(there) == set(taken) | {"n"} and len(taken) > 50, (len(there), len(taken))
+
+
+@case
+def list_options():
+    """options that do not fit together are refused in the reference server's words; a negative limit is none"""
+    w = CM + "?watch=1&timeoutSeconds=1&"
+    lead = 'ListOptions.meta.k8s.io "" is invalid: '
+    for path, field in ((w + "sendInitialEvents=true", "resourceVersionMatch"), (w + "resourceVersionMatch=NotOlderThan", "resourceVersionMatch"),
+                        (w + "sendInitialEvents=true&resourceVersionMatch=Exact", "resourceVersionMatch"),
+                        (CM + "?sendInitialEvents=true", "sendInitialEvents"), (CM + "?resourceVersionMatch=Exact", "resourceVersionMatch"),
+                        (CM + "?resourceVersion=1&resourceVersionMatch=Odd", "resourceVersionMatch")):
+        r = is_(a.get(path), 422, "Invalid", lead + field)
+        assert r.json["details"]["causes"][0]["field"] == field
+    assert "continue" not in is_(a.get("/api/v1/namespaces?limit=-1"), 200).json["metadata"]
+    is_(a.get(CM + "?limit=many"), 400, "BadRequest")
+
+
+@case
+def watch_from_now():
+    """sendInitialEvents=false without a version begins now: what is there is not shown, what comes is"""
+    is_(a.post(CM, cm("before")), 201)
+    watch = Watch(CM + "?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan")
+    assert watch.code == 200
+    is_(a.post(CM, cm("after")), 201)
+    assert watch.next()["object"]["metadata"]["name"] == "after"
+    watch.close()
+    is_(a.delete(CM), 200)
+
+
+@case
+def negotiation():
+    """Accept: the best q wins, YAML is served, what cannot be served is 406"""
+    path = "/api/v1/namespaces/default"
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert is_(a.get(path, Accept="application/json;q=0.5," + table), 200).json["kind"] == "Table"
+    assert is_(a.get(path, Accept=table + ";q=0.2,application/json"), 200).json["kind"] == "Namespace"
+    assert is_(a.get(path, Accept="application/json;q=0,application/vnd.kubernetes.protobuf,*/*;q=0.1"), 200).json["kind"] == "Namespace"
+    for accept in ("application/vnd.kubernetes.protobuf", "application/json;q=0", "application/json;as=Table;v=v9;g=meta.k8s.io"):
+        is_(a.get(path, Accept=accept), 406, "NotAcceptable")
+    assert is_(a.get(path, Accept="application/vnd.kubernetes.protobuf,application/json"), 200).json["kind"] == "Namespace"
+    r = is_(a.get(path, Accept="application/yaml"), 200)
+    assert r.headers["Content-Type"] == "application/yaml" and "kind: Namespace" in r.text
+    assert "- apiVersion: v1" in is_(a.get("/api/v1/namespaces?limit=1", Accept="application/yaml"), 200).text
+    assert "reason: NotFound" in is_(a.get(CM + "/none", Accept="application/yaml"), 404).text
+    is_(a.get(CM + "?watch=1", Accept="application/yaml"), 406, "NotAcceptable")
+    for version in ("v1", "v1beta1"):
+        part = "application/json;as=PartialObjectMetadata%s;g=meta.k8s.io;v=" + version
+        assert is_(a.get(path, Accept=part % ""), 200).json["apiVersion"] == "meta.k8s.io/" + version
+        r = is_(a.get("/api/v1/namespaces", Accept=part % "List"), 200).json
+        assert r["kind"] == "PartialObjectMetadataList" and "spec" not in r["items"][0]
+
+
+@case
+def compression():
+    """answers above 128 KB are compressed for who takes it; smaller ones, watches, and other clients' are not"""
+    is_(a.post(CM, cm("zip", x="y" * 200000)), 201)
+
+    def ask(path, **h):
+        c = http.client.HTTPSConnection(host, int(port), context=tls, timeout=30)
+        c.request("GET", path, headers={k.replace("_", "-"): v for k, v in h.items()})
+        r = c.getresponse()
+        return r, r.read()
+    for path in (CM + "/zip", CM):
+        r, body = ask(path, Accept_Encoding="gzip")
+        assert r.headers["Content-Encoding"] == "gzip" and "Accept-Encoding" in r.headers["Vary"] and len(body) < 20000
+        assert gzip.decompress(body) == ask(path)[1]
+    for path, accept in ((CM + "/zip", "gzip;q=0"), (CM + "/zip", "br"), ("/api/v1/namespaces", "gzip"),
+                         (CM + "?watch=1&timeoutSeconds=1", "gzip")):
+        assert ask(path, Accept_Encoding=accept)[0].headers["Content-Encoding"] is None
+    is_(a.delete(CM), 200)
+
+
+@case
+def time_limit():
+    """timeout= is a duration of Go; the order of a Status is the reference server's; a Service has a status"""
+    is_(a.get(CM + "?timeout=1m30.5s"), 200)
+    is_(a.get(CM + "?timeout=soon"), 400, "BadRequest", 'time: invalid duration "soon"')
+    keys = list(is_(a.get(CM + "/none"), 404).json)
+    assert keys == ["kind", "apiVersion", "metadata", "status", "message", "reason", "details", "code"], keys
+    body = {"metadata": {"name": "stat"}, "spec": {"ports": [{"port": 80}]}}
+    made = is_(a.post(NS + "/services", body), 201).json
+    assert made["status"] == {"loadBalancer": {}}
+    assert is_(a.put(NS + "/services/stat", dict(made, status={"x": 1})), 200).json["status"] == {"loadBalancer": {}}
+    is_(a.delete(NS + "/services/stat"), 200)
 
 
 @case

@@ -258,16 +258,17 @@ crashes_over() {
 }
 crashes_end() { run_on_text "$1" 'rm -rf /run/lab-crash /run/systemd/system/keelson-nodeagent.service.d; systemctl daemon-reload; systemctl restart keelson-nodeagent'; }
 
-# state_disk_begin MACHINE SIZE: the agent's state moves to a tmpfs of that size, on which it does not evict pods;
-# state_disk_end moves it back. Only when no pod is there.
+# state_disk_begin MACHINE MIB: the agent's state moves to a tmpfs with so many MiB more than it has (images of other cases),
+# on which it does not evict pods; state_disk_end moves it back. Only when no pod is there.
 state_disk_begin() {
         kctl delete pods --all --grace-period=1 >/dev/null </dev/null
         within 60 no_pod_folder "$1" || return 1
-        run_on "$1" <<END2
+        run_on "$1" <<END2 || return 1
 set -e
 systemctl stop keelson-nodeagent
 mkdir -p /run/lab-state
-mount -t tmpfs -o size=$2,mode=700 lab-state /run/lab-state
+size=\$(du -sk /var/lib/keelson/nodeagent | cut -f 1)
+mount -t tmpfs -o size=\$((size + $2 * 1024))k,mode=700 lab-state /run/lab-state
 cp -a /var/lib/keelson/nodeagent/. /run/lab-state/
 mount --bind /run/lab-state /var/lib/keelson/nodeagent
 umount /run/lab-state

@@ -15,6 +15,9 @@ need_registry() {
         done
         for tool in n1 n2; do registry_is_plain $tool || return 1; done
         ! registry_answers 2>/dev/null || return 0
+        # A minimal machine gets this host's program, which needs the C library only.
+        run_on n1 <<<'command -v docker-registry >/dev/null' ||
+                connect_to n1 'cat >/usr/local/bin/docker-registry && chmod 755 /usr/local/bin/docker-registry' <"$(command -v docker-registry)" || return 1
         run_on n1 <<'END2' || return 1
 cat >/etc/lab-registry.yml <<'END3'
 version: 0.1

@@ -1,6 +1,7 @@
 /* Parts of a JSON text that are found, or left out, without parsing the rest. */
 #include "tests/unit/unit.h"
 
+#include "lib/json-part.h"
 #include "lib/json-text.h"
 
 static void test_member(void **state) {
@@ -80,11 +81,80 @@ static void test_without(void **state) {
         }
 }
 
+static void test_part(void **state) {
+        static const struct {
+                const char *paths, *text, *part; /* NULL: refused */
+        } cases[] = {
+                        {"a.b c", "{\"a\":{\"b\":[1],\"x\":2},\"c\":\"t\",\"d\":{\"b\":3}}",
+                                        "{\"a\":{\"b\":[1]},\"c\":\"t\"}"},
+                        {"a.b", " { \"x\" : \"]}\\\"\" , \"a\" : [ {\"b\":1,\"c\":2} , {} , 7 ] } ",
+                                        "{\"a\":[{\"b\":1},{},7]}"},
+                        {"a.b", "{\"a\":\"text\"}", "{\"a\":\"text\"}"},
+                        {"a.b", "{\"a\":null}", "{\"a\":null}"},
+                        {"a.b a", "{\"a\":{\"c\":1}}", "{\"a\":{\"c\":1}}"},
+                        {"d.*", "{\"d\":{\"k\":\"long\",\"l\":{\"m\":1}},\"e\":1}",
+                                        "{\"d\":{\"k\":null,\"l\":null}}"},
+                        {"a", "{\"a\":\"\\u00e4\\n\"}", "{\"a\":\"\303\244\\n\"}"},
+                        {"a", "{\"a\":18446744073709551616}", "{\"a\":18446744073709551616.0}"},
+                        {"a.b", "{\"a\":[[{\"c\":1}]]}", "{\"a\":[[{\"c\":1}]]}"},
+                        {"a", "{}", "{}"},
+                        {"", "{\"a\":1}", "{}"},
+                        {"a", "{\"a\":1,\"a\":2}", "{\"a\":2}"},
+                        {"a", "{\"\\u0061\":1}", NULL}, /* an escape in a name */
+                        {"a", "{\"a\":\"\xff\"}", NULL},
+                        {"a", "{\"a\" 1}", NULL},
+                        {"a", "{\"a\":1 \"b\":2}", NULL},
+                        {"a", "{\"b\":1", NULL},
+                        {"a", "[1]", NULL},
+                        {"a", "", NULL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(json_part_freep) struct json_part *part = json_part_new();
+                _cleanup_json_ json_t *v = NULL;
+                _cleanup_free_ char *text = NULL;
+                size_t n = strlen(cases[i].text);
+                char *exact = malloc(n + 1); /* a read past the end shows with a sanitizer */
+                int r;
+
+                assert_non_null(exact);
+                memcpy(exact, cases[i].text, n);
+                assert_int_equal(json_part_add(part, cases[i].paths), 0);
+                r = json_part_parse(part, exact, n, &v);
+                free(exact);
+                text = v ? json_text(v) : NULL;
+                if (r != (cases[i].part ? 0 : -EINVAL) || !streq_ptr(text, cases[i].part))
+                        fail_msg("%s: %d %s and not %s", cases[i].text, r, strempty(text),
+                                        strempty(cases[i].part));
+        }
+}
+
+/* A text that is cut short anywhere is refused, and never read past its end. */
+static void test_part_cut(void **state) {
+        static const char whole[] =
+                        "{\"o\":{\"x\":\"\\\\\",\"m\":[{\"a\":[\"\\\"\",{}],\"b\":1}],\"z\":1}}";
+        _cleanup_(json_part_freep) struct json_part *part = json_part_new();
+
+        assert_int_equal(json_part_add(part, "o.m.a o.z q.*"), 0);
+        for (size_t n = 0; n < strlen(whole); n++) {
+                char *exact = malloc(n + 1);
+                json_t *v = NULL;
+
+                assert_non_null(exact);
+                memcpy(exact, whole, n);
+                assert_int_equal(json_part_parse(part, exact, n, &v), -EINVAL);
+                assert_null(v);
+                free(exact);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_member),
                         cmocka_unit_test(test_cut),
                         cmocka_unit_test(test_without),
+                        cmocka_unit_test(test_part),
+                        cmocka_unit_test(test_part_cut),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

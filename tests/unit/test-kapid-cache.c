@@ -461,6 +461,62 @@ static void test_transitions(void **state) {
         selection_done(&s);
 }
 
+/* The paths that a walk gives, joined by blanks. */
+static char *walked(struct bed *b, const char *prefix, const char *after, const char *selector) {
+        _cleanup_(label_selector_freep) struct label_selector *s = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_buf_ struct buf paths = {0};
+        struct cache_walk walk;
+        struct item *it;
+
+        assert_int_equal(label_selector_parse(selector, &s, &p), 0);
+        cache_walk_begin(&walk, pods(b), prefix, after, label_selector_bits(s));
+        while ((it = cache_walk_next(&walk)))
+                buf_printf(&paths, "%s%s", paths.size > 0 ? " " : "", item_path(it));
+        return buf_take(&paths);
+}
+
+static void test_walk(void **state) {
+        static const struct {
+                const char *prefix, *after, *selector, *paths;
+        } cases[] = {
+                        {"", NULL, "", "a-b/p a/p a/q ab/p b/p"},
+                        {"a/", NULL, "", "a/p a/q"},
+                        {"b/", NULL, "", "b/p"},
+                        {"c/", NULL, "", ""},
+                        {"", "a/q", "", "ab/p b/p"},
+                        {"a/", "a/p", "", "a/q"},
+                        {"a/", "a/pp", "", "a/q"},
+                        {"a/", "a/q", "", ""},
+                        {"", NULL, "app=a", "a/q b/p"},
+                        {"", NULL, "app", "a/q b/p"},
+                        {"", NULL, "app=b", ""},
+                        {"", NULL, "app!=a", "a-b/p a/p a/q ab/p b/p"}, /* to be looked at */
+                        {"a/", NULL, "app=a", "a/q"},
+        };
+        struct bed *b = *state;
+
+        feed(b, "b/p", labelled, 1);
+        feed(b, "a/q", plain, 2);
+        feed(b, "a/p", labelled, 3);
+        feed(b, "ab/p", plain, 4);
+        feed(b, "a-b/p", plain, 5);
+        feed(b, "a/q", labelled, 6);
+        feed(b, "a/p", plain, 7);
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *paths =
+                                walked(b, cases[i].prefix, cases[i].after, cases[i].selector);
+
+                assert_string_equal(paths, cases[i].paths);
+        }
+        assert_true(cache_is_at(pods(b), 7));
+        assert_false(cache_is_at(pods(b), 6));
+        assert_false(cache_is_at(pods(b), 8)); /* not there yet */
+        caches_feed_done(b->caches, 9);        /* others have changed */
+        assert_true(cache_is_at(pods(b), 7));
+        assert_true(cache_is_at(pods(b), 8));
+}
+
 /* --- followers and waiting --- */
 
 struct counter {
@@ -546,8 +602,8 @@ static void test_unreadable(void **state) {
 
         feed(b, "default/a", plain, 1);
         assert_int_equal(caches_unreadable_count(b->caches), 0);
-        assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/default/a", "no key"),
-                        0);
+        assert_int_equal(
+                        caches_feed_unreadable(b->caches, "/registry/pods/default/a", "no key"), 0);
         assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/default/c", "c"), 0);
         assert_int_equal(caches_feed_unreadable(b->caches, "/registry/pods/other/b", "b"), 0);
         assert_int_equal(b->changes, 1); /* watchers see nothing */
@@ -560,8 +616,8 @@ static void test_unreadable(void **state) {
         assert_string_equal(caches_unreadable_after(b->caches, "/registry/pods/default/",
                                             "/registry/pods/default/a", &why),
                         "/registry/pods/default/c");
-        assert_null(caches_unreadable_after(b->caches, "/registry/pods/default/",
-                        "/registry/pods/default/c", &why));
+        assert_null(caches_unreadable_after(
+                        b->caches, "/registry/pods/default/", "/registry/pods/default/c", &why));
         /* Written again, and deleted. */
         feed(b, "default/a", plain, 2);
         feed(b, "default/c", NULL, 3);
@@ -574,6 +630,7 @@ int main(void) {
                         cmocka_unit_test(test_store_format),
                         cmocka_unit_test(test_item_text),
                         cmocka_unit_test(test_item_labels),
+                        cmocka_unit_test_setup_teardown(test_walk, setup, teardown),
                         cmocka_unit_test(test_item_bytes),
                         cmocka_unit_test(test_item_trees),
                         cmocka_unit_test(test_item_string),

@@ -123,6 +123,35 @@ static void test_pause(void **state) {
         leave_all(f);
 }
 
+/* A small request waits for one slice of its user's long ones, and those go on beside many small
+ * ones. */
+static void test_long_and_small(void **state) {
+        _cleanup_(fairness_freep) struct fairness *f = fairness_new();
+        struct fairness_ticket *t, *small;
+        unsigned slices = 0;
+
+        for (unsigned i = 0; i < 20; i++)
+                add(f, "a", 1);
+        for (unsigned i = 0; i < 40; i++) {
+                t = fairness_next(f);
+                fairness_charge(f, t, 1000);
+                fairness_yield(f, t, 0);
+        }
+        for (unsigned i = 0; i < 50; i++) {
+                small = add(f, "a", 1);
+                t = fairness_next(f);
+                if (t != small) {
+                        slices++;
+                        fairness_yield(f, t, 0);
+                        t = fairness_next(f);
+                }
+                assert_ptr_equal(t, small);
+                fairness_leave(f, t);
+        }
+        assert_in_range(slices, 40, 50);
+        leave_all(f);
+}
+
 /* One user never takes the last seats; wide requests take several. */
 static void test_seats(void **state) {
         _cleanup_(fairness_freep) struct fairness *f = fairness_new();
@@ -223,6 +252,7 @@ int main(void) {
                         cmocka_unit_test(test_two_users),
                         cmocka_unit_test(test_shares),
                         cmocka_unit_test(test_pause),
+                        cmocka_unit_test(test_long_and_small),
                         cmocka_unit_test(test_seats),
                         cmocka_unit_test(test_bounds),
                         cmocka_unit_test(test_streams),

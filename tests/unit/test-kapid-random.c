@@ -11,6 +11,7 @@
 #include "kapid/patch/patch.h"
 #include "kapid/schema/schema.h"
 #include "kapid/table/table.h"
+#include "lib/json-part.h"
 #include "tests/unit/kapid-cases.h"
 
 enum { OBJECTS_PER_KIND = 60, DEPTH_MAX = 9 };
@@ -124,6 +125,71 @@ static void same(const struct kind *k, const char *what, const json_t *a, const 
         }
 }
 
+/* Puts what the schema does not allow in some places. */
+static void wreck(struct dice *d, json_t *v) {
+        static const char *const texts[] = {"null", "1", "\"x\"", "[]", "{}", "[[1],{\"ip\":2}]",
+                        "true", "\"\\u0001\\\"\"", "1e300"};
+        const char *key;
+        json_t *child;
+        void *next;
+        size_t i;
+
+        json_object_foreach_safe(v, next, key, child) {
+                if (roll(d, 12) == 0)
+                        json_object_set_new(v, key,
+                                        json_loads(texts[roll(d, ELEMENTS(texts))], JSON_DECODE_ANY,
+                                                        NULL));
+                else
+                        wreck(d, child);
+        }
+        json_array_foreach (v, i, child)
+                wreck(d, child);
+}
+
+/* A row and metadata alone, made from the object's text, are those that its tree gives. */
+static void check_row(const struct kind *k, const json_t *o) {
+        const uint64_t now_us = 1700000000000000;
+        _cleanup_json_ json_t *partial = partial_metadata(o, "v1");
+        _cleanup_free_ char *text = json_text(o), *want_partial = json_text(partial);
+        _cleanup_buf_ struct buf b = {0};
+
+        for (unsigned include = 0; include < 3; include++) {
+                _cleanup_json_ json_t *table = table_new(k, "v1", NULL, true);
+                _cleanup_free_ char *want = NULL;
+
+                assert_int_equal(table_add_row(table, k, o, include, now_us), 0);
+                want = json_text(json_array_get(json_object_get(table, "rows"), 0));
+                buf_reset(&b);
+                assert_int_equal(table_write_row(&b, k, text, strlen(text), include, now_us), 0);
+                if (!streq(b.data, want))
+                        fail_msg("%s: %s\n got: %s\nwant: %s", k->kind, text, b.data, want);
+        }
+        buf_reset(&b);
+        assert_int_equal(partial_metadata_write(&b, text, strlen(text), "v1"), 0);
+        assert_string_equal(b.data, want_partial);
+}
+
+/* Fields are the same in the part that a selector reads. */
+static void check_fields(struct dice *d, const struct kind *k, const json_t *o) {
+        static const char *const values[] = {"", "web", "false", "true", "0", "1", "x", "a", "d"};
+        _cleanup_free_ char *text = json_text(o);
+
+        for (size_t i = 0; k->selectable_fields && k->selectable_fields[i]; i++) {
+                _cleanup_(field_selector_freep) struct field_selector *s = NULL;
+                _cleanup_free_ char *selector = strformat("%s%s%s", k->selectable_fields[i],
+                                roll(d, 2) ? "=" : "!=", values[roll(d, ELEMENTS(values))]);
+                _cleanup_(json_part_freep) struct json_part *part = NULL;
+                _cleanup_problem_ struct problem p = {0};
+                _cleanup_json_ json_t *some = NULL;
+
+                assert_int_equal(field_selector_parse(selector, &s, &p), 0);
+                assert_int_equal(kind_field_selector_part(s, &part), 0);
+                assert_int_equal(json_part_parse(part, text, strlen(text), &some), 0);
+                if (kind_field_selector_matches(k, s, o) != kind_field_selector_matches(k, s, some))
+                        fail_msg("%s: %s: %s", k->kind, selector, text);
+        }
+}
+
 static void check_object(struct dice *d, const struct kind *k) {
         struct pipeline_context c = {.now_us = 1700000000000000, .user = "u"};
         _cleanup_json_ json_t *o = random_decoded(d, k), *once = NULL, *twice = NULL,
@@ -160,6 +226,11 @@ static void check_object(struct dice *d, const struct kind *k) {
         assert_int_equal(patch_merge(once, once, &merged), 0);
         same(k, "merged into itself", once, merged);
         (void)patch_strategic(k->schema, once, other, &strategic, &q);
+        for (unsigned i = 0; i < 3; i++) {
+                check_row(k, once);
+                check_fields(d, k, once);
+                wreck(d, once);
+        }
 }
 
 static void check_apply(struct dice *d, const struct kind *k) {

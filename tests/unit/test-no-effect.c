@@ -60,7 +60,6 @@ static void test_one_value(void **state) {
         check("", "Pod", NULL, "spec: {hostUsers: false}", "spec.hostUsers");
         check("", "Pod", NULL, "spec: {hostUsers: true}", "");
         check("", "Pod", NULL, "spec: {hostUsers: false}", "spec.hostUsers");
-        check("", "Pod", NULL, "spec: {shareProcessNamespace: true}", "spec.shareProcessNamespace");
 }
 
 /* All values but those that begin with a text. */

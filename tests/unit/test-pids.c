@@ -32,8 +32,7 @@ static json_t *plan_of(const char *pod_yaml, const char *images_yaml) {
                         .run_dir = "/run/pod",
                         .secret_dir = "/secret",
                         .exec_program = "/kpod-exec",
-                        .images = images,
-                        .process_namespaces = true};
+                        .images = images};
         json_t *plan = NULL;
         int r = pod_to_units(pod, resources, &facts, &plan, &p);
 
@@ -143,6 +142,11 @@ static void test_hold(void **state) {
                         2);
         assert_string_equal(json_str(unit, "hold.properties.User"), "5000");
         assert_string_equal(json_str(unit, "properties.DevicePolicy"), "closed");
+        /* What kpod-exec does itself, or one mount for /sys. */
+        assert_null(json_at(unit, "hold.properties.ProtectKernelTunables"));
+        assert_null(json_at(unit, "hold.properties.ProtectControlGroups"));
+        assert_null(json_at(unit, "hold.properties.ProtectKernelLogs"));
+        assert_true(lists(unit, "hold.properties.ReadOnlyPaths", "+/sys"));
 }
 
 static void test_share(void **state) {
@@ -157,6 +161,10 @@ static void test_share(void **state) {
         check_fields(unit, "main", HOLD "Gkpodi-ns_p_.service;N;Cffffffffffffffff 0");
         assert_true(lists(unit, "properties.After", "kpodi-ns_p_.service"));
         assert_false(pids_has_namespace(unit_at(plan, "containers", 1)));
+        assert_int_equal(json_array_size(json_at(plan, "warnings")), 1);
+        assert_string_equal(json_string_value(json_array_get(json_at(plan, "warnings"), 0)),
+                        "spec.shareProcessNamespace: container m has no process namespace and does "
+                        "not join the pod's");
 }
 
 /* What a privileged pod asks for stays its own. */

@@ -176,6 +176,45 @@ static void test_yaml_round_trip(void **state) {
         }
 }
 
+/* What the tree of labels gives, their text gives, and no bit rules out what matches. */
+static void check_label_text(const struct label_selector *s, const json_t *labels) {
+        _cleanup_free_ char *text = labels ? json_text(labels) : NULL;
+        size_t n = strlen(strempty(text));
+        bool matches = label_selector_matches(s, labels);
+        uint64_t need = label_selector_bits(s);
+
+        assert_int_equal(label_selector_matches_text(s, text, n), matches);
+        assert_true(!matches || (label_text_bits(text, n) & need) == need);
+}
+
+/* Selectors of every form beside labels of every form. */
+static void test_label_texts(void **state) {
+        static const char *const selectors[] = {"", "a", "!a", "a=", "a=1", "a!=1", "a in (1,2)",
+                        "a in ()", "a notin (1,2)", "a>1", "a<5", "a=1,b=2", "a,!b", "x/a=1",
+                        "aa=1", "a=1,b!=2,c"},
+                                 *const texts[] = {NULL, "{}", "{\"a\":\"1\"}", "{\"a\":\"\"}",
+                                                 "{\"b\":\"2\",\"a\":\"1\",\"c\":\"\"}",
+                                                 "{\"aa\":\"1\"}", "{\"a\":\"2\",\"x/a\":\"1\"}",
+                                                 "{\"a\":\"7\",\"b\":\"a\"}", "{\"b\":\"a\"}"};
+        static const char *const odd[] = {"{\"a\":\"\\u0031\"}", "{\"\\u0061\":\"1\"}", "{\"a\":1}",
+                        "{\"a\":null,\"b\":\"2\"}"};
+
+        for (size_t i = 0; i < ELEMENTS(selectors); i++) {
+                _cleanup_(label_selector_freep) struct label_selector *s = NULL;
+                _cleanup_problem_ struct problem p = {0};
+
+                assert_int_equal(label_selector_parse(selectors[i], &s, &p), 0);
+                for (size_t k = 0; k < ELEMENTS(texts); k++) {
+                        _cleanup_json_ json_t *labels =
+                                        texts[k] ? json_loads(texts[k], 0, NULL) : NULL;
+
+                        check_label_text(s, labels);
+                }
+        }
+        for (size_t i = 0; i < ELEMENTS(odd); i++) /* nothing is ruled out there */
+                assert_int_equal(label_text_bits(odd[i], strlen(odd[i])), UINT64_MAX);
+}
+
 static void test_label_selectors(void **state) {
         static const struct {
                 const char *selector;
@@ -208,6 +247,7 @@ static void test_label_selectors(void **state) {
 
                 assert_int_equal(label_selector_parse(cases[i].selector, &s, &p), 0);
                 assert_int_equal(label_selector_matches(s, labels), cases[i].matches);
+                check_label_text(s, labels);
                 text = label_selector_text(s);
                 assert_int_equal(label_selector_parse(text, &again, &p), 0);
                 assert_int_equal(label_selector_matches(again, labels), cases[i].matches);
@@ -409,6 +449,7 @@ int main(void) {
                         cmocka_unit_test(test_yaml_lines),
                         cmocka_unit_test(test_yaml_round_trip),
                         cmocka_unit_test(test_label_selectors),
+                        cmocka_unit_test(test_label_texts),
                         cmocka_unit_test(test_label_selector_objects),
                         cmocka_unit_test(test_field_selectors),
                         cmocka_unit_test(test_quantities),
