@@ -20,6 +20,7 @@
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
+#include "kapid/policies/set.h"
 #include "kapid/presence.h"
 #include "kapid/streams/session.h"
 #include "kapid/usage.h"
@@ -35,6 +36,7 @@ static void on_change(struct cache *c, const struct change *change, void *userda
         struct api *a = userdata;
 
         webhooks_on_change(a->webhooks, change ? c : NULL);
+        policy_set_on_change(a->policies, change ? c : NULL);
         if (change) {
                 quotas_on_change(a->quotas, c, change);
                 if (!change->after)
@@ -196,7 +198,10 @@ static int add_caches(struct api *a) {
         if (!a->cluster_users)
                 return -ENOMEM;
         a->turns = turns_new(a->caches);
-        return a->turns ? webhooks_new(&a->webhooks, a) : -ENOMEM;
+        if (!a->turns)
+                return -ENOMEM;
+        r = policy_set_new(&a->policies, a);
+        return r < 0 ? r : webhooks_new(&a->webhooks, a);
 }
 
 int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
@@ -255,6 +260,7 @@ struct api *api_free(struct api *a) {
                 return NULL;
         stream_sessions_end(a);
         a->webhooks = webhooks_free(a->webhooks);
+        a->policies = policy_set_free(a->policies);
         trim_free(a->trim);
         compact_free(a->compact);
         store_format_free(a->format);

@@ -26,6 +26,7 @@ struct documents;
 struct leases;
 struct oidc;
 struct oidc_options;
+struct policy_set;
 struct presence;
 struct quotas;
 struct rbac;
@@ -72,6 +73,7 @@ struct api {
         struct rbac *rbac;
         struct alloc *alloc;
         struct admission_chain *admission;
+        struct policy_set *policies;   /* NULL: none count (tests) */
         struct webhooks *webhooks;   /* NULL: none are asked (tests) */
         struct quotas *quotas;       /* what every ResourceQuota counts */
         struct turns *turns;         /* of the writes that are charged to them */

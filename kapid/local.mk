@@ -205,6 +205,24 @@ libkapid_api_a_SOURCES += \
 	kapid/webhooks/resolve.c kapid/webhooks/resolve.h \
 	kapid/webhooks/round.c kapid/webhooks/round.h \
 	kapid/webhooks/webhooks.c kapid/webhooks/webhooks.h
+# Admission policies; what does not need the caches is pure
+libkapid_core_a_SOURCES += \
+	kapid/policies/authorizer.c \
+	kapid/policies/judge.c kapid/policies/judge.h \
+	kapid/policies/language.c kapid/policies/language.h \
+	kapid/policies/policy.c kapid/policies/policy.h \
+	kapid/policies/program.c \
+	kapid/policies/types.c kapid/policies/types.h \
+	kapid/strategy/admissionpolicies.c kapid/strategy/admissionregistration.h
+libkapid_api_a_SOURCES += \
+	kapid/admission/admission-policies.c \
+	kapid/policies/params.c kapid/policies/params.h \
+	kapid/policies/rights.c kapid/policies/rights.h \
+	kapid/policies/set.c kapid/policies/set.h
+check_PROGRAMS += tests/unit/test-kapid-policies
+tests_unit_test_kapid_policies_SOURCES = tests/unit/test-kapid-policies.c tests/unit/unit.h \
+	tests/unit/yaml-object.h
+tests_unit_test_kapid_policies_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-webhooks
 tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -37,6 +37,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/two-kapids tests/clients/encryption tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \
+	tests/clients/policies \
 	tests/clients/images \
 	tests/clients/images.py \
 	tests/clients/ingress \

@@ -33,6 +33,7 @@
         X("UserRevocation", admission_user_revocation) \
         X("DefaultIngressClass", admission_default_ingress_class) \
         X("CustomResourceDefinitionNames", admission_definition_names) \
+        X("AdmissionPolicies", admission_admission_policies) \
         X("FieldsWithoutEffect", admission_no_effect) \
         X("ResourceQuota", admission_resource_quota)
 

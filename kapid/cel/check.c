@@ -138,11 +138,48 @@ static const struct cel_type *field_type(struct checker *c, struct cel_expr *e,
         return optional ? optional_of(c, &cel_dyn_type) : &cel_dyn_type;
 }
 
-static void check_select(struct checker *c, struct cel_expr *e) {
-        _cleanup_free_ char *name = e->test_only ? NULL : qualified(e, 0);
+/* A variable whose name has dots ("variables.count"), or a type; not below a variable of a loop. */
+static bool is_declared(struct checker *c, const char *name) {
+        size_t first = strcspn(name, ".");
 
-        if (name && cel_named_type(c->env->functions, name) && find_name(c, e, name))
+        for (size_t i = 0; i < c->scope.count; i++)
+                if (strlen(c->scope.items[i].name) == first &&
+                                strncmp(c->scope.items[i].name, name, first) == 0)
+                        return false;
+        for (size_t i = 0; i < c->env->variable_count; i++)
+                if (streq(c->env->variables[i].name, name))
+                        return true;
+        return cel_named_type(c->env->functions, name) != NULL;
+}
+
+/* What is declared is there: has(variables.count). */
+static void declared_select(struct checker *c, struct cel_expr *e, const char *name) {
+        bool test_only = e->test_only;
+
+        if (!find_name(c, e, name))
                 return;
+        if (e->kind == CEL_EXPR_SELECT)
+                e->kind = CEL_EXPR_IDENT;
+        e->arg_count = 0;
+        e->test_only = false;
+        if (!test_only)
+                return;
+        e->kind = CEL_EXPR_CONST;
+        e->constant = cel_bool(true);
+        e->type = &cel_bool_type;
+}
+
+static void check_select(struct checker *c, struct cel_expr *e) {
+        bool test_only = e->test_only;
+        _cleanup_free_ char *name = NULL;
+
+        e->test_only = false;
+        name = qualified(e, 0);
+        e->test_only = test_only;
+        if (name && is_declared(c, name)) {
+                declared_select(c, e, name);
+                return;
+        }
         check(c, e->args[0]);
         e->type = field_type(c, e, resolved(c, e->args[0]->type), e->name);
         if (e->test_only)

@@ -29,7 +29,8 @@
  *       confidential    contents are neither shown nor hashed without a salt;
  *   - on a column, x-keelson-cell: the function that makes its cells (kapid/table/cells.c), or,
  * with a jsonPath, x-keelson-absent: the cell where the path finds nothing;
- *   - on a field, x-protobuf: its number, or [outer, inner] below an inlined message;
+ *   - on a field, x-protobuf: its number, or [outer, inner] below an inlined message ([outer,
+ *     inner, number] below one in another);
  *     x-kubernetes-patch-strategy and -merge-key as in Kubernetes' own documents;
  *   - on a field, x-keelson-no-effect: it is accepted without effect; the text says why. As
  *     {value, text}: only that value has no effect; as {except, text}: values that begin with one

@@ -1,6 +1,7 @@
 /* Two questions, one after the other. */
 #include "kapid/pipeline/ask.h"
 
+#include "kapid/policies/set.h"
 #include "kapid/webhooks/webhooks.h"
 
 struct asking {
@@ -59,6 +60,19 @@ static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
         ask(a, WEBHOOK_VALIDATING);
 }
 
+/* Admission policies judge before the validating webhooks. false: the request was answered. */
+static bool judge_by_policies(struct asking *a, const struct webhook_request *facts) {
+        _cleanup_problem_ struct problem p = {0};
+        char **warnings = NULL;
+        int r = policy_set_judge(a->request->api->policies, a->request, facts, &warnings, &p);
+
+        request_warn_all(a->request, warnings);
+        strv_free(warnings);
+        if (r < 0)
+                refuse(a, r, &p);
+        return r >= 0;
+}
+
 static void ask(struct asking *a, enum webhook_type type) {
         bool mutating = type == WEBHOOK_MUTATING;
         struct request *request = a->request;
@@ -71,7 +85,11 @@ static void ask(struct asking *a, enum webhook_type type) {
                         .name = strempty(name),
                         .object = a->options ? a->options : request->body.object};
         _cleanup_problem_ struct problem p = {0};
-        int r = webhooks_ask(request->api->webhooks,
+        int r;
+
+        if (!mutating && !judge_by_policies(a, &facts))
+                return;
+        r = webhooks_ask(request->api->webhooks,
                         &(struct webhooks_question){.type = type,
                                         .request = request,
                                         .facts = &facts,
@@ -92,7 +110,8 @@ void request_ask(struct request *request, unsigned operation, const json_t *opti
         struct webhooks *h = request->api->webhooks;
         struct asking *a;
 
-        if (!webhooks_has(h, WEBHOOK_MUTATING) && !webhooks_has(h, WEBHOOK_VALIDATING)) {
+        if (!webhooks_has(h, WEBHOOK_MUTATING) && !webhooks_has(h, WEBHOOK_VALIDATING) &&
+                        !policy_set_any(request->api->policies)) {
                 next(request);
                 return;
         }

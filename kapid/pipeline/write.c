@@ -11,6 +11,7 @@
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/pipeline/write-object.h"
+#include "kapid/policies/set.h"
 #include "kapid/store/alloc.h"
 #include "kapid/webhooks/webhooks.h"
 #include "lib/object.h"
@@ -668,10 +669,34 @@ static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
                 carry_out(userdata);
 }
 
+/* Admission policies, before webhooks are asked. */
+static int judge_by_policies(struct run *run, struct problem *p) {
+        struct write *w = &run->write;
+        struct policy_set *policies = w->request->api->policies;
+        _cleanup_json_ json_t *object = NULL, *old = NULL;
+        struct webhook_request facts;
+        int r;
+
+        if (!policy_set_any(policies))
+                return 0;
+        r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
+        if (r < 0)
+                return r;
+        return policy_set_judge(policies, w->request, &facts, &run->warned, p);
+}
+
 static void ask_validating(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
-        int r = ask(run, WEBHOOK_VALIDATING, on_judged, &p);
+        int r = judge_by_policies(run, &p);
 
+        if (r < 0) {
+                if (run->fresh)
+                        fail(run, r, &p);
+                else
+                        confirm(run, r, &p);
+                return;
+        }
+        r = ask(run, WEBHOOK_VALIDATING, on_judged, &p);
         if (r == 0)
                 carry_out(run);
         else if (r < 0)

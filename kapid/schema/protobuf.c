@@ -383,9 +383,11 @@ static const struct schema_field *field_by_number(
         return NULL;
 }
 
-static bool is_inlined(const struct schema *s, unsigned number) {
+/* path: the numbers of the messages around it, the outermost highest, a byte each. */
+static bool is_inlined(const struct schema *s, unsigned path) {
         for (size_t i = 0; i < s->field_count; i++)
-                if (s->fields[i].protobuf_outer == number)
+                if (s->fields[i].protobuf_outer == path ||
+                                (path < 256 && s->fields[i].protobuf_outer >> 8 == path))
                         return true;
         return false;
 }
@@ -406,8 +408,9 @@ static int decode_fields(struct decoder *d, const struct schema *s, unsigned out
                         return fail(d, "the message has too many values");
                 if (f)
                         r = decode_field(d, f, wire, value, bytes, object);
-                else if (!outer && wire == WIRE_BYTES && is_inlined(s, number))
-                        r = decode_fields(d, s, number, bytes, object);
+                else if (outer < 256 && number < 256 && wire == WIRE_BYTES &&
+                                is_inlined(s, outer << 8 | number))
+                        r = decode_fields(d, s, outer << 8 | number, bytes, object);
                 if (r < 0)
                         return r;
         }

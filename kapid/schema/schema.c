@@ -449,6 +449,10 @@ static int compile_field(struct compiler *c, const char *name, const json_t *doc
         else if (!c->custom && json_array_size(number) == 2) {
                 f->protobuf_outer = (uint16_t)json_integer_value(json_array_get(number, 0));
                 f->protobuf = (uint16_t)json_integer_value(json_array_get(number, 1));
+        } else if (!c->custom && json_array_size(number) == 3) {
+                f->protobuf_outer = (uint16_t)(json_integer_value(json_array_get(number, 0)) << 8 |
+                                               json_integer_value(json_array_get(number, 1)));
+                f->protobuf = (uint16_t)json_integer_value(json_array_get(number, 2));
         }
         return 0;
 }

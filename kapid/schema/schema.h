@@ -92,7 +92,9 @@ struct schema_field {
         const json_t *fallback;  /* default, or NULL */
         const char *description; /* of the field; NULL: see the schema's */
         uint16_t protobuf;       /* field number; 0: not in the protobuf form */
-        uint16_t protobuf_outer; /* field number of the inlined message around it; 0: none */
+        /* Field number of the inlined message around it; 0: none. Of two, the outer one is in the
+           upper byte. */
+        uint16_t protobuf_outer;
         uint8_t flags;
 };
 

@@ -1,4 +1,6 @@
 /* Configurations of admission webhooks: what Kubernetes' validation asks of them. */
+#include "kapid/strategy/admissionregistration.h"
+
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "kapid/webhooks/conditions.h"
@@ -133,12 +135,12 @@ static void validate_resources(struct findings *f, const json_t *rule) {
                                 "subresources");
 }
 
-static void validate_rules(struct findings *f, const json_t *webhook) {
+void admission_validate_rules(struct findings *f, const json_t *v, const char *field) {
         const json_t *rule;
         size_t i;
 
-        json_array_foreach (json_object_get(webhook, "rules"), i, rule) {
-                size_t at = push_item(f, "rules", i);
+        json_array_foreach (json_object_get(v, field), i, rule) {
+                size_t at = push_item(f, field, i);
 
                 validate_operations(f, rule);
                 validate_words(f, rule, "apiGroups", true, "API groups");
@@ -213,6 +215,12 @@ static void validate_versions(struct findings *f, const json_t *webhook) {
                                 "must include at least one of v1, v1beta1");
 }
 
+static void on_condition(const char *field, const char *text, const char *why, void *userdata) {
+        _cleanup_json_ json_t *value = json_string(text);
+
+        finding_add(userdata, FINDING_INVALID, field, value, "%s", why);
+}
+
 static void validate_conditions(struct findings *f, const json_t *webhook) {
         const json_t *list = json_object_get(webhook, "matchConditions"), *v;
         size_t i;
@@ -226,7 +234,6 @@ static void validate_conditions(struct findings *f, const json_t *webhook) {
                 const char *error = format_check(
                                 FORMAT_QUALIFIED_NAME, strempty(json_string_value(name)));
                 size_t at = push_item(f, "matchConditions", i);
-                _cleanup_free_ char *why = NULL;
 
                 if (isempty(json_string_value(name)))
                         finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
@@ -234,13 +241,13 @@ static void validate_conditions(struct findings *f, const json_t *webhook) {
                         finding_add(f, FINDING_INVALID, "name", name, "%s", error);
                 if (isempty(json_string_value(text)))
                         finding_add(f, FINDING_REQUIRED, "expression", NULL, NULL);
-                else if (webhook_condition_check(json_string_value(text), &why) < 0)
-                        finding_add(f, FINDING_INVALID, "expression", text, "%s", strempty(why));
                 findings_pop(f, at);
         }
+        if (webhook_conditions_check(webhook, on_condition, f) < 0)
+                f->failed = true;
 }
 
-static void validate_selectors(struct findings *f, const json_t *webhook) {
+void admission_validate_selectors(struct findings *f, const json_t *webhook) {
         static const char *const fields[] = {"namespaceSelector", "objectSelector"};
 
         for (size_t i = 0; i < ELEMENTS(fields); i++) {
@@ -260,9 +267,9 @@ static void configuration_validate(struct findings *f, const json_t *object) {
                 size_t at = push_item(f, "webhooks", i);
 
                 validate_name(f, webhook);
-                validate_rules(f, webhook);
+                admission_validate_rules(f, webhook, "rules");
                 validate_client(f, webhook);
-                validate_selectors(f, webhook);
+                admission_validate_selectors(f, webhook);
                 validate_versions(f, webhook);
                 validate_conditions(f, webhook);
                 if (timeout_s < 1 || timeout_s > TIMEOUT_MAX_S)

@@ -190,6 +190,28 @@ static json_t *webhook_count(const json_t *o, uint64_t now_us) {
         return json_integer((json_int_t)json_array_size(json_object_get(o, "webhooks")));
 }
 
+static json_t *policy_validations(const json_t *o, uint64_t now_us) {
+        return json_integer((json_int_t)json_array_size(json_at(o, "spec.validations")));
+}
+
+static json_t *policy_param_kind(const json_t *o, uint64_t now_us) {
+        const json_t *kind = json_at(o, "spec.paramKind");
+
+        if (!kind)
+                return json_string("<unset>");
+        return json_sprintf("%s/%s", json_str_or(kind, "apiVersion", ""),
+                        json_str_or(kind, "kind", ""));
+}
+
+static json_t *policy_param_ref(const json_t *o, uint64_t now_us) {
+        const json_t *ref = json_at(o, "spec.paramRef");
+
+        if (!ref)
+                return json_string("<unset>");
+        return json_sprintf("%s/%s", json_str_or(ref, "namespace", "*"),
+                        json_str_or(ref, "name", "*"));
+}
+
 static json_t *account_secrets(const json_t *o, uint64_t now_us) {
         return json_integer((json_int_t)json_array_size(json_object_get(o, "secrets")));
 }
@@ -499,6 +521,9 @@ static const struct {
                 {"pod-restarts", cells_pod_restarts, POD},
                 {"pod-status", cells_pod_status, POD},
                 {"policy-selector", cells_policy_selector, "spec.podSelector"},
+                {"policy-param-kind", policy_param_kind, "spec.paramKind"},
+                {"policy-param-ref", policy_param_ref, "spec.paramRef"},
+                {"policy-validations", policy_validations, "spec.validations"},
                 {"quota-limits", quota_limits, "status.hard status.used"},
                 {"quota-requests", quota_requests, "status.hard status.used"},
                 {"service-addresses", service_addresses,

@@ -1,6 +1,7 @@
 /* Reads configurations. */
 #include "kapid/webhooks/config.h"
 
+#include "kapid/webhooks/conditions.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -49,10 +50,11 @@ static void read_rule(const json_t *v, struct webhook_rule *rule) {
         rule->groups = json_object_get(v, "apiGroups");
         rule->versions = json_object_get(v, "apiVersions");
         rule->resources = json_object_get(v, "resources");
+        rule->names = json_object_get(v, "resourceNames");
 }
 
-static int read_rules(const json_t *v, struct webhook *w) {
-        const json_t *list = json_object_get(v, "rules");
+static int read_rules(const json_t *v, const char *field, struct webhook *w) {
+        const json_t *list = json_object_get(v, field);
         size_t n = json_array_size(list);
 
         w->rules = calloc(n + 1, sizeof(*w->rules));
@@ -81,6 +83,26 @@ static int read_selector(const json_t *v, const char *field, struct label_select
         return 0;
 }
 
+int webhook_matcher_read(
+                const json_t *v, const char *rules, struct webhook *w, struct problem *p) {
+        int r;
+
+        w->exact = streq(json_str_or(v, "matchPolicy", "Equivalent"), "Exact");
+        r = read_rules(v, rules, w);
+        if (r < 0)
+                return r;
+        r = read_selector(v, "namespaceSelector", &w->namespaces, p);
+        if (r < 0)
+                return r;
+        return read_selector(v, "objectSelector", &w->objects, p);
+}
+
+void webhook_matcher_done(struct webhook *w) {
+        free(w->rules);
+        label_selector_free(w->namespaces);
+        label_selector_free(w->objects);
+}
+
 static int read_webhook(const json_t *v, struct webhook *w, struct problem *p) {
         int64_t timeout_s = json_int_or(v, "timeoutSeconds", 10);
         int r;
@@ -89,25 +111,16 @@ static int read_webhook(const json_t *v, struct webhook *w, struct problem *p) {
         w->version = webhook_review_version(json_object_get(v, "admissionReviewVersions"));
         w->timeout_us = seconds_us(timeout_s < 1 || timeout_s > 30 ? 10 : timeout_s);
         w->ignores_failures = streq(json_str_or(v, "failurePolicy", "Fail"), "Ignore");
-        w->exact = streq(json_str_or(v, "matchPolicy", "Equivalent"), "Exact");
         w->reinvoked = streq(json_str_or(v, "reinvocationPolicy", "Never"), "IfNeeded");
         if (!w->version)
                 return problem_set(p, EINVAL, 422, "Invalid",
                                 "webhook \"%s\" names no version of AdmissionReview that this "
                                 "server speaks",
                                 w->name);
-        if (json_array_size(json_object_get(v, "matchConditions")) > 0)
-                return problem_set(p, EINVAL, 422, "Invalid",
-                                "webhook \"%s\" has matchConditions, which this server does not "
-                                "evaluate",
-                                w->name);
-        r = read_rules(v, w);
+        r = webhook_conditions_new(&w->conditions, json_object_get(v, "matchConditions"));
         if (r < 0)
                 return r;
-        r = read_selector(v, "namespaceSelector", &w->namespaces, p);
-        if (r < 0)
-                return r;
-        r = read_selector(v, "objectSelector", &w->objects, p);
+        r = webhook_matcher_read(v, "rules", w, p);
         if (r < 0)
                 return r;
         return webhook_target_read(json_object_get(v, "clientConfig"), &w->target);
@@ -152,9 +165,8 @@ struct webhook_config *webhook_config_unref(struct webhook_config *c) {
         for (size_t i = 0; i < c->count; i++) {
                 struct webhook *w = &c->webhooks[i];
 
-                free(w->rules);
-                label_selector_free(w->namespaces);
-                label_selector_free(w->objects);
+                webhook_matcher_done(w);
+                webhook_conditions_free(w->conditions);
                 webhook_target_done(&w->target);
         }
         free(c->webhooks);

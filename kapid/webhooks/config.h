@@ -5,6 +5,8 @@
 #include "kapid/webhooks/target.h"
 #include "lib/selector.h"
 
+struct webhook_conditions;
+
 enum webhook_type { WEBHOOK_MUTATING, WEBHOOK_VALIDATING, WEBHOOK_TYPES };
 
 enum {
@@ -25,6 +27,7 @@ struct webhook_rule {
         unsigned operations;
         enum webhook_scope scope;
         const json_t *groups, *versions, *resources;
+        const json_t *names; /* of objects, for policies; NULL: all */
 };
 
 struct webhook {
@@ -33,6 +36,7 @@ struct webhook {
         struct webhook_rule *rules;
         size_t rule_count;
         struct label_selector *namespaces, *objects; /* NULL: all */
+        struct webhook_conditions *conditions;       /* NULL: none */
         const char *version;                         /* of AdmissionReview: "v1", "v1beta1" */
         struct webhook_target target;
         uint64_t timeout_us;
@@ -57,6 +61,12 @@ int webhook_config_new(struct webhook_config **ret, enum webhook_type type, cons
 struct webhook_config *webhook_config_ref(struct webhook_config *c);
 struct webhook_config *webhook_config_unref(struct webhook_config *c);
 DEFINE_CLEANUP(struct webhook_config *, webhook_config_unref);
+
+/* Of policies (kapid/policies/): the rules of this field, selectors and matchPolicy, and nothing
+ * else, of a webhook that is zeroed. Borrows from v. -EINVAL with p, -ENOMEM. */
+int webhook_matcher_read(
+                const json_t *v, const char *rules, struct webhook *w, struct problem *p);
+void webhook_matcher_done(struct webhook *w);
 
 /* The first of the versions that kapid speaks; NULL: none. */
 const char *webhook_review_version(const json_t *versions);

@@ -78,14 +78,26 @@ static bool scope_matches(const struct webhook_rule *rule, const struct webhook_
         return rule->scope == WEBHOOK_ANY_SCOPE || (rule->scope == WEBHOOK_CLUSTER) == cluster;
 }
 
+/* One that the server is to name is on no list of names. */
+static bool has_name(const json_t *names, const char *name) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (names, i, v)
+                if (!isempty(name) && streq(strempty(json_string_value(v)), name))
+                        return true;
+        return json_array_size(names) == 0;
+}
+
 static bool rule_matches(const struct webhook_rule *rule, const struct webhook_request *a,
                 const struct kind *k) {
         return rule->operations & a->operation && scope_matches(rule, a) &&
                has_word(rule->groups, k->group) && has_word(rule->versions, k->version) &&
-               has_resource(rule->resources, k->plural, a->sub ? a->sub->name : "");
+               has_resource(rule->resources, k->plural, a->sub ? a->sub->name : "") &&
+               has_name(rule->names, a->name);
 }
 
-static const struct kind *rules_match(const struct webhook *w, const struct webhook_request *a,
+const struct kind *webhook_rules_match(const struct webhook *w, const struct webhook_request *a,
                 const struct webhook_equivalents *equivalents) {
         for (size_t i = 0; i < w->rule_count; i++)
                 if (rule_matches(&w->rules[i], a, a->kind))
@@ -120,9 +132,13 @@ static bool object_matches(const struct webhook *w, const struct webhook_request
                labels_match(w->objects, a->old_object);
 }
 
+bool webhook_selectors_match(const struct webhook *w, const struct webhook_request *a) {
+        return namespace_matches(w, a) && object_matches(w, a);
+}
+
 const struct kind *webhook_match(const struct webhook *w, const struct webhook_request *a,
                 const struct webhook_equivalents *equivalents) {
-        const struct kind *k = rules_match(w, a, equivalents);
+        const struct kind *k = webhook_rules_match(w, a, equivalents);
 
-        return k && namespace_matches(w, a) && object_matches(w, a) ? k : NULL;
+        return k && webhook_selectors_match(w, a) ? k : NULL;
 }

@@ -39,3 +39,7 @@ bool webhook_is_exempt(const struct kind *k);
 /* The version of the kind in which the webhook wants the request; NULL: it is not for it. */
 const struct kind *webhook_match(const struct webhook *w, const struct webhook_request *a,
                 const struct webhook_equivalents *equivalents);
+/* Its two halves: the rules alone, and the selectors alone. */
+const struct kind *webhook_rules_match(const struct webhook *w, const struct webhook_request *a,
+                const struct webhook_equivalents *equivalents);
+bool webhook_selectors_match(const struct webhook *w, const struct webhook_request *a);

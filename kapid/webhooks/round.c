@@ -10,6 +10,9 @@
 
 #include "kapid/http/dispatch.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/policies/judge.h"
+#include "kapid/policies/rights.h"
+#include "kapid/webhooks/conditions.h"
 #include "kapid/webhooks/patched.h"
 #include "kapid/webhooks/resolve.h"
 #include "lib/log.h"
@@ -99,10 +102,10 @@ static int object_form(const json_t *object, const struct round *round, const st
         return object_as(object, as, ret, p);
 }
 
-static int message(struct probe *probe, char **ret, struct problem *p) {
+static int message(struct probe *probe, json_t **ret, struct problem *p) {
         struct round *round = probe->round;
         struct webhook_request facts = round->facts;
-        _cleanup_json_ json_t *object = NULL, *old = NULL, *review = NULL;
+        _cleanup_json_ json_t *object = NULL, *old = NULL;
         int r = object_form(round->object, round, probe->as, &object, p);
 
         if (r < 0)
@@ -112,9 +115,26 @@ static int message(struct probe *probe, char **ret, struct problem *p) {
                 return r;
         facts.object = object;
         facts.old_object = old;
-        review = webhook_review(probe->webhook, &facts, probe->as, probe->uid);
-        *ret = review ? json_text(review) : NULL;
+        *ret = webhook_review(probe->webhook, &facts, probe->as, probe->uid);
         return *ret ? 0 : -ENOMEM;
+}
+
+/* matchConditions on what would be sent; as webhook_conditions_hold(). */
+static int meets_conditions(const struct probe *probe, const json_t *review, char **ret_why) {
+        const struct round *round = probe->round;
+        const struct policy_authority authority = {
+                        .may = policy_may, .userdata = round->question.request};
+        const json_t *request = json_object_get(review, "request");
+        struct policy_question q = {.request = &round->facts,
+                        .as = probe->as,
+                        .object = json_object_get(request, "object"),
+                        .old_object = json_object_get(request, "oldObject"),
+                        .review = request,
+                        .authority = &authority};
+
+        if (!probe->webhook->conditions)
+                return 1;
+        return webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
 }
 
 /* The call brought no answer, or not a right one. 0: the round continues without it. */
@@ -246,6 +266,7 @@ static void on_answer(const struct http_result *result, void *userdata) {
 static int call(struct probe *probe) {
         struct round *round = probe->round;
         _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *review = NULL;
         _cleanup_free_ char *text = NULL, *why = NULL;
         uint64_t now_us = now_mono_us(), left_us;
         int r;
@@ -254,6 +275,18 @@ static int call(struct probe *probe) {
         random_uuid(probe->uid);
         if (now_us >= round->deadline_us)
                 return on_failure(probe, -ETIMEDOUT, "the request took too long in all");
+        r = message(probe, &review, &p);
+        if (r < 0) {
+                refuse(round, probe, &p);
+                return r;
+        }
+        r = meets_conditions(probe, review, &why);
+        if (r == 0)
+                probe->webhook = NULL; /* it is not for the request */
+        if (r == -EINVAL)
+                return on_failure(probe, r, strempty(why));
+        if (r <= 0)
+                return r;
         left_us = round->deadline_us - now_us;
         webhook_place_done(&probe->place);
         r = webhook_resolve(round->hooks->api, probe->webhook, &probe->place, &why);
@@ -265,11 +298,9 @@ static int call(struct probe *probe) {
         }
         if (r < 0)
                 return r;
-        r = message(probe, &text, &p);
-        if (r < 0) {
-                refuse(round, probe, &p);
-                return r;
-        }
+        text = json_text(review);
+        if (!text)
+                return -ENOMEM;
         r = webhook_call_start(round->hooks->clients, probe->webhook, &probe->place, text,
                         MIN(probe->webhook->timeout_us, left_us), on_answer, probe);
         if (r < 0)

@@ -152,8 +152,7 @@ static int read_labels(struct api *a, const char *namespace, json_t **ret) {
         return it ? item_labels(it, ret) : 0;
 }
 
-/* meta.k8s.io/v1 CreateOptions and the like, from the query. */
-static json_t *read_options(const struct request *request, unsigned operation) {
+json_t *webhooks_options(const struct request *request, unsigned operation) {
         static const char *const words[] = {"fieldManager", "fieldValidation"};
         const char *kind = operation == WEBHOOK_CREATE   ? "CreateOptions"
                            : operation == WEBHOOK_UPDATE ? "UpdateOptions"
@@ -204,7 +203,7 @@ static int fill_round(struct round *round, const struct webhook_request *facts,
         round->labels = json_ref(facts->namespace_labels);
         round->user = user_to_json(&request->user);
         if (facts->operation != WEBHOOK_CONNECT) {
-                round->options = read_options(request, facts->operation);
+                round->options = webhooks_options(request, facts->operation);
                 if (!round->options)
                         return -ENOMEM;
         }

@@ -46,3 +46,6 @@ bool webhooks_has(const struct webhooks *h, enum webhook_type type);
 /* 1: they are asked, and done is called once, later; 0: nobody is to be asked, done is never
  * called. -EBUSY with p (too many wait), -ENOMEM. h may be NULL. */
 int webhooks_ask(struct webhooks *h, const struct webhooks_question *q, struct problem *p);
+/* meta.k8s.io/v1 CreateOptions and the like, from the query: a new reference, NULL when out of
+ * memory. */
+json_t *webhooks_options(const struct request *request, unsigned operation);
