@@ -254,7 +254,7 @@ libkapid_api_a_SOURCES += \
 	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/neighbours.c kapid/neighbours.h kapid/verbs/update.c \
 	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
-	kapid/pipeline/write.h
+	kapid/pipeline/write.h kapid/pipeline/write-ask.c kapid/pipeline/write-internal.h
 # Encryption of stored values; all but the sweep and the answers is pure
 libkapid_core_a_SOURCES += \
 	kapid/crypt/config.c kapid/crypt/crypt.c kapid/crypt/crypt.h kapid/crypt/internal.h

@@ -1,5 +1,5 @@
 /* Carries a verb's decision out: reads, decides, guards the txn with what was read, tries again. */
-#include "kapid/pipeline/write.h"
+#include "kapid/pipeline/write-internal.h"
 
 #include <inttypes.h>
 
@@ -11,40 +11,9 @@
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/pipeline/write-object.h"
-#include "kapid/policies/set.h"
 #include "kapid/store/alloc.h"
-#include "kapid/webhooks/webhooks.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
-
-/* One write under way; `write` is what its verb sees. */
-struct run {
-        struct write write; /* borrows from the rest */
-        struct decision decision;
-        struct kind *kind;
-        char *namespace, *name;
-        write_decide decide;
-        write_done done;
-        char *key;
-        json_t *live;      /* NULL: not stored */
-        uint64_t revision; /* of live; 0: not stored */
-        bool fresh;        /* live is the store's own, or the guard is to find out */
-        bool stale;        /* a write would store it in another form: with another key
-                              (kapid/store/store.h), in another version */
-        unsigned attempts, charge_attempts;
-        char *text; /* what is stored */
-        int64_t lease;
-        struct turn turn;         /* of those that are charged to the namespace's quotas */
-        uint64_t stored_revision; /* 0: nothing was stored (yet) */
-        bool confirmed;           /* the caches were freshened after a refusal by quotas */
-        bool asked;               /* webhooks, about the decision that is being made */
-        char **warned;            /* by them */
-        /* What was found out about an object that is not fresh: it counts if the store has it so,
-         * without asking webhooks again. */
-        bool confirming;
-        int verdict;
-        struct problem refusal;
-};
 
 /* How long the caches may take to hold what the store has; longer, and the work continues without:
  * guards keep it right. */
@@ -53,8 +22,6 @@ enum { CATCH_UP_US = 2 * 1000 * 1000 };
 enum { LATE_ATTEMPTS_MAX = 5 };
 
 static void decide(struct run *run);
-static void carry_out(struct run *run);
-static void on_decided(struct run *run, int r, struct problem *p);
 
 static struct run *run_free(struct run *run) {
         if (!run)
@@ -82,7 +49,7 @@ static void finish(struct run *run, const struct problem *p) {
 }
 
 /* Ends it with p, or for an empty p with the error. */
-static void fail(struct run *run, int error, struct problem *p) {
+void write_fail(struct run *run, int error, struct problem *p) {
         assert(error < 0);
         if (!p->code)
                 problem_set(p, -error, 500, "InternalError", "Internal error occurred: %s",
@@ -155,13 +122,13 @@ static void on_converted(struct item *const *forms, size_t n, struct problem *p,
                 return;
         }
         if (!run->write.request->http) { /* no client waits for it any longer */
-                fail(run, -ECANCELED, &own);
+                write_fail(run, -ECANCELED, &own);
                 return;
         }
         r = take_form(run, forms[0], run->fresh, &own);
         run->stale = stale;
         if (r < 0)
-                fail(run, r, &own);
+                write_fail(run, r, &own);
         else
                 decide(run);
 }
@@ -227,13 +194,13 @@ static void on_read(const struct store_result *res, void *userdata) {
         if (is_confirmed(run, res)) {
                 p = run->refusal;
                 run->refusal = (struct problem){0};
-                on_decided(run, run->verdict, &p);
+                write_decided(run, run->verdict, &p);
                 return;
         }
         problem_done(&run->refusal);
         r = take_stored(run, res->count > 0 ? &res->kvs[0] : NULL, &p);
         if (r < 0)
-                fail(run, r, &p);
+                write_fail(run, r, &p);
         else if (r == 0)
                 decide(run);
 }
@@ -259,7 +226,7 @@ static void on_stored(struct run *run, uint64_t revision) {
         run->stored_revision = revision;
         snprintf(number, sizeof(number), "%" PRIu64, revision);
         if (d->object && json_set_str(d->object, "metadata.resourceVersion", number) < 0) {
-                fail(run, -ENOMEM, &p);
+                write_fail(run, -ENOMEM, &p);
                 return;
         }
         if (d->act == DECIDE_PUT)
@@ -323,7 +290,7 @@ static void on_guard_failed(struct run *run, const struct store_result *res) {
         }
         r = take_stored(run, mine, &p);
         if (r < 0)
-                fail(run, r, &p);
+                write_fail(run, r, &p);
         else if (r > 0)
                 return; /* on_converted() continues */
         else if (!charged || caches_wait(run->write.request->api->caches, res->revision,
@@ -398,7 +365,7 @@ static void store_it(struct run *run) {
         int r = make_text(run, &p);
 
         if (r < 0) {
-                fail(run, r, &p);
+                write_fail(run, r, &p);
                 return;
         }
         run->lease = 0;
@@ -420,7 +387,7 @@ static void rename_and_decide(struct run *run) {
         int r = set_name(run, run->decision.name);
 
         if (r < 0) {
-                fail(run, r, &p);
+                write_fail(run, r, &p);
                 return;
         }
         set_live(run, NULL, 0, true);
@@ -437,7 +404,7 @@ static void on_turn(struct turn *turn) {
         if (run->write.request->http)
                 charge(run);
         else
-                fail(run, -ECANCELED, &p);
+                write_fail(run, -ECANCELED, &p);
 }
 
 /* Quotas refuse it. It is decided again on the store's object and on fresh caches, before that
@@ -455,7 +422,7 @@ static void confirm_refusal(struct run *run, int error, struct problem *p) {
                 if (caches_freshen(api->caches, on_caught_up, run) >= 0)
                         return;
         }
-        fail(run, error, p);
+        write_fail(run, error, p);
 }
 
 /* Stores what was charged, when it is our turn: else the charge is made again then. */
@@ -470,7 +437,7 @@ static void store_in_turn(struct run *run, size_t keys_before) {
         run->turn.func = on_turn;
         r = turns_take(run->write.request->api->turns, run->namespace, &run->turn);
         if (r < 0)
-                fail(run, r, &p);
+                write_fail(run, r, &p);
         else if (r > 0)
                 store_it(run);
         else
@@ -493,8 +460,7 @@ static void charge(struct run *run) {
                 store_it(run);
 }
 
-/* A refusal, or nothing to do, on an object from the cache. */
-static void confirm(struct run *run, int r, struct problem *p) {
+void write_confirm(struct run *run, int r, struct problem *p) {
         if (run->asked || r >= 0) {
                 run->confirming = true;
                 run->verdict = r;
@@ -518,9 +484,9 @@ static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
         json_del_at(form, "metadata.resourceVersion");
         run->text = json_text(form);
         if (!run->text || !run->write.request->http)
-                fail(run, run->text ? -ECANCELED : -ENOMEM, &own);
+                write_fail(run, run->text ? -ECANCELED : -ENOMEM, &own);
         else
-                carry_out(run);
+                write_carry_out(run);
 }
 
 /* 1: a webhook converts what is to be stored, and it is carried out then. */
@@ -541,7 +507,7 @@ static int convert_to_storage(struct run *run, struct problem *p) {
         return 1;
 }
 
-static void carry_out(struct run *run) {
+void write_carry_out(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         struct decision *d = &run->decision;
         bool dry_run = run->write.request->dry_run;
@@ -557,7 +523,7 @@ static void carry_out(struct run *run) {
         r = convert_to_storage(run, &p);
         if (r != 0) {
                 if (r < 0)
-                        fail(run, r, &p);
+                        write_fail(run, r, &p);
                 return;
         }
         if (d->act == DECIDE_PUT && write_is_charged(&run->write))
@@ -568,177 +534,25 @@ static void carry_out(struct run *run) {
                 store_it(run);
 }
 
-/* --- webhooks --- */
-
-static int on_settle(json_t *object, void *userdata, struct problem *p) {
-        struct run *run = userdata;
-
-        return passage_settle(run->write.passage, object, p);
-}
-
-/* Asks them; nothing is held meanwhile that another write may need. 1: done() follows; 0: nobody is
- * to be asked. */
-static int ask(struct run *run, enum webhook_type type, webhooks_done done, struct problem *p) {
-        struct api *api = run->write.request->api;
-        struct write *w = &run->write;
-        _cleanup_json_ json_t *object = NULL, *old = NULL;
-        struct webhook_request facts;
-        int r;
-
-        if (!webhooks_has(api->webhooks, type))
-                return 0;
-        r = w->passage ? passage_facts(w->passage, &facts, &object, &old)
-                       : write_facts(w, run->live, run->decision.object, &facts, &object, &old);
-        if (r < 0)
-                return r;
-        r = webhooks_ask(api->webhooks,
-                        &(struct webhooks_question){.type = type,
-                                        .request = w->request,
-                                        .facts = &facts,
-                                        .settle = w->passage ? on_settle : NULL,
-                                        .done = done,
-                                        .userdata = run},
-                        p);
-        if (r > 0) {
-                run->asked = true;
-                turns_leave(api->turns, &run->turn, 0);
-        }
-        return r;
-}
-
-/* While it waited, its namespace may have gone, or the definition of its kind. */
-static int check_place(struct run *run, struct problem *p) {
-        struct request *request = run->write.request;
-        const struct kind *k = run->kind;
-
-        if (k->custom && !kind_registry_find(request->api->kinds, k->group, k->version, k->plural))
-                return problem_not_found(p, k, run->name);
-        return run->live ? 0 : request_may_create(request, p);
-}
-
-/* The answers are there. false: the write has ended, or goes another way. */
-static bool take_outcome(struct run *run, const struct webhook_outcome *outcome) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = outcome->error;
-
-        for (char *const *w = outcome->warnings; w && *w; w++)
-                if (!strv_contains(run->warned, *w))
-                        (void)strv_extend(&run->warned, *w); /* one less without memory */
-        if (!run->write.request->http) {                     /* no client waits for it any longer */
-                fail(run, -ECANCELED, &p);
-                return false;
-        }
-        if (r < 0) {
-                p = *outcome->p;
-                *outcome->p = (struct problem){0};
-        } else
-                r = check_place(run, &p);
-        if (r < 0)
-                on_decided(run, r, &p);
-        return r >= 0;
-}
-
-/* The rest of the steps, on what the mutating webhooks have left. */
-static void resume(struct run *run, const json_t *object) {
-        _cleanup_(passage_freep) struct passage *a = TAKE_PTR(run->write.passage);
-        _cleanup_problem_ struct problem p = {0};
-        int r = passage_resume(a, object, &p);
-
-        on_decided(run, r, &p);
-}
-
-static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
-        struct run *run = userdata;
-
-        if (take_outcome(run, outcome))
-                resume(run, outcome->changed ? outcome->object : NULL);
-}
-
-static void ask_mutating(struct run *run) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = ask(run, WEBHOOK_MUTATING, on_mutated, &p);
-
-        if (r == 0)
-                resume(run, NULL);
-        else if (r < 0)
-                on_decided(run, r, &p);
-}
-
-static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
-        if (take_outcome(userdata, outcome))
-                carry_out(userdata);
-}
-
-/* Admission policies, before webhooks are asked. */
-static int judge_by_policies(struct run *run, struct problem *p) {
-        struct write *w = &run->write;
-        struct policy_set *policies = w->request->api->policies;
-        _cleanup_json_ json_t *object = NULL, *old = NULL;
-        struct webhook_request facts;
-        int r;
-
-        if (!policy_set_any(policies))
-                return 0;
-        r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
-        if (r < 0)
-                return r;
-        return policy_set_judge(policies, w->request, &facts, &run->warned, p);
-}
-
-static void ask_validating(struct run *run) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = judge_by_policies(run, &p);
-
-        if (r < 0) {
-                if (run->fresh)
-                        fail(run, r, &p);
-                else
-                        confirm(run, r, &p);
-                return;
-        }
-        r = ask(run, WEBHOOK_VALIDATING, on_judged, &p);
-        if (r == 0)
-                carry_out(run);
-        else if (r < 0)
-                fail(run, r, &p);
-}
-
-static void on_deletion_judged(const struct webhook_outcome *outcome, void *userdata) {
-        if (take_outcome(userdata, outcome))
-                ask_validating(userdata);
-}
-
-/* Mutating webhooks judge it too. */
-static void ask_about_deletion(struct run *run) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = ask(run, WEBHOOK_MUTATING, on_deletion_judged, &p);
-
-        if (r == 0)
-                ask_validating(run);
-        else if (r < 0)
-                fail(run, r, &p);
-}
-
-/* r: what decide has returned, or webhooks. */
-static void on_decided(struct run *run, int r, struct problem *p) {
+void write_decided(struct run *run, int r, struct problem *p) {
         struct decision *d = &run->decision;
 
         if (r > 0)
-                ask_mutating(run);
+                write_ask_mutating(run);
         else if (!run->fresh && (r < 0 || run->write.request->dry_run))
-                confirm(run, r, p);
+                write_confirm(run, r, p);
         else if (r < 0)
-                fail(run, r, p);
+                write_fail(run, r, p);
         else if (d->act == DECIDE_RENAME)
                 rename_and_decide(run);
         else if (!run->fresh && d->act == DECIDE_NOTHING)
-                confirm(run, r, p);
+                write_confirm(run, r, p);
         else if (d->question == ASK_ABOUT_DELETION)
-                ask_about_deletion(run);
+                write_ask_about_deletion(run);
         else if (d->question == ASK_ABOUT_WRITE)
-                ask_validating(run);
+                write_ask_validating(run);
         else
-                carry_out(run);
+                write_carry_out(run);
 }
 
 static void decide(struct run *run) {
@@ -752,7 +566,7 @@ static void decide(struct run *run) {
         strv_free(run->warned);
         run->warned = NULL;
         r = run->decide(&run->write, run->live, &run->decision, &p);
-        on_decided(run, r, &p);
+        write_decided(run, r, &p);
 }
 
 /* From the cache where it has the object; a refusal there is confirmed as decide() does. */
@@ -764,7 +578,7 @@ static void begin(struct run *run, bool create) {
         int r;
 
         if (!c) {
-                fail(run, -ENOMEM, &p);
+                write_fail(run, -ENOMEM, &p);
                 return;
         }
         if (create) {
@@ -801,7 +615,7 @@ void write_start(struct request *request, const struct write_options *o) {
         if (!run->namespace || set_name(run, o->name ? o->name : request->route.name) < 0) {
                 _cleanup_problem_ struct problem p = {0};
 
-                fail(run, -ENOMEM, &p);
+                write_fail(run, -ENOMEM, &p);
                 return;
         }
         begin(run, o->create);

@@ -1,0 +1,156 @@
+/* What writes ask admission policies and webhooks. Nothing is held meanwhile that another write may
+ * need. */
+#include "kapid/pipeline/admit.h"
+#include "kapid/pipeline/write-internal.h"
+#include "kapid/pipeline/write-object.h"
+#include "kapid/policies/set.h"
+#include "kapid/webhooks/webhooks.h"
+
+static int on_settle(json_t *object, void *userdata, struct problem *p) {
+        struct run *run = userdata;
+
+        return passage_settle(run->write.passage, object, p);
+}
+
+/* Asks them; nothing is held meanwhile that another write may need. 1: done() follows; 0: nobody is
+ * to be asked. */
+static int ask(struct run *run, enum webhook_type type, webhooks_done done, struct problem *p) {
+        struct api *api = run->write.request->api;
+        struct write *w = &run->write;
+        _cleanup_json_ json_t *object = NULL, *old = NULL;
+        struct webhook_request facts;
+        int r;
+
+        if (!webhooks_has(api->webhooks, type))
+                return 0;
+        r = w->passage ? passage_facts(w->passage, &facts, &object, &old)
+                       : write_facts(w, run->live, run->decision.object, &facts, &object, &old);
+        if (r < 0)
+                return r;
+        r = webhooks_ask(api->webhooks,
+                        &(struct webhooks_question){.type = type,
+                                        .request = w->request,
+                                        .facts = &facts,
+                                        .settle = w->passage ? on_settle : NULL,
+                                        .done = done,
+                                        .userdata = run},
+                        p);
+        if (r > 0) {
+                run->asked = true;
+                turns_leave(api->turns, &run->turn, 0);
+        }
+        return r;
+}
+
+/* While it waited, its namespace may have gone, or the definition of its kind. */
+static int check_place(struct run *run, struct problem *p) {
+        struct request *request = run->write.request;
+        const struct kind *k = run->kind;
+
+        if (k->custom && !kind_registry_find(request->api->kinds, k->group, k->version, k->plural))
+                return problem_not_found(p, k, run->name);
+        return run->live ? 0 : request_may_create(request, p);
+}
+
+/* The answers are there. false: the write has ended, or goes another way. */
+static bool take_outcome(struct run *run, const struct webhook_outcome *outcome) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = outcome->error;
+
+        for (char *const *w = outcome->warnings; w && *w; w++)
+                if (!strv_contains(run->warned, *w))
+                        (void)strv_extend(&run->warned, *w); /* one less without memory */
+        if (!run->write.request->http) {                     /* no client waits for it any longer */
+                write_fail(run, -ECANCELED, &p);
+                return false;
+        }
+        if (r < 0) {
+                p = *outcome->p;
+                *outcome->p = (struct problem){0};
+        } else
+                r = check_place(run, &p);
+        if (r < 0)
+                write_decided(run, r, &p);
+        return r >= 0;
+}
+
+/* The rest of the steps, on what the mutating webhooks have left. */
+static void resume(struct run *run, const json_t *object) {
+        _cleanup_(passage_freep) struct passage *a = TAKE_PTR(run->write.passage);
+        _cleanup_problem_ struct problem p = {0};
+        int r = passage_resume(a, object, &p);
+
+        write_decided(run, r, &p);
+}
+
+static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
+        struct run *run = userdata;
+
+        if (take_outcome(run, outcome))
+                resume(run, outcome->changed ? outcome->object : NULL);
+}
+
+void write_ask_mutating(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = ask(run, WEBHOOK_MUTATING, on_mutated, &p);
+
+        if (r == 0)
+                resume(run, NULL);
+        else if (r < 0)
+                write_decided(run, r, &p);
+}
+
+static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
+        if (take_outcome(userdata, outcome))
+                write_carry_out(userdata);
+}
+
+/* Admission policies, before webhooks are asked. */
+static int judge_by_policies(struct run *run, struct problem *p) {
+        struct write *w = &run->write;
+        struct policy_set *policies = w->request->api->policies;
+        _cleanup_json_ json_t *object = NULL, *old = NULL;
+        struct webhook_request facts;
+        int r;
+
+        if (!policy_set_any(policies))
+                return 0;
+        r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
+        if (r < 0)
+                return r;
+        return policy_set_judge(policies, w->request, &facts, &run->warned, p);
+}
+
+void write_ask_validating(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = judge_by_policies(run, &p);
+
+        if (r < 0) {
+                if (run->fresh)
+                        write_fail(run, r, &p);
+                else
+                        write_confirm(run, r, &p);
+                return;
+        }
+        r = ask(run, WEBHOOK_VALIDATING, on_judged, &p);
+        if (r == 0)
+                write_carry_out(run);
+        else if (r < 0)
+                write_fail(run, r, &p);
+}
+
+static void on_deletion_judged(const struct webhook_outcome *outcome, void *userdata) {
+        if (take_outcome(userdata, outcome))
+                write_ask_validating(userdata);
+}
+
+/* Mutating webhooks judge it too. */
+void write_ask_about_deletion(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = ask(run, WEBHOOK_MUTATING, on_deletion_judged, &p);
+
+        if (r == 0)
+                write_ask_validating(run);
+        else if (r < 0)
+                write_fail(run, r, &p);
+}
