@@ -385,6 +385,21 @@ static const struct refusal {
                                                 .object = "{'roleRef':{'kind':'ClusterRole',"
                                                           "'name':'x'}}"},
                                 404, "clusterroles.rbac.authorization.k8s.io \"x\" not found"},
+                {"AdmissionPolicies", ADMISSION_VALIDATE,
+                                {.group = "admissionregistration.k8s.io",
+                                                .plural = "validatingadmissionpolicies",
+                                                .name = "p",
+                                                .object = "{'spec':{'paramKind':{'apiVersion':"
+                                                          "'v1','kind':'Secret'}}}"},
+                                403, "must have \"get\" permission on all objects"},
+                {"AdmissionPolicies", ADMISSION_VALIDATE,
+                                {.group = "admissionregistration.k8s.io",
+                                                .plural = "validatingadmissionpolicybindings",
+                                                .name = "b",
+                                                .object = "{'spec':{'policyName':'p',"
+                                                          "'paramRef':{'name':'x',"
+                                                          "'namespace':'shop'}}}"},
+                                403, "spec.paramRef: Forbidden"},
                 {"CertificateApproval", ADMISSION_VALIDATE,
                                 {.group = "certificates.k8s.io",
                                                 .plural = "certificatesigningrequests",
@@ -568,7 +583,8 @@ static void test_order(void **state) {
                         "ServiceAddressRestriction AddressPoolOverlap "
                         "GitSyncImpersonation "
                         "RBACEscalationPrevention CertificateApproval CertificateSigning "
-                        "CertificateSubjectRestriction UserRevocation ResourceQuota");
+                        "CertificateSubjectRestriction UserRevocation AdmissionPolicies "
+                        "ResourceQuota");
         assert_order(
                         &(struct admission_options){
                                         .disable = list("*,PodSecurity,GitSyncImpersonation"
@@ -579,7 +595,7 @@ static void test_order(void **state) {
                         "LimitRanger PodNodeNameRestriction Priority ServiceIPAllocation "
                         "ServiceAddressRestriction AddressPoolOverlap CertificateApproval "
                         "CertificateSigning CertificateSubjectRestriction UserRevocation "
-                        "ResourceQuota");
+                        "AdmissionPolicies ResourceQuota");
 }
 
 static void test_bad_flags(void **state) {
