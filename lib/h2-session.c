@@ -9,6 +9,7 @@ enum {
         STREAM_WINDOW = 4 << 20,
         CONNECTION_WINDOW = 16 << 20,
         CONCURRENT_STREAMS_MAX = 10000,
+        OUTBOUND_MAX = 4096,   /* frames that wait for the peer to read, where it costs it */
         UNREAD_MAX = 16 << 20, /* answers a peer has not read; it gets no further streams then */
 };
 
@@ -41,6 +42,10 @@ static int spend(struct h2_connection *c) {
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *userdata) {
         struct h2_connection *c = userdata;
 
+        /* It asks and provokes resets without reading a word. */
+        if (h2_terms_of(c)->idle_frames_per_s > 0 &&
+                        nghttp2_session_get_outbound_queue_size(session) > OUTBOUND_MAX)
+                return NGHTTP2_ERR_CALLBACK_FAILURE;
         return h2_calm_costs(head->type, head->flags, head->length) ? spend(c) : 0;
 }
 

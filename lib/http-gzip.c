@@ -53,6 +53,14 @@ int http_gzip_new(struct http_gzip **ret, struct bytes **pieces, size_t n) {
         return 0;
 }
 
+size_t http_gzip_size(const struct http_gzip *g) {
+        size_t n = 0;
+
+        for (size_t i = g->at; i < g->count; i++)
+                n += g->pieces[i]->size;
+        return n;
+}
+
 struct http_gzip *http_gzip_free(struct http_gzip *g) {
         if (!g)
                 return NULL;

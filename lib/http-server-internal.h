@@ -127,6 +127,8 @@ struct http2_request {
         bool begun;             /* the head was looked at */
         bool served;            /* counted in its connection */
         bool closed, given_up;
+        unsigned excess;   /* headers beyond what is kept */
+        size_t held;       /* bytes that wait to be compressed, counted in its connection */
         uint64_t taken;    /* of its answer, at the last look */
         uint64_t waits_us; /* since when nothing of it was taken; 0: it moves */
 };
@@ -157,7 +159,7 @@ struct http_server {
         bool running;        /* inside MHD_run() */
         uint64_t progress;   /* grows with whatever a run does */
         uint64_t backoff_us; /* between runs that do nothing */
-        bool stopping;
+        bool stopping, draining;
         /* http-limits.c */
         size_t bodies;    /* bytes of bodies held */
         size_t receiving; /* requests whose bodies are being received */
@@ -237,6 +239,8 @@ void http2_respond(struct http_request *r, int code, const char *content_type,
 struct http_stream *http2_stream_begin(struct http_request *r, int code, const char *content_type,
                 size_t queued_bytes_max, http_stream_func on_gone, void *userdata);
 void http2_answer_failed(struct http_request *r);
+/* Its answer is made: that the client has not read it yet no longer keeps the connection. */
+void http2_not_served(struct http_request *r);
 /* Takes the body. */
 void http2_respond_gzip(
                 struct http_request *r, int code, const char *content_type, struct http_gzip *body);

@@ -578,6 +578,7 @@ int http_server_add(struct http_server *s, int fd) {
 }
 
 void http_server_stop_accepting(struct http_server *s) {
+        s->draining = true;
         if (s->options.http2) {
                 http_accept_stop(s);
                 http2_server_go_away(s);

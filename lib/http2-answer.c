@@ -91,6 +91,7 @@ void http2_respond(struct http_request *r, int code, const char *content_type,
                         k = h2_stream_send(s, NULL, 0, pieces[i]);
         if (k >= 0)
                 k = submit_head(r, code, content_type, (int64_t)size, with_body);
+        http2_not_served(r);
         if (k < 0)
                 http2_answer_failed(r);
         else if (with_body)
@@ -130,6 +131,9 @@ void http2_more_gzip(struct http2_request *h) {
 void http2_respond_gzip(struct http_request *r, int code, const char *content_type,
                 struct http_gzip *body) {
         r->h2->gzip = body;
+        r->h2->held = http_gzip_size(body);
+        r->h2->stream.connection->queued += r->h2->held;
+        http2_not_served(r);
         if (submit_head(r, code, content_type, -1, /* with_body= */ true) < 0)
                 http2_answer_failed(r);
         else

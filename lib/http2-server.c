@@ -20,6 +20,7 @@ enum {
         UNREAD_MAX = 256 << 20,
         IDLE_FRAMES_PER_S = 100,
         IDLE_FRAMES_AT_ONCE = 1000,
+        EXCESS_MAX = 256, /* headers that are read and not kept */
         HEAD_US = 15 * 1000 * 1000,
         RECEIVE_US = 60 * 1000 * 1000,  /* for a body */
         RECEIVE_BYTES_PER_S = 64 << 10, /* beyond that time */
@@ -41,11 +42,13 @@ void http_connection_release(struct http_connection *c) {
 
 static void request_free(struct http_request *r) {
         struct http_connection *c = r->connection;
+        struct buf head = r->h2->head;
+        struct h2_header *headers = r->h2->headers;
 
-        buf_done(&r->h2->head);
-        free(r->h2->headers);
         http_gzip_free(r->h2->gzip);
-        http_request_end(r);
+        http_request_end(r); /* the program may still look at its headers */
+        buf_done(&head);
+        free(headers);
         http_connection_release(c);
 }
 
@@ -58,7 +61,7 @@ static struct h2_stream *on_request(struct h2_connection *c, int32_t id) {
         } * pair;
         struct http_connection *connection = c->owner;
 
-        if (connection->server->stopping)
+        if (connection->server->stopping || connection->server->draining)
                 return NULL;
         pair = calloc(1, sizeof(*pair));
         if (!pair)
@@ -77,10 +80,14 @@ static struct h2_stream *on_request(struct h2_connection *c, int32_t id) {
 /* Names and values are kept one behind the other; where, is known when all are there. */
 static int on_header(struct h2_stream *s, const char *name, const char *value) {
         struct http2_request *h = of_stream(s);
-        size_t n = strlen(name) + 1, m = strlen(value) + 1;
+        size_t n, m;
 
+        /* Trailers, and what is too much: a few bytes may stand for many large headers (RFC 7541),
+         * and each costs time. */
         if (h->begun || h->too_large)
-                return 0; /* trailers */
+                return ++h->excess > EXCESS_MAX ? -E2BIG : 0;
+        n = strlen(name) + 1;
+        m = strlen(value) + 1;
         if (h->head.size + n + m > HTTP2_HEADERS_SIZE_MAX || h->header_count >= HTTP2_HEADERS_MAX) {
                 h->too_large = true;
                 return 0;
@@ -207,6 +214,12 @@ static void on_data(struct h2_stream *s, const void *data, size_t n) {
 
 /* ---- the end ---- */
 
+void http2_not_served(struct http_request *r) {
+        if (r->h2->served)
+                r->connection->served--;
+        r->h2->served = false;
+}
+
 static int on_local_end(struct h2_stream *s) {
         return 0;
 }
@@ -240,9 +253,9 @@ static void on_closed(struct h2_stream *s, uint32_t error) {
                 http_stream_detach(stream);
                 free(stream);
         }
+        s->connection->queued -= h->held;
         h2_stream_done(s);
-        if (h->served)
-                c->served--;
+        http2_not_served(r);
         if (!c->closed)
                 http_limits_answered(c);
         c->idle_us = h2_now_us();
