@@ -394,6 +394,13 @@ def other_requests():
         is_(a.post(SPACE + "pods/p/binding", {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}), 403, "Forbidden", "unit.keelson.dev")
         to[:] = [{"op": "add", "path": "/stdin", "value": True}]
         is_(a.post(SPACE + "pods/p/exec?command=ls&stdout=1", None), 500, "InternalError", "attempted to modify the object")
+    # A binding in the collection has its name in the body alone, which the patch replaces.
+    label = lambda r: patch(r, {"op": "add", "path": "/metadata/labels", "value": {"by": "hook"}})
+    with mutating("named", label, [rule(["bindings"], ["CREATE"])]), \
+            validating("after", lambda r: deny(r, message="seen"), [rule(["bindings"], ["CREATE"])]):
+        is_(a.post(SPACE + "bindings", {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}), 400, None, "denied the request: seen")
+        r = seen("after")[0]
+        assert r["name"] == "p" and r["object"]["metadata"]["name"] == "p" and r["object"]["metadata"]["labels"] == {"by": "hook"}, r
     with validating("evict", rules=[rule(["pods"], ["DELETE"])]):
         is_(a.post(SPACE + "pods/p/eviction", {"metadata": {"name": "p"}}), 201)
         assert not seen("evict"), "an eviction is not sent as a deletion too"
