@@ -367,16 +367,26 @@ static int misconfigured(struct judgement *j, const struct policy *p,
 
 /* --- judging --- */
 
-static int form_of(struct judgement *j, const json_t *object, const struct kind *as, json_t **ret) {
+/* -EINVAL with a sentence in *ret_why (the caller frees it): it cannot be converted to that
+ * version. -ENOMEM. */
+static int form_of(struct judgement *j, const json_t *object, const struct kind *as, json_t **ret,
+                char **ret_why) {
         const struct webhook_request *facts = &j->facts;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
 
         *ret = NULL;
         if (!object)
                 return 0;
-        if (as != facts->kind && !webhook_has_own_form(facts->kind, facts->sub))
-                return object_as(object, as, ret, j->p);
-        *ret = json_ref(object);
-        return 0;
+        if (as == facts->kind || webhook_has_own_form(facts->kind, facts->sub)) {
+                *ret = json_ref(object);
+                return 0;
+        }
+        r = object_as(object, as, ret, &p);
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        *ret_why = strformat("failed to convert object version: %s", strempty(p.message));
+        return *ret_why ? -EINVAL : -ENOMEM;
 }
 
 static int judge_with(struct judgement *j, const struct policy *p, const struct policy_binding *b,
@@ -410,22 +420,44 @@ static int judge_binding(struct judgement *j, const struct policy *p,
         return 0;
 }
 
+/* By each binding that matches. unfit: why the objects have no form for the policy; NULL: they
+ * have. */
+static int judge_bindings(struct judgement *j, const struct policy *p, struct policy_question *q,
+                const char *unfit) {
+        struct policy_set *h = j->policies;
+
+        for (size_t i = 0; i < h->bindings.count; i++) {
+                const struct policy_binding *b = h->bindings.items[i];
+                int r;
+
+                if (!streq(b->policy, p->name) ||
+                                !policy_matches(&b->match, &j->facts, &j->equivalents))
+                        continue;
+                if (p->fault)
+                        r = misconfigured(j, p, NULL, p->fault);
+                else
+                        r = unfit ? misconfigured(j, p, b, unfit) : judge_binding(j, p, b, q);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int judge_policy(struct judgement *j, const struct policy *p, const struct kind *as) {
         static const struct webhook v1 = {.version = "v1"};
-        struct policy_set *h = j->policies;
         _cleanup_json_ json_t *object = NULL, *old = NULL, *review = NULL;
-        struct policy_question q = {.functions = h->language->functions,
+        _cleanup_free_ char *unfit = NULL;
+        struct policy_question q = {.functions = j->policies->language->functions,
                         .request = &j->facts,
                         .as = as,
                         .namespace_object = j->namespace_object,
                         .authority = &j->authority,
                         .limits = &j->limits};
-        int r = form_of(j, j->facts.object, as, &object);
+        int r = form_of(j, j->facts.object, as, &object, &unfit);
 
-        if (r < 0)
-                return r;
-        r = form_of(j, j->facts.old_object, as, &old);
-        if (r < 0)
+        if (r >= 0)
+                r = form_of(j, j->facts.old_object, as, &old, &unfit);
+        if (r < 0 && r != -EINVAL)
                 return r;
         review = webhook_review(&v1, &j->facts, as, "");
         if (!review)
@@ -433,17 +465,7 @@ static int judge_policy(struct judgement *j, const struct policy *p, const struc
         q.object = object;
         q.old_object = old;
         q.review = json_object_get(review, "request");
-        for (size_t i = 0; i < h->bindings.count; i++) {
-                const struct policy_binding *b = h->bindings.items[i];
-
-                if (!streq(b->policy, p->name) ||
-                                !policy_matches(&b->match, &j->facts, &j->equivalents))
-                        continue;
-                r = p->fault ? misconfigured(j, p, NULL, p->fault) : judge_binding(j, p, b, &q);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return judge_bindings(j, p, &q, unfit);
 }
 
 static int judge_all(struct judgement *j) {

@@ -160,6 +160,17 @@ static int on_failure(struct probe *probe, int error, const char *why) {
         return error;
 }
 
+/* Only the conversion webhook of the definition could make what is to be sent. */
+static int on_no_form(struct probe *probe) {
+        _cleanup_free_ char *why = strformat(
+                        "its rules name %s, and only the conversion webhook of the definition of "
+                        "%s makes that version, which is not asked for admission; let the rules "
+                        "name version %s too",
+                        probe->as->api_version, probe->as->resource, probe->round->kind->version);
+
+        return on_failure(probe, -EAGAIN, why ? why : "out of memory");
+}
+
 /* The patch becomes the round's object. */
 static int take_patch(struct probe *probe, const json_t *patch, bool *ret_mutated) {
         struct round *round = probe->round;
@@ -276,6 +287,8 @@ static int call(struct probe *probe) {
         if (now_us >= round->deadline_us)
                 return on_failure(probe, -ETIMEDOUT, "the request took too long in all");
         r = message(probe, &review, &p);
+        if (r == -EAGAIN)
+                return on_no_form(probe);
         if (r < 0) {
                 refuse(round, probe, &p);
                 return r;

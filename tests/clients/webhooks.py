@@ -366,6 +366,35 @@ def equivalent():
 
 
 @case
+def not_converted():
+    """a rule of a version that only a conversion webhook makes: its calls fail, as failurePolicy says; of the request's own version they do not"""
+    open_ = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    crd = {"metadata": {"name": "turns.hooks.example.com"}, "spec": {
+        "group": "hooks.example.com", "scope": "Namespaced", "names": {"plural": "turns", "kind": "Turn"},
+        "versions": [{"name": v, "served": True, "storage": v == "v1", "schema": {"openAPIV3Schema": open_}} for v in ("v1", "v2")],
+        "conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {
+            "url": f"https://localhost:{port}/convert", "caBundle": bundle()}}}}}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    turns = "/apis/hooks.example.com/v1/namespaces/hooks/turns"
+    turn = lambda name: {"apiVersion": "hooks.example.com/v1", "kind": "Turn", "metadata": {"name": name}}
+    is_(a.post(definitions, crd), 201)
+    until(lambda: a.get(turns).code == 200)
+    of = lambda v: [rule(["turns"], ["CREATE", "UPDATE", "DELETE"], ["hooks.example.com"], [v])]
+    for new in validating, mutating:
+        with new("v2", rules=of("v2")):
+            is_(a.post(turns, turn("t")), 500, "InternalError", 'failed calling webhook "v2.hooks.example.com": its rules name hooks.example.com/v2')
+        with new("v2", rules=of("v2"), failurePolicy="Ignore"):
+            is_(a.post(turns + "?dryRun=All", turn("t")), 201)
+        assert not seen("v2")
+        with new("v1", rules=of("v1")):
+            is_(a.post(turns + "?dryRun=All", turn("t")), 201)
+            assert len(seen("v1")) == 1
+    with validating("v2", rules=of("v2"), matchPolicy="Exact"):
+        is_(a.post(turns, turn("t")), 201)
+    is_(a.delete(definitions + "/turns.hooks.example.com"), 200)
+
+
+@case
 def other_requests():
     """evictions, bindings, tokens, streams and collections are sent, each as what it is"""
     is_(a.post(SPACE + "pods", pod_of("p")), 201)
