@@ -26,7 +26,8 @@ struct webhooks {
         struct webhook_figures *figures;
         struct cache *caches[WEBHOOK_TYPES];
         struct webhook_list *lists[WEBHOOK_TYPES];
-        bool stale[WEBHOOK_TYPES]; /* the list is to be made again */
+        bool stale[WEBHOOK_TYPES];    /* the list is to be made again */
+        uint64_t seen[WEBHOOK_TYPES]; /* the newest configuration that was read, or could not be */
         LIST_HEAD(, round) rounds;
         unsigned waiting;
 };
