@@ -22,6 +22,8 @@
 /* Validating webhooks of one request that are asked at the same time: each has its own text of the
  * objects. */
 enum { AT_ONCE_MAX = 16 };
+/* matchConditions: of one webhook, as Kubernetes, and of all of a round. */
+enum { CONDITIONS_COST_MAX = 2500 * 1000, CONDITIONS_US = 500 * 1000 };
 
 static void walk(struct round *round);
 static void ask_some(struct round *round);
@@ -119,9 +121,19 @@ static int message(struct probe *probe, json_t **ret, struct problem *p) {
         return *ret ? 0 : -ENOMEM;
 }
 
-/* matchConditions on what would be sent; as webhook_conditions_hold(). */
-static int meets_conditions(const struct probe *probe, const json_t *review, char **ret_why) {
-        const struct round *round = probe->round;
+static uint64_t now_for_limits(void) {
+        return now_mono_us();
+}
+
+/* matchConditions on what would be sent; as webhook_conditions_hold(). All of a round share a time;
+ * waiting for answers does not count. */
+static int meets_conditions(struct probe *probe, const json_t *review, char **ret_why) {
+        struct round *round = probe->round;
+        uint64_t began_us = now_mono_us(),
+                 left_us = CONDITIONS_US - MIN(round->conditions_us, (uint64_t)CONDITIONS_US);
+        const struct cel_limits limits = {.cost_max = CONDITIONS_COST_MAX,
+                        .deadline_us = began_us + left_us,
+                        .now_us = now_for_limits};
         const struct policy_authority authority = {
                         .may = policy_may, .userdata = round->question.request};
         const json_t *request = json_object_get(review, "request");
@@ -130,11 +142,19 @@ static int meets_conditions(const struct probe *probe, const json_t *review, cha
                         .object = json_object_get(request, "object"),
                         .old_object = json_object_get(request, "oldObject"),
                         .review = request,
-                        .authority = &authority};
+                        .authority = &authority,
+                        .limits = &limits};
+        int r;
 
         if (!probe->webhook->conditions)
                 return 1;
-        return webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
+        if (left_us == 0) {
+                *ret_why = strdup("the matchConditions of the request's webhooks took too long");
+                return *ret_why ? -EINVAL : -ENOMEM;
+        }
+        r = webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
+        round->conditions_us += now_mono_us() - began_us;
+        return r;
 }
 
 /* The call brought no answer, or not a right one. 0: the round continues without it. */
