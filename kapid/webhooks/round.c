@@ -32,6 +32,7 @@ struct round *round_free(struct round *round) {
         if (!round)
                 return NULL;
         sd_event_source_disable_unref(round->soon);
+        webhook_shares_leave(round->hooks->shares, round->share);
         for (size_t i = 0; round->list && round->probes && i < round->list->count; i++) {
                 kind_unref(round->probes[i].as);
                 webhook_place_done(&round->probes[i].place);
@@ -66,7 +67,7 @@ static void finish(struct round *round, int error) {
                 problem_set(&round->refusal, error, 500, "InternalError",
                                 "Internal error occurred: %s", strerror(-error));
         LIST_REMOVE(round, entry);
-        round->hooks->waiting--;
+        round->share = webhook_shares_leave(round->hooks->shares, round->share);
         webhook_count_waiting(round->hooks);
         round->question.done(&outcome, round->question.userdata);
         round_free(round);
@@ -282,6 +283,8 @@ static void on_answer(const struct http_result *result, void *userdata) {
 
         assert(round->waiting > 0);
         round->waiting--;
+        webhook_shares_drop(round->hooks->shares, round->share, probe->size);
+        probe->size = 0;
         if (round->question.type == WEBHOOK_VALIDATING) {
                 if (r < 0 && !round->refusal.code)
                         problem_set(&round->refusal, r, 500, "InternalError",
@@ -339,6 +342,8 @@ static int call(struct probe *probe) {
         if (r < 0)
                 return r;
         round->waiting++;
+        probe->size = strlen(text);
+        webhook_shares_hold(round->hooks->shares, round->share, probe->size);
         return 1;
 }
 
@@ -448,7 +453,6 @@ int round_start(struct round *round) {
         if (r < 0)
                 return r;
         LIST_INSERT_HEAD(&round->hooks->rounds, round, entry);
-        round->hooks->waiting++;
         webhook_count_waiting(round->hooks);
         return 0;
 }

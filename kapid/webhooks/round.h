@@ -4,6 +4,7 @@
 
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/review.h"
+#include "kapid/webhooks/shares.h"
 #include "kapid/webhooks/webhooks.h"
 
 /* All webhooks of a type, in the order in which they are asked: by the configuration's name, then
@@ -29,7 +30,7 @@ struct webhooks {
         bool stale[WEBHOOK_TYPES];    /* the list is to be made again */
         uint64_t seen[WEBHOOK_TYPES]; /* the newest configuration that was read, or could not be */
         LIST_HEAD(, round) rounds;
-        unsigned waiting;
+        struct webhook_shares *shares; /* a request for each round */
 };
 
 /* A webhook of the list that was asked. */
@@ -40,12 +41,14 @@ struct probe {
         struct webhook_place place;
         char uid[37];
         uint64_t began_us;
+        size_t size;   /* of the message that is under way; 0: none is */
         json_t *after; /* mutating: the object as the webhook left it */
 };
 
 struct round {
         LIST_ENTRY(round) entry;
         struct webhooks *hooks;
+        struct webhook_share *share; /* of the user */
         struct webhooks_question question;
         struct webhook_request facts;
         struct kind *kind;

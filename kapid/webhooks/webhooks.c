@@ -146,6 +146,9 @@ int webhooks_new(struct webhooks **ret, struct api *a) {
         r = webhook_clients_new(&h->clients, a->event);
         if (r < 0)
                 return r;
+        r = webhook_shares_new(&h->shares, WEBHOOKS_WAITING_MAX, WEBHOOKS_BYTES_MAX);
+        if (r < 0)
+                return r;
         r = webhook_figures_new(&h->figures, daemon_metrics(a->daemon));
         if (r < 0)
                 return r;
@@ -165,6 +168,7 @@ struct webhooks *webhooks_free(struct webhooks *h) {
         }
         for (size_t i = 0; i < WEBHOOK_TYPES; i++)
                 webhook_list_unref(h->lists[i]);
+        webhook_shares_free(h->shares);
         webhook_figures_free(h->figures);
         return mfree(h);
 }
@@ -253,6 +257,8 @@ static int fill_round(struct round *round, const struct webhook_request *facts,
 static int begin(struct webhooks *h, const struct webhooks_question *q,
                 const struct webhook_request *facts,
                 const struct webhook_equivalents *equivalents) {
+        const struct user *user =
+                        q->request->real_user.name ? &q->request->real_user : &q->request->user;
         struct round *round = calloc(1, sizeof(*round));
         int r;
 
@@ -263,7 +269,9 @@ static int begin(struct webhooks *h, const struct webhooks_question *q,
         round->question.facts = NULL;
         request_ref(q->request);
         round->list = webhook_list_ref(h->lists[q->type]);
-        r = fill_round(round, facts, equivalents);
+        r = webhook_shares_enter(h->shares, strempty(user->name), &round->share);
+        if (r >= 0)
+                r = fill_round(round, facts, equivalents);
         if (r < 0) {
                 round_free(round);
                 return r;
@@ -277,7 +285,8 @@ static int begin(struct webhooks *h, const struct webhooks_question *q,
 static int too_many(struct problem *p) {
         problem_set(p, EBUSY, 429, "TooManyRequests",
                         "too many requests wait for admission webhooks (bounds: %d, and %d MiB of "
-                        "messages); is a webhook slow? Please try again later",
+                        "messages; a user gets at most half of what is free); is a webhook slow? "
+                        "Please try again later",
                         WEBHOOKS_WAITING_MAX, WEBHOOKS_BYTES_MAX >> 20);
         p->retry_after_s = 1;
         return -EBUSY;
@@ -307,9 +316,8 @@ int webhooks_ask(struct webhooks *h, const struct webhooks_question *q, struct p
         webhook_equivalents_find(h->api->kinds, facts.kind, &equivalents);
         if (!any_matches(h->lists[q->type], &facts, &equivalents))
                 return 0;
-        if (h->waiting >= WEBHOOKS_WAITING_MAX ||
-                        webhook_clients_bytes(h->clients) >= WEBHOOKS_BYTES_MAX)
-                return too_many(p);
         r = begin(h, q, &facts, &equivalents);
+        if (r == -EBUSY)
+                return too_many(p);
         return r < 0 ? r : 1;
 }
