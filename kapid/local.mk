@@ -197,6 +197,7 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/match.c kapid/webhooks/match.h \
 	kapid/webhooks/patched.c kapid/webhooks/patched.h \
 	kapid/webhooks/review.c kapid/webhooks/review.h \
+	kapid/webhooks/shares.c kapid/webhooks/shares.h \
 	kapid/webhooks/target.c kapid/webhooks/target.h
 libkapid_api_a_SOURCES += \
 	kapid/pipeline/ask.c kapid/pipeline/ask.h \

@@ -46,6 +46,13 @@ int request_may_create(struct request *request, struct problem *p) {
         return admission_run(request->api->admission, &a, ADMISSION_MAY_CREATE, p);
 }
 
+int write_may_create(struct write *w, const struct kind *now, struct problem *p) {
+        struct admission a = of_request(w->request, ADMIT_CREATE);
+
+        a.kind = now;
+        return admission_run(w->request->api->admission, &a, ADMISSION_MAY_CREATE, p);
+}
+
 int request_may_connect(struct request *request, const json_t *live, struct problem *p) {
         struct admission a = of_request(request, ADMIT_CONNECT);
 

@@ -7,6 +7,8 @@
 /* Whether the object of a create (or of an update that creates) may be made where it is asked for;
  * may be refused on caches that are moments old. */
 int request_may_create(struct request *request, struct problem *p);
+/* The same for a write that has waited; now: its kind as it is at present. */
+int write_may_create(struct write *w, const struct kind *now, struct problem *p);
 /* ADMISSION_MAY_CONNECT: whether the user may have a stream into the object. */
 int request_may_connect(struct request *request, const json_t *live, struct problem *p);
 /* One stage for an object that is created (live NULL) or changed. ADMISSION_MUTATE may change it.

@@ -3,6 +3,7 @@
 
 #include "kapid/policies/set.h"
 #include "kapid/webhooks/webhooks.h"
+#include "lib/object.h"
 
 struct asking {
         struct request *request; /* a reference */
@@ -44,20 +45,28 @@ static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
                 proceed(userdata);
 }
 
+/* What webhooks have made of the body. The name of what is created borrows from the body. */
+static int take_body(struct request *request, const json_t *object) {
+        json_t *copy = json_deep_copy(object);
+
+        if (!copy)
+                return -ENOMEM;
+        if (isempty(request->route.name))
+                request->new_name = object_name(copy);
+        json_decref(request->body.object);
+        request->body.object = copy;
+        return 0;
+}
+
 static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
         struct asking *a = userdata;
 
         if (!take_outcome(a, outcome))
                 return;
-        if (outcome->changed) {
-                json_decref(a->request->body.object);
-                a->request->body.object = json_deep_copy(outcome->object);
-                if (!a->request->body.object) {
-                        refuse(a, -ENOMEM, outcome->p);
-                        return;
-                }
-        }
-        ask(a, WEBHOOK_VALIDATING);
+        if (outcome->changed && take_body(a->request, outcome->object) < 0)
+                refuse(a, -ENOMEM, outcome->p);
+        else
+                ask(a, WEBHOOK_VALIDATING);
 }
 
 /* Admission policies judge before the validating webhooks. false: the request was answered. */

@@ -42,14 +42,19 @@ static int ask(struct run *run, enum webhook_type type, webhooks_done done, stru
         return r;
 }
 
-/* While it waited, its namespace may have gone, or the definition of its kind. */
-static int check_place(struct run *run, struct problem *p) {
-        struct request *request = run->write.request;
-        const struct kind *k = run->kind;
+int write_check_place(struct run *run, struct problem *p) {
+        const struct kind_registry *kinds = run->write.request->api->kinds;
+        const struct kind *k = run->kind, *now = k;
 
-        if (k->custom && !kind_registry_find(request->api->kinds, k->group, k->version, k->plural))
+        if (k->custom)
+                now = kind_registry_find(kinds, k->group, k->version, k->plural);
+        if (!now)
                 return problem_not_found(p, k, run->name);
-        return run->live ? 0 : request_may_create(request, p);
+        if (now->namespaced != k->namespaced ||
+                        !streq(now->storage_api_version, k->storage_api_version))
+                return problem_conflict(p, k, run->name,
+                                "the definition of its kind changed meanwhile; please try again");
+        return run->live ? 0 : write_may_create(&run->write, now, p);
 }
 
 /* The answers are there. false: the write has ended, or goes another way. */
@@ -68,7 +73,7 @@ static bool take_outcome(struct run *run, const struct webhook_outcome *outcome)
                 p = *outcome->p;
                 *outcome->p = (struct problem){0};
         } else
-                r = check_place(run, &p);
+                r = write_check_place(run, &p);
         if (r < 0)
                 write_decided(run, r, &p);
         return r >= 0;

@@ -44,6 +44,9 @@ void write_confirm(struct run *run, int r, struct problem *p);
 /* The decision stands: it was made on the store's object, or its guard will find out. */
 void write_carry_out(struct run *run);
 
+/* While it waited, its namespace may have gone, or the definition of its kind changed. */
+int write_check_place(struct run *run, struct problem *p);
+
 /* Ask webhooks, and continue with write_decided() or write_carry_out() when they have answered; at
  * once when there are none to be asked. The deletion's: mutating ones judge it too. */
 void write_ask_mutating(struct run *run);

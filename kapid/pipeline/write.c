@@ -127,6 +127,8 @@ static void on_converted(struct item *const *forms, size_t n, struct problem *p,
         }
         r = take_form(run, forms[0], run->fresh, &own);
         run->stale = stale;
+        if (r >= 0)
+                r = write_check_place(run, &own);
         if (r < 0)
                 write_fail(run, r, &own);
         else
@@ -476,6 +478,7 @@ static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
         struct run *run = userdata;
         _cleanup_json_ json_t *form = object;
         _cleanup_problem_ struct problem own = {0};
+        int r;
 
         if (p) {
                 finish(run, p);
@@ -483,8 +486,12 @@ static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
         }
         json_del_at(form, "metadata.resourceVersion");
         run->text = json_text(form);
-        if (!run->text || !run->write.request->http)
-                write_fail(run, run->text ? -ECANCELED : -ENOMEM, &own);
+        if (!run->write.request->http)
+                r = -ECANCELED;
+        else
+                r = run->text ? write_check_place(run, &own) : -ENOMEM;
+        if (r < 0)
+                write_fail(run, r, &own);
         else
                 write_carry_out(run);
 }

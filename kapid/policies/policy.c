@@ -40,11 +40,16 @@ const struct kind *policy_param_kind(
 
 /* --- policies --- */
 
-static void first_fault(const char *field, const char *text, const char *why, void *userdata) {
-        struct policy *p = userdata;
+struct faults {
+        size_t count;
+        char *first; /* NULL with a count: out of memory */
+};
 
-        if (!p->fault)
-                p->fault = strformat("spec.%s (%.100s): %s", field, text, why);
+static void note_fault(const char *field, const char *text, const char *why, void *userdata) {
+        struct faults *f = userdata;
+
+        if (f->count++ == 0)
+                f->first = strformat("spec.%s (%.100s): %s", field, text, why);
 }
 
 int policy_new(struct policy **ret, const struct policy_language *l, const json_t *object,
@@ -53,6 +58,7 @@ int policy_new(struct policy **ret, const struct policy_language *l, const json_
         _cleanup_(policy_unrefp) struct policy *n = calloc(1, sizeof(*n));
         const json_t *spec = json_object_get(object, "spec"),
                      *kind = json_object_get(spec, "paramKind");
+        struct faults faults = {0};
         int r;
 
         if (!n)
@@ -68,9 +74,12 @@ int policy_new(struct policy **ret, const struct policy_language *l, const json_
         r = read_match(json_object_get(spec, "matchConstraints"), &n->match, p);
         if (r < 0)
                 return r;
-        r = policy_program_new(&n->program, l, spec, &any, first_fault, n);
+        r = policy_program_new(&n->program, l, spec, &any, note_fault, &faults);
+        n->fault = faults.first;
         if (r < 0)
                 return r;
+        if (faults.count > 0 && !n->fault)
+                return -ENOMEM;
         *ret = TAKE_PTR(n);
         return 0;
 }

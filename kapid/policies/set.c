@@ -23,14 +23,19 @@ struct policy_list {
         v;
 };
 
+struct binding_list {
+        VECTOR(struct policy_binding *)
+        v;
+};
+
 struct policy_set {
         struct api *api;
         struct policy_language *language; /* made when there is a policy */
         struct cache *policy_cache, *binding_cache;
         bool stale;
         struct policy_list all; /* by name */
-        VECTOR(struct policy_binding *)
-        bindings;
+        struct binding_list bindings;
+        uint64_t policy_seen, binding_seen; /* the newest that was read, or could not be */
 };
 
 #define FAILURES "validation.policy.admission.k8s.io/validation_failure"
@@ -43,46 +48,71 @@ static void list_done(struct policy_list *l) {
         vector_done(&l->v);
 }
 
-static void drop_bindings(struct policy_set *h) {
-        for (size_t i = 0; i < h->bindings.count; i++)
-                policy_binding_free(h->bindings.items[i]);
-        h->bindings.count = 0;
+static void bindings_done(struct binding_list *l) {
+        for (size_t i = 0; i < l->v.count; i++)
+                policy_binding_free(l->v.items[i]);
+        vector_done(&l->v);
 }
 
-static struct policy *known(const struct policy_set *h, const json_t *object) {
+/* The one of that name and uid that was read before. */
+static struct policy *earlier_policy(const struct policy_set *h, const json_t *object) {
         for (size_t i = 0; i < h->all.v.count; i++)
                 if (streq(h->all.v.items[i]->name, object_name(object)) &&
-                                policy_is_of(h->all.v.items[i], object))
-                        return policy_ref(h->all.v.items[i]);
+                                streq(object_uid(h->all.v.items[i]->object), object_uid(object)))
+                        return h->all.v.items[i];
         return NULL;
 }
 
-/* One that can't be read has no effect and is named in the log. */
-static int read_policy(struct policy_set *h, const json_t *object, struct policy **ret) {
+static struct policy_binding *earlier_binding(const struct policy_set *h, const json_t *object) {
+        for (size_t i = 0; i < h->bindings.v.count; i++) {
+                struct policy_binding *b = h->bindings.v.items[i];
+
+                if (streq(b->name, object_name(object)) &&
+                                streq(object_uid(b->object), object_uid(object)))
+                        return b;
+        }
+        return NULL;
+}
+
+static void log_unreadable(const char *kind, const char *name, bool has_effect, const char *why) {
+        log_error("The %s %s cannot be read and %s: %s; write it again", kind, name,
+                        has_effect ? "has the effect that it had before" : "has no effect",
+                        strempty(why));
+}
+
+/* One that cannot be read counts as it was before; NULL in *ret: it never could be. -ENOMEM. */
+static int read_policy(struct policy_set *h, struct item *it, struct policy **ret) {
+        _cleanup_json_ json_t *object = item_object_once(it);
         _cleanup_problem_ struct problem p = {0};
+        struct policy *earlier = object ? earlier_policy(h, object) : NULL;
         int r;
 
-        *ret = known(h, object);
-        if (*ret)
+        if (!object)
+                return -ENOMEM;
+        if (earlier && policy_is_of(earlier, object)) {
+                *ret = policy_ref(earlier);
                 return 0;
+        }
         r = policy_new(ret, h->language, object, &p);
-        if (r != -EINVAL)
+        if (r >= 0 || r == -ENOMEM)
                 return r;
-        log_error("The ValidatingAdmissionPolicy %s has no effect: %s; write it again",
-                        object_name(object), strempty(p.message));
+        *ret = earlier ? policy_ref(earlier) : NULL;
+        if (item_revision(it) > h->policy_seen)
+                log_unreadable("ValidatingAdmissionPolicy", item_path(it), earlier, p.message);
         return 0;
 }
 
 static int read_policies(struct policy_set *h) {
         struct policy_list list = {0};
+        uint64_t seen = h->policy_seen;
         int r = 0;
 
         for (struct item *it = cache_first(h->policy_cache, ""); it && r >= 0;
                         it = cache_next(h->policy_cache, it)) {
-                _cleanup_json_ json_t *object = item_object_once(it);
                 struct policy *p = NULL;
 
-                r = object ? read_policy(h, object, &p) : -ENOMEM;
+                seen = MAX(seen, item_revision(it));
+                r = read_policy(h, it, &p);
                 if (r < 0 || !p)
                         continue;
                 r = vector_append(&list.v, p);
@@ -95,34 +125,54 @@ static int read_policies(struct policy_set *h) {
         }
         list_done(&h->all);
         h->all = list;
+        h->policy_seen = seen;
         return 0;
+}
+
+/* As read_policy(). */
+static int read_binding(struct policy_set *h, struct item *it, struct policy_binding **ret) {
+        _cleanup_json_ json_t *object = item_object_once(it);
+        _cleanup_problem_ struct problem p = {0}, none = {0};
+        struct policy_binding *earlier;
+        int r = object ? policy_binding_new(ret, object, &p) : -ENOMEM;
+
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        earlier = earlier_binding(h, object);
+        if (item_revision(it) > h->binding_seen)
+                log_unreadable("ValidatingAdmissionPolicyBinding", item_path(it), earlier,
+                                p.message);
+        return earlier ? policy_binding_new(ret, earlier->object, &none) : 0;
 }
 
 static int read_bindings(struct policy_set *h) {
-        drop_bindings(h);
-        for (struct item *it = cache_first(h->binding_cache, ""); it;
-                        it = cache_next(h->binding_cache, it)) {
-                _cleanup_json_ json_t *object = item_object_once(it);
-                _cleanup_(policy_binding_freep) struct policy_binding *b = NULL;
-                _cleanup_problem_ struct problem p = {0};
-                int r = object ? policy_binding_new(&b, object, &p) : -ENOMEM;
+        struct binding_list list = {0};
+        uint64_t seen = h->binding_seen;
+        int r = 0;
 
-                if (r == -ENOMEM)
-                        return r;
-                if (r < 0) {
-                        log_error("The ValidatingAdmissionPolicyBinding %s has no effect: %s; "
-                                  "write it again",
-                                        item_path(it), strempty(p.message));
+        for (struct item *it = cache_first(h->binding_cache, ""); it && r >= 0;
+                        it = cache_next(h->binding_cache, it)) {
+                struct policy_binding *b = NULL;
+
+                seen = MAX(seen, item_revision(it));
+                r = read_binding(h, it, &b);
+                if (r < 0 || !b)
                         continue;
-                }
-                r = vector_append(&h->bindings, b);
+                r = vector_append(&list.v, b);
                 if (r < 0)
-                        return r;
-                b = NULL;
+                        policy_binding_free(b);
         }
+        if (r < 0) {
+                bindings_done(&list);
+                return r;
+        }
+        bindings_done(&h->bindings);
+        h->bindings = list;
+        h->binding_seen = seen;
         return 0;
 }
 
+/* Without memory they stay stale: the write fails, and the next one tries again. */
 static int refresh(struct policy_set *h) {
         int r;
 
@@ -161,8 +211,7 @@ int policy_set_new(struct policy_set **ret, struct api *a) {
 struct policy_set *policy_set_free(struct policy_set *h) {
         if (!h)
                 return NULL;
-        drop_bindings(h);
-        vector_done(&h->bindings);
+        bindings_done(&h->bindings);
         list_done(&h->all);
         policy_language_free(h->language);
         return mfree(h);
@@ -367,16 +416,26 @@ static int misconfigured(struct judgement *j, const struct policy *p,
 
 /* --- judging --- */
 
-static int form_of(struct judgement *j, const json_t *object, const struct kind *as, json_t **ret) {
+/* -EINVAL with a sentence in *ret_why (the caller frees it): it cannot be converted to that
+ * version. -ENOMEM. */
+static int form_of(struct judgement *j, const json_t *object, const struct kind *as, json_t **ret,
+                char **ret_why) {
         const struct webhook_request *facts = &j->facts;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
 
         *ret = NULL;
         if (!object)
                 return 0;
-        if (as != facts->kind && !webhook_has_own_form(facts->kind, facts->sub))
-                return object_as(object, as, ret, j->p);
-        *ret = json_ref(object);
-        return 0;
+        if (as == facts->kind || webhook_has_own_form(facts->kind, facts->sub)) {
+                *ret = json_ref(object);
+                return 0;
+        }
+        r = object_as(object, as, ret, &p);
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        *ret_why = strformat("failed to convert object version: %s", strempty(p.message));
+        return *ret_why ? -EINVAL : -ENOMEM;
 }
 
 static int judge_with(struct judgement *j, const struct policy *p, const struct policy_binding *b,
@@ -410,22 +469,44 @@ static int judge_binding(struct judgement *j, const struct policy *p,
         return 0;
 }
 
+/* By each binding that matches. unfit: why the objects have no form for the policy; NULL: they
+ * have. */
+static int judge_bindings(struct judgement *j, const struct policy *p, struct policy_question *q,
+                const char *unfit) {
+        struct policy_set *h = j->policies;
+
+        for (size_t i = 0; i < h->bindings.v.count; i++) {
+                const struct policy_binding *b = h->bindings.v.items[i];
+                int r;
+
+                if (!streq(b->policy, p->name) ||
+                                !policy_matches(&b->match, &j->facts, &j->equivalents))
+                        continue;
+                if (p->fault)
+                        r = misconfigured(j, p, NULL, p->fault);
+                else
+                        r = unfit ? misconfigured(j, p, b, unfit) : judge_binding(j, p, b, q);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int judge_policy(struct judgement *j, const struct policy *p, const struct kind *as) {
         static const struct webhook v1 = {.version = "v1"};
-        struct policy_set *h = j->policies;
         _cleanup_json_ json_t *object = NULL, *old = NULL, *review = NULL;
-        struct policy_question q = {.functions = h->language->functions,
+        _cleanup_free_ char *unfit = NULL;
+        struct policy_question q = {.functions = j->policies->language->functions,
                         .request = &j->facts,
                         .as = as,
                         .namespace_object = j->namespace_object,
                         .authority = &j->authority,
                         .limits = &j->limits};
-        int r = form_of(j, j->facts.object, as, &object);
+        int r = form_of(j, j->facts.object, as, &object, &unfit);
 
-        if (r < 0)
-                return r;
-        r = form_of(j, j->facts.old_object, as, &old);
-        if (r < 0)
+        if (r >= 0)
+                r = form_of(j, j->facts.old_object, as, &old, &unfit);
+        if (r < 0 && r != -EINVAL)
                 return r;
         review = webhook_review(&v1, &j->facts, as, "");
         if (!review)
@@ -433,17 +514,7 @@ static int judge_policy(struct judgement *j, const struct policy *p, const struc
         q.object = object;
         q.old_object = old;
         q.review = json_object_get(review, "request");
-        for (size_t i = 0; i < h->bindings.count; i++) {
-                const struct policy_binding *b = h->bindings.items[i];
-
-                if (!streq(b->policy, p->name) ||
-                                !policy_matches(&b->match, &j->facts, &j->equivalents))
-                        continue;
-                r = p->fault ? misconfigured(j, p, NULL, p->fault) : judge_binding(j, p, b, &q);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return judge_bindings(j, p, &q, unfit);
 }
 
 static int judge_all(struct judgement *j) {

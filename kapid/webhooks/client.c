@@ -36,7 +36,7 @@ struct webhook_clients {
         sd_event *event;
         LIST_HEAD(, client) clients;
         TAILQ_HEAD(, call) calls; /* in flight and waiting, the oldest first */
-        size_t count, bytes;
+        size_t count;
         unsigned in_flight;
         sd_event_source *soon, *sweep;
 };
@@ -151,7 +151,6 @@ static void call_finish(struct call *c, const struct http_result *result) {
 
         TAILQ_REMOVE(&cs->calls, c, entry);
         cs->count--;
-        cs->bytes -= c->size;
         if (c->client) {
                 c->client->calls--;
                 c->client->used_us = now_mono_us();
@@ -264,17 +263,12 @@ int webhook_call_start(struct webhook_clients *cs, struct webhook *w,
         TAILQ_INSERT_TAIL(&cs->calls, c, entry);
         cs->count++;
         c->size = strlen(text);
-        cs->bytes += c->size;
         next_soon(cs);
         return 0;
 }
 
 size_t webhook_clients_calls(const struct webhook_clients *c) {
         return c->count;
-}
-
-size_t webhook_clients_bytes(const struct webhook_clients *c) {
-        return c->bytes;
 }
 
 int webhook_clients_new(struct webhook_clients **ret, sd_event *event) {

@@ -28,8 +28,6 @@ struct webhook_clients *webhook_clients_free(struct webhook_clients *c);
 DEFINE_CLEANUP(struct webhook_clients *, webhook_clients_free);
 /* Calls in flight or waiting. */
 size_t webhook_clients_calls(const struct webhook_clients *c);
-/* Bytes of the messages that they hold. */
-size_t webhook_clients_bytes(const struct webhook_clients *c);
 
 /* Once, never before the start has returned. error_text is set with an error. */
 typedef void (*webhook_call_done)(const struct http_result *result, void *userdata);

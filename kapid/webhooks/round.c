@@ -22,6 +22,8 @@
 /* Validating webhooks of one request that are asked at the same time: each has its own text of the
  * objects. */
 enum { AT_ONCE_MAX = 16 };
+/* matchConditions: of one webhook, as Kubernetes, and of all of a round. */
+enum { CONDITIONS_COST_MAX = 2500 * 1000, CONDITIONS_US = 500 * 1000 };
 
 static void walk(struct round *round);
 static void ask_some(struct round *round);
@@ -30,6 +32,7 @@ struct round *round_free(struct round *round) {
         if (!round)
                 return NULL;
         sd_event_source_disable_unref(round->soon);
+        webhook_shares_leave(round->hooks->shares, round->share);
         for (size_t i = 0; round->list && round->probes && i < round->list->count; i++) {
                 kind_unref(round->probes[i].as);
                 webhook_place_done(&round->probes[i].place);
@@ -64,7 +67,7 @@ static void finish(struct round *round, int error) {
                 problem_set(&round->refusal, error, 500, "InternalError",
                                 "Internal error occurred: %s", strerror(-error));
         LIST_REMOVE(round, entry);
-        round->hooks->waiting--;
+        round->share = webhook_shares_leave(round->hooks->shares, round->share);
         webhook_count_waiting(round->hooks);
         round->question.done(&outcome, round->question.userdata);
         round_free(round);
@@ -119,9 +122,19 @@ static int message(struct probe *probe, json_t **ret, struct problem *p) {
         return *ret ? 0 : -ENOMEM;
 }
 
-/* matchConditions on what would be sent; as webhook_conditions_hold(). */
-static int meets_conditions(const struct probe *probe, const json_t *review, char **ret_why) {
-        const struct round *round = probe->round;
+static uint64_t now_for_limits(void) {
+        return now_mono_us();
+}
+
+/* matchConditions on what would be sent; as webhook_conditions_hold(). All of a round share a time;
+ * waiting for answers does not count. */
+static int meets_conditions(struct probe *probe, const json_t *review, char **ret_why) {
+        struct round *round = probe->round;
+        uint64_t began_us = now_mono_us(),
+                 left_us = CONDITIONS_US - MIN(round->conditions_us, (uint64_t)CONDITIONS_US);
+        const struct cel_limits limits = {.cost_max = CONDITIONS_COST_MAX,
+                        .deadline_us = began_us + left_us,
+                        .now_us = now_for_limits};
         const struct policy_authority authority = {
                         .may = policy_may, .userdata = round->question.request};
         const json_t *request = json_object_get(review, "request");
@@ -130,11 +143,19 @@ static int meets_conditions(const struct probe *probe, const json_t *review, cha
                         .object = json_object_get(request, "object"),
                         .old_object = json_object_get(request, "oldObject"),
                         .review = request,
-                        .authority = &authority};
+                        .authority = &authority,
+                        .limits = &limits};
+        int r;
 
         if (!probe->webhook->conditions)
                 return 1;
-        return webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
+        if (left_us == 0) {
+                *ret_why = strdup("the matchConditions of the request's webhooks took too long");
+                return *ret_why ? -EINVAL : -ENOMEM;
+        }
+        r = webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
+        round->conditions_us += now_mono_us() - began_us;
+        return r;
 }
 
 /* The call brought no answer, or not a right one. 0: the round continues without it. */
@@ -158,6 +179,17 @@ static int on_failure(struct probe *probe, int error, const char *why) {
         error = webhook_failed(w, error, why, &p);
         refuse(round, probe, &p);
         return error;
+}
+
+/* Only the conversion webhook of the definition could make what is to be sent. */
+static int on_no_form(struct probe *probe) {
+        _cleanup_free_ char *why = strformat(
+                        "its rules name %s, and only the conversion webhook of the definition of "
+                        "%s makes that version, which is not asked for admission; let the rules "
+                        "name version %s too",
+                        probe->as->api_version, probe->as->resource, probe->round->kind->version);
+
+        return on_failure(probe, -EAGAIN, why ? why : "out of memory");
 }
 
 /* The patch becomes the round's object. */
@@ -251,6 +283,8 @@ static void on_answer(const struct http_result *result, void *userdata) {
 
         assert(round->waiting > 0);
         round->waiting--;
+        webhook_shares_drop(round->hooks->shares, round->share, probe->size);
+        probe->size = 0;
         if (round->question.type == WEBHOOK_VALIDATING) {
                 if (r < 0 && !round->refusal.code)
                         problem_set(&round->refusal, r, 500, "InternalError",
@@ -276,6 +310,8 @@ static int call(struct probe *probe) {
         if (now_us >= round->deadline_us)
                 return on_failure(probe, -ETIMEDOUT, "the request took too long in all");
         r = message(probe, &review, &p);
+        if (r == -EAGAIN)
+                return on_no_form(probe);
         if (r < 0) {
                 refuse(round, probe, &p);
                 return r;
@@ -306,6 +342,8 @@ static int call(struct probe *probe) {
         if (r < 0)
                 return r;
         round->waiting++;
+        probe->size = strlen(text);
+        webhook_shares_hold(round->hooks->shares, round->share, probe->size);
         return 1;
 }
 
@@ -415,7 +453,6 @@ int round_start(struct round *round) {
         if (r < 0)
                 return r;
         LIST_INSERT_HEAD(&round->hooks->rounds, round, entry);
-        round->hooks->waiting++;
         webhook_count_waiting(round->hooks);
         return 0;
 }

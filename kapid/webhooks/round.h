@@ -4,6 +4,7 @@
 
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/review.h"
+#include "kapid/webhooks/shares.h"
 #include "kapid/webhooks/webhooks.h"
 
 /* All webhooks of a type, in the order in which they are asked: by the configuration's name, then
@@ -26,9 +27,10 @@ struct webhooks {
         struct webhook_figures *figures;
         struct cache *caches[WEBHOOK_TYPES];
         struct webhook_list *lists[WEBHOOK_TYPES];
-        bool stale[WEBHOOK_TYPES]; /* the list is to be made again */
+        bool stale[WEBHOOK_TYPES];    /* the list is to be made again */
+        uint64_t seen[WEBHOOK_TYPES]; /* the newest configuration that was read, or could not be */
         LIST_HEAD(, round) rounds;
-        unsigned waiting;
+        struct webhook_shares *shares; /* a request for each round */
 };
 
 /* A webhook of the list that was asked. */
@@ -39,12 +41,14 @@ struct probe {
         struct webhook_place place;
         char uid[37];
         uint64_t began_us;
+        size_t size;   /* of the message that is under way; 0: none is */
         json_t *after; /* mutating: the object as the webhook left it */
 };
 
 struct round {
         LIST_ENTRY(round) entry;
         struct webhooks *hooks;
+        struct webhook_share *share; /* of the user */
         struct webhooks_question question;
         struct webhook_request facts;
         struct kind *kind;
@@ -55,8 +59,9 @@ struct round {
         json_t *object, *old_object, *options, *user, *labels;
         sd_event_source *soon;
         uint64_t deadline_us;
-        size_t next;   /* of the list: whom to ask */
-        unsigned pass; /* 1: those that are asked again */
+        uint64_t conditions_us; /* that matchConditions took */
+        size_t next;            /* of the list: whom to ask */
+        unsigned pass;          /* 1: those that are asked again */
         unsigned waiting;
         bool changed, changed_in_pass;
         struct problem refusal;

@@ -28,27 +28,34 @@ struct webhook_list *webhook_list_unref(struct webhook_list *l) {
 }
 DEFINE_CLEANUP(struct webhook_list *, webhook_list_unref);
 
-/* One that was read before and has not changed; both lists are in the order of names. */
-static struct webhook_config *known_config(
-                const struct webhook_list *old, size_t *at, const char *name, uint64_t revision) {
+/* The one of that name that was read before, at *at; both lists are in the order of names. */
+static struct webhook_config *earlier_config(
+                const struct webhook_list *old, size_t *at, const char *name) {
         while (old && *at < old->config_count && strcmp(old->configs[*at]->name, name) < 0)
                 (*at)++;
-        if (!old || *at == old->config_count || !streq(old->configs[*at]->name, name) ||
-                        old->revisions[*at] != revision)
-                return NULL;
-        return webhook_config_ref(old->configs[*at]);
+        return old && *at < old->config_count && streq(old->configs[*at]->name, name)
+                               ? old->configs[*at]
+                               : NULL;
 }
 
-static struct webhook_config *read_config(enum webhook_type type, struct item *it) {
+/* One that cannot be read counts as it was before; NULL in *ret: it never could be. -ENOMEM. */
+static int read_config(struct webhooks *h, enum webhook_type type, struct item *it,
+                struct webhook_config *earlier, struct webhook_config **ret) {
         _cleanup_json_ json_t *object = item_object_once(it);
         _cleanup_problem_ struct problem p = {0};
-        struct webhook_config *c = NULL;
-        int r = object ? webhook_config_new(&c, type, object, &p) : -ENOMEM;
+        int r = object ? webhook_config_new(ret, type, object, &p) : -ENOMEM;
+        bool same;
 
-        if (r < 0)
-                log_error("The %s %s has no effect: %s; write it again", plurals[type],
-                                item_path(it), p.message ? p.message : strerror(-r));
-        return c;
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        same = earlier && streq(object_uid(earlier->object), object_uid(object));
+        *ret = same ? webhook_config_ref(earlier) : NULL;
+        if (item_revision(it) > h->seen[type])
+                log_error("The %s %s cannot be read and %s: %s; write it again", plurals[type],
+                                item_path(it),
+                                same ? "has the effect that it had before" : "has no effect",
+                                p.message ? p.message : strerror(-r));
+        return 0;
 }
 
 static int add_webhooks(struct webhook_list *l) {
@@ -65,10 +72,38 @@ static int add_webhooks(struct webhook_list *l) {
         return 0;
 }
 
+/* All that the cache has, into the list, which has room for them. */
+static int read_configs(struct webhooks *h, enum webhook_type type, struct webhook_list *l) {
+        const struct webhook_list *old = h->lists[type];
+        struct cache *c = h->caches[type];
+        uint64_t seen = h->seen[type];
+        size_t at = 0;
+
+        for (struct item *it = cache_first(c, ""); it; it = cache_next(c, it)) {
+                struct webhook_config *earlier = earlier_config(old, &at, item_path(it)),
+                                      *config = NULL;
+                int r = 0;
+
+                if (earlier && old->revisions[at] == item_revision(it))
+                        config = webhook_config_ref(earlier);
+                else
+                        r = read_config(h, type, it, earlier, &config);
+                if (r < 0)
+                        return r;
+                seen = MAX(seen, item_revision(it));
+                if (!config)
+                        continue;
+                l->revisions[l->config_count] = item_revision(it);
+                l->configs[l->config_count++] = config;
+        }
+        h->seen[type] = seen;
+        return 0;
+}
+
+/* Without memory the list stays stale: the write fails, and the next one tries again. */
 static int read_list(struct webhooks *h, enum webhook_type type) {
         _cleanup_(webhook_list_unrefp) struct webhook_list *l = calloc(1, sizeof(*l));
         struct cache *c = h->caches[type];
-        size_t at = 0;
         int r;
 
         if (!l)
@@ -78,17 +113,9 @@ static int read_list(struct webhooks *h, enum webhook_type type) {
         l->revisions = calloc(cache_count(c) + 1, sizeof(*l->revisions));
         if (!l->configs || !l->revisions)
                 return -ENOMEM;
-        for (struct item *it = cache_first(c, ""); it; it = cache_next(c, it)) {
-                struct webhook_config *config =
-                                known_config(h->lists[type], &at, item_path(it), item_revision(it));
-
-                if (!config)
-                        config = read_config(type, it);
-                if (!config)
-                        continue;
-                l->revisions[l->config_count] = item_revision(it);
-                l->configs[l->config_count++] = config;
-        }
+        r = read_configs(h, type, l);
+        if (r < 0)
+                return r;
         r = add_webhooks(l);
         if (r < 0)
                 return r;
@@ -119,6 +146,9 @@ int webhooks_new(struct webhooks **ret, struct api *a) {
         r = webhook_clients_new(&h->clients, a->event);
         if (r < 0)
                 return r;
+        r = webhook_shares_new(&h->shares, WEBHOOKS_WAITING_MAX, WEBHOOKS_BYTES_MAX);
+        if (r < 0)
+                return r;
         r = webhook_figures_new(&h->figures, daemon_metrics(a->daemon));
         if (r < 0)
                 return r;
@@ -138,6 +168,7 @@ struct webhooks *webhooks_free(struct webhooks *h) {
         }
         for (size_t i = 0; i < WEBHOOK_TYPES; i++)
                 webhook_list_unref(h->lists[i]);
+        webhook_shares_free(h->shares);
         webhook_figures_free(h->figures);
         return mfree(h);
 }
@@ -226,6 +257,8 @@ static int fill_round(struct round *round, const struct webhook_request *facts,
 static int begin(struct webhooks *h, const struct webhooks_question *q,
                 const struct webhook_request *facts,
                 const struct webhook_equivalents *equivalents) {
+        const struct user *user =
+                        q->request->real_user.name ? &q->request->real_user : &q->request->user;
         struct round *round = calloc(1, sizeof(*round));
         int r;
 
@@ -236,7 +269,9 @@ static int begin(struct webhooks *h, const struct webhooks_question *q,
         round->question.facts = NULL;
         request_ref(q->request);
         round->list = webhook_list_ref(h->lists[q->type]);
-        r = fill_round(round, facts, equivalents);
+        r = webhook_shares_enter(h->shares, strempty(user->name), &round->share);
+        if (r >= 0)
+                r = fill_round(round, facts, equivalents);
         if (r < 0) {
                 round_free(round);
                 return r;
@@ -250,7 +285,8 @@ static int begin(struct webhooks *h, const struct webhooks_question *q,
 static int too_many(struct problem *p) {
         problem_set(p, EBUSY, 429, "TooManyRequests",
                         "too many requests wait for admission webhooks (bounds: %d, and %d MiB of "
-                        "messages); is a webhook slow? Please try again later",
+                        "messages; a user gets at most half of what is free); is a webhook slow? "
+                        "Please try again later",
                         WEBHOOKS_WAITING_MAX, WEBHOOKS_BYTES_MAX >> 20);
         p->retry_after_s = 1;
         return -EBUSY;
@@ -280,9 +316,8 @@ int webhooks_ask(struct webhooks *h, const struct webhooks_question *q, struct p
         webhook_equivalents_find(h->api->kinds, facts.kind, &equivalents);
         if (!any_matches(h->lists[q->type], &facts, &equivalents))
                 return 0;
-        if (h->waiting >= WEBHOOKS_WAITING_MAX ||
-                        webhook_clients_bytes(h->clients) >= WEBHOOKS_BYTES_MAX)
-                return too_many(p);
         r = begin(h, q, &facts, &equivalents);
+        if (r == -EBUSY)
+                return too_many(p);
         return r < 0 ? r : 1;
 }

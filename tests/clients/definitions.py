@@ -352,6 +352,29 @@ def migrated():
 
 
 @case
+def changed_meanwhile():
+    """what waits for a conversion webhook is not stored when its definition changes or goes meanwhile"""
+    name = CRDS + "/slows.defs.example.com"
+    body = {**address("v2", "s", host="g", port=2), "kind": "Slow"}
+
+    def store_v2():
+        crd = is_(Client().get(name), 200).json
+        crd["spec"]["versions"][0]["storage"], crd["spec"]["versions"][1]["storage"] = False, True
+        is_(Client().put(name, crd), 200)
+
+    def go():
+        is_(Client().delete(name), 200)
+        until(lambda: Client().get(V2 + "slows").code == 404)
+    is_(a.post(CRDS, two_versions("slows", "Slow", converter.conversion())), 201)
+    until(lambda: a.get(V2 + "slows").code == 200)
+    converter.during = store_v2
+    is_(a.post(V2 + "slows", body), 409, "Conflict", "the definition of its kind changed meanwhile")
+    is_(a.get(V2 + "slows/s"), 404)
+    converter.during = go
+    is_(a.post(API + "slows", {**address("v1", "s", address="g:2"), "kind": "Slow"}), 404)
+
+
+@case
 def expressions():
     """rules of a definition are checked when it is written and kept by creates, updates, patches, apply and status"""
     rule = {"rule": "self.min <= self.max", "message": "min is beyond max", "fieldPath": ".min"}

@@ -366,6 +366,35 @@ def equivalent():
 
 
 @case
+def not_converted():
+    """a rule of a version that only a conversion webhook makes: its calls fail, as failurePolicy says; of the request's own version they do not"""
+    open_ = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    crd = {"metadata": {"name": "turns.hooks.example.com"}, "spec": {
+        "group": "hooks.example.com", "scope": "Namespaced", "names": {"plural": "turns", "kind": "Turn"},
+        "versions": [{"name": v, "served": True, "storage": v == "v1", "schema": {"openAPIV3Schema": open_}} for v in ("v1", "v2")],
+        "conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {
+            "url": f"https://localhost:{port}/convert", "caBundle": bundle()}}}}}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    turns = "/apis/hooks.example.com/v1/namespaces/hooks/turns"
+    turn = lambda name: {"apiVersion": "hooks.example.com/v1", "kind": "Turn", "metadata": {"name": name}}
+    is_(a.post(definitions, crd), 201)
+    until(lambda: a.get(turns).code == 200)
+    of = lambda v: [rule(["turns"], ["CREATE", "UPDATE", "DELETE"], ["hooks.example.com"], [v])]
+    for new in validating, mutating:
+        with new("v2", rules=of("v2")):
+            is_(a.post(turns, turn("t")), 500, "InternalError", 'failed calling webhook "v2.hooks.example.com": its rules name hooks.example.com/v2')
+        with new("v2", rules=of("v2"), failurePolicy="Ignore"):
+            is_(a.post(turns + "?dryRun=All", turn("t")), 201)
+        assert not seen("v2")
+        with new("v1", rules=of("v1")):
+            is_(a.post(turns + "?dryRun=All", turn("t")), 201)
+            assert len(seen("v1")) == 1
+    with validating("v2", rules=of("v2"), matchPolicy="Exact"):
+        is_(a.post(turns, turn("t")), 201)
+    is_(a.delete(definitions + "/turns.hooks.example.com"), 200)
+
+
+@case
 def other_requests():
     """evictions, bindings, tokens, streams and collections are sent, each as what it is"""
     is_(a.post(SPACE + "pods", pod_of("p")), 201)
@@ -394,6 +423,13 @@ def other_requests():
         is_(a.post(SPACE + "pods/p/binding", {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}), 403, "Forbidden", "unit.keelson.dev")
         to[:] = [{"op": "add", "path": "/stdin", "value": True}]
         is_(a.post(SPACE + "pods/p/exec?command=ls&stdout=1", None), 500, "InternalError", "attempted to modify the object")
+    # A binding in the collection has its name in the body alone, which the patch replaces.
+    label = lambda r: patch(r, {"op": "add", "path": "/metadata/labels", "value": {"by": "hook"}})
+    with mutating("named", label, [rule(["bindings"], ["CREATE"])]), \
+            validating("after", lambda r: deny(r, message="seen"), [rule(["bindings"], ["CREATE"])]):
+        is_(a.post(SPACE + "bindings", {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}), 400, None, "denied the request: seen")
+        r = seen("after")[0]
+        assert r["name"] == "p" and r["object"]["metadata"]["name"] == "p" and r["object"]["metadata"]["labels"] == {"by": "hook"}, r
     with validating("evict", rules=[rule(["pods"], ["DELETE"])]):
         is_(a.post(SPACE + "pods/p/eviction", {"metadata": {"name": "p"}}), 201)
         assert not seen("evict"), "an eviction is not sent as a deletion too"

@@ -406,6 +406,44 @@ static void test_conditions(void **state) {
         }
 }
 
+static uint64_t long_ago(void) {
+        return 1000;
+}
+
+/* A limit makes conditions fail, and with nothing spent they hold. */
+static void test_condition_limits(void **state) {
+        struct world *w = *state;
+        _cleanup_json_ json_t *list = yaml("[{name: a, expression: '[1,2,3,4,5,6,7,8,9].all(a, "
+                                           "[1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all("
+                                           "c, a * b * c < 1000)))'}]"),
+                              *review = yaml("{name: web, operation: CREATE}");
+        const struct webhook_request facts = {.operation = WEBHOOK_CREATE,
+                        .kind = kind_registry_find(w->kinds, "apps", "v1", "deployments")};
+        const struct {
+                struct cel_limits limits;
+                int result;
+        } cases[] = {
+                        {{.cost_max = 2500 * 1000}, 1},
+                        {{.cost_max = 100}, -EINVAL},
+                        {{.deadline_us = 1000, .now_us = long_ago}, 1},
+                        {{.deadline_us = 999, .now_us = long_ago}, -EINVAL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct webhook_conditions *c;
+                struct policy_question q = {.request = &facts,
+                                .as = facts.kind,
+                                .review = review,
+                                .authority = &authority,
+                                .limits = &cases[i].limits};
+                _cleanup_free_ char *why = NULL;
+
+                assert_int_equal(webhook_conditions_new(&c, list), 0);
+                assert_int_equal(webhook_conditions_hold(c, &q, &why), cases[i].result);
+                webhook_conditions_free(c);
+        }
+}
+
 /* --- matching --- */
 
 static const struct {
@@ -485,6 +523,7 @@ int main(void) {
                         cmocka_unit_test(test_faults),
                         cmocka_unit_test(test_type_checking),
                         cmocka_unit_test(test_conditions),
+                        cmocka_unit_test(test_condition_limits),
                         cmocka_unit_test(test_matching),
         };
 

@@ -4,6 +4,7 @@
 
 #include "kapid/webhooks/patched.h"
 #include "kapid/webhooks/review.h"
+#include "kapid/webhooks/shares.h"
 #include "tests/unit/kapid-cases.h"
 
 #define COMMON \
@@ -306,15 +307,14 @@ static void test_patch(void **state) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *v = NULL;
 
-        assert_int_equal(
-                        patch("", "configmaps", MAP,
-                                        "[{'op': 'replace', 'path': '/metadata/uid', 'value':'x'},"
-                                        "{'op': 'remove', 'path': '/metadata/managedFields'}, "
-                                        "{'op': 'add', 'path': '/metadata/resourceVersion', "
-                                        "'value': '9'}, "
-                                        "{'op': 'add', 'path': '/unknown', 'value': 1}, "
-                                        "{'op': 'add', 'path': '/data/c', 'value': 'd'}]",
-                                        &v, &p),
+        assert_int_equal(patch("", "configmaps", MAP,
+                                         "[{'op': 'replace', 'path': '/metadata/uid', 'value':'x'},"
+                                         "{'op': 'remove', 'path': '/metadata/managedFields'}, "
+                                         "{'op': 'add', 'path': '/metadata/resourceVersion', "
+                                         "'value': '9'}, "
+                                         "{'op': 'add', 'path': '/unknown', 'value': 1}, "
+                                         "{'op': 'add', 'path': '/data/c', 'value': 'd'}]",
+                                         &v, &p),
                         0);
         assert_json(v, "{'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': 'm', "
                        "'namespace': 'n', 'uid': 'u', 'generation': 3, 'managedFields': "
@@ -440,6 +440,40 @@ static void test_addresses(void **state) {
         assert_int_equal(strv_length(none), 0);
 }
 
+/* --- who waits --- */
+
+static void test_shares(void **state) {
+        _cleanup_(webhook_shares_freep) struct webhook_shares *s = NULL;
+        struct webhook_share *ann[20], *bob = NULL, *eve = NULL;
+        size_t n = 0;
+
+        assert_int_equal(webhook_shares_new(&s, 20, 1000), 0);
+        while (n < ELEMENTS(ann) && webhook_shares_enter(s, "ann", &ann[n]) == 0)
+                n++;
+        /* Half, and one when what is free is odd; others have room. */
+        assert_int_equal(n, 11);
+        assert_int_equal(webhook_shares_enter(s, "ann", &eve), -EBUSY);
+        assert_int_equal(webhook_shares_enter(s, "bob", &bob), 0);
+        assert_int_equal(webhook_shares_waiting(s), 12);
+        while (n > 1)
+                webhook_shares_leave(s, ann[--n]);
+        /* The bytes are shared in the same way. */
+        webhook_shares_hold(s, ann[0], 600);
+        assert_int_equal(webhook_shares_enter(s, "ann", &eve), -EBUSY);
+        assert_int_equal(webhook_shares_enter(s, "eve", &eve), 0);
+        webhook_shares_hold(s, bob, 400);
+        assert_int_equal(webhook_shares_enter(s, "new", &ann[1]), -EBUSY);
+        webhook_shares_drop(s, bob, 400);
+        webhook_shares_drop(s, ann[0], 600);
+        assert_int_equal(webhook_shares_enter(s, "ann", &ann[1]), 0);
+        webhook_shares_leave(s, ann[0]);
+        webhook_shares_leave(s, ann[1]);
+        webhook_shares_leave(s, bob);
+        webhook_shares_leave(s, eve);
+        assert_null(webhook_shares_leave(s, NULL));
+        assert_int_equal(webhook_shares_waiting(s), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_rules),
@@ -455,6 +489,7 @@ int main(void) {
                         cmocka_unit_test(test_split),
                         cmocka_unit_test(test_paths),
                         cmocka_unit_test(test_addresses),
+                        cmocka_unit_test(test_shares),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);
