@@ -9,6 +9,7 @@
 #include "kapid/pipeline/convert.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/resolve.h"
+#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
 
@@ -210,8 +211,10 @@ static int take_answer(struct conversion *c, const struct http_result *result, s
         if (result->error)
                 return failed(c, strempty(result->error_text), p);
         if (result->code != 200) {
-                why = strformat("the server answered with status %d: %.300s", result->code,
+                log_debug("The conversion webhook for %s, Kind=%s answered with status %d: %.300s",
+                                c->kind->api_version, c->kind->kind, result->code,
                                 strempty(result->body));
+                why = strformat("the server answered with HTTP status %d", result->code);
                 return failed(c, strempty(why), p);
         }
         r = conversion_answer(&q, result->body, result->body_size, c->made + c->next, &why);
