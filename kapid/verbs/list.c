@@ -579,11 +579,10 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
 }
 
 /* Objects that a webhook converts are listed from the cache, which keeps their forms: all in one
- * page, which a server may always do. */
+ * page, which a server may always do. In the storage version too, as some may be stored in a former
+ * one. */
 static bool is_from_cache_only(const struct request *request) {
-        const struct kind *k = request->kind;
-
-        return k->by_webhook && !streq(k->api_version, k->storage_api_version);
+        return request->kind->by_webhook;
 }
 
 static int list_whole(struct request *request, struct list *l, const char *version,
