@@ -11,6 +11,12 @@ struct wait {
         void (*next)(struct request *request);
 };
 
+static bool is_waiting(void *userdata) {
+        const struct wait *w = userdata;
+
+        return w->request->http;
+}
+
 static void on_converted(struct item *const *forms, size_t n, struct problem *p, void *userdata) {
         _cleanup_free_ struct wait *w = userdata;
         _cleanup_request_ struct request *request = w->request;
@@ -24,6 +30,8 @@ static void on_converted(struct item *const *forms, size_t n, struct problem *p,
         for (size_t i = 0; w->items && i < n; i++) {
                 struct item *form = item_ref(forms[i]);
 
+                if (!form)
+                        continue;
                 item_unref(w->items[i]);
                 w->items[i] = form;
         }
@@ -41,7 +49,11 @@ int request_convert(struct request *request, struct item **items, size_t n, bool
         if (!w)
                 return -ENOMEM;
         *w = (struct wait){.request = request, .items = keep ? items : NULL, .next = next};
-        r = conversion_start(request->api, request->kind, items, n, on_converted, w, NULL, p);
+        r = conversion_start(request->api, request->kind, items, n,
+                        &(struct conversion_waiter){.done = on_converted,
+                                        .is_waiting = is_waiting,
+                                        .userdata = w},
+                        NULL, p);
         if (r <= 0) {
                 free(w);
                 return r;
