@@ -345,6 +345,11 @@ static int list_collect(struct request *request, struct list *l) {
         return 0;
 }
 
+/* It left its seat to wait, and may have a long way to go. */
+static void list_converted(struct request *request) {
+        dispatch_return(request, list_slice);
+}
+
 static void list_gather(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         struct list *l = list_of(request);
@@ -354,7 +359,7 @@ static void list_gather(struct request *request) {
                 respond_errno(request, r);
                 return;
         }
-        r = request_convert(request, l->found.items, l->found.count, true, list_slice, &p);
+        r = request_convert(request, l->found.items, l->found.count, true, list_converted, &p);
         if (r > 0)
                 return;
         if (r < 0)
