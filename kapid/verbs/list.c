@@ -359,7 +359,7 @@ static void list_gather(struct request *request) {
                 respond_errno(request, r);
                 return;
         }
-        r = request_convert(request, l->found.items, l->found.count, true, list_converted, &p);
+        r = request_convert(request, l->found.items, l->found.count, list_converted, &p);
         if (r > 0)
                 return;
         if (r < 0)

@@ -626,12 +626,8 @@ static int start(struct request *request, const struct watch_params *params, str
         return 0;
 }
 
-static void watch_begin(struct request *request) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = start(request, container_of(request->state, struct watch_params, state), &p);
-
-        if (r < 0)
-                respond_error(request, r, &p);
+static int watch_begin(struct request *request, struct problem *p) {
+        return start(request, container_of(request->state, struct watch_params, state), p);
 }
 
 static void watch_now(struct request *request) {
