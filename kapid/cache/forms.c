@@ -67,6 +67,11 @@ int item_take_form(struct item *it, const struct kind *k, json_t *converted) {
         return r;
 }
 
+void item_keep_form(struct item *it, const struct kind *k, struct item *form) {
+        if (!item_form(it, k->serial))
+                item_set_form(it, k->serial, form == it ? NULL : item_ref(form));
+}
+
 int item_gone_as(struct item *it, const struct kind *k, uint64_t revision, struct item **ret) {
         _cleanup_item_ struct item *gone = NULL;
         struct item *form = k->by_webhook ? item_form(it, k->serial) : NULL, *gone_form;

@@ -13,6 +13,8 @@ int item_as(struct item *it, const struct kind *k, struct item **ret, struct pro
 /* Keeps the form that a webhook has made of the item's object (kapid/conversion/). -EINVAL,
  * -ENOMEM. */
 int item_take_form(struct item *it, const struct kind *k, json_t *converted);
+/* Keeps a form again that the item has had, unless it has one. */
+void item_keep_form(struct item *it, const struct kind *k, struct item *form);
 /* The item at another revision, as item_at_revision(), with the form that a webhook has made of it.
  */
 int item_gone_as(struct item *it, const struct kind *k, uint64_t revision, struct item **ret);

@@ -1,6 +1,9 @@
-/* A conversion is a queue of objects that goes to the webhook call by call, one at a time. The
- * client of a definition's webhook is made of its clientConfig when it is first asked, and again
- * when the definition has changed; calling it is kapid/webhooks/'s. */
+/* A conversion is a queue of objects that goes to the webhook call by call, one at a time. An
+ * object is parsed for its call, and the form is made when the answer comes: the trees of one call
+ * exist at a time. Forms are kept with the items as they come, so that who asks again after an end
+ * in the middle continues there. How many conversions are under way, and what their calls hold, is
+ * bounded. The client of a definition's webhook is made of its clientConfig when it is first asked,
+ * and again when the definition has changed; calling it is kapid/webhooks/'s. */
 #include "kapid/conversion/conversion.h"
 
 #include "kapid/cache/forms.h"
@@ -9,8 +12,10 @@
 #include "kapid/pipeline/convert.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/resolve.h"
+#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
+#include "lib/timefmt.h"
 
 /* How the objects of one definition are converted. */
 struct converter {
@@ -28,18 +33,20 @@ struct conversion {
         struct webhook_config *config;
         const char *version;
         char *to; /* apiVersion */
-        /* Items and their forms, or NULL where an object is converted to be stored. */
+        /* Items and their forms; none where an object is converted to be stored. */
         struct item **items, **forms;
-        size_t item_count;
-        size_t *places; /* of each object: the index of its item */
-        json_t **objects, **made;
-        size_t count, next, batch;
+        size_t item_count, next;
+        json_t *object, *stored_form; /* one to be stored, until it is sent, and what it became */
+        /* Of the call that is under way. */
+        json_t *objects[CONVERSION_OBJECTS_MAX], *made[CONVERSION_OBJECTS_MAX];
+        size_t places[CONVERSION_OBJECTS_MAX]; /* the indices of their items */
+        size_t batch;
+        size_t bytes; /* of objects that a call has at most */
+        uint64_t deadline_us;
         char uid[UUID_SIZE];
         sd_event_source *soon;
         bool is_called, is_cancelled;
-        conversion_done done;
-        conversion_stored stored;
-        void *userdata;
+        struct conversion_waiter waiter;
 };
 
 struct conversions {
@@ -47,6 +54,7 @@ struct conversions {
         struct webhook_clients *clients;
         LIST_HEAD(, converter) converters;
         LIST_HEAD(, conversion) under_way;
+        size_t count, bytes;
 };
 
 /* --- converters --- */
@@ -133,22 +141,29 @@ static int converter_get(struct conversions *all, const struct kind *k, struct c
 
 /* --- one conversion --- */
 
+static void drop_batch(struct conversion *c) {
+        for (size_t i = 0; i < c->batch; i++) {
+                json_decref(c->objects[i]);
+                json_decref(c->made[i]);
+                c->objects[i] = c->made[i] = NULL;
+        }
+        c->batch = 0;
+}
+
 static struct conversion *conversion_free(struct conversion *c) {
         LIST_REMOVE(c, entry);
+        c->all->count--;
+        c->all->bytes -= c->bytes;
         sd_event_source_disable_unref(c->soon);
-        for (size_t i = 0; i < c->item_count; i++) {
+        for (size_t i = 0; c->items && c->forms && i < c->item_count; i++) {
                 item_unref(c->items[i]);
                 item_unref(c->forms[i]);
         }
-        for (size_t i = 0; i < c->count; i++) {
-                json_decref(c->objects[i]);
-                json_decref(c->made[i]);
-        }
+        drop_batch(c);
+        json_decref(c->object);
+        json_decref(c->stored_form);
         free(c->items);
         free(c->forms);
-        free(c->places);
-        free(c->objects);
-        free(c->made);
         free(c->to);
         webhook_config_unref(c->config);
         kind_unref(c->kind);
@@ -156,38 +171,26 @@ static struct conversion *conversion_free(struct conversion *c) {
 }
 DEFINE_CLEANUP(struct conversion *, conversion_free);
 
-/* Forms of the items, those too that needed no webhook. */
-static int take_forms(struct conversion *c, struct problem *p) {
-        int r = 0;
-
-        for (size_t i = 0; i < c->count && r >= 0; i++)
-                r = item_take_form(c->items[c->places[i]], c->kind, c->made[i]);
-        for (size_t i = 0; i < c->item_count && r >= 0; i++) {
-                struct item *form;
-
-                r = item_as(c->items[i], c->kind, &form, p);
-                if (r >= 0)
-                        c->forms[i] = item_ref(form);
-        }
-        return r;
-}
-
 /* Ends it with p, or for an empty p with the error; 0: it has succeeded. */
 static void finish(struct conversion *c_taken, int error, struct problem *p) {
         _cleanup_(conversion_freep) struct conversion *c = c_taken;
+        const struct conversion_waiter *w = &c->waiter;
 
-        if (error >= 0 && c->done)
-                error = take_forms(c, p);
         if (error < 0 && !p->code)
                 problem_set(p, -error, 500, "InternalError", "Internal error occurred: %s",
                                 strerror(-error));
         if (c->is_cancelled)
                 return;
-        if (c->done)
-                c->done(c->forms, c->item_count, error < 0 ? p : NULL, c->userdata);
-        else
-                c->stored(error < 0 ? NULL : TAKE_PTR(c->made[0]), error < 0 ? p : NULL,
-                                c->userdata);
+        if (w->stored) {
+                w->stored(error < 0 ? NULL : TAKE_PTR(c->stored_form), error < 0 ? p : NULL,
+                                w->userdata);
+                return;
+        }
+        /* Readers of another version may have had theirs made since. */
+        for (size_t i = 0; error >= 0 && i < c->item_count; i++)
+                if (c->forms[i])
+                        item_keep_form(c->items[i], c->kind, c->forms[i]);
+        w->done(c->forms, c->item_count, error < 0 ? p : NULL, w->userdata);
 }
 
 static int failed(const struct conversion *c, const char *why, struct problem *p) {
@@ -196,26 +199,58 @@ static int failed(const struct conversion *c, const char *why, struct problem *p
                         c->kind->kind, why);
 }
 
+static bool is_late(const struct conversion *c) {
+        return now_mono_us() >= c->deadline_us;
+}
+
+static int late(const struct conversion *c, struct problem *p) {
+        return problem_set(p, ETIMEDOUT, 504, "Timeout",
+                        "Timeout: request did not complete within requested timeout: the "
+                        "conversion webhook for %s, Kind=%s took longer than %d s in all",
+                        c->kind->api_version, c->kind->kind, CONVERSION_TOTAL_S);
+}
+
 static void next_call(struct conversion *c);
 
 static int take_answer(struct conversion *c, const struct http_result *result, struct problem *p) {
         const struct conversion_question q = {.version = c->version,
                         .uid = c->uid,
                         .to_api_version = c->to,
-                        .objects = c->objects + c->next,
+                        .objects = c->objects,
                         .count = c->batch};
         _cleanup_free_ char *why = NULL;
         int r;
 
         if (result->error)
-                return failed(c, strempty(result->error_text), p);
+                return is_late(c) ? late(c, p) : failed(c, strempty(result->error_text), p);
         if (result->code != 200) {
-                why = strformat("the server answered with status %d: %.300s", result->code,
+                log_debug("The conversion webhook for %s, Kind=%s answered with status %d: %.300s",
+                                c->kind->api_version, c->kind->kind, result->code,
                                 strempty(result->body));
+                why = strformat("the server answered with HTTP status %d", result->code);
                 return failed(c, strempty(why), p);
         }
-        r = conversion_answer(&q, result->body, result->body_size, c->made + c->next, &why);
+        r = conversion_answer(&q, result->body, result->body_size, c->made, &why);
         return r == -EINVAL ? failed(c, strempty(why), p) : r;
+}
+
+/* What the answer has brought becomes forms of the items. */
+static int take_made(struct conversion *c) {
+        if (c->waiter.stored) {
+                c->stored_form = TAKE_PTR(c->made[0]);
+                return 0;
+        }
+        for (size_t i = 0; i < c->batch; i++) {
+                struct item *it = c->items[c->places[i]];
+
+                /* Another conversion may have been faster. */
+                int r = item_form(it, c->kind->serial) ? 0
+                                                       : item_take_form(it, c->kind, c->made[i]);
+                if (r < 0)
+                        return r;
+                c->forms[c->places[i]] = item_ref(item_form(it, c->kind->serial));
+        }
+        return 0;
 }
 
 static void on_called(const struct http_result *result, void *userdata) {
@@ -229,52 +264,82 @@ static void on_called(const struct http_result *result, void *userdata) {
                 return;
         }
         r = take_answer(c, result, &p);
-        c->next += r >= 0 ? c->batch : 0;
+        if (r >= 0)
+                r = take_made(c);
+        drop_batch(c);
         if (r < 0)
                 finish(c, r, &p);
         else
                 next_call(c);
 }
 
-/* As many of the next objects as go into one call. The text of their items is a good measure. */
-static size_t batch_of(const struct conversion *c) {
-        size_t n = 0, bytes = 0;
-
-        for (; c->next + n < c->count && n < CONVERSION_OBJECTS_MAX; n++) {
-                if (c->items)
-                        bytes += item_text(c->items[c->places[c->next + n]])->size;
-                if (n > 0 && bytes > CONVERSION_BYTES_MAX)
-                        break;
-        }
-        return n;
+static int add_object(struct conversion *c, json_t *object_taken, size_t place) {
+        if (!object_taken)
+                return -ENOMEM;
+        c->objects[c->batch] = object_taken;
+        c->places[c->batch++] = place;
+        return 0;
 }
 
+/* As many of the next objects as go into one call. The text of their items is a good measure. */
+static int gather(struct conversion *c) {
+        size_t bytes = 0;
+
+        if (c->object)
+                return add_object(c, TAKE_PTR(c->object), 0);
+        for (; c->next < c->item_count && c->batch < CONVERSION_OBJECTS_MAX; c->next++) {
+                struct item *it = c->items[c->next];
+                int r;
+
+                if (!conversion_is_needed(it, c->kind)) {
+                        c->forms[c->next] = item_ref(item_form(it, c->kind->serial));
+                        continue;
+                }
+                bytes += item_text(it)->size;
+                if (c->batch > 0 && bytes > CONVERSION_BYTES_MAX)
+                        break;
+                r = add_object(c, item_object_once(it), c->next);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* 1: the webhook is called; 0: no object is left. */
 static int call(struct conversion *c, struct problem *p) {
         struct webhook *w = &c->config->webhooks[0];
         _cleanup_webhook_place_ struct webhook_place place = {0};
         _cleanup_json_ json_t *review = NULL;
         _cleanup_free_ char *text = NULL, *why = NULL;
-        int r;
+        uint64_t now_us = now_mono_us();
+        int r = gather(c);
 
-        c->batch = batch_of(c);
+        if (r < 0 || c->batch == 0)
+                return r;
+        if (now_us >= c->deadline_us)
+                return late(c, p);
         random_uuid(c->uid);
-        review = conversion_review(c->version, c->uid, c->to, c->objects + c->next, c->batch);
+        review = conversion_review(c->version, c->uid, c->to, c->objects, c->batch);
         text = review ? json_text(review) : NULL;
         if (!text)
                 return -ENOMEM;
         r = webhook_resolve(c->all->api, w, &place, &why);
         if (r < 0)
                 return why ? failed(c, why, p) : r;
-        r = webhook_call_start(c->all->clients, w, &place, text, w->timeout_us, on_called, c);
-        c->is_called = r >= 0;
-        return r;
+        r = webhook_call_start(c->all->clients, w, &place, text,
+                        MIN(w->timeout_us, c->deadline_us - now_us), on_called, c);
+        if (r < 0)
+                return r;
+        c->is_called = true;
+        return 1;
 }
 
 static void next_call(struct conversion *c) {
+        const struct conversion_waiter *w = &c->waiter;
         _cleanup_problem_ struct problem p = {0};
-        int r = c->next < c->count ? call(c, &p) : 0;
+        int r = w->is_waiting && !w->is_waiting(w->userdata) ? -ECANCELED : call(c, &p);
 
-        if (r < 0 || c->next == c->count)
+        if (r <= 0)
                 finish(c, r, &p);
 }
 
@@ -286,30 +351,43 @@ static int on_soon(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static int conversion_new(struct api *a, const struct kind *k, const char *to, size_t item_count,
-                size_t count, struct conversion **ret, struct problem *p) {
-        _cleanup_(conversion_freep) struct conversion *c = NULL;
-        struct converter *converter = NULL;
-        int r = converter_get(a->conversions, k, &converter, p);
+static int too_many(struct problem *p) {
+        problem_set(p, EBUSY, 429, "TooManyRequests",
+                        "too many requests wait for conversion webhooks (bounds: %d, and %d MiB of "
+                        "objects); is a webhook slow? Please try again later",
+                        CONVERSIONS_MAX, CONVERSIONS_BYTES_MAX >> 20);
+        p->retry_after_s = 1;
+        return -EBUSY;
+}
 
+static int conversion_new(struct api *a, const struct kind *k, const char *to, size_t bytes,
+                const struct conversion_waiter *waiter, struct conversion **ret,
+                struct problem *p) {
+        _cleanup_(conversion_freep) struct conversion *c = NULL;
+        struct conversions *all = a->conversions;
+        struct converter *converter = NULL;
+        int r;
+
+        if (all->count >= CONVERSIONS_MAX || all->bytes >= CONVERSIONS_BYTES_MAX)
+                return too_many(p);
+        r = converter_get(all, k, &converter, p);
         if (r < 0)
                 return r;
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        LIST_INSERT_HEAD(&a->conversions->under_way, c, entry);
-        c->all = a->conversions;
+        LIST_INSERT_HEAD(&all->under_way, c, entry);
+        c->all = all;
+        c->bytes = bytes;
+        all->count++;
+        all->bytes += bytes;
         c->kind = kind_ref(k);
         c->config = webhook_config_ref(converter->config);
         c->version = converter->version;
+        c->deadline_us = now_mono_us() + (uint64_t)CONVERSION_TOTAL_S * 1000000;
+        c->waiter = *waiter;
         c->to = strdup(to);
-        c->objects = calloc(count + 1, sizeof(*c->objects));
-        c->made = calloc(count + 1, sizeof(*c->made));
-        c->places = calloc(count + 1, sizeof(*c->places));
-        c->items = item_count > 0 ? calloc(item_count, sizeof(*c->items)) : NULL;
-        c->forms = item_count > 0 ? calloc(item_count, sizeof(*c->forms)) : NULL;
-        if (!c->to || !c->objects || !c->made || !c->places ||
-                        (item_count > 0 && (!c->items || !c->forms)))
+        if (!c->to)
                 return -ENOMEM;
         r = sd_event_add_defer(a->event, &c->soon, on_soon, c);
         if (r < 0)
@@ -323,31 +401,42 @@ bool conversion_is_needed(struct item *it, const struct kind *k) {
                !item_form(it, k->serial);
 }
 
+static int take_items(struct conversion *c, struct item *const *items, size_t n) {
+        c->items = calloc(n, sizeof(*c->items));
+        c->forms = calloc(n, sizeof(*c->forms));
+        if (!c->items || !c->forms)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                c->items[c->item_count++] = item_ref(items[i]);
+        return 0;
+}
+
 int conversion_start(struct api *a, const struct kind *k, struct item *const *items, size_t n,
-                conversion_done done, void *userdata, struct conversion **ret, struct problem *p) {
+                const struct conversion_waiter *waiter, struct conversion **ret,
+                struct problem *p) {
         _cleanup_(conversion_freep) struct conversion *c = NULL;
-        size_t needed = 0;
+        size_t needed = 0, bytes = 0, largest = 0;
         int r;
 
-        for (size_t i = 0; i < n; i++)
-                needed += conversion_is_needed(items[i], k);
-        if (needed == 0)
-                return 0;
-        r = conversion_new(a, k, k->api_version, n, needed, &c, p);
-        if (r < 0)
-                return r;
         for (size_t i = 0; i < n; i++) {
-                c->items[c->item_count++] = item_ref(items[i]);
+                size_t size = item_text(items[i])->size;
+
                 if (!conversion_is_needed(items[i], k))
                         continue;
-                c->objects[c->count] = item_object_once(items[i]);
-                c->places[c->count] = i;
-                if (!c->objects[c->count])
-                        return -ENOMEM;
-                c->count++;
+                needed++;
+                bytes += size;
+                largest = MAX(largest, size);
         }
-        c->done = done;
-        c->userdata = userdata;
+        if (needed == 0)
+                return 0;
+        largest = MAX(largest, (size_t)CONVERSION_BYTES_MAX);
+        bytes = MIN(bytes, largest); /* as gather() */
+        r = conversion_new(a, k, k->api_version, bytes, waiter, &c, p);
+        if (r < 0)
+                return r;
+        r = take_items(c, items, n);
+        if (r < 0)
+                return r;
         if (ret)
                 *ret = c;
         c = NULL;
@@ -365,15 +454,13 @@ struct conversion *conversion_cancel(struct conversion *c) {
 }
 
 int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,
-                conversion_stored done, void *userdata, struct problem *p) {
+                const struct conversion_waiter *waiter, struct problem *p) {
         struct conversion *c = NULL;
-        int r = conversion_new(a, k, k->storage_api_version, 0, 1, &c, p);
+        int r = conversion_new(a, k, k->storage_api_version, json_size(object), waiter, &c, p);
 
         if (r < 0)
                 return r;
-        c->objects[c->count++] = json_incref(object);
-        c->stored = done;
-        c->userdata = userdata;
+        c->object = json_incref(object);
         return 0;
 }
 

@@ -9,6 +9,9 @@ enum {
         CONVERSION_OBJECTS_MAX = 200, /* of one call */
         CONVERSION_BYTES_MAX = 1 << 20,
         CONVERSION_TIMEOUT_S = 30, /* as Kubernetes */
+        CONVERSION_TOTAL_S = 60,   /* of all calls */
+        CONVERSIONS_MAX = 256,     /* under way; beyond, none begins */
+        CONVERSIONS_BYTES_MAX = 64 << 20,
 };
 
 struct conversions;
@@ -20,20 +23,29 @@ DEFINE_CLEANUP(struct conversions *, conversions_free);
 /* Whether the item has no form of the kind yet and only the webhook can make it. */
 bool conversion_is_needed(struct item *it, const struct kind *k);
 
-struct conversion;
 /* Once, never before the start has returned. p NULL: each item has its form, until another version
- * of the kind is read (forms.h); forms[i] is that of items[i], borrowed. */
+ * of the kind is read (forms.h). forms[i] is that of items[i], borrowed; NULL where no webhook is
+ * needed, and item_as() makes it. */
 typedef void (*conversion_done)(
                 struct item *const *forms, size_t n, struct problem *p, void *userdata);
-/* Makes the forms that are missing. 0: none is, done is not called; 1: it will be. Refuses with p.
- */
-int conversion_start(struct api *a, const struct kind *k, struct item *const *items, size_t n,
-                conversion_done done, void *userdata, struct conversion **ret, struct problem *p);
-/* Its callback is not called any more. NULL is fine; returns NULL. */
-struct conversion *conversion_cancel(struct conversion *c);
-
 /* p NULL: the object in the storage version; the callback takes it. */
 typedef void (*conversion_stored)(json_t *object, struct problem *p, void *userdata);
-/* An object in the kind's version as it is stored. Refuses with p. */
+struct conversion_waiter {
+        /* One of them. */
+        conversion_done done;
+        conversion_stored stored;
+        /* Asked before each call: false, and none is made any more (-ECANCELED). NULL: true. */
+        bool (*is_waiting)(void *userdata);
+        void *userdata;
+};
+
+struct conversion;
+/* Makes the forms that are missing. 0: none is, done is not called; 1: it will be. Refuses with p;
+ * -EBUSY: too many are under way (429). */
+int conversion_start(struct api *a, const struct kind *k, struct item *const *items, size_t n,
+                const struct conversion_waiter *waiter, struct conversion **ret, struct problem *p);
+/* Its callback is not called any more. NULL is fine; returns NULL. */
+struct conversion *conversion_cancel(struct conversion *c);
+/* An object in the kind's version as it is stored. Refuses likewise. */
 int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,
-                conversion_stored done, void *userdata, struct problem *p);
+                const struct conversion_waiter *waiter, struct problem *p);

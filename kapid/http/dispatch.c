@@ -189,6 +189,13 @@ void dispatch_leave(struct request *request) {
                 run_soon(d);
 }
 
+void dispatch_return(struct request *request, void (*func)(struct request *request)) {
+        if (request->api->dispatch)
+                dispatch_submit(request, func);
+        else
+                func(request);
+}
+
 size_t dispatch_queued(const struct dispatch *d) {
         return fairness_queued(d->fairness);
 }

@@ -21,6 +21,8 @@ void dispatch_continue(struct request *r, void (*func)(struct request *r));
 bool dispatch_stream(struct request *r);
 /* The answer has been taken or the client has gone. */
 void dispatch_leave(struct request *r);
+/* One that has left has more to do: as dispatch_submit(). */
+void dispatch_return(struct request *r, void (*func)(struct request *r));
 /* Brings the metrics up to date. */
 void dispatch_render(struct dispatch *d);
 /* Requests that wait. */

@@ -10,7 +10,8 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-enum { WRITES_MAX = 64, SOON_US = 10 * 1000, LATER_US = 500 * 1000, HELD_US = 3 * 1000 * 1000 };
+enum { WRITES_MAX = 64, COUNT_PAGE = 100 };
+enum { SOON_US = 10 * 1000, LATER_US = 500 * 1000, HELD_US = 3 * 1000 * 1000 };
 
 struct crd_cleanup {
         struct api *api;
@@ -19,6 +20,7 @@ struct crd_cleanup {
         bool active; /* the last round found a definition */
         struct {
                 char *key; /* of the definition whose end the store confirms; NULL: none */
+                char *end; /* of its objects' keys */
                 uint64_t revision;
         } asked;
 };
@@ -113,41 +115,76 @@ static int end_definition(struct crd_cleanup *x, struct item *it) {
                       : put_definition(x, item_key(it), item_revision(it), crd);
 }
 
+static bool has_readable(const struct store_result *res) {
+        for (size_t i = 0; i < res->count; i++)
+                if (!res->kvs[i].unreadable)
+                        return true;
+        return false;
+}
+
+static void on_counted(const struct store_result *res, void *userdata);
+
+static int count_from(struct crd_cleanup *x, const char *key) {
+        int r = store_range(x->api->store,
+                        &(struct store_range){.key = key, .end = x->asked.end, .limit = COUNT_PAGE},
+                        on_counted, x);
+
+        x->in_flight += r >= 0;
+        return r;
+}
+
+/* Behind a page of objects that no key opens. */
+static int count_on(struct crd_cleanup *x, const struct store_result *res) {
+        _cleanup_free_ char *from = strformat("%s\x01", res->kvs[res->count - 1].key);
+
+        return from ? count_from(x, from) : -ENOMEM;
+}
+
+static void forget_asked(struct crd_cleanup *x) {
+        x->asked.key = mfree(x->asked.key);
+        x->asked.end = mfree(x->asked.end);
+}
+
 /* The store's own word that there is no object left that anyone could read. */
 static void on_counted(const struct store_result *res, void *userdata) {
         struct crd_cleanup *x = userdata;
-        _cleanup_free_ char *key = TAKE_PTR(x->asked.key);
         struct cache *c = caches_get(x->api->caches, crd_prefix);
-        struct item *it = c ? cache_find(c, key + strlen(crd_prefix)) : NULL;
-        bool empty = !res->error && (res->count == 0 || res->kvs[0].unreadable);
+        struct item *it = c ? cache_find(c, x->asked.key + strlen(crd_prefix)) : NULL;
         int r = 0;
 
         x->in_flight--;
-        if (it && item_revision(it) == x->asked.revision && empty)
-                r = end_definition(x, it);
+        if (it && item_revision(it) == x->asked.revision && !res->error && !has_readable(res)) {
+                if (res->more && res->count > 0) {
+                        r = count_on(x, res);
+                        if (r >= 0)
+                                return;
+                } else {
+                        r = end_definition(x, it);
+                }
+        }
         if (r < 0)
-                log_warning_errno(r, "A definition cannot be deleted: %s", key);
+                log_warning_errno(r, "A definition cannot be deleted: %s", x->asked.key);
+        forget_asked(x);
         if (x->in_flight == 0)
                 look_in(x, LATER_US);
 }
 
 static int ask_store(struct crd_cleanup *x, const struct item *it, const char *prefix) {
-        _cleanup_free_ char *end = strdup(prefix), *key = strdup(item_key(it));
         int r;
 
         if (x->asked.key)
                 return 0;
-        if (!end || !key)
-                return -ENOMEM;
-        end[strlen(end) - 1]++; /* behind the slash */
-        r = store_range(x->api->store, &(struct store_range){.key = prefix, .end = end, .limit = 1},
-                        on_counted, x);
-        if (r < 0)
-                return r;
-        x->in_flight++;
-        x->asked.key = TAKE_PTR(key);
+        x->asked.key = strdup(item_key(it));
+        x->asked.end = strdup(prefix);
         x->asked.revision = item_revision(it);
-        return 0;
+        r = x->asked.key && x->asked.end ? 0 : -ENOMEM;
+        if (r >= 0) {
+                x->asked.end[strlen(prefix) - 1]++; /* behind the slash */
+                r = count_from(x, prefix);
+        }
+        if (r < 0)
+                forget_asked(x);
+        return r;
 }
 
 static int say_what_is_left(struct crd_cleanup *x, const struct item *it, const json_t *old,
@@ -241,6 +278,6 @@ struct crd_cleanup *crd_cleanup_free(struct crd_cleanup *x) {
         if (!x)
                 return NULL;
         sd_event_source_disable_unref(x->timer);
-        free(x->asked.key);
+        forget_asked(x);
         return mfree(x);
 }

@@ -27,13 +27,20 @@ static void on_purged(const struct store_result *res, void *userdata) {
                                 res->message);
 }
 
-/* Every kapid does this; deleting twice does no harm. */
-static void purge(struct api *a, const json_t *crd) {
+/* What crd-cleanup.c has left: objects that no key opens, those of a definition whose finalizer
+ * somebody took away. Every kapid does this; deleting twice does no harm, and objects of a
+ * definition that was made again are not touched. */
+static void purge(struct api *a, const struct item *it, const json_t *crd) {
         _cleanup_free_ char *prefix =
                         strformat("/registry/%s/%s/", json_str_or(crd, "spec.group", "-"),
                                         json_str_or(crd, "spec.names.plural", "-"));
+        struct store_guard gone = {.key = item_key(it), .revision = 0};
         struct store_op op = {.key = prefix, .prefix = true};
-        int r = prefix ? store_txn(a->store, &(struct store_txn){.ops = &op, .op_count = 1},
+        int r = prefix ? store_txn(a->store,
+                                         &(struct store_txn){.guards = &gone,
+                                                         .guard_count = 1,
+                                                         .ops = &op,
+                                                         .op_count = 1},
                                          on_purged, NULL)
                        : -ENOMEM;
 
@@ -91,7 +98,8 @@ static void settle_waiting(struct api *a, const char *group) {
 }
 
 void crds_on_change(struct api *a, const struct change *c) {
-        _cleanup_json_ json_t *crd = item_object(c->after ? c->after : c->before);
+        struct item *it = c->after ? c->after : c->before;
+        _cleanup_json_ json_t *crd = item_object(it);
 
         if (!crd)
                 return;
@@ -103,6 +111,6 @@ void crds_on_change(struct api *a, const struct change *c) {
                 return;
         }
         kind_registry_remove_crd(a->kinds, object_name(crd));
-        purge(a, crd);
+        purge(a, it, crd);
         settle_waiting(a, json_str_or(crd, "spec.group", ""));
 }

@@ -110,6 +110,12 @@ static int take_form(struct run *run, struct item *it, bool fresh, struct proble
         return 0;
 }
 
+static bool has_client(void *userdata) {
+        const struct run *run = userdata;
+
+        return run->write.request->http;
+}
+
 /* A webhook has made the form of the live object. */
 static void on_converted(struct item *const *forms, size_t n, struct problem *p, void *userdata) {
         struct run *run = userdata;
@@ -139,7 +145,9 @@ static void on_converted(struct item *const *forms, size_t n, struct problem *p,
  * decided. */
 static int take_item(struct run *run, struct item *it, bool fresh, struct problem *p) {
         struct api *api = run->write.request->api;
-        int r = conversion_start(api, run->kind, &it, 1, on_converted, run, NULL, p);
+        const struct conversion_waiter waiter = {
+                        .done = on_converted, .is_waiting = has_client, .userdata = run};
+        int r = conversion_start(api, run->kind, &it, 1, &waiter, NULL, p);
 
         if (r == 0)
                 return take_form(run, it, fresh, p);
@@ -500,13 +508,15 @@ static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
 static int convert_to_storage(struct run *run, struct problem *p) {
         struct api *api = run->write.request->api;
         const struct kind *k = run->kind;
+        const struct conversion_waiter waiter = {
+                        .stored = on_storage_form, .is_waiting = has_client, .userdata = run};
         int r;
 
         if (!k->by_webhook || run->decision.act != DECIDE_PUT || run->text ||
                         run->write.request->dry_run ||
                         streq(k->api_version, k->storage_api_version))
                 return 0;
-        r = conversion_to_storage(api, k, run->decision.object, on_storage_form, run, p);
+        r = conversion_to_storage(api, k, run->decision.object, &waiter, p);
         if (r < 0)
                 return r;
         turns_leave(api->turns, &run->turn, 0);

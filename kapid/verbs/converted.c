@@ -5,11 +5,25 @@
 #include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
 
+/* Selections on what changes faster than it is converted. */
+enum { SELECT_AGAIN_MAX = 5 };
+
 struct wait {
         struct request *request;
         struct item **items; /* NULL: they are not kept */
+        /* One of them. */
         void (*next)(struct request *request);
+        request_select select;
+        unsigned again; /* how often it was converted for select */
 };
+
+static void select_or_convert(struct request *request, request_select select, unsigned again);
+
+static bool is_waiting(void *userdata) {
+        const struct wait *w = userdata;
+
+        return w->request->http;
+}
 
 static void on_converted(struct item *const *forms, size_t n, struct problem *p, void *userdata) {
         _cleanup_free_ struct wait *w = userdata;
@@ -24,14 +38,19 @@ static void on_converted(struct item *const *forms, size_t n, struct problem *p,
         for (size_t i = 0; w->items && i < n; i++) {
                 struct item *form = item_ref(forms[i]);
 
+                if (!form)
+                        continue;
                 item_unref(w->items[i]);
                 w->items[i] = form;
         }
-        w->next(request);
+        if (w->select)
+                select_or_convert(request, w->select, w->again);
+        else
+                w->next(request);
 }
 
-int request_convert(struct request *request, struct item **items, size_t n, bool keep,
-                void (*next)(struct request *request), struct problem *p) {
+static int convert(const struct wait *with, struct item **items, size_t n, struct problem *p) {
+        struct request *request = with->request;
         struct wait *w;
         int r;
 
@@ -40,8 +59,12 @@ int request_convert(struct request *request, struct item **items, size_t n, bool
         w = malloc(sizeof(*w));
         if (!w)
                 return -ENOMEM;
-        *w = (struct wait){.request = request, .items = keep ? items : NULL, .next = next};
-        r = conversion_start(request->api, request->kind, items, n, on_converted, w, NULL, p);
+        *w = *with;
+        r = conversion_start(request->api, request->kind, items, n,
+                        &(struct conversion_waiter){.done = on_converted,
+                                        .is_waiting = is_waiting,
+                                        .userdata = w},
+                        NULL, p);
         if (r <= 0) {
                 free(w);
                 return r;
@@ -52,8 +75,14 @@ int request_convert(struct request *request, struct item **items, size_t n, bool
         return 1;
 }
 
-static int convert_all(
-                struct request *request, void (*next)(struct request *request), struct problem *p) {
+int request_convert(struct request *request, struct item **items, size_t n,
+                void (*next)(struct request *request), struct problem *p) {
+        return convert(&(struct wait){.request = request, .items = items, .next = next}, items, n,
+                        p);
+}
+
+static int convert_all(const struct wait *with, struct problem *p) {
+        const struct request *request = with->request;
         const char *namespace = request->route.namespace;
         _cleanup_free_ char *prefix = isempty(namespace) ? strdup("") : strformat("%s/", namespace);
         _cleanup_free_ struct item **found =
@@ -66,17 +95,40 @@ static int convert_all(
                         it && startswith(item_path(it), prefix);
                         it = cache_next(request->cache, it))
                 found[n++] = it;
-        return request_convert(request, found, n, false, next, p);
+        return convert(with, found, n, p);
 }
 
-void request_convert_selected(struct request *request, void (*next)(struct request *request)) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = 0;
+static int refuse_selection(const struct kind *k, struct problem *p) {
+        problem_set(p, EAGAIN, 503, "ServiceUnavailable",
+                        "%s change faster than the conversion webhook converts them to %s, so that "
+                        "they cannot be selected by their fields; please try again later",
+                        k->resource, k->version);
+        p->retry_after_s = 1;
+        return -EAGAIN;
+}
 
-        if (request->kind->by_webhook && !isempty(request_query(request, "fieldSelector")))
-                r = convert_all(request, next, &p);
+/* What came or changed during a conversion may need one as well. */
+static void select_or_convert(struct request *request, request_select select, unsigned again) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = select(request, &p);
+
+        if (r == -EAGAIN && request->kind->by_webhook) {
+                problem_done(&p);
+                p = (struct problem){0};
+                r = again < SELECT_AGAIN_MAX ? convert_all(&(struct wait){.request = request,
+                                                                           .select = select,
+                                                                           .again = again + 1},
+                                                               &p)
+                                             : 0;
+                if (r > 0)
+                        return;
+                if (r == 0)
+                        r = refuse_selection(request->kind, &p);
+        }
         if (r < 0)
                 respond_error(request, r, &p);
-        else if (r == 0)
-                next(request);
+}
+
+void request_convert_selected(struct request *request, request_select select) {
+        select_or_convert(request, select, 0);
 }

@@ -24,12 +24,17 @@ static struct collection *collection_of(const struct request *request) {
         return container_of(request->state, struct collection, state);
 }
 
+static void drop_items(struct collection *c) {
+        for (size_t i = 0; i < c->count; i++)
+                item_unref(c->items[i]);
+        c->count = 0;
+        c->items = mfree(c->items);
+}
+
 static void collection_free(struct verb_state *s) {
         struct collection *c = container_of(s, struct collection, state);
 
-        for (size_t i = 0; i < c->count; i++)
-                item_unref(c->items[i]);
-        free(c->items);
+        drop_items(c);
         for (size_t i = 0; i < c->deleted_count; i++)
                 bytes_unref(c->deleted[i]);
         free(c->deleted);
@@ -122,6 +127,7 @@ static void collection_continue(struct request *request) {
                 collection_respond(request);
 }
 
+/* May be called again after a refusal. */
 static int collect(struct request *request, struct collection *c, struct problem *p) {
         _cleanup_(selection_done) struct selection s = {0};
         _cleanup_free_ char *prefix = NULL;
@@ -131,8 +137,10 @@ static int collect(struct request *request, struct collection *c, struct problem
 
         if (r < 0)
                 return r;
+        drop_items(c);
         prefix = selection_prefix(request->kind, &s);
-        c->comma = bytes_new(",", 1);
+        if (!c->comma)
+                c->comma = bytes_new(",", 1);
         c->items = calloc(cache_count(request->cache) + 1, sizeof(*c->items));
         if (!prefix || !c->comma || !c->items)
                 return -ENOMEM;
@@ -151,14 +159,12 @@ static int collect(struct request *request, struct collection *c, struct problem
         return 0;
 }
 
-static void collection_begin(struct request *request) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = collect(request, collection_of(request), &p);
+static int collection_begin(struct request *request, struct problem *p) {
+        int r = collect(request, collection_of(request), p);
 
-        if (r < 0)
-                respond_error(request, r, &p);
-        else
+        if (r >= 0)
                 collection_continue(request);
+        return r;
 }
 
 static void collection_start(struct request *request) {

@@ -20,24 +20,56 @@ static void respond_form(struct request *request, struct item *it) {
                 respond_errno(request, -ENOMEM);
 }
 
+static void respond_with(struct request *request, struct item *it) {
+        if (request->sub && request->sub->form)
+                respond_form(request, it);
+        else
+                respond_item(request, 200, it);
+}
+
+/* An object that a webhook converts. */
+struct get {
+        struct verb_state state;
+        struct item *item;
+};
+
+static void get_free(struct verb_state *s) {
+        struct get *g = container_of(s, struct get, state);
+
+        item_unref(g->item);
+        free(g);
+}
+
+/* As it was when it was converted, though it may have changed since. */
+static void get_converted(struct request *request) {
+        respond_with(request, container_of(request->state, struct get, state)->item);
+}
+
+static int get_form(struct request *request, struct item *it, struct problem *p) {
+        struct get *g;
+
+        if (!request->kind->by_webhook)
+                return 0;
+        g = calloc(1, sizeof(*g));
+        if (!g)
+                return -ENOMEM;
+        g->state.free = get_free;
+        g->item = item_ref(it);
+        request->state = &g->state;
+        return request_convert(request, &g->item, 1, get_converted, p);
+}
+
 static void get_now(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         struct item *it;
         int r = request_item(request, &it, &p);
 
-        if (r < 0) {
-                respond_error(request, r, &p);
-                return;
-        }
-        r = request_convert(request, &it, 1, false, get_now, &p);
-        if (r > 0)
-                return;
+        if (r >= 0)
+                r = get_form(request, it, &p);
         if (r < 0)
                 respond_error(request, r, &p);
-        else if (request->sub && request->sub->form)
-                respond_form(request, it);
-        else
-                respond_item(request, 200, it);
+        else if (r == 0)
+                respond_with(request, it);
 }
 
 void verb_get(struct request *request) {

@@ -345,6 +345,11 @@ static int list_collect(struct request *request, struct list *l) {
         return 0;
 }
 
+/* It left its seat to wait, and may have a long way to go. */
+static void list_converted(struct request *request) {
+        dispatch_return(request, list_slice);
+}
+
 static void list_gather(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         struct list *l = list_of(request);
@@ -354,7 +359,7 @@ static void list_gather(struct request *request) {
                 respond_errno(request, r);
                 return;
         }
-        r = request_convert(request, l->found.items, l->found.count, true, list_slice, &p);
+        r = request_convert(request, l->found.items, l->found.count, list_converted, &p);
         if (r > 0)
                 return;
         if (r < 0)
@@ -579,11 +584,10 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
 }
 
 /* Objects that a webhook converts are listed from the cache, which keeps their forms: all in one
- * page, which a server may always do. */
+ * page, which a server may always do. In the storage version too, as some may be stored in a former
+ * one. */
 static bool is_from_cache_only(const struct request *request) {
-        const struct kind *k = request->kind;
-
-        return k->by_webhook && !streq(k->api_version, k->storage_api_version);
+        return request->kind->by_webhook;
 }
 
 static int list_whole(struct request *request, struct list *l, const char *version,

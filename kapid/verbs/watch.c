@@ -23,6 +23,7 @@ enum {
         QUEUE_MAX = 8 * 1024 * 1024, /* one object more than the mark still fits */
         QUEUE_HIGH = 256 * 1024,     /* no more is written until it has drained */
         PUMP_MAX = 512,              /* events in one go: others want to be served too */
+        BUSY_US = 1000 * 1000,       /* while too much is converted */
         BOOKMARK_US = 60 * 1000 * 1000,
         TIMEOUT_MIN_S = 1800,
         TIMEOUT_MAX_S = 24 * 3600,
@@ -313,14 +314,17 @@ static void pump(struct watcher *w);
 static void watcher_converted(
                 struct item *const *forms, size_t n, struct problem *p, void *userdata);
 
+static int convert(struct watcher *w, struct item *const *items, size_t n, struct problem *p) {
+        const struct conversion_waiter waiter = {.done = watcher_converted, .userdata = w};
+
+        return conversion_start(w->api, w->kind, items, n, &waiter, &w->conversion, p);
+}
+
 /* Starts the conversion of what comes next, where a webhook makes its forms. 1: it continues when
  * they are there; 0: nothing needs one. */
 static int convert_initial(struct watcher *w, struct problem *p) {
         size_t n = w->initial.count - w->initial_next;
-        int r = w->kind->by_webhook ? conversion_start(w->api, w->kind,
-                                                      w->initial.items + w->initial_next, n,
-                                                      watcher_converted, w, &w->conversion, p)
-                                    : 0;
+        int r = w->kind->by_webhook ? convert(w, w->initial.items + w->initial_next, n, p) : 0;
 
         w->converts_initial = r > 0;
         return r;
@@ -350,7 +354,7 @@ static int convert_changes(struct watcher *w, struct problem *p) {
                         if (all[i])
                                 items[n++] = all[i];
         }
-        return conversion_start(w->api, w->kind, items, n, watcher_converted, w, &w->conversion, p);
+        return convert(w, items, n, p);
 }
 
 static int on_more(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -359,6 +363,13 @@ static int on_more(sd_event_source *source, uint64_t usec, void *userdata) {
         w->more = sd_event_source_disable_unref(w->more);
         pump(w);
         return 0;
+}
+
+static int pump_later(struct watcher *w, uint64_t delay_us) {
+        if (w->more)
+                return 0;
+        return sd_event_add_time_relative(
+                        w->api->event, &w->more, CLOCK_MONOTONIC, delay_us, 0, on_more, w);
 }
 
 /* A definition that changed serves its kind in a new form: with other defaults, other columns. */
@@ -396,9 +407,7 @@ static int pump_some(struct watcher *w, struct problem *p) {
                 if (change->revision > w->after && change_is_unread(w, change))
                         return MIN(convert_changes(w, p), 0);
                 if (n++ == PUMP_MAX)
-                        return w->more ? 0
-                                       : sd_event_add_time_relative(w->api->event, &w->more,
-                                                         CLOCK_MONOTONIC, 0, 0, on_more, w);
+                        return pump_later(w, 0);
                 r = pump_change(w, change, p);
                 if (r < 0)
                         return r;
@@ -419,6 +428,8 @@ static void pump(struct watcher *w) {
         if (r > 0)
                 return;
         r = r < 0 ? r : pump_some(w, &p);
+        if (r == -EBUSY && p.code == 429)
+                r = pump_later(w, BUSY_US);
         if (r < 0 && p.code)
                 watcher_refuse(w, &p);
         else if (r < 0)
@@ -439,6 +450,8 @@ static void watcher_converted(
                 struct item **it = &w->initial.items[w->initial_next + i];
                 struct item *form = item_ref(forms[i]);
 
+                if (!form)
+                        continue;
                 item_unref(*it);
                 *it = form;
         }
@@ -613,12 +626,8 @@ static int start(struct request *request, const struct watch_params *params, str
         return 0;
 }
 
-static void watch_begin(struct request *request) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = start(request, container_of(request->state, struct watch_params, state), &p);
-
-        if (r < 0)
-                respond_error(request, r, &p);
+static int watch_begin(struct request *request, struct problem *p) {
+        return start(request, container_of(request->state, struct watch_params, state), p);
 }
 
 static void watch_now(struct request *request) {

@@ -1,6 +1,6 @@
 """A conversion webhook over HTTPS for tests/clients/definitions.py: v1 has spec.address ("host:port"), v2 spec.host
-and spec.port. `mode` makes it fail in one way or another; `calls` counts the objects of each call; `during` is what
-happens once, before the next call is answered."""
+and spec.port. `mode` makes it fail in one way or another; `calls` counts the objects of each call; `meanwhile` is
+called before each answer, `during` instead of it once."""
 import base64
 import http.server
 import json
@@ -13,7 +13,7 @@ import threading
 
 class Converter:
     def __init__(self):
-        self.mode, self.calls, self.during = "", [], None
+        self.mode, self.calls, self.meanwhile, self.during = "", [], lambda: None, None
         folder = tempfile.mkdtemp()
         key, certificate = os.path.join(folder, "key"), os.path.join(folder, "crt")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -42,7 +42,7 @@ class Converter:
             def do_POST(self):
                 review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 text = json.dumps(owner.answer(review)).encode()
-                self.send_response(200)
+                self.send_response(418 if owner.mode == "teapot" else 200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -57,8 +57,7 @@ class Converter:
         request = review["request"]
         self.calls.append(len(request["objects"]))
         during, self.during = self.during, None
-        if during:
-            during()
+        (during or self.meanwhile)()
         response = {"uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": [
             self.convert(o, request["desiredAPIVersion"]) for o in request["objects"]]}
         if self.mode == "fail":
