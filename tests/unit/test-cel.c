@@ -6,6 +6,7 @@
 #include "kapid/schema/pattern.h"
 #include "lib/buf.h"
 #include "lib/fileio.h"
+#include "lib/timefmt.h"
 
 /* All rows of the table are looked at before the test fails. */
 static size_t broken_rows;
@@ -416,6 +417,61 @@ static void test_depth(void **state) {
                 }
 }
 
+/* cel.bind(a1, first, cel.bind(a2, next, ... last)): '@' in `next` is the variable before. */
+static void bind_chain(struct buf *b, size_t count, const char *first, const char *next,
+                const char *last) {
+        for (size_t i = 1; i <= count; i++) {
+                buf_printf(b, "cel.bind(a%zu, ", i);
+                for (const char *c = i == 1 ? first : next; *c; c++)
+                        if (*c == '@')
+                                buf_printf(b, "a%zu", i - 1);
+                        else
+                                buf_append_char(b, *c);
+                buf_append_str(b, ", ");
+        }
+        for (const char *c = last; *c; c++)
+                if (*c == '@')
+                        buf_printf(b, "a%zu", count);
+                else
+                        buf_append_char(b, *c);
+        for (size_t i = 0; i < count; i++)
+                buf_append_char(b, ')');
+}
+
+/* Types that are twice as large with every step are refused, at once. */
+static void test_types(void **state) {
+        static const struct {
+                size_t count;
+                const char *first, *next, *last;
+                enum { OK, REFUSED, ANY } want;
+        } cases[] = {
+                        {6, "{1: 1}", "{'x': {@: @}}", "@ == @", OK},
+                        {6, "1", "[@]", "@ == @", OK},
+                        {40, "{1: 1}", "{@: @}", "true", REFUSED},
+                        {40, "{1: 1}", "{@: @}", "@ == 1", REFUSED},
+                        {40, "[{1: 1}]", "[{@: @}, {@: @}]", "[@, @] == [@]", REFUSED},
+                        {40, "{1: 1}", "optional.of({@: @})", "@ + 1", REFUSED},
+                        {40, "[]", "cel.bind(b, [], cel.bind(c, [@, [{b: b}]], b))", "@", ANY},
+                        {40, "[]", "cel.bind(b, [], [@, [{b: b}]].size() == 1 ? b : b)", "@ == 1",
+                                        ANY},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_cel_findings_ struct cel_findings f = {};
+                _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                _cleanup_buf_ struct buf b = {};
+                uint64_t start = now_mono_us();
+
+                bind_chain(&b, cases[i].count, cases[i].first, cases[i].next, cases[i].last);
+                (void)cel_compile(&env, b.data, b.size, &p, &f);
+                if (cases[i].want == OK && !p)
+                        fail_msg("%zu: %s", i, strempty(f.text));
+                if (cases[i].want == REFUSED && p)
+                        fail_msg("%s was compiled", b.data);
+                assert_true(now_mono_us() - start < 2000000);
+        }
+}
+
 static uint64_t next_random(uint64_t *seed) {
         *seed ^= *seed << 13;
         *seed ^= *seed >> 7;
@@ -527,6 +583,7 @@ int main(void) {
                         cmocka_unit_test(test_costs),
                         cmocka_unit_test(test_bounds),
                         cmocka_unit_test(test_depth),
+                        cmocka_unit_test(test_types),
                         cmocka_unit_test(test_random),
                         cmocka_unit_test(test_names),
         };
