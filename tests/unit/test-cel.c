@@ -438,6 +438,46 @@ static void bind_chain(struct buf *b, size_t count, const char *first, const cha
                 buf_append_char(b, ')');
 }
 
+/* What cel.bind names is evaluated in its use, and values are as deep as many of them make them. */
+static void test_chains(void **state) {
+        _cleanup_buf_ struct buf plus = {}, nested = {}, deep = {}, equal = {};
+
+        buf_append_char(&plus, '@');
+        for (unsigned i = 0; i < 80; i++)
+                buf_append_str(&plus, "+1");
+        for (unsigned i = 0; i < 45; i++)
+                buf_append_char(&nested, '[');
+        buf_append_char(&nested, '@');
+        for (unsigned i = 0; i < 45; i++)
+                buf_append_char(&nested, ']');
+        buf_printf(&deep, "dyn(%s)", nested.data);
+        buf_append_str(&equal, "[");
+        for (unsigned i = 1; i <= 45; i++)
+                buf_printf(&equal, "%sa%u", i > 1 ? ", " : "", i);
+        buf_append_str(&equal, "].size() == 45 && @ == @");
+
+        const struct {
+                size_t count;
+                const char *first, *next, *last;
+        } cases[] = {{80, "1", plus.data, "@ > 0"}, {45, "dyn(1)", deep.data, equal.data}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_cel_findings_ struct cel_findings f = {};
+                _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+                _cleanup_buf_ struct buf b = {};
+                struct cel_value v;
+
+                bind_chain(&b, cases[i].count, cases[i].first, cases[i].next, cases[i].last);
+                if (cel_compile(&env, b.data, b.size, &p, &f) < 0)
+                        fail_msg("%s", strempty(f.text));
+                assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+                v = evaluate(run, p);
+                assert_true(cel_is_error(v));
+                assert_non_null(memmem(v.text.data, v.text.size, "recursion limit", 15));
+        }
+}
+
 /* Types that are twice as large with every step are refused, at once. */
 static void test_types(void **state) {
         static const struct {
@@ -583,6 +623,7 @@ int main(void) {
                         cmocka_unit_test(test_costs),
                         cmocka_unit_test(test_bounds),
                         cmocka_unit_test(test_depth),
+                        cmocka_unit_test(test_chains),
                         cmocka_unit_test(test_types),
                         cmocka_unit_test(test_random),
                         cmocka_unit_test(test_names),
