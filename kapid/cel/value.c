@@ -42,7 +42,8 @@ struct cel_value cel_error(struct cel_run *run, const char *fmt, ...) {
         n = vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
         n = MAX(n, 0);
-        return text_copy(run, CEL_ERROR, text, MIN((size_t)n, sizeof(text) - 1));
+        /* It is cut here, and what it is made of where that was long. */
+        return text_copy(run, CEL_ERROR, text, utf8_clean(text, MIN((size_t)n, sizeof(text) - 1)));
 }
 
 struct cel_value cel_no_overload(struct cel_run *run, const char *function) {

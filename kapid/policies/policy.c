@@ -43,8 +43,11 @@ const struct kind *policy_param_kind(
 static void first_fault(const char *field, const char *text, const char *why, void *userdata) {
         struct policy *p = userdata;
 
-        if (!p->fault)
-                p->fault = strformat("spec.%s (%.100s): %s", field, text, why);
+        if (p->fault)
+                return;
+        p->fault = strformat("spec.%s (%.100s): %s", field, text, why);
+        if (p->fault)
+                (void)utf8_clean(p->fault, strlen(p->fault));
 }
 
 int policy_new(struct policy **ret, const struct policy_language *l, const json_t *object,

@@ -438,6 +438,40 @@ static void bind_chain(struct buf *b, size_t count, const char *first, const cha
                 buf_append_char(b, ')');
 }
 
+/* Messages are cut, but not within a character: they become JSON. */
+static void test_cut_texts(void **state) {
+        static const char *const cases[] = {"{'a': 1}['@']", "{'@': 1, '@': 2}", "1 '@'",
+                        "1 == '@ ", "timestamp(s + '@')", "d9 == '@'", "duration('@' + s)",
+                        "t.getHours('@')", "url('@')", "'@'.matches('(@' + s)", "int('@' + s)"};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                for (size_t k = 0; k < 3; k++) {
+                        _cleanup_cel_findings_ struct cel_findings f = {};
+                        _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+                        _cleanup_buf_ struct buf b = {};
+                        struct cel_value v;
+
+                        for (const char *c = cases[i]; *c; c++) {
+                                if (*c != '@') {
+                                        buf_append_char(&b, *c);
+                                        continue;
+                                }
+                                buf_append(&b, "ab", k);
+                                for (unsigned n = 0; n < 600; n++)
+                                        buf_append_str(&b, "€");
+                        }
+                        if (cel_compile(&env, b.data, b.size, &p, &f) < 0) {
+                                assert_true(utf8_is_valid(f.text, strlen(f.text)));
+                                continue;
+                        }
+                        assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+                        v = evaluate(run, p);
+                        assert_true(cel_is_error(v));
+                        assert_true(utf8_is_valid(v.text.data, v.text.size));
+                }
+}
+
 /* What cel.bind names is evaluated in its use, and values are as deep as many of them make them. */
 static void test_chains(void **state) {
         _cleanup_buf_ struct buf plus = {}, nested = {}, deep = {}, equal = {};
@@ -623,6 +657,7 @@ int main(void) {
                         cmocka_unit_test(test_costs),
                         cmocka_unit_test(test_bounds),
                         cmocka_unit_test(test_depth),
+                        cmocka_unit_test(test_cut_texts),
                         cmocka_unit_test(test_chains),
                         cmocka_unit_test(test_types),
                         cmocka_unit_test(test_random),
