@@ -205,37 +205,55 @@ int parse_duration_us(const char *s, uint64_t *ret) {
         return 0;
 }
 
+/* The size of the well-formed character at the beginning; 0: there is none. */
+static size_t utf8_character(const unsigned char *p, size_t n) {
+        unsigned char c = n > 0 ? p[0] : 0;
+        unsigned more, min;
+        uint32_t v;
+
+        if (c < 0x80)
+                return c != 0;
+        if (c >= 0xc2 && c < 0xe0)
+                more = 1, min = 0x80, v = c & 0x1f;
+        else if ((c & 0xf0) == 0xe0)
+                more = 2, min = 0x800, v = c & 0x0f;
+        else if (c >= 0xf0 && c < 0xf5)
+                more = 3, min = 0x10000, v = c & 0x07;
+        else
+                return 0;
+        if (n <= more)
+                return 0;
+        for (unsigned i = 1; i <= more; i++) {
+                if ((p[i] & 0xc0) != 0x80)
+                        return 0;
+                v = v << 6 | (p[i] & 0x3f);
+        }
+        return v < min || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0 : more + 1;
+}
+
 bool utf8_is_valid(const char *s, size_t n) {
-        const unsigned char *p = (const unsigned char *)s, *end = p + n;
+        while (n > 0) {
+                size_t size = utf8_character((const unsigned char *)s, n);
 
-        while (p < end) {
-                unsigned char c = *p++;
-                unsigned more, min;
-                uint32_t v;
-
-                if (c == 0)
+                if (size == 0)
                         return false;
-                if (c < 0x80)
-                        continue;
-                if (c >= 0xc2 && c < 0xe0)
-                        more = 1, min = 0x80, v = c & 0x1f;
-                else if ((c & 0xf0) == 0xe0)
-                        more = 2, min = 0x800, v = c & 0x0f;
-                else if (c >= 0xf0 && c < 0xf5)
-                        more = 3, min = 0x10000, v = c & 0x07;
-                else
-                        return false;
-                if ((size_t)(end - p) < more)
-                        return false;
-                for (; more > 0; more--, p++) {
-                        if ((*p & 0xc0) != 0x80)
-                                return false;
-                        v = v << 6 | (*p & 0x3f);
-                }
-                if (v < min || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
-                        return false;
+                s += size;
+                n -= size;
         }
         return true;
+}
+
+size_t utf8_clean(char *s, size_t n) {
+        size_t kept = 0, size;
+
+        for (size_t at = 0; at < n; at += MAX(size, (size_t)1)) {
+                size = utf8_character((const unsigned char *)s + at, n - at);
+                memmove(s + kept, s + at, size);
+                kept += size;
+        }
+        if (kept < n)
+                s[kept] = '\0';
+        return kept;
 }
 
 bool strcaseeq(const char *a, const char *b) {

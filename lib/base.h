@@ -165,6 +165,9 @@ int parse_duration_us(const char *s, uint64_t *ret);
 
 /* Whether the n bytes are well-formed UTF-8 (RFC 3629) without NUL. */
 bool utf8_is_valid(const char *s, size_t n);
+/* Takes out what utf8_is_valid refuses: the rest of a character that a length cut in two. The bytes
+ * that are left; a NUL is behind them when they are fewer. */
+size_t utf8_clean(char *s, size_t n);
 
 /* Case-less comparison for HTTP header names and the like; ASCII only. */
 bool strcaseeq(const char *a, const char *b);

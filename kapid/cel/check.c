@@ -16,7 +16,7 @@ struct checker {
         struct cel_program *program;
         struct cel_unify unify;
         VECTOR(struct local)
-        scope; /* the innermost last */
+        scope;          /* the innermost last */
         unsigned mixed; /* calls around that take lists and maps of unlike items: format() */
 };
 
@@ -192,7 +192,7 @@ static const struct cel_type *join(struct checker *c, const struct cel_expr *e,
         if (!before)
                 return now;
         if (cel_assignable(&c->unify, before, now))
-                return cel_most_general(before, now);
+                return cel_most_general(&c->unify, before, now);
         if (c->mixed > 0)
                 return &cel_dyn_type;
         mismatch(c, e, before, now);
@@ -304,7 +304,7 @@ static void resolve(struct checker *c, struct cel_expr *e, const struct cel_func
                 kept[count++] = &f->overloads[i];
                 if (!type)
                         type = t;
-                else if (type->kind != CEL_TYPE_DYN && !cel_type_same(type, t))
+                else if (type->kind != CEL_TYPE_DYN && !cel_types_same(&c->unify, type, t))
                         type = &cel_dyn_type;
         }
         if (!type) {
@@ -515,11 +515,14 @@ static void settle(struct checker *c, struct cel_expr *e) {
 }
 
 int cel_check(struct cel_source *s, const struct cel_env *env, struct cel_program *p) {
-        struct checker c = {.s = s, .env = env, .program = p, .unify = {.memory = s->memory}};
+        struct checker c = {.s = s, .env = env, .program = p};
 
+        cel_unify_begin(&c.unify, s->memory, s->size);
         check(&c, p->root);
         if (s->findings->count == 0 && !s->failed)
                 settle(&c, p->root);
+        if (cel_unify_too_large(&c.unify))
+                cel_finding(s, 0, "the types of the expression are too large");
         s->failed = s->failed || c.unify.failed;
         vector_done(&c.unify.bindings);
         vector_done(&c.scope);

@@ -421,7 +421,7 @@ static bool is_number(struct cel_value v) {
         return v.kind == CEL_INT || v.kind == CEL_UINT || v.kind == CEL_DOUBLE;
 }
 
-struct cel_value cel_equal(struct cel_run *run, struct cel_value a, struct cel_value b) {
+static struct cel_value equal(struct cel_run *run, struct cel_value a, struct cel_value b) {
         int order;
 
         if (cel_is_error(a) || cel_is_error(b))
@@ -457,6 +457,16 @@ struct cel_value cel_equal(struct cel_run *run, struct cel_value a, struct cel_v
         default:
                 return cel_bool(cel_compare(a, b, &order) && order == 0);
         }
+}
+
+struct cel_value cel_equal(struct cel_run *run, struct cel_value a, struct cel_value b) {
+        struct cel_value v;
+
+        if (!cel_deeper(run))
+                return cel_too_deep(run);
+        v = equal(run, a, b);
+        run->depth--;
+        return v;
 }
 
 static struct cel_value join_keyed(struct cel_run *run, struct cel_value a, struct cel_value b) {

@@ -348,7 +348,7 @@ static struct cel_value eval_fold(struct cel_run *run, const struct cel_expr *e)
         return eval(run, e->args[FOLD_RESULT]);
 }
 
-static struct cel_value eval(struct cel_run *run, const struct cel_expr *e) {
+static struct cel_value eval_kind(struct cel_run *run, const struct cel_expr *e) {
         switch ((enum cel_expr_kind)e->kind) {
         case CEL_EXPR_CONST:
                 return e->constant;
@@ -366,6 +366,17 @@ static struct cel_value eval(struct cel_run *run, const struct cel_expr *e) {
                 return eval_fold(run, e);
         }
         assert_not_reached();
+}
+
+/* The tree is not deep, but what cel.bind names is evaluated within its innermost use. */
+static struct cel_value eval(struct cel_run *run, const struct cel_expr *e) {
+        struct cel_value v;
+
+        if (!cel_deeper(run))
+                return cel_too_deep(run);
+        v = eval_kind(run, e);
+        run->depth--;
+        return v;
 }
 
 struct cel_value cel_eval(struct cel_run *run, const struct cel_program *p,

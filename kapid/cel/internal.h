@@ -141,6 +141,7 @@ struct cel_run {
         struct cel_limits limits;
         uint64_t cost, total, next_look;
         uint64_t pattern_steps;
+        unsigned depth; /* of the walk over the tree or over a value: cel_deeper() */
         bool spent, no_memory;
         struct cel_value *locals;
         const struct cel_value *variables;
@@ -155,6 +156,16 @@ bool cel_parse_duration(const char *text, size_t n, struct cel_value *ret);
 void cel_zones_done(struct cel_run *run);
 /* Text of numbers as Go prints them with %g. */
 const char *cel_double_text(double d, char buffer[static JSON_REAL_SIZE]);
+
+/* One step down; run->depth-- when it is done. false: too deep (and no step). */
+enum { CEL_RUN_DEPTH_MAX = 1000 };
+static inline bool cel_deeper(struct cel_run *run) {
+        if (run->depth >= CEL_RUN_DEPTH_MAX)
+                return false;
+        run->depth++;
+        return true;
+}
+struct cel_value cel_too_deep(struct cel_run *run);
 
 /* Looks up a member of a map, or of an object by property name. */
 bool cel_member(struct cel_run *run, struct cel_value map, const char *name, size_t n,

@@ -3,6 +3,8 @@
  * before; the memory of results is that of the evaluation. */
 #include "kapid/cel/lib.h"
 
+#include <math.h>
+
 enum {
         CALL_COST = 1,
         LIST_COST = 10,
@@ -138,11 +140,17 @@ struct sorted {
         size_t position;
 };
 
-/* Stable; what has no order (NaN) stays where it is. */
+static bool is_nan(struct cel_value v) {
+        return v.kind == CEL_DOUBLE && isnan(v.real);
+}
+
+/* Stable, and an order also of what has none: NaN is before all numbers. */
 static int sorted_compare(const void *a, const void *b) {
         const struct sorted *x = a, *y = b;
-        int order;
+        int order = (int)is_nan(y->key) - (int)is_nan(x->key);
 
+        if (order != 0)
+                return order;
         if (cel_compare(x->key, y->key, &order) && order != 0)
                 return order;
         return (x->position > y->position) - (x->position < y->position);

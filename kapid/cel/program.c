@@ -31,6 +31,7 @@ void cel_finding(struct cel_source *s, size_t offset, const char *fmt, ...) {
         va_start(ap, fmt);
         (void)vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
+        (void)utf8_clean(text, strlen(text));
         n.message = strdup(text);
         if (!n.message)
                 s->failed = true;

@@ -80,6 +80,10 @@ struct cel_value cel_spent(struct cel_run *run) {
         return (struct cel_value){.kind = CEL_ERROR, .text = {text, sizeof(text) - 1}};
 }
 
+struct cel_value cel_too_deep(struct cel_run *run) {
+        return cel_error(run, "expression recursion limit exceeded: %d", CEL_RUN_DEPTH_MAX);
+}
+
 uint64_t *cel_pattern_steps(struct cel_run *run) {
         return &run->pattern_steps;
 }

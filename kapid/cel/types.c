@@ -198,9 +198,11 @@ static const char *const kind_words[] = {
                 [CEL_TYPE_ERROR] = "!error!",
 };
 
+enum { TEXT_DEPTH_MAX = 20, TEXT_SIZE_MAX = 2000 };
+
 static void append_type(struct buf *b, const struct cel_type *type, unsigned depth) {
         buf_append_str(b, type->name ? type->name : kind_words[type->kind]);
-        if (!type->of[0] || depth > 20)
+        if (!type->of[0] || depth > TEXT_DEPTH_MAX || b->size > TEXT_SIZE_MAX)
                 return;
         buf_append_char(b, '(');
         append_type(b, type->of[0], depth + 1);
@@ -216,9 +218,9 @@ int cel_type_text(struct buf *b, const struct cel_type *type) {
         return b->failed ? -ENOMEM : 0;
 }
 
-bool cel_type_same(const struct cel_type *a, const struct cel_type *b) {
+bool cel_type_same(const struct cel_type *a, const struct cel_type *b, uint64_t *steps) {
         for (;;) {
-                if (a == b)
+                if (a == b || *steps == 0 || --*steps == 0)
                         return true;
                 if (!a || !b || a->kind != b->kind)
                         return false;
@@ -229,7 +231,7 @@ bool cel_type_same(const struct cel_type *a, const struct cel_type *b) {
                 case CEL_TYPE_OPAQUE:
                         return streq_ptr(a->name, b->name);
                 case CEL_TYPE_MAP:
-                        if (!cel_type_same(a->of[0], b->of[0]))
+                        if (!cel_type_same(a->of[0], b->of[0], steps))
                                 return false;
                         a = a->of[1];
                         b = b->of[1];

@@ -87,8 +87,9 @@ const struct cel_field *cel_field_find(const struct cel_type *object, const char
  * of memory. In the types' memory. */
 const char *cel_escape(struct cel_types *t, const char *property);
 
-/* "list(map(string, int))"; appended. */
+/* "list(map(string, int))"; appended. Large ones are cut. */
 struct buf;
 int cel_type_text(struct buf *b, const struct cel_type *type);
-/* The same type, parameters aside. */
-bool cel_type_same(const struct cel_type *a, const struct cel_type *b);
+/* The same type, parameters aside. *steps: how often a part may be looked at; counted down, and
+ * true when it comes to 0. */
+bool cel_type_same(const struct cel_type *a, const struct cel_type *b, uint64_t *steps);

@@ -1,13 +1,38 @@
 /* Which types may stand for which, as cel-go's checker decides it. Bindings made on the way are
- * taken back when the answer is no. */
+ * taken back when the answer is no. Types share their parts: {a: a} has one type twice, and a few
+ * dozen of those within each other are a tree that nobody walks to its end. So steps are counted;
+ * when they run out any answer is yes, and the checker refuses the expression. */
 #include "kapid/cel/unify.h"
 
-enum { TYPE_DEPTH_MAX = 64 };
+enum {
+        TYPE_DEPTH_MAX = 64,
+        /* Looks at a type, and types made, for one expression: some dozens of times what any of
+         * Kubernetes' own needs. */
+        STEPS_MIN = 100 * 1000,
+        STEPS_PER_BYTE = 200,
+        BUILT_MIN = 10 * 1000,
+        BUILT_PER_BYTE = 4,
+};
 
 struct undo {
         VECTOR(struct cel_binding)
         list; /* variable and what it was bound to before */
 };
+
+void cel_unify_begin(struct cel_unify *u, struct cel_types *memory, size_t text_size) {
+        *u = (struct cel_unify){.memory = memory,
+                        .steps = STEPS_MIN + STEPS_PER_BYTE * (uint64_t)text_size,
+                        .built = BUILT_MIN + BUILT_PER_BYTE * (uint64_t)text_size};
+}
+
+/* false: enough has been done. */
+static bool step(struct cel_unify *u) {
+        return u->steps > 0 && --u->steps > 0;
+}
+
+bool cel_unify_too_large(const struct cel_unify *u) {
+        return u->steps == 0;
+}
 
 const struct cel_type *cel_fresh(struct cel_unify *u) {
         struct cel_type *t = cel_types_alloc(u->memory, sizeof(*t));
@@ -42,6 +67,11 @@ static const struct cel_type *rebuilt(struct cel_unify *u, const struct cel_type
 
         if (first == t->of[0] && second == t->of[1])
                 return t;
+        if (u->built == 0) {
+                u->steps = 0;
+                return t;
+        }
+        u->built--;
         n = cel_types_alloc(u->memory, sizeof(*n));
         if (!n) {
                 u->failed = true;
@@ -55,7 +85,7 @@ static const struct cel_type *rebuilt(struct cel_unify *u, const struct cel_type
 
 static const struct cel_type *substitute(
                 struct cel_unify *u, const struct cel_type *t, bool free_to_dyn, unsigned depth) {
-        if (depth > TYPE_DEPTH_MAX)
+        if (depth > TYPE_DEPTH_MAX || !step(u))
                 return &cel_dyn_type;
         if (t->kind == CEL_TYPE_PARAM) {
                 const struct cel_type *to = bound(u, t);
@@ -75,9 +105,9 @@ const struct cel_type *cel_substitute(
         return substitute(u, t, free_to_dyn, 0);
 }
 
-static bool occurs(const struct cel_unify *u, const struct cel_type *variable,
-                const struct cel_type *in, unsigned depth) {
-        if (in == variable || depth > TYPE_DEPTH_MAX)
+static bool occurs(struct cel_unify *u, const struct cel_type *variable, const struct cel_type *in,
+                unsigned depth) {
+        if (in == variable || depth > TYPE_DEPTH_MAX || !step(u))
                 return true;
         if (in->kind == CEL_TYPE_PARAM)
                 return bound(u, in) && occurs(u, variable, bound(u, in), depth + 1);
@@ -85,22 +115,28 @@ static bool occurs(const struct cel_unify *u, const struct cel_type *variable,
                (in->of[1] && occurs(u, variable, in->of[1], depth + 1));
 }
 
-static bool less_specific(const struct cel_type *a, const struct cel_type *b, unsigned depth) {
-        if (a->kind == CEL_TYPE_DYN || a->kind == CEL_TYPE_PARAM)
+static bool less_specific(struct cel_unify *u, const struct cel_type *a, const struct cel_type *b,
+                unsigned depth) {
+        if (a->kind == CEL_TYPE_DYN || a->kind == CEL_TYPE_PARAM || !step(u))
                 return true;
         if (b->kind == CEL_TYPE_DYN || b->kind == CEL_TYPE_PARAM || depth > TYPE_DEPTH_MAX)
                 return false;
         if (a->kind != b->kind)
                 return false;
         if (!a->of[0] || !b->of[0])
-                return cel_type_same(a, b);
-        if (!less_specific(a->of[0], b->of[0], depth + 1))
+                return cel_types_same(u, a, b);
+        if (!less_specific(u, a->of[0], b->of[0], depth + 1))
                 return false;
-        return !a->of[1] || less_specific(a->of[1], b->of[1], depth + 1);
+        return !a->of[1] || less_specific(u, a->of[1], b->of[1], depth + 1);
 }
 
-const struct cel_type *cel_most_general(const struct cel_type *a, const struct cel_type *b) {
-        return less_specific(a, b, 0) ? a : b;
+const struct cel_type *cel_most_general(
+                struct cel_unify *u, const struct cel_type *a, const struct cel_type *b) {
+        return less_specific(u, a, b, 0) ? a : b;
+}
+
+bool cel_types_same(struct cel_unify *u, const struct cel_type *a, const struct cel_type *b) {
+        return cel_type_same(a, b, &u->steps);
 }
 
 static bool assignable(struct cel_unify *u, struct undo *undo, const struct cel_type *from,
@@ -115,11 +151,11 @@ static bool takes(struct cel_unify *u, struct undo *undo, const struct cel_type 
         if (t == variable)
                 return true;
         if (to) {
-                if (cel_type_same(t, to))
+                if (cel_types_same(u, t, to))
                         return true;
                 if (!assignable(u, undo, t, to, depth + 1))
                         return false;
-                to = cel_most_general(t, to);
+                to = cel_most_general(u, t, to);
                 if (!occurs(u, variable, to, 0))
                         bind(u, undo, variable, to);
                 return true;
@@ -153,6 +189,8 @@ static bool assignable(struct cel_unify *u, struct undo *undo, const struct cel_
                 const struct cel_type *to, unsigned depth) {
         bool was_bound;
 
+        if (from == to || !step(u))
+                return true;
         if (depth > TYPE_DEPTH_MAX)
                 return false;
         if (to->kind == CEL_TYPE_PARAM) {
@@ -180,7 +218,7 @@ static bool assignable(struct cel_unify *u, struct undo *undo, const struct cel_
         case CEL_TYPE_TYPE:
                 return true;
         default:
-                return cel_type_same(from, to);
+                return cel_types_same(u, from, to);
         }
 }
 

@@ -42,7 +42,8 @@ struct cel_value cel_error(struct cel_run *run, const char *fmt, ...) {
         n = vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
         n = MAX(n, 0);
-        return text_copy(run, CEL_ERROR, text, MIN((size_t)n, sizeof(text) - 1));
+        /* It is cut here, and what it is made of where that was long. */
+        return text_copy(run, CEL_ERROR, text, utf8_clean(text, MIN((size_t)n, sizeof(text) - 1)));
 }
 
 struct cel_value cel_no_overload(struct cel_run *run, const char *function) {
@@ -236,11 +237,8 @@ static int map_to_json(struct cel_run *run, struct cel_value v, json_t **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
-int cel_to_json(struct cel_run *run, struct cel_value v, json_t **ret) {
-        if (v.json) {
-                *ret = json_ref(v.wrapped.tree);
-                return 0;
-        }
+/* Neither a list nor a map. */
+static int scalar_to_json(struct cel_run *run, struct cel_value v, json_t **ret) {
         switch (v.kind) {
         case CEL_NULL:
                 *ret = json_null();
@@ -262,13 +260,25 @@ int cel_to_json(struct cel_run *run, struct cel_value v, json_t **ret) {
         case CEL_STRING:
         case CEL_BYTES:
                 return text_to_json(run, v, ret);
-        case CEL_LIST:
-                return list_to_json(run, v, ret);
-        case CEL_MAP:
-                return map_to_json(run, v, ret);
         default:
                 return -EINVAL;
         }
+}
+
+int cel_to_json(struct cel_run *run, struct cel_value v, json_t **ret) {
+        int r;
+
+        if (v.json) {
+                *ret = json_ref(v.wrapped.tree);
+                return 0;
+        }
+        if (v.kind != CEL_LIST && v.kind != CEL_MAP)
+                return scalar_to_json(run, v, ret);
+        if (!cel_deeper(run))
+                return -EINVAL;
+        r = v.kind == CEL_LIST ? list_to_json(run, v, ret) : map_to_json(run, v, ret);
+        run->depth--;
+        return r;
 }
 
 const struct cel_type *cel_type_of(struct cel_value v) {

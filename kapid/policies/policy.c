@@ -48,8 +48,11 @@ struct faults {
 static void note_fault(const char *field, const char *text, const char *why, void *userdata) {
         struct faults *f = userdata;
 
-        if (f->count++ == 0)
-                f->first = strformat("spec.%s (%.100s): %s", field, text, why);
+        if (f->count++ > 0)
+                return;
+        f->first = strformat("spec.%s (%.100s): %s", field, text, why);
+        if (f->first)
+                (void)utf8_clean(f->first, strlen(f->first));
 }
 
 int policy_new(struct policy **ret, const struct policy_language *l, const json_t *object,

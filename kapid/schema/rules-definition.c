@@ -172,13 +172,18 @@ static void check_rule(struct judge *j, const struct rules_node *n, const struct
                                 "may not be set if oldSelf is not used in rule");
 }
 
+/* Beyond it a number of items means nothing, and no double beyond 2^64 has an integer. */
+#define BOUND_MAX 1e15
+
 /* How often an item or value may be there under one value of the node; UINT64_MAX: not bounded. */
 static uint64_t bound_of(const json_t *schema, const char *key, uint64_t times) {
         const json_t *v = json_object_get(schema, key);
+        double number;
 
         if (times == UINT64_MAX || !json_is_number(v))
                 return UINT64_MAX;
-        return cel_cost_multiply(times, (uint64_t)MAX(json_number_value(v), 0.0));
+        number = MAX(json_number_value(v), 0.0);
+        return cel_cost_multiply(times, (uint64_t)MIN(number, BOUND_MAX));
 }
 
 static void judge_node(struct judge *j, const struct rules_node *n, uint64_t times);

@@ -537,10 +537,12 @@ static int match_refused(struct problem *p, const char *text) {
         return list_options_refused(p, "FieldValueForbidden", "resourceVersionMatch", text);
 }
 
-/* A later page: of the first page's snapshot. */
+/* A later page: of the first page's snapshot. Its token was in the client's hands: it must not lead
+ * to where the request itself does not. */
 static int list_continue(
                 struct request *request, struct list *l, const char *token, struct problem *p) {
         const char *version = request_query(request, "resourceVersion");
+        _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         int r;
 
         if (!isempty(request_query(request, "resourceVersionMatch")))
@@ -553,6 +555,10 @@ static int list_continue(
         r = continue_parse(token, &l->revision, &l->from, p);
         if (r < 0)
                 return r;
+        if (!prefix)
+                return -ENOMEM;
+        if (!startswith(l->from, prefix))
+                return problem_set(p, EINVAL, 400, "BadRequest", "continue key is not valid");
         list_exact(request);
         return 0;
 }

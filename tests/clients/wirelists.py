@@ -1,5 +1,6 @@
 """Cases of tests/clients/wire about lists: the same objects in every form, by every selector, in pages, in watches; and an apply
 that changes nothing. They find the namespace and some objects of wire.py."""
+import base64
 import http.client
 import json
 import re
@@ -82,6 +83,31 @@ def pages_agree():
         assert items_text(exact) == whole
     one = items_text(a.get(CM + "?labelSelector=none%3Dx&limit=4"))
     assert one == ""
+
+
+def token(start, revision=-1):
+    """A continue token as the server makes them"""
+    text = json.dumps({"v": 1, "rv": revision, "start": start}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@case
+def tokens_stay_in_their_namespace():
+    """a continue token that leads to another namespace is refused: no names, no counts of others"""
+    is_(a.post("/api/v1/namespaces", {"metadata": {"name": "aaa-tokens"}}), 201)
+    for name in ("one", "two", "three"):
+        is_(a.post("/api/v1/namespaces/aaa-tokens/configmaps", cm(name)), 201)
+        is_(a.post(CM, cm(f"token-{name}")), 201)
+    revision = int(version(a.get(CM)))
+    for start in ("", "aaa-tokens/", "aaa-tokens/one", "a", "default", "default0/x", "kube-system/x", "zzz"):
+        for rv in (-1, revision):
+            for query in ("limit=1", "limit=500", "labelSelector=none%3Dx&limit=1"):
+                is_(a.get(f"{CM}?{query}&continue={token(start, rv)}"), 400, "BadRequest", "continue key is not valid")
+    rest = is_(a.get(f"{CM}?limit=1&continue={token('default/token-one')}"), 200).json
+    assert rest["items"][0]["metadata"]["name"] == "token-three", rest
+    everywhere = is_(a.get(f"/api/v1/configmaps?limit=1&continue={token('aaa-tokens/one')}"), 200).json
+    assert everywhere["items"][0]["metadata"]["name"] == "three", everywhere
+    is_(a.get(f"/api/v1/namespaces?limit=1&continue={token('')}"), 200)
 
 
 @case

@@ -52,6 +52,15 @@ static void test_utf8(void **state) {
         assert_false(utf8_is_valid("\xf4\x90\x80\x80", 4)); /* above U+10FFFF */
         assert_false(utf8_is_valid("\xe2\x82", 2));         /* cut short */
         assert_false(utf8_is_valid("a\0b", 3));
+
+        char whole[] = "gr\xc3\xbc\xc3\x9f\xf0\x9f\x98\x80",
+             cut[] = "\xbc: '\xe2\x82' \xf0\x9f\x98\x80\xc3";
+
+        assert_int_equal(utf8_clean(whole, sizeof(whole) - 1), sizeof(whole) - 1);
+        assert_string_equal(whole, "gr\xc3\xbc\xc3\x9f\xf0\x9f\x98\x80");
+        assert_int_equal(utf8_clean(cut, sizeof(cut) - 1), 9);
+        assert_string_equal(cut, ": '' \xf0\x9f\x98\x80");
+        assert_int_equal(utf8_clean(cut, 0), 0);
 }
 
 static void test_strv(void **state) {

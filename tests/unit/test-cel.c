@@ -6,6 +6,7 @@
 #include "kapid/schema/pattern.h"
 #include "lib/buf.h"
 #include "lib/fileio.h"
+#include "lib/timefmt.h"
 
 /* All rows of the table are looked at before the test fails. */
 static size_t broken_rows;
@@ -416,6 +417,135 @@ static void test_depth(void **state) {
                 }
 }
 
+/* cel.bind(a1, first, cel.bind(a2, next, ... last)): '@' in `next` is the variable before. */
+static void bind_chain(struct buf *b, size_t count, const char *first, const char *next,
+                const char *last) {
+        for (size_t i = 1; i <= count; i++) {
+                buf_printf(b, "cel.bind(a%zu, ", i);
+                for (const char *c = i == 1 ? first : next; *c; c++)
+                        if (*c == '@')
+                                buf_printf(b, "a%zu", i - 1);
+                        else
+                                buf_append_char(b, *c);
+                buf_append_str(b, ", ");
+        }
+        for (const char *c = last; *c; c++)
+                if (*c == '@')
+                        buf_printf(b, "a%zu", count);
+                else
+                        buf_append_char(b, *c);
+        for (size_t i = 0; i < count; i++)
+                buf_append_char(b, ')');
+}
+
+/* Messages are cut, but not within a character: they become JSON. */
+static void test_cut_texts(void **state) {
+        static const char *const cases[] = {"{'a': 1}['@']", "{'@': 1, '@': 2}", "1 '@'",
+                        "1 == '@ ", "timestamp(s + '@')", "d9 == '@'", "duration('@' + s)",
+                        "t.getHours('@')", "url('@')", "'@'.matches('(@' + s)", "int('@' + s)"};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                for (size_t k = 0; k < 3; k++) {
+                        _cleanup_cel_findings_ struct cel_findings f = {};
+                        _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+                        _cleanup_buf_ struct buf b = {};
+                        struct cel_value v;
+
+                        for (const char *c = cases[i]; *c; c++) {
+                                if (*c != '@') {
+                                        buf_append_char(&b, *c);
+                                        continue;
+                                }
+                                buf_append(&b, "ab", k);
+                                for (unsigned n = 0; n < 600; n++)
+                                        buf_append_str(&b, "€");
+                        }
+                        if (cel_compile(&env, b.data, b.size, &p, &f) < 0) {
+                                assert_true(utf8_is_valid(f.text, strlen(f.text)));
+                                continue;
+                        }
+                        assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+                        v = evaluate(run, p);
+                        assert_true(cel_is_error(v));
+                        assert_true(utf8_is_valid(v.text.data, v.text.size));
+                }
+}
+
+/* What cel.bind names is evaluated in its use, and values are as deep as many of them make them. */
+static void test_chains(void **state) {
+        _cleanup_buf_ struct buf plus = {}, nested = {}, deep = {}, equal = {};
+
+        buf_append_char(&plus, '@');
+        for (unsigned i = 0; i < 80; i++)
+                buf_append_str(&plus, "+1");
+        for (unsigned i = 0; i < 45; i++)
+                buf_append_char(&nested, '[');
+        buf_append_char(&nested, '@');
+        for (unsigned i = 0; i < 45; i++)
+                buf_append_char(&nested, ']');
+        buf_printf(&deep, "dyn(%s)", nested.data);
+        buf_append_str(&equal, "[");
+        for (unsigned i = 1; i <= 45; i++)
+                buf_printf(&equal, "%sa%u", i > 1 ? ", " : "", i);
+        buf_append_str(&equal, "].size() == 45 && @ == @");
+
+        const struct {
+                size_t count;
+                const char *first, *next, *last;
+        } cases[] = {{80, "1", plus.data, "@ > 0"}, {45, "dyn(1)", deep.data, equal.data}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_cel_findings_ struct cel_findings f = {};
+                _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+                _cleanup_buf_ struct buf b = {};
+                struct cel_value v;
+
+                bind_chain(&b, cases[i].count, cases[i].first, cases[i].next, cases[i].last);
+                if (cel_compile(&env, b.data, b.size, &p, &f) < 0)
+                        fail_msg("%s", strempty(f.text));
+                assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+                v = evaluate(run, p);
+                assert_true(cel_is_error(v));
+                assert_non_null(memmem(v.text.data, v.text.size, "recursion limit", 15));
+        }
+}
+
+/* Types that are twice as large with every step are refused, at once. */
+static void test_types(void **state) {
+        static const struct {
+                size_t count;
+                const char *first, *next, *last;
+                enum { OK, REFUSED, ANY } want;
+        } cases[] = {
+                        {6, "{1: 1}", "{'x': {@: @}}", "@ == @", OK},
+                        {6, "1", "[@]", "@ == @", OK},
+                        {40, "{1: 1}", "{@: @}", "true", REFUSED},
+                        {40, "{1: 1}", "{@: @}", "@ == 1", REFUSED},
+                        {40, "[{1: 1}]", "[{@: @}, {@: @}]", "[@, @] == [@]", REFUSED},
+                        {40, "{1: 1}", "optional.of({@: @})", "@ + 1", REFUSED},
+                        {40, "[]", "cel.bind(b, [], cel.bind(c, [@, [{b: b}]], b))", "@", ANY},
+                        {40, "[]", "cel.bind(b, [], [@, [{b: b}]].size() == 1 ? b : b)", "@ == 1",
+                                        ANY},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_cel_findings_ struct cel_findings f = {};
+                _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                _cleanup_buf_ struct buf b = {};
+                uint64_t start = now_mono_us();
+
+                bind_chain(&b, cases[i].count, cases[i].first, cases[i].next, cases[i].last);
+                (void)cel_compile(&env, b.data, b.size, &p, &f);
+                if (cases[i].want == OK && !p)
+                        fail_msg("%zu: %s", i, strempty(f.text));
+                if (cases[i].want == REFUSED && p)
+                        fail_msg("%s was compiled", b.data);
+                assert_true(now_mono_us() - start < 2000000);
+        }
+}
+
 static uint64_t next_random(uint64_t *seed) {
         *seed ^= *seed << 13;
         *seed ^= *seed >> 7;
@@ -527,6 +657,9 @@ int main(void) {
                         cmocka_unit_test(test_costs),
                         cmocka_unit_test(test_bounds),
                         cmocka_unit_test(test_depth),
+                        cmocka_unit_test(test_cut_texts),
+                        cmocka_unit_test(test_chains),
+                        cmocka_unit_test(test_types),
                         cmocka_unit_test(test_random),
                         cmocka_unit_test(test_names),
         };

@@ -97,6 +97,10 @@ static const struct definition definitions[] = {
                 {"{'type':'object','properties':{'l':{'type':'array','items':{'type':'string'," RULE(
                                  "self.contains('a') && self.contains('bcdef')") "}}}}",
                                 "estimated rule cost exceeds budget by factor of more than 100x"},
+                /* A bound that no integer holds is none. */
+                {"{'type':'object','properties':{'l':{'type':'array','maxItems':1e30,'items':{'type':"
+                 "'string'," RULE("self.contains('a') && self.contains('bcdef')") "}}}}",
+                                "estimated rule cost exceeds budget by factor of more than 100x"},
                 {"{'type':'object','properties':{'l':{'type':'array','maxItems':10,'items':{'type':"
                  "'string','maxLength':10," RULE("self.contains('a')") "}}}}",
                                 ""},
