@@ -192,6 +192,7 @@ bool cel_map_find(struct cel_run *run, struct cel_value map, struct cel_value ke
         struct entry *e;
         size_t slot;
 
+        (void)cel_work(run, key.kind == CEL_STRING ? key.text.size : 0);
         if (map.json)
                 return key.kind == CEL_STRING &&
                        cel_member(run, map, key.text.data, key.text.size, ret);
@@ -316,6 +317,9 @@ struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struc
         return (struct cel_value){.kind = CEL_MAP, .map = n};
 }
 
+/* Making a text of JSON, in bytes that are only read. */
+enum { IDENTITY_WORK = 1000 };
+
 /* The text by which an item of a set or keyed list is known. */
 static char *item_identity(const json_t *item, const struct cel_type *type) {
         _cleanup_json_ json_t *keys = NULL;
@@ -332,7 +336,8 @@ static char *item_identity(const json_t *item, const struct cel_type *type) {
         return keys ? json_text_sorted(keys) : NULL;
 }
 
-static struct map *identities(const json_t *list, const struct cel_type *type) {
+static struct map *identities(
+                struct cel_run *run, const json_t *list, const struct cel_type *type) {
         struct map *m = map_new(NULL);
         const json_t *item;
         size_t i;
@@ -342,6 +347,7 @@ static struct map *identities(const json_t *list, const struct cel_type *type) {
 
                 if (!m || !text || map_set(m, text, json_unconst(item)) < 0)
                         return map_free(m);
+                (void)cel_work(run, strlen(text) + IDENTITY_WORK);
         }
         return m;
 }
@@ -354,7 +360,7 @@ static struct cel_value same_members(struct cel_run *run, struct cel_value a, st
 
         if (cel_list_count(a) != cel_list_count(b))
                 return cel_bool(false);
-        known = identities(b.wrapped.tree, a.wrapped.type);
+        known = identities(run, b.wrapped.tree, a.wrapped.type);
         if (!known)
                 return cel_no_memory(run);
         json_array_foreach (a.wrapped.tree, i, item) {
@@ -362,6 +368,8 @@ static struct cel_value same_members(struct cel_run *run, struct cel_value a, st
                 const json_t *other = text ? map_get(known, text) : NULL;
                 struct cel_value same;
 
+                if (!cel_work(run, IDENTITY_WORK + (text ? strlen(text) : 0)))
+                        return cel_spent(run);
                 if (!other)
                         return cel_bool(false);
                 same = cel_equal(run, cel_from_json(run, item, a.wrapped.type->of[0]),
@@ -421,11 +429,19 @@ static bool is_number(struct cel_value v) {
         return v.kind == CEL_INT || v.kind == CEL_UINT || v.kind == CEL_DOUBLE;
 }
 
+static uint64_t compared_bytes(struct cel_value a, struct cel_value b) {
+        bool texts = a.kind == b.kind && (a.kind == CEL_STRING || a.kind == CEL_BYTES);
+
+        return texts ? MIN(a.text.size, b.text.size) : 0;
+}
+
 struct cel_value cel_equal(struct cel_run *run, struct cel_value a, struct cel_value b) {
         int order;
 
         if (cel_is_error(a) || cel_is_error(b))
                 return cel_is_error(a) ? a : b;
+        if (!cel_work(run, compared_bytes(a, b)))
+                return cel_spent(run);
         if (is_number(a) && is_number(b))
                 return cel_bool(cel_compare(a, b, &order) && order == 0);
         if (a.kind != b.kind)
@@ -466,8 +482,8 @@ static struct cel_value join_keyed(struct cel_run *run, struct cel_value a, stru
         const json_t *item;
         size_t i;
 
-        known_a = identities(a.wrapped.tree, type);
-        known_b = identities(b.wrapped.tree, type);
+        known_a = identities(run, a.wrapped.tree, type);
+        known_b = identities(run, b.wrapped.tree, type);
         if (!known_a || !known_b)
                 return cel_no_memory(run);
         json_array_foreach (a.wrapped.tree, i, item) {

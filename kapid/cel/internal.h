@@ -139,9 +139,11 @@ struct cel_run {
         struct cel_arena arena;
         const struct cel_functions *functions;
         struct cel_limits limits;
-        uint64_t cost, total, next_look;
+        uint64_t cost, total;
+        uint64_t steps; /* of work since the clock was looked at */
         uint64_t pattern_steps;
         bool spent, no_memory;
+        bool late; /* the deadline has passed: spent, with any budget */
         struct cel_value *locals;
         const struct cel_value *variables;
         struct run_pattern *patterns;
