@@ -70,6 +70,16 @@ void cel_run_budget(struct cel_run *run, uint64_t cost_max) {
         run->spent = run->late;
 }
 
+struct cel_mark cel_run_mark(const struct cel_run *run) {
+        return (struct cel_mark){run->arena};
+}
+
+void cel_run_back(struct cel_run *run, const struct cel_mark *mark) {
+        cel_arena_back(&run->arena, &mark->arena);
+        run->no_memory = false;
+        run->locals = NULL;
+}
+
 bool cel_work(struct cel_run *run, uint64_t bytes) {
         run->steps += 1 + bytes / BYTES_A_STEP;
         if (run->steps >= LOOK_EVERY)
