@@ -4,7 +4,7 @@
 
 /* Work is counted in steps of some tens of nanoseconds: so many bytes to read or write are one, and
  * after so many the clock is looked at. */
-enum { PATTERNS_KEPT = 32, BYTES_A_STEP = 100, LOOK_EVERY = 1000 };
+enum { PATTERNS_KEPT = 128, BYTES_A_STEP = 100, LOOK_EVERY = 1000 };
 
 struct run_pattern {
         struct run_pattern *next;

@@ -1,9 +1,14 @@
 /* Rules carried out on an object. Values are read where they stand in the object's tree; each rule
- * has a budget of its own within that of the object. */
+ * has a budget of its own within that of the object, and memory of its own. The time and the steps
+ * of patterns are the object's. */
 #include "kapid/schema/rules-internal.h"
 #include "lib/map.h"
+#include "lib/timefmt.h"
 
-enum { MESSAGE_MAX = 5 * 1024 };
+enum {
+        MESSAGE_MAX = 5 * 1024,
+        OBJECT_US = 2 * 1000 * 1000, /* all rules of one object */
+};
 
 /* A part of the object beside what it was: for what did not change. */
 struct pair {
@@ -13,7 +18,7 @@ struct pair {
 
 struct judge {
         struct findings *f;
-        struct rules *rules;
+        struct cel_run *run;
         bool update;
         uint64_t left; /* of the object's budget */
         bool ended;
@@ -76,40 +81,33 @@ static void out_of_budget(struct judge *j, const struct rules_node *n) {
         j->ended = true;
 }
 
-/* An evaluation within what is left; false when nothing more may be evaluated. */
-static bool evaluate(struct judge *j, struct cel_run **ret_run, const struct cel_program *p,
-                const struct cel_type *type, const struct pair *pair, bool optional_old,
-                struct cel_value *ret) {
-        struct cel_limits limits = {.cost_max = MIN(j->left, (uint64_t)CEL_COST_MAX)};
-        struct cel_value values[2] = {{.kind = CEL_NULL}, {.kind = CEL_NULL}};
-        struct cel_run *run = NULL;
-        uint64_t cost;
+/* An evaluation within what is left. */
+static struct cel_value evaluate(struct judge *j, const struct cel_program *p,
+                const struct cel_type *type, const struct pair *pair, bool optional_old) {
+        uint64_t budget = MIN(j->left, (uint64_t)CEL_COST_MAX);
+        struct cel_value values[2] = {{.kind = CEL_NULL}, {.kind = CEL_NULL}}, v;
+        struct cel_run *run = j->run;
 
-        if (cel_run_new(j->rules->functions, &limits, &run) < 0) {
-                j->f->failed = j->ended = true;
-                return false;
-        }
-        *ret_run = run;
+        cel_run_budget(run, budget);
         values[0] = cel_from_json(run, pair->now, type);
         if (pair->was)
                 values[1] = cel_from_json(run, pair->was, type);
         if (optional_old)
                 values[1] = pair->was ? cel_some(run, values[1]) : cel_none();
-        *ret = cel_eval(run, p, values);
-        cost = MIN(cel_run_cost(run), limits.cost_max);
-        j->left -= cost;
-        return true;
+        v = cel_eval(run, p, values);
+        j->left -= MIN(cel_run_cost(run), budget);
+        return v;
 }
 
 static void run_failed(struct judge *j, const struct rules_node *n, const struct rule *rule,
-                const struct cel_run *run, struct cel_value v) {
+                struct cel_value v) {
         _cleanup_free_ char *text = strndup(v.text.data, v.text.size), *name = rule_name(rule);
 
         if (!text || !name)
                 j->f->failed = true;
-        else if (cel_run_spent(run) && j->left == 0)
+        else if (cel_run_spent(j->run) && j->left == 0)
                 out_of_budget(j, n);
-        else if (cel_run_spent(run)) {
+        else if (cel_run_spent(j->run)) {
                 broken_run(j, n,
                                 "'1': no further validation rules will be run due to call cost "
                                 "exceeds limit for rule: 2",
@@ -127,13 +125,10 @@ static void run_failed(struct judge *j, const struct rules_node *n, const struct
 /* What messageExpression says; NULL: it says nothing that can be used. */
 static char *expressed(struct judge *j, const struct rules_node *n, const struct rule *rule,
                 const struct pair *pair) {
-        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
         _cleanup_free_ char *text = NULL, *short_text = NULL;
-        struct cel_value v;
+        struct cel_value v = evaluate(j, rule->message, n->type, pair, rule->optional_old);
 
-        if (!evaluate(j, &run, rule->message, n->type, pair, rule->optional_old, &v))
-                return NULL;
-        if (cel_run_spent(run)) {
+        if (cel_run_spent(j->run)) {
                 out_of_budget(j, n);
                 return NULL;
         }
@@ -200,7 +195,7 @@ static void refuse(struct judge *j, const struct rules_node *n, const struct rul
 
 static void run_rule(struct judge *j, const struct rules_node *n, const struct rule *rule,
                 const struct pair *pair) {
-        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+        const struct cel_mark mark = cel_run_mark(j->run);
         struct cel_value v;
 
         if (rule->error) {
@@ -216,12 +211,14 @@ static void run_rule(struct judge *j, const struct rules_node *n, const struct r
                 out_of_budget(j, n);
                 return;
         }
-        if (!evaluate(j, &run, rule->program, n->type, pair, rule->optional_old, &v))
-                return;
+        v = evaluate(j, rule->program, n->type, pair, rule->optional_old);
         if (cel_is_error(v))
-                run_failed(j, n, rule, run, v);
-        else if (v.kind != CEL_BOOL || !v.boolean)
-                refuse(j, n, rule, pair);
+                run_failed(j, n, rule, v);
+        cel_run_back(j->run, &mark);
+        if (cel_is_error(v) || (v.kind == CEL_BOOL && v.boolean))
+                return;
+        refuse(j, n, rule, pair);
+        cel_run_back(j->run, &mark); /* that of the message */
 }
 
 static void judge_node(struct judge *j, const struct rules_node *n, const struct pair *pair);
@@ -319,12 +316,21 @@ static void judge_node(struct judge *j, const struct rules_node *n, const struct
 
 void rules_validate(struct findings *f, struct rules *r, const json_t *object, const json_t *old,
                 char ***warnings) {
+        const struct cel_limits limits = {
+                        .deadline_us = now_mono_us() + OBJECT_US, .now_us = now_mono_us};
+        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
         struct judge j = {.f = f,
-                        .rules = r,
                         .update = old != NULL,
                         .left = CEL_COST_ALL_MAX,
                         .warnings = warnings};
         struct pair root = {.now = object, .was = old};
 
+        if (cel_run_new(r->functions, &limits, &run) < 0) {
+                f->failed = true;
+                return;
+        }
+        j.run = run;
+        *cel_pattern_steps(run) = f->pattern_steps;
         judge_node(&j, r->root, &root);
+        f->pattern_steps = *cel_pattern_steps(run);
 }
