@@ -12,8 +12,9 @@ enum {
 
 /* A part of the object beside what it was: for what did not change. */
 struct pair {
-        const json_t *now, *was;  /* was NULL: there was none to compare with */
-        const struct pair *outer; /* the part around it */
+        const json_t *now, *was; /* was NULL: there was none to compare with */
+        struct pair *outer;      /* the part around it */
+        bool compared, same;     /* that it is what it was, once that is known */
 };
 
 struct judge {
@@ -26,10 +27,15 @@ struct judge {
 };
 
 /* Whether the part, or the nearest one around it that can be compared, is what it was. */
-static bool unchanged(const struct pair *p) {
+static bool unchanged(struct pair *p) {
         while (p && !p->was)
                 p = p->outer;
-        return p && json_same(p->now, p->was);
+        if (!p)
+                return false;
+        if (!p->compared)
+                p->same = json_same(p->now, p->was);
+        p->compared = true;
+        return p->same;
 }
 
 static char *trimmed_copy(const char *text) {
@@ -159,14 +165,20 @@ static enum finding finding_of(const struct rule *rule) {
 
 /* The rule did not hold. */
 static void refuse(struct judge *j, const struct rules_node *n, const struct rule *rule,
-                const struct pair *pair) {
+                struct pair *pair) {
         _cleanup_findings_ struct findings own = {};
         _cleanup_free_ char *detail = NULL;
         enum finding what = finding_of(rule);
         const json_t *value =
                         json_is_object(pair->now) || json_is_array(pair->now) ? NULL : pair->now;
-        bool warn = j->update && !rule->uses_old && unchanged(pair);
+        bool warn;
 
+        /* More would not be shown, but making them would take its time. */
+        if (findings_count(j->f) >= FINDINGS_MAX) {
+                j->ended = true;
+                return;
+        }
+        warn = j->update && !rule->uses_old && unchanged(pair);
         if (rule->message)
                 detail = expressed(j, n, rule, pair);
         if (j->ended)
@@ -183,7 +195,7 @@ static void refuse(struct judge *j, const struct rules_node *n, const struct rul
                         j->f->causes = json_array();
                 if (!j->f->causes || json_array_extend(j->f->causes, own.causes) < 0)
                         j->f->failed = true;
-        } else if (j->warnings) {
+        } else if (j->warnings && strv_length(*j->warnings) < FINDINGS_MAX) {
                 const json_t *cause = json_array_get(own.causes, 0);
                 _cleanup_free_ char *text = strformat("%s: %s", json_str_or(cause, "field", ""),
                                 json_str_or(cause, "message", ""));
@@ -194,7 +206,7 @@ static void refuse(struct judge *j, const struct rules_node *n, const struct rul
 }
 
 static void run_rule(struct judge *j, const struct rules_node *n, const struct rule *rule,
-                const struct pair *pair) {
+                struct pair *pair) {
         const struct cel_mark mark = cel_run_mark(j->run);
         struct cel_value v;
 
@@ -221,7 +233,7 @@ static void run_rule(struct judge *j, const struct rules_node *n, const struct r
         cel_run_back(j->run, &mark); /* that of the message */
 }
 
-static void judge_node(struct judge *j, const struct rules_node *n, const struct pair *pair);
+static void judge_node(struct judge *j, const struct rules_node *n, struct pair *pair);
 
 /* What an item of a keyed list is known by. */
 static char *key_text(const json_t *schema, const json_t *item) {
@@ -254,7 +266,7 @@ static struct map *items_by_key(const json_t *schema, const json_t *list) {
         return m;
 }
 
-static void judge_items(struct judge *j, const struct rules_node *n, const struct pair *pair) {
+static void judge_items(struct judge *j, const struct rules_node *n, struct pair *pair) {
         bool keyed = streq(json_str_or(n->schema, "x-kubernetes-list-type", ""), "map");
         _cleanup_(map_freep) struct map *old = NULL;
         const json_t *item;
@@ -279,7 +291,7 @@ static void judge_items(struct judge *j, const struct rules_node *n, const struc
         }
 }
 
-static void judge_value(struct judge *j, const struct rules_node *n, const struct pair *pair,
+static void judge_value(struct judge *j, const struct rules_node *n, struct pair *pair,
                 const char *key, bool map) {
         struct pair inner = {.now = json_object_get(pair->now, key),
                         .was = json_object_get(pair->was, key),
@@ -293,7 +305,7 @@ static void judge_value(struct judge *j, const struct rules_node *n, const struc
         findings_pop(j->f, at);
 }
 
-static void judge_node(struct judge *j, const struct rules_node *n, const struct pair *pair) {
+static void judge_node(struct judge *j, const struct rules_node *n, struct pair *pair) {
         const json_t *child;
         const char *key;
 
