@@ -4,6 +4,8 @@
 
 #include "kapid/cel/internal.h"
 #include "lib/map.h"
+#include "lib/random.h"
+#include "lib/siphash.h"
 
 struct room {
         size_t used, allocated;
@@ -83,21 +85,20 @@ struct cel_value cel_list_append(
         return (struct cel_value){.kind = CEL_LIST, .list = n};
 }
 
-/* Numbers that are equal hash alike, whatever their kind. */
+/* Numbers that are equal hash alike, whatever their kind. Keys come from expressions and objects:
+ * where they fall is a secret of the process. */
 static uint64_t key_hash(struct cel_value key) {
-        uint64_t h = UINT64_C(1469598103934665603);
+        static uint64_t secret[2];
 
+        if (secret[0] == 0 && secret[1] == 0)
+                random_bytes(secret, sizeof(secret));
         switch (key.kind) {
         case CEL_STRING:
-                for (size_t i = 0; i < key.text.size; i++)
-                        h = (h ^ (unsigned char)key.text.data[i]) * UINT64_C(1099511628211);
-                return h;
+                return siphash(secret, key.text.data, key.text.size);
         case CEL_BOOL:
                 return key.boolean ? 1 : 2;
         default:
-                h ^= key.natural;
-                h *= UINT64_C(0x9E3779B97F4A7C15);
-                return h ^ (h >> 29);
+                return siphash(secret, &key.natural, sizeof(key.natural));
         }
 }
 
@@ -141,13 +142,17 @@ static bool key_normal(struct cel_value *key) {
         }
 }
 
-static struct entry *map_slot(const struct cel_map *m, struct cel_value key, size_t *ret_slot) {
-        size_t at = m->slot_count > 0 ? key_hash(key) & (m->slot_count - 1) : 0;
+static struct entry *map_slot(struct cel_run *run, const struct cel_map *m, struct cel_value key,
+                size_t *ret_slot) {
+        size_t at = m->slot_count > 0 ? key_hash(key) & (m->slot_count - 1) : 0, probes = 0;
 
+        (void)cel_work(run, key.kind == CEL_STRING ? key.text.size : 0);
         for (; m->slot_count > 0 && m->slots[at] != 0; at = (at + 1) & (m->slot_count - 1)) {
                 struct entry *e = &m->entries[m->slots[at] - 1];
                 struct cel_value k = e->key;
 
+                if (++probes % 64 == 0)
+                        (void)cel_work(run, 0);
                 (void)key_normal(&k);
                 if (m->slots[at] <= m->count && key_same(k, key))
                         return e;
@@ -192,13 +197,14 @@ bool cel_map_find(struct cel_run *run, struct cel_value map, struct cel_value ke
         struct entry *e;
         size_t slot;
 
-        (void)cel_work(run, key.kind == CEL_STRING ? key.text.size : 0);
-        if (map.json)
+        if (map.json) {
+                (void)cel_work(run, key.kind == CEL_STRING ? key.text.size : 0);
                 return key.kind == CEL_STRING &&
                        cel_member(run, map, key.text.data, key.text.size, ret);
+        }
         if (!key_normal(&key))
                 return false;
-        e = map_slot(map.map, key, &slot);
+        e = map_slot(run, map.map, key, &slot);
         if (e)
                 *ret = e->value;
         return e != NULL;
@@ -256,7 +262,9 @@ static struct cel_value cel_map_sized(
                 struct cel_value k = like->entries[i].key;
 
                 (void)key_normal(&k);
-                (void)map_slot(m, k, &slot);
+                if (run->spent)
+                        return cel_spent(run);
+                (void)map_slot(run, m, k, &slot);
                 m->slots[slot] = (uint32_t)i + 1;
                 m->entries[i] = like->entries[i];
                 m->count++;
@@ -293,7 +301,7 @@ struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struc
         if (cel_is_error(map))
                 return map;
         m = map.map;
-        if (map_slot(m, normal, &slot))
+        if (map_slot(run, m, normal, &slot))
                 return key.kind == CEL_STRING
                                        ? cel_error(run, "insert failed: key %.*s already exists",
                                                          (int)MIN(key.text.size, (size_t)200),
@@ -304,7 +312,7 @@ struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struc
                 if (cel_is_error(map))
                         return map;
                 m = map.map;
-                (void)map_slot(m, normal, &slot);
+                (void)map_slot(run, m, normal, &slot);
         }
         n = cel_alloc(run, sizeof(*n));
         if (!n)
