@@ -22,6 +22,8 @@
 /* Validating webhooks of one request that are asked at the same time: each has its own text of the
  * objects. */
 enum { AT_ONCE_MAX = 16 };
+/* All matchConditions of one request. */
+enum { CONDITIONS_US = 2 * 1000 * 1000 };
 
 static void walk(struct round *round);
 static void ask_some(struct round *round);
@@ -121,7 +123,12 @@ static int message(struct probe *probe, json_t **ret, struct problem *p) {
 
 /* matchConditions on what would be sent; as webhook_conditions_hold(). */
 static int meets_conditions(const struct probe *probe, const json_t *review, char **ret_why) {
-        const struct round *round = probe->round;
+        struct round *round = probe->round;
+        uint64_t began_us = now_mono_us();
+        const struct cel_limits limits = {
+                        .deadline_us = began_us + CONDITIONS_US -
+                                       MIN(round->conditions_us, (uint64_t)CONDITIONS_US),
+                        .now_us = now_mono_us};
         const struct policy_authority authority = {
                         .may = policy_may, .userdata = round->question.request};
         const json_t *request = json_object_get(review, "request");
@@ -130,11 +137,15 @@ static int meets_conditions(const struct probe *probe, const json_t *review, cha
                         .object = json_object_get(request, "object"),
                         .old_object = json_object_get(request, "oldObject"),
                         .review = request,
-                        .authority = &authority};
+                        .authority = &authority,
+                        .limits = &limits};
+        int r;
 
         if (!probe->webhook->conditions)
                 return 1;
-        return webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
+        r = webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
+        round->conditions_us += now_mono_us() - began_us;
+        return r;
 }
 
 /* The call brought no answer, or not a right one. 0: the round continues without it. */

@@ -55,8 +55,9 @@ struct round {
         json_t *object, *old_object, *options, *user, *labels;
         sd_event_source *soon;
         uint64_t deadline_us;
-        size_t next;   /* of the list: whom to ask */
-        unsigned pass; /* 1: those that are asked again */
+        uint64_t conditions_us; /* that evaluating matchConditions has taken */
+        size_t next;            /* of the list: whom to ask */
+        unsigned pass;          /* 1: those that are asked again */
         unsigned waiting;
         bool changed, changed_in_pass;
         struct problem refusal;
