@@ -7,7 +7,7 @@ libkeelson_a_SOURCES = \
 	lib/daemon.h lib/fileio.h lib/formats.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/adoptable-units.h lib/unit-properties.h lib/yaml.h \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/pki-internal.h lib/pki-renew.h lib/sealed-file.c lib/sealed-file.h lib/secretbox.c lib/secretbox.h lib/x25519.c lib/x25519.h lib/ssh.h lib/tls.h \
-	lib/no-effect.c lib/no-effect.h \
+	lib/no-effect.c lib/no-effect.h lib/siphash.c lib/siphash.h \
 	lib/pod-amounts.c lib/pod-amounts.h lib/taints.c lib/taints.h \
 	lib/node-affinity.c lib/node-affinity.h lib/volumes.c lib/volumes.h
 

@@ -36,12 +36,18 @@ void *cel_arena_alloc(struct cel_arena *a, size_t n) {
         return p;
 }
 
-void cel_arena_done(struct cel_arena *a) {
-        while (a->chunks) {
+void cel_arena_back(struct cel_arena *a, const struct cel_arena *mark) {
+        while (a->chunks != mark->chunks) {
                 struct cel_chunk *next = a->chunks->next;
 
                 free(a->chunks);
                 a->chunks = next;
         }
-        *a = (struct cel_arena){.most = a->most};
+        *a = *mark;
+}
+
+void cel_arena_done(struct cel_arena *a) {
+        const struct cel_arena empty = {.most = a->most};
+
+        cel_arena_back(a, &empty);
 }

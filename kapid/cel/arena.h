@@ -14,3 +14,5 @@ struct cel_arena {
 /* Aligned, not zeroed; NULL when out of memory or beyond the bound. */
 void *cel_arena_alloc(struct cel_arena *a, size_t n) _warn_unused_;
 void cel_arena_done(struct cel_arena *a);
+/* Frees what was taken since the mark, a copy of the struct at that time. */
+void cel_arena_back(struct cel_arena *a, const struct cel_arena *mark);

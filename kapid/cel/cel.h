@@ -3,6 +3,7 @@
  * are read by name), no clock but the one that is given. */
 #pragma once
 
+#include "kapid/cel/arena.h"
 #include "kapid/cel/function.h"
 
 enum {
@@ -79,7 +80,7 @@ int cel_run_new(const struct cel_functions *functions, const struct cel_limits *
 struct cel_run *cel_run_free(struct cel_run *r);
 DEFINE_CLEANUP(struct cel_run *, cel_run_free);
 /* Evaluates with a value for each variable of the environment, in its order. The result, which may
- * be an error value, lives as long as the run. */
+ * be an error value, lives as long as the run, or until cel_run_back(). */
 struct cel_value cel_eval(struct cel_run *run, const struct cel_program *p,
                 const struct cel_value *variables);
 /* What was spent so far; whether an evaluation ended because the budget, the time or the memory was
@@ -88,3 +89,10 @@ uint64_t cel_run_cost(const struct cel_run *run);
 bool cel_run_spent(const struct cel_run *run);
 /* Another budget for what follows: counts from 0 again and keeps what was computed. */
 void cel_run_budget(struct cel_run *run, uint64_t cost_max);
+/* Gives the memory back that was taken since the mark, also when it was all that there is: nothing
+ * that was made since may be used any more. */
+struct cel_mark {
+        struct cel_arena arena;
+};
+struct cel_mark cel_run_mark(const struct cel_run *run);
+void cel_run_back(struct cel_run *run, const struct cel_mark *mark);

@@ -4,6 +4,8 @@
 
 #include "kapid/cel/internal.h"
 #include "lib/map.h"
+#include "lib/random.h"
+#include "lib/siphash.h"
 
 struct room {
         size_t used, allocated;
@@ -83,21 +85,20 @@ struct cel_value cel_list_append(
         return (struct cel_value){.kind = CEL_LIST, .list = n};
 }
 
-/* Numbers that are equal hash alike, whatever their kind. */
+/* Numbers that are equal hash alike, whatever their kind. Keys come from expressions and objects:
+ * where they fall is a secret of the process. */
 static uint64_t key_hash(struct cel_value key) {
-        uint64_t h = UINT64_C(1469598103934665603);
+        static uint64_t secret[2];
 
+        if (secret[0] == 0 && secret[1] == 0)
+                random_bytes(secret, sizeof(secret));
         switch (key.kind) {
         case CEL_STRING:
-                for (size_t i = 0; i < key.text.size; i++)
-                        h = (h ^ (unsigned char)key.text.data[i]) * UINT64_C(1099511628211);
-                return h;
+                return siphash(secret, key.text.data, key.text.size);
         case CEL_BOOL:
                 return key.boolean ? 1 : 2;
         default:
-                h ^= key.natural;
-                h *= UINT64_C(0x9E3779B97F4A7C15);
-                return h ^ (h >> 29);
+                return siphash(secret, &key.natural, sizeof(key.natural));
         }
 }
 
@@ -141,13 +142,17 @@ static bool key_normal(struct cel_value *key) {
         }
 }
 
-static struct entry *map_slot(const struct cel_map *m, struct cel_value key, size_t *ret_slot) {
-        size_t at = m->slot_count > 0 ? key_hash(key) & (m->slot_count - 1) : 0;
+static struct entry *map_slot(struct cel_run *run, const struct cel_map *m, struct cel_value key,
+                size_t *ret_slot) {
+        size_t at = m->slot_count > 0 ? key_hash(key) & (m->slot_count - 1) : 0, probes = 0;
 
+        (void)cel_work(run, key.kind == CEL_STRING ? key.text.size : 0);
         for (; m->slot_count > 0 && m->slots[at] != 0; at = (at + 1) & (m->slot_count - 1)) {
                 struct entry *e = &m->entries[m->slots[at] - 1];
                 struct cel_value k = e->key;
 
+                if (++probes % 64 == 0)
+                        (void)cel_work(run, 0);
                 (void)key_normal(&k);
                 if (m->slots[at] <= m->count && key_same(k, key))
                         return e;
@@ -192,12 +197,14 @@ bool cel_map_find(struct cel_run *run, struct cel_value map, struct cel_value ke
         struct entry *e;
         size_t slot;
 
-        if (map.json)
+        if (map.json) {
+                (void)cel_work(run, key.kind == CEL_STRING ? key.text.size : 0);
                 return key.kind == CEL_STRING &&
                        cel_member(run, map, key.text.data, key.text.size, ret);
+        }
         if (!key_normal(&key))
                 return false;
-        e = map_slot(map.map, key, &slot);
+        e = map_slot(run, map.map, key, &slot);
         if (e)
                 *ret = e->value;
         return e != NULL;
@@ -255,7 +262,9 @@ static struct cel_value cel_map_sized(
                 struct cel_value k = like->entries[i].key;
 
                 (void)key_normal(&k);
-                (void)map_slot(m, k, &slot);
+                if (run->spent)
+                        return cel_spent(run);
+                (void)map_slot(run, m, k, &slot);
                 m->slots[slot] = (uint32_t)i + 1;
                 m->entries[i] = like->entries[i];
                 m->count++;
@@ -292,7 +301,7 @@ struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struc
         if (cel_is_error(map))
                 return map;
         m = map.map;
-        if (map_slot(m, normal, &slot))
+        if (map_slot(run, m, normal, &slot))
                 return key.kind == CEL_STRING
                                        ? cel_error(run, "insert failed: key %.*s already exists",
                                                          (int)MIN(key.text.size, (size_t)200),
@@ -303,7 +312,7 @@ struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struc
                 if (cel_is_error(map))
                         return map;
                 m = map.map;
-                (void)map_slot(m, normal, &slot);
+                (void)map_slot(run, m, normal, &slot);
         }
         n = cel_alloc(run, sizeof(*n));
         if (!n)
@@ -315,6 +324,9 @@ struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struc
         n->count++;
         return (struct cel_value){.kind = CEL_MAP, .map = n};
 }
+
+/* Making a text of JSON, in bytes that are only read. */
+enum { IDENTITY_WORK = 1000 };
 
 /* The text by which an item of a set or keyed list is known. */
 static char *item_identity(const json_t *item, const struct cel_type *type) {
@@ -332,7 +344,8 @@ static char *item_identity(const json_t *item, const struct cel_type *type) {
         return keys ? json_text_sorted(keys) : NULL;
 }
 
-static struct map *identities(const json_t *list, const struct cel_type *type) {
+static struct map *identities(
+                struct cel_run *run, const json_t *list, const struct cel_type *type) {
         struct map *m = map_new(NULL);
         const json_t *item;
         size_t i;
@@ -342,6 +355,7 @@ static struct map *identities(const json_t *list, const struct cel_type *type) {
 
                 if (!m || !text || map_set(m, text, json_unconst(item)) < 0)
                         return map_free(m);
+                (void)cel_work(run, strlen(text) + IDENTITY_WORK);
         }
         return m;
 }
@@ -354,7 +368,7 @@ static struct cel_value same_members(struct cel_run *run, struct cel_value a, st
 
         if (cel_list_count(a) != cel_list_count(b))
                 return cel_bool(false);
-        known = identities(b.wrapped.tree, a.wrapped.type);
+        known = identities(run, b.wrapped.tree, a.wrapped.type);
         if (!known)
                 return cel_no_memory(run);
         json_array_foreach (a.wrapped.tree, i, item) {
@@ -362,6 +376,8 @@ static struct cel_value same_members(struct cel_run *run, struct cel_value a, st
                 const json_t *other = text ? map_get(known, text) : NULL;
                 struct cel_value same;
 
+                if (!cel_work(run, IDENTITY_WORK + (text ? strlen(text) : 0)))
+                        return cel_spent(run);
                 if (!other)
                         return cel_bool(false);
                 same = cel_equal(run, cel_from_json(run, item, a.wrapped.type->of[0]),
@@ -421,11 +437,19 @@ static bool is_number(struct cel_value v) {
         return v.kind == CEL_INT || v.kind == CEL_UINT || v.kind == CEL_DOUBLE;
 }
 
+static uint64_t compared_bytes(struct cel_value a, struct cel_value b) {
+        bool texts = a.kind == b.kind && (a.kind == CEL_STRING || a.kind == CEL_BYTES);
+
+        return texts ? MIN(a.text.size, b.text.size) : 0;
+}
+
 static struct cel_value equal(struct cel_run *run, struct cel_value a, struct cel_value b) {
         int order;
 
         if (cel_is_error(a) || cel_is_error(b))
                 return cel_is_error(a) ? a : b;
+        if (!cel_work(run, compared_bytes(a, b)))
+                return cel_spent(run);
         if (is_number(a) && is_number(b))
                 return cel_bool(cel_compare(a, b, &order) && order == 0);
         if (a.kind != b.kind)
@@ -476,8 +500,8 @@ static struct cel_value join_keyed(struct cel_run *run, struct cel_value a, stru
         const json_t *item;
         size_t i;
 
-        known_a = identities(a.wrapped.tree, type);
-        known_b = identities(b.wrapped.tree, type);
+        known_a = identities(run, a.wrapped.tree, type);
+        known_b = identities(run, b.wrapped.tree, type);
         if (!known_a || !known_b)
                 return cel_no_memory(run);
         json_array_foreach (a.wrapped.tree, i, item) {

@@ -182,11 +182,25 @@ static struct cel_value eval_or_else(struct cel_run *run, const struct cel_expr 
         return e->op == CEL_OP_OR_VALUE ? *v.inner : v;
 }
 
+/* What a call may have gone through, for the clock: texts, and items of lists. */
+static uint64_t work_of(struct cel_value v) {
+        switch (v.kind) {
+        case CEL_STRING:
+        case CEL_BYTES:
+                return v.text.size;
+        case CEL_LIST:
+                return cel_list_count(v) * sizeof(v);
+        default:
+                return 0;
+        }
+}
+
 static struct cel_value dispatch(
                 struct cel_run *run, const struct cel_expr *e, const struct cel_value *args) {
         for (const struct cel_overload *const *o = e->overloads; *o; o++) {
                 const struct cel_row *row = (*o)->row;
                 struct cel_value v;
+                uint64_t work;
                 size_t i = 0;
 
                 while (i < e->arg_count && cel_value_is(args[i], (*o)->params[i]))
@@ -196,6 +210,11 @@ static struct cel_value dispatch(
                 v = row->call(run, args, e->arg_count);
                 if (ended(run))
                         return v;
+                work = work_of(v);
+                for (i = 0; i < e->arg_count; i++)
+                        work += work_of(args[i]);
+                if (!cel_work(run, work))
+                        return cel_spent(run);
                 return spend(run, row->cost ? row->cost(args, e->arg_count, &v) : 1, v);
         }
         return no_overload(run);

@@ -64,6 +64,9 @@ struct cel_range cel_range_multiply(struct cel_range a, struct cel_range b);
  * spent: return cel_spent() then. Long loops call it. */
 bool cel_spend(struct cel_run *run, uint64_t cost) _warn_unused_;
 struct cel_value cel_spent(struct cel_run *run);
+/* Work that costs nothing: so many bytes were read, written or compared. The deadline is looked at
+ * by the sum of it; false as of cel_spend. */
+bool cel_work(struct cel_run *run, uint64_t bytes);
 
 /* A pattern in RE2's syntax, compiled and kept for this evaluation; NULL with an error value in
  * *ret_error. */

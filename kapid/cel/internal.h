@@ -139,10 +139,12 @@ struct cel_run {
         struct cel_arena arena;
         const struct cel_functions *functions;
         struct cel_limits limits;
-        uint64_t cost, total, next_look;
+        uint64_t cost, total;
+        uint64_t steps; /* of work since the clock was looked at */
         uint64_t pattern_steps;
         unsigned depth; /* of the walk over the tree or over a value: cel_deeper() */
         bool spent, no_memory;
+        bool late; /* the deadline has passed: spent, with any budget */
         struct cel_value *locals;
         const struct cel_value *variables;
         struct run_pattern *patterns;

@@ -22,6 +22,8 @@ static bool fail(struct writer *w, struct cel_value error) {
 }
 
 static bool put(struct writer *w, const char *data, size_t n) {
+        if (!cel_work(w->run, n))
+                return fail(w, cel_spent(w->run));
         if (w->text.size + n > CEL_TEXT_RESULT_MAX || buf_append(&w->text, data, n) < 0)
                 return fail(w, cel_no_memory(w->run));
         return true;

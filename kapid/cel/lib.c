@@ -22,7 +22,7 @@ static bool walk(struct cel_run *run, struct cel_value v, unsigned depth, size_t
         struct cel_map_at at = {};
         struct cel_value key, item;
 
-        if (++*seen > WALK_MAX || depth > WALK_DEPTH_MAX)
+        if (++*seen > WALK_MAX || depth > WALK_DEPTH_MAX || !cel_work(run, 0))
                 return false;
         switch (v.kind) {
         case CEL_STRING:

@@ -2,7 +2,9 @@
 #include "kapid/cel/internal.h"
 #include "kapid/schema/pattern.h"
 
-enum { PATTERNS_KEPT = 32, LOOK_EVERY = 1000 };
+/* Work is counted in steps of some tens of nanoseconds: so many bytes to read or write are one, and
+ * after so many the clock is looked at. */
+enum { PATTERNS_KEPT = 128, BYTES_A_STEP = 100, LOOK_EVERY = 1000 };
 
 struct run_pattern {
         struct run_pattern *next;
@@ -54,23 +56,42 @@ bool cel_run_spent(const struct cel_run *run) {
         return run->spent || run->no_memory;
 }
 
+static void look_at_clock(struct cel_run *run) {
+        run->steps = 0;
+        if (run->limits.deadline_us > 0 && run->limits.now_us &&
+                        run->limits.now_us() > run->limits.deadline_us)
+                run->late = run->spent = true;
+}
+
 void cel_run_budget(struct cel_run *run, uint64_t cost_max) {
         run->limits.cost_max = cost_max;
         run->cost = 0;
-        run->spent = false;
+        look_at_clock(run);
+        run->spent = run->late;
+}
+
+struct cel_mark cel_run_mark(const struct cel_run *run) {
+        return (struct cel_mark){run->arena};
+}
+
+void cel_run_back(struct cel_run *run, const struct cel_mark *mark) {
+        cel_arena_back(&run->arena, &mark->arena);
+        run->no_memory = false;
+        run->locals = NULL;
+}
+
+bool cel_work(struct cel_run *run, uint64_t bytes) {
+        run->steps += 1 + bytes / BYTES_A_STEP;
+        if (run->steps >= LOOK_EVERY)
+                look_at_clock(run);
+        return !run->spent;
 }
 
 bool cel_spend(struct cel_run *run, uint64_t cost) {
         run->cost = cel_cost_add(run->cost, cost);
         if (run->cost > run->limits.cost_max)
                 run->spent = true;
-        if (++run->next_look >= LOOK_EVERY) {
-                run->next_look = 0;
-                if (run->limits.deadline_us > 0 && run->limits.now_us &&
-                                run->limits.now_us() > run->limits.deadline_us)
-                        run->spent = true;
-        }
-        return !run->spent;
+        return cel_work(run, cost);
 }
 
 struct cel_value cel_spent(struct cel_run *run) {
@@ -141,5 +162,6 @@ struct pattern *cel_pattern(
         }
         p->next = run->patterns;
         run->patterns = p;
+        look_at_clock(run); /* the first match compiles it, which takes longer than any step */
         return p->pattern;
 }

@@ -11,6 +11,7 @@ struct judging {
         const struct policy_question *question;
         struct policy_verdict *verdict;
         struct cel_run *run;
+        struct cel_mark mark;     /* before the expression evaluated last */
         struct cel_value *values; /* of all variables */
         bool *known;              /* of the policy's variables: evaluated already */
         uint64_t left;            /* of the policy's budget */
@@ -63,17 +64,49 @@ static int add_failure(struct judging *j, size_t index, char *message_taken) {
 
 /* --- evaluation --- */
 
-/* With the budget of one expression, or what is left of the policy's. */
+/* With the budget of one expression, or what is left of the policy's. forget() follows when what it
+ * gave has been used. */
 static struct cel_value evaluate(struct judging *j, const struct cel_program *p) {
         uint64_t budget = MIN(j->left, (uint64_t)CEL_COST_MAX), cost;
         struct cel_value v;
 
+        j->mark = cel_run_mark(j->run);
         cel_run_budget(j->run, budget);
         v = cel_eval(j->run, p, j->values);
         cost = cel_run_cost(j->run);
         j->out_of_budget |= cost > j->left;
         j->left -= MIN(cost, j->left);
         return v;
+}
+
+/* The memory of an expression is free for the next one. */
+static void forget(struct judging *j) {
+        cel_run_back(j->run, &j->mark);
+}
+
+/* A variable's value lives on; of one that failed, only why, and of a plain one nothing is in the
+ * run's memory. */
+static struct cel_value kept(struct judging *j, const char *name, struct cel_value v) {
+        char text[CEL_ERROR_TEXT_MAX];
+        size_t n;
+
+        switch (v.kind) {
+        case CEL_ERROR:
+                n = MIN(v.text.size, sizeof(text));
+                memcpy(text, v.text.data, n);
+                forget(j);
+                return cel_error(j->run, "composited variable \"%s\" fails to evaluate: %.*s", name,
+                                (int)n, text);
+        case CEL_NULL:
+        case CEL_BOOL:
+        case CEL_INT:
+        case CEL_UINT:
+        case CEL_DOUBLE:
+                forget(j);
+                return v;
+        default:
+                return v;
+        }
 }
 
 /* Whether an expression needs the i-th variable of the policy. */
@@ -100,10 +133,7 @@ static int evaluate_variables(struct judging *j, const struct cel_program *p) {
                 if (!needed[i] || j->known[i])
                         continue;
                 v = evaluate(j, n->expression.program);
-                if (cel_is_error(v))
-                        v = cel_error(j->run, "composited variable \"%s\" fails to evaluate: %.*s",
-                                        n->name, (int)v.text.size, v.text.data);
-                j->values[POLICY_VARIABLE_COUNT + i] = v;
+                j->values[POLICY_VARIABLE_COUNT + i] = kept(j, n->name, v);
                 j->known[i] = true;
         }
         return 0;
@@ -147,11 +177,12 @@ static int check_conditions(struct judging *j) {
                         return add_out_of_budget(j);
                 if (v.kind == CEL_BOOL && !v.boolean)
                         return 0;
-                if (v.kind == CEL_BOOL || failed)
-                        continue;
-                failed = failure(e, v);
-                if (!failed)
-                        return -ENOMEM;
+                if (v.kind != CEL_BOOL && !failed) {
+                        failed = failure(e, v);
+                        if (!failed)
+                                return -ENOMEM;
+                }
+                forget(j);
         }
         return failed ? add_failure(j, SIZE_MAX, TAKE_PTR(failed)) : 1;
 }
@@ -178,13 +209,14 @@ static int message_of(struct judging *j, const struct policy_validation *n, char
         r = evaluate_with_variables(j, n->message_expression.program, &v);
         if (r < 0 || j->out_of_budget)
                 return r;
-        if (v.kind != CEL_STRING || v.text.size > POLICY_MESSAGE_MAX ||
-                        memchr(v.text.data, '\0', v.text.size))
-                return 0;
-        *ret = trimmed(v.text.data, v.text.size);
-        if (!*ret)
-                return -ENOMEM;
-        if (!**ret || strchr(*ret, '\n'))
+        if (v.kind == CEL_STRING && v.text.size <= POLICY_MESSAGE_MAX &&
+                        !memchr(v.text.data, '\0', v.text.size)) {
+                *ret = trimmed(v.text.data, v.text.size);
+                if (!*ret)
+                        return -ENOMEM;
+        }
+        forget(j);
+        if (*ret && (!**ret || strchr(*ret, '\n')))
                 *ret = mfree(*ret);
         return 0;
 }
@@ -218,8 +250,12 @@ static int validate(struct judging *j, size_t i) {
 
         if (r < 0 || j->out_of_budget)
                 return r;
-        if (cel_is_error(v))
-                return add_failure(j, i, failure(&n->expression, v));
+        if (cel_is_error(v)) {
+                r = add_failure(j, i, failure(&n->expression, v));
+                forget(j);
+                return r;
+        }
+        forget(j);
         return v.kind == CEL_BOOL && v.boolean ? 0 : refuse(j, i);
 }
 
@@ -231,14 +267,15 @@ static int annotate(struct judging *j, const struct policy_annotation *n) {
         if (r < 0 || j->out_of_budget)
                 return r;
         if (cel_is_error(v))
-                return add_failure(j, SIZE_MAX, failure(&n->value, v));
-        if (v.kind != CEL_STRING)
-                return 0;
-        text = trimmed(v.text.data, v.text.size);
-        if (!text)
-                return -ENOMEM;
-        if (!*text)
-                return 0;
+                r = add_failure(j, SIZE_MAX, failure(&n->value, v));
+        else if (v.kind == CEL_STRING) {
+                text = trimmed(v.text.data, v.text.size);
+                if (!text)
+                        return -ENOMEM;
+        }
+        forget(j);
+        if (isempty(text))
+                return r;
         if (strlen(text) > POLICY_ANNOTATION_MAX) {
                 size_t end = POLICY_ANNOTATION_MAX;
 

@@ -3,7 +3,7 @@
 
 #include <stdarg.h>
 
-enum { FINDINGS_MAX = 100, VALUE_TEXT_MAX = 512 };
+enum { VALUE_TEXT_MAX = 512 };
 
 static const struct {
         const char *reason, *words;

@@ -16,6 +16,8 @@ enum finding {
         FINDING_NOT_FOUND,
 };
 
+enum { FINDINGS_MAX = 100 }; /* that are kept */
+
 /* Zero-initialise. Walks keep the path of the value at hand in `path` (findings_push/pop). */
 struct findings {
         json_t *causes; /* NULL until the first */
@@ -36,7 +38,7 @@ size_t findings_push_key(struct findings *f, const char *key);
 void findings_pop(struct findings *f, size_t length);
 
 /* Adds one at the path's end plus an optional relative path ("metadata.name"); value may be NULL
- * (it is then not shown), detail may be NULL. At most 100 are kept. */
+ * (it is then not shown), detail may be NULL. */
 void finding_add(struct findings *f, enum finding what, const char *relative, const json_t *value,
                 const char *fmt, ...) _printf_(5, 6);
 size_t findings_count(const struct findings *f);

@@ -1,19 +1,25 @@
 /* Rules carried out on an object. Values are read where they stand in the object's tree; each rule
- * has a budget of its own within that of the object. */
+ * has a budget of its own within that of the object, and memory of its own. The time and the steps
+ * of patterns are the object's. */
 #include "kapid/schema/rules-internal.h"
 #include "lib/map.h"
+#include "lib/timefmt.h"
 
-enum { MESSAGE_MAX = 5 * 1024 };
+enum {
+        MESSAGE_MAX = 5 * 1024,
+        OBJECT_US = 2 * 1000 * 1000, /* all rules of one object */
+};
 
 /* A part of the object beside what it was: for what did not change. */
 struct pair {
-        const json_t *now, *was;  /* was NULL: there was none to compare with */
-        const struct pair *outer; /* the part around it */
+        const json_t *now, *was; /* was NULL: there was none to compare with */
+        struct pair *outer;      /* the part around it */
+        bool compared, same;     /* that it is what it was, once that is known */
 };
 
 struct judge {
         struct findings *f;
-        struct rules *rules;
+        struct cel_run *run;
         bool update;
         uint64_t left; /* of the object's budget */
         bool ended;
@@ -21,10 +27,15 @@ struct judge {
 };
 
 /* Whether the part, or the nearest one around it that can be compared, is what it was. */
-static bool unchanged(const struct pair *p) {
+static bool unchanged(struct pair *p) {
         while (p && !p->was)
                 p = p->outer;
-        return p && json_same(p->now, p->was);
+        if (!p)
+                return false;
+        if (!p->compared)
+                p->same = json_same(p->now, p->was);
+        p->compared = true;
+        return p->same;
 }
 
 static char *trimmed_copy(const char *text) {
@@ -76,40 +87,33 @@ static void out_of_budget(struct judge *j, const struct rules_node *n) {
         j->ended = true;
 }
 
-/* An evaluation within what is left; false when nothing more may be evaluated. */
-static bool evaluate(struct judge *j, struct cel_run **ret_run, const struct cel_program *p,
-                const struct cel_type *type, const struct pair *pair, bool optional_old,
-                struct cel_value *ret) {
-        struct cel_limits limits = {.cost_max = MIN(j->left, (uint64_t)CEL_COST_MAX)};
-        struct cel_value values[2] = {{.kind = CEL_NULL}, {.kind = CEL_NULL}};
-        struct cel_run *run = NULL;
-        uint64_t cost;
+/* An evaluation within what is left. */
+static struct cel_value evaluate(struct judge *j, const struct cel_program *p,
+                const struct cel_type *type, const struct pair *pair, bool optional_old) {
+        uint64_t budget = MIN(j->left, (uint64_t)CEL_COST_MAX);
+        struct cel_value values[2] = {{.kind = CEL_NULL}, {.kind = CEL_NULL}}, v;
+        struct cel_run *run = j->run;
 
-        if (cel_run_new(j->rules->functions, &limits, &run) < 0) {
-                j->f->failed = j->ended = true;
-                return false;
-        }
-        *ret_run = run;
+        cel_run_budget(run, budget);
         values[0] = cel_from_json(run, pair->now, type);
         if (pair->was)
                 values[1] = cel_from_json(run, pair->was, type);
         if (optional_old)
                 values[1] = pair->was ? cel_some(run, values[1]) : cel_none();
-        *ret = cel_eval(run, p, values);
-        cost = MIN(cel_run_cost(run), limits.cost_max);
-        j->left -= cost;
-        return true;
+        v = cel_eval(run, p, values);
+        j->left -= MIN(cel_run_cost(run), budget);
+        return v;
 }
 
 static void run_failed(struct judge *j, const struct rules_node *n, const struct rule *rule,
-                const struct cel_run *run, struct cel_value v) {
+                struct cel_value v) {
         _cleanup_free_ char *text = strndup(v.text.data, v.text.size), *name = rule_name(rule);
 
         if (!text || !name)
                 j->f->failed = true;
-        else if (cel_run_spent(run) && j->left == 0)
+        else if (cel_run_spent(j->run) && j->left == 0)
                 out_of_budget(j, n);
-        else if (cel_run_spent(run)) {
+        else if (cel_run_spent(j->run)) {
                 broken_run(j, n,
                                 "'1': no further validation rules will be run due to call cost "
                                 "exceeds limit for rule: 2",
@@ -127,13 +131,10 @@ static void run_failed(struct judge *j, const struct rules_node *n, const struct
 /* What messageExpression says; NULL: it says nothing that can be used. */
 static char *expressed(struct judge *j, const struct rules_node *n, const struct rule *rule,
                 const struct pair *pair) {
-        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
         _cleanup_free_ char *text = NULL, *short_text = NULL;
-        struct cel_value v;
+        struct cel_value v = evaluate(j, rule->message, n->type, pair, rule->optional_old);
 
-        if (!evaluate(j, &run, rule->message, n->type, pair, rule->optional_old, &v))
-                return NULL;
-        if (cel_run_spent(run)) {
+        if (cel_run_spent(j->run)) {
                 out_of_budget(j, n);
                 return NULL;
         }
@@ -164,14 +165,20 @@ static enum finding finding_of(const struct rule *rule) {
 
 /* The rule did not hold. */
 static void refuse(struct judge *j, const struct rules_node *n, const struct rule *rule,
-                const struct pair *pair) {
+                struct pair *pair) {
         _cleanup_findings_ struct findings own = {};
         _cleanup_free_ char *detail = NULL;
         enum finding what = finding_of(rule);
         const json_t *value =
                         json_is_object(pair->now) || json_is_array(pair->now) ? NULL : pair->now;
-        bool warn = j->update && !rule->uses_old && unchanged(pair);
+        bool warn;
 
+        /* More would not be shown, but making them would take its time. */
+        if (findings_count(j->f) >= FINDINGS_MAX) {
+                j->ended = true;
+                return;
+        }
+        warn = j->update && !rule->uses_old && unchanged(pair);
         if (rule->message)
                 detail = expressed(j, n, rule, pair);
         if (j->ended)
@@ -188,7 +195,7 @@ static void refuse(struct judge *j, const struct rules_node *n, const struct rul
                         j->f->causes = json_array();
                 if (!j->f->causes || json_array_extend(j->f->causes, own.causes) < 0)
                         j->f->failed = true;
-        } else if (j->warnings) {
+        } else if (j->warnings && strv_length(*j->warnings) < FINDINGS_MAX) {
                 const json_t *cause = json_array_get(own.causes, 0);
                 _cleanup_free_ char *text = strformat("%s: %s", json_str_or(cause, "field", ""),
                                 json_str_or(cause, "message", ""));
@@ -199,8 +206,8 @@ static void refuse(struct judge *j, const struct rules_node *n, const struct rul
 }
 
 static void run_rule(struct judge *j, const struct rules_node *n, const struct rule *rule,
-                const struct pair *pair) {
-        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+                struct pair *pair) {
+        const struct cel_mark mark = cel_run_mark(j->run);
         struct cel_value v;
 
         if (rule->error) {
@@ -216,15 +223,17 @@ static void run_rule(struct judge *j, const struct rules_node *n, const struct r
                 out_of_budget(j, n);
                 return;
         }
-        if (!evaluate(j, &run, rule->program, n->type, pair, rule->optional_old, &v))
-                return;
+        v = evaluate(j, rule->program, n->type, pair, rule->optional_old);
         if (cel_is_error(v))
-                run_failed(j, n, rule, run, v);
-        else if (v.kind != CEL_BOOL || !v.boolean)
-                refuse(j, n, rule, pair);
+                run_failed(j, n, rule, v);
+        cel_run_back(j->run, &mark);
+        if (cel_is_error(v) || (v.kind == CEL_BOOL && v.boolean))
+                return;
+        refuse(j, n, rule, pair);
+        cel_run_back(j->run, &mark); /* that of the message */
 }
 
-static void judge_node(struct judge *j, const struct rules_node *n, const struct pair *pair);
+static void judge_node(struct judge *j, const struct rules_node *n, struct pair *pair);
 
 /* What an item of a keyed list is known by. */
 static char *key_text(const json_t *schema, const json_t *item) {
@@ -257,7 +266,7 @@ static struct map *items_by_key(const json_t *schema, const json_t *list) {
         return m;
 }
 
-static void judge_items(struct judge *j, const struct rules_node *n, const struct pair *pair) {
+static void judge_items(struct judge *j, const struct rules_node *n, struct pair *pair) {
         bool keyed = streq(json_str_or(n->schema, "x-kubernetes-list-type", ""), "map");
         _cleanup_(map_freep) struct map *old = NULL;
         const json_t *item;
@@ -282,7 +291,7 @@ static void judge_items(struct judge *j, const struct rules_node *n, const struc
         }
 }
 
-static void judge_value(struct judge *j, const struct rules_node *n, const struct pair *pair,
+static void judge_value(struct judge *j, const struct rules_node *n, struct pair *pair,
                 const char *key, bool map) {
         struct pair inner = {.now = json_object_get(pair->now, key),
                         .was = json_object_get(pair->was, key),
@@ -296,7 +305,7 @@ static void judge_value(struct judge *j, const struct rules_node *n, const struc
         findings_pop(j->f, at);
 }
 
-static void judge_node(struct judge *j, const struct rules_node *n, const struct pair *pair) {
+static void judge_node(struct judge *j, const struct rules_node *n, struct pair *pair) {
         const json_t *child;
         const char *key;
 
@@ -319,12 +328,21 @@ static void judge_node(struct judge *j, const struct rules_node *n, const struct
 
 void rules_validate(struct findings *f, struct rules *r, const json_t *object, const json_t *old,
                 char ***warnings) {
+        const struct cel_limits limits = {
+                        .deadline_us = now_mono_us() + OBJECT_US, .now_us = now_mono_us};
+        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
         struct judge j = {.f = f,
-                        .rules = r,
                         .update = old != NULL,
                         .left = CEL_COST_ALL_MAX,
                         .warnings = warnings};
         struct pair root = {.now = object, .was = old};
 
+        if (cel_run_new(r->functions, &limits, &run) < 0) {
+                f->failed = true;
+                return;
+        }
+        j.run = run;
+        *cel_pattern_steps(run) = f->pattern_steps;
         judge_node(&j, r->root, &root);
+        f->pattern_steps = *cel_pattern_steps(run);
 }

@@ -122,10 +122,6 @@ static int message(struct probe *probe, json_t **ret, struct problem *p) {
         return *ret ? 0 : -ENOMEM;
 }
 
-static uint64_t now_for_limits(void) {
-        return now_mono_us();
-}
-
 /* matchConditions on what would be sent; as webhook_conditions_hold(). All of a round share a time;
  * waiting for answers does not count. */
 static int meets_conditions(struct probe *probe, const json_t *review, char **ret_why) {
@@ -134,7 +130,7 @@ static int meets_conditions(struct probe *probe, const json_t *review, char **re
                  left_us = CONDITIONS_US - MIN(round->conditions_us, (uint64_t)CONDITIONS_US);
         const struct cel_limits limits = {.cost_max = CONDITIONS_COST_MAX,
                         .deadline_us = began_us + left_us,
-                        .now_us = now_for_limits};
+                        .now_us = now_mono_us};
         const struct policy_authority authority = {
                         .may = policy_may, .userdata = round->question.request};
         const json_t *request = json_object_get(review, "request");

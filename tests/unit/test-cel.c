@@ -6,6 +6,7 @@
 #include "kapid/schema/pattern.h"
 #include "lib/buf.h"
 #include "lib/fileio.h"
+#include "lib/siphash.h"
 #include "lib/timefmt.h"
 
 /* All rows of the table are looked at before the test fails. */
@@ -380,6 +381,22 @@ static void test_bounds(void **state) {
         assert_true(spent);
 }
 
+/* The vectors of its authors: bytes that count up under a key that does. */
+static void test_hash(void **state) {
+        static const uint64_t key[] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
+        static const struct {
+                size_t n;
+                uint64_t hash;
+        } cases[] = {{0, UINT64_C(0x726fdb47dd0e0e31)}, {8, UINT64_C(0x93f5f5799a932462)},
+                        {15, UINT64_C(0xa129ca6149be45e5)}};
+        unsigned char bytes[16];
+
+        for (size_t i = 0; i < sizeof(bytes); i++)
+                bytes[i] = (unsigned char)i;
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                assert_true(siphash(key, bytes, cases[i].n) == cases[i].hash);
+}
+
 /* Deep and long expressions end in a finding, or a value, not in a crash. */
 static void test_depth(void **state) {
         static const struct {
@@ -656,6 +673,7 @@ int main(void) {
                         cmocka_unit_test(test_findings),
                         cmocka_unit_test(test_costs),
                         cmocka_unit_test(test_bounds),
+                        cmocka_unit_test(test_hash),
                         cmocka_unit_test(test_depth),
                         cmocka_unit_test(test_cut_texts),
                         cmocka_unit_test(test_chains),
