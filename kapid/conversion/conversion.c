@@ -253,6 +253,12 @@ static int take_made(struct conversion *c) {
         return 0;
 }
 
+static int take_batch(struct conversion *c, const struct http_result *result, struct problem *p) {
+        int r = take_answer(c, result, p);
+
+        return r < 0 ? r : take_made(c);
+}
+
 static void on_called(const struct http_result *result, void *userdata) {
         _cleanup_problem_ struct problem p = {0};
         struct conversion *c = userdata;
@@ -263,9 +269,7 @@ static void on_called(const struct http_result *result, void *userdata) {
                 conversion_free(c);
                 return;
         }
-        r = take_answer(c, result, &p);
-        if (r >= 0)
-                r = take_made(c);
+        r = take_batch(c, result, &p);
         drop_batch(c);
         if (r < 0)
                 finish(c, r, &p);

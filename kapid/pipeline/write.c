@@ -117,10 +117,17 @@ static bool has_client(void *userdata) {
 }
 
 /* A webhook has made the form of the live object. */
+static int take_converted(struct run *run, struct item *form, struct problem *p) {
+        bool stale = run->stale;
+        int r = take_form(run, form, run->fresh, p);
+
+        run->stale = stale;
+        return r < 0 ? r : write_check_place(run, p);
+}
+
 static void on_converted(struct item *const *forms, size_t n, struct problem *p, void *userdata) {
         struct run *run = userdata;
         _cleanup_problem_ struct problem own = {0};
-        bool stale = run->stale;
         int r;
 
         if (p) {
@@ -131,10 +138,7 @@ static void on_converted(struct item *const *forms, size_t n, struct problem *p,
                 write_fail(run, -ECANCELED, &own);
                 return;
         }
-        r = take_form(run, forms[0], run->fresh, &own);
-        run->stale = stale;
-        if (r >= 0)
-                r = write_check_place(run, &own);
+        r = take_converted(run, forms[0], &own);
         if (r < 0)
                 write_fail(run, r, &own);
         else

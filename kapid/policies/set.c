@@ -492,6 +492,14 @@ static int judge_bindings(struct judgement *j, const struct policy *p, struct po
         return 0;
 }
 
+/* As form_of(), both objects. */
+static int forms_of(struct judgement *j, const struct kind *as, json_t **ret, json_t **ret_old,
+                char **ret_unfit) {
+        int r = form_of(j, j->facts.object, as, ret, ret_unfit);
+
+        return r < 0 ? r : form_of(j, j->facts.old_object, as, ret_old, ret_unfit);
+}
+
 static int judge_policy(struct judgement *j, const struct policy *p, const struct kind *as) {
         static const struct webhook v1 = {.version = "v1"};
         _cleanup_json_ json_t *object = NULL, *old = NULL, *review = NULL;
@@ -502,10 +510,8 @@ static int judge_policy(struct judgement *j, const struct policy *p, const struc
                         .namespace_object = j->namespace_object,
                         .authority = &j->authority,
                         .limits = &j->limits};
-        int r = form_of(j, j->facts.object, as, &object, &unfit);
+        int r = forms_of(j, as, &object, &old, &unfit);
 
-        if (r >= 0)
-                r = form_of(j, j->facts.old_object, as, &old, &unfit);
         if (r < 0 && r != -EINVAL)
                 return r;
         review = webhook_review(&v1, &j->facts, as, "");

@@ -107,6 +107,13 @@ static int refuse_selection(const struct kind *k, struct problem *p) {
         return -EAGAIN;
 }
 
+/* 1: a webhook is asked, and then it goes on. */
+static int convert_again(const struct wait *w, struct problem *p) {
+        int r = w->again <= SELECT_AGAIN_MAX ? convert_all(w, p) : 0;
+
+        return r == 0 ? refuse_selection(w->request->kind, p) : r;
+}
+
 /* What came or changed during a conversion may need one as well. */
 static void select_or_convert(struct request *request, request_select select, unsigned again) {
         _cleanup_problem_ struct problem p = {0};
@@ -114,16 +121,10 @@ static void select_or_convert(struct request *request, request_select select, un
 
         if (r == -EAGAIN && request->kind->by_webhook) {
                 problem_done(&p);
-                p = (struct problem){0};
-                r = again < SELECT_AGAIN_MAX ? convert_all(&(struct wait){.request = request,
-                                                                           .select = select,
-                                                                           .again = again + 1},
-                                                               &p)
-                                             : 0;
-                if (r > 0)
-                        return;
-                if (r == 0)
-                        r = refuse_selection(request->kind, &p);
+                r = convert_again(&(struct wait){.request = request,
+                                                  .select = select,
+                                                  .again = again + 1},
+                                &p);
         }
         if (r < 0)
                 respond_error(request, r, &p);

@@ -64,8 +64,11 @@ static void get_now(struct request *request) {
         struct item *it;
         int r = request_item(request, &it, &p);
 
-        if (r >= 0)
-                r = get_form(request, it, &p);
+        if (r < 0) {
+                respond_error(request, r, &p);
+                return;
+        }
+        r = get_form(request, it, &p);
         if (r < 0)
                 respond_error(request, r, &p);
         else if (r == 0)

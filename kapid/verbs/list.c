@@ -159,7 +159,8 @@ static int list_add(struct request *request, struct list *l, struct item *it, st
         item_unref(l->last);
         l->last = item_ref(it);
         l->count++;
-        if (!request_is_plain(request))
+        /* YAML is made of the whole answer at its end. */
+        if (request->form != FORM_OBJECT || request_is_pretty(request))
                 return add_formed(request, l, it, p);
         r = item_as(it, request->kind, &it, p);
         if (r < 0)

@@ -254,6 +254,14 @@ static int fill_round(struct round *round, const struct webhook_request *facts,
         return 0;
 }
 
+/* Its user's share of what may wait, and all that it needs. */
+static int enter(struct round *round, const char *user, const struct webhook_request *facts,
+                const struct webhook_equivalents *equivalents) {
+        int r = webhook_shares_enter(round->hooks->shares, user, &round->share);
+
+        return r < 0 ? r : fill_round(round, facts, equivalents);
+}
+
 static int begin(struct webhooks *h, const struct webhooks_question *q,
                 const struct webhook_request *facts,
                 const struct webhook_equivalents *equivalents) {
@@ -269,9 +277,7 @@ static int begin(struct webhooks *h, const struct webhooks_question *q,
         round->question.facts = NULL;
         request_ref(q->request);
         round->list = webhook_list_ref(h->lists[q->type]);
-        r = webhook_shares_enter(h->shares, strempty(user->name), &round->share);
-        if (r >= 0)
-                r = fill_round(round, facts, equivalents);
+        r = enter(round, strempty(user->name), facts, equivalents);
         if (r < 0) {
                 round_free(round);
                 return r;

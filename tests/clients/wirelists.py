@@ -99,11 +99,11 @@ def tokens_stay_in_their_namespace():
         is_(a.post("/api/v1/namespaces/aaa-tokens/configmaps", cm(name)), 201)
         is_(a.post(CM, cm(f"token-{name}")), 201)
     revision = int(version(a.get(CM)))
-    for start in ("", "aaa-tokens/", "aaa-tokens/one", "a", "default", "default0/x", "kube-system/x", "zzz"):
+    for start in ("", "aaa-tokens/", "aaa-tokens/one", "a", "wire", "wire0/x", "kube-system/x", "zzz"):
         for rv in (-1, revision):
             for query in ("limit=1", "limit=500", "labelSelector=none%3Dx&limit=1"):
                 is_(a.get(f"{CM}?{query}&continue={token(start, rv)}"), 400, "BadRequest", "continue key is not valid")
-    rest = is_(a.get(f"{CM}?limit=1&continue={token('default/token-one')}"), 200).json
+    rest = is_(a.get(f"{CM}?limit=1&continue={token('wire/token-one')}"), 200).json
     assert rest["items"][0]["metadata"]["name"] == "token-three", rest
     everywhere = is_(a.get(f"/api/v1/configmaps?limit=1&continue={token('aaa-tokens/one')}"), 200).json
     assert everywhere["items"][0]["metadata"]["name"] == "three", everywhere
