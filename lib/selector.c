@@ -440,12 +440,15 @@ static uint64_t label_bits(const char *key, size_t key_size, const char *value, 
 }
 
 uint64_t label_text_bits(const char *labels, size_t n) {
-        const char *at = labels, *end = labels + n, *word[4];
+        const char *at = labels, *end, *word[4];
         uint64_t bits = 0;
 
-        if (n > 0 && memchr(labels, '\\', n))
+        if (n == 0)
+                return 0;
+        if (memchr(labels, '\\', n))
                 return UINT64_MAX;
-        while (n > 0 && (at = memchr(at, '"', (size_t)(end - at)))) {
+        end = labels + n;
+        while ((at = memchr(at, '"', (size_t)(end - at)))) {
                 /* The quotes around the key, and around the value. */
                 for (size_t i = 0; i < ELEMENTS(word); i++) {
                         word[i] = at ? memchr(at, '"', (size_t)(end - at)) : NULL;
