@@ -381,6 +381,80 @@ static void test_bounds(void **state) {
         assert_true(spent);
 }
 
+/* LONG stands for a text that takes some time. */
+static char *with_long_text(const char *expression) {
+        enum { LONG = 20000 };
+        struct buf b = {};
+        const char *at;
+
+        for (; (at = strstr(expression, "LONG")); expression = at + 4) {
+                buf_printf(&b, "%.*s", (int)(at - expression), expression);
+                for (size_t i = 0; i < LONG; i++)
+                        buf_append_char(&b, 'x');
+        }
+        buf_append_str(&b, expression);
+        return buf_take(&b);
+}
+
+/* Few calls with much work look at the clock too, and a deadline that has passed stays so. */
+static void test_work(void **state) {
+        static const char *const cases[] = {TEN ".all(i, 'LONG'.charAt(1) == 'x')",
+                        TEN ".all(i, size('LONG') > i)", TEN ".all(i, !isURL('LONG'))",
+                        TEN ".all(i, {'LONG': i}['LONG'] == i)",
+                        TEN ".exists(i, '%s%d'.format(['LONG', 'no']) == '')",
+                        "'LONG' in " TEN ".map(i, dyn('LONG'))",
+                        "cel.bind(a, " TEN ", cel.bind(b, a.map(i, a), cel.bind(c, b.map(i, b), "
+                        "c == c)))"};
+        static const struct cel_limits limits = {.deadline_us = 50, .now_us = late};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *text = with_long_text(cases[i]);
+                _cleanup_cel_findings_ struct cel_findings f = {};
+                _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+                _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+
+                if (cel_compile(&env, text, strlen(text), &p, &f) < 0)
+                        fail_msg("%s: %s", cases[i], strempty(f.text));
+                assert_int_equal(cel_run_new(functions, &limits, &run), 0);
+                if (!cel_is_error(evaluate(run, p)) || !cel_run_spent(run))
+                        fail_msg("no deadline: %s", cases[i]);
+                cel_run_budget(run, CEL_COST_MAX);
+                assert_true(cel_run_spent(run));
+        }
+}
+
+/* What is given back can be had again. */
+static void test_memory(void **state) {
+        static const struct cel_limits limits = {.memory_max = 100 * 1000};
+        static const char text[] = THOUSAND ".size() == 10";
+        _cleanup_cel_findings_ struct cel_findings f = {};
+        _cleanup_(cel_program_freep) struct cel_program *p = NULL;
+        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+        struct cel_value v = {};
+        struct cel_mark mark;
+
+        assert_int_equal(cel_compile(&env, text, strlen(text), &p, &f), 0);
+        assert_int_equal(cel_run_new(functions, &limits, &run), 0);
+        mark = cel_run_mark(run);
+        for (size_t i = 0; i < 100; i++) {
+                cel_run_budget(run, CEL_COST_MAX);
+                v = evaluate(run, p);
+                if (i == 0)
+                        assert_int_equal(v.kind, CEL_ERROR);
+                cel_run_back(run, &mark);
+                assert_false(cel_run_spent(run));
+        }
+        cel_run_free(TAKE_PTR(run));
+        assert_int_equal(cel_run_new(functions, NULL, &run), 0);
+        mark = cel_run_mark(run);
+        for (size_t i = 0; i < 500; i++) {
+                cel_run_budget(run, CEL_COST_MAX);
+                v = evaluate(run, p);
+                assert_int_equal(v.kind, CEL_BOOL);
+                cel_run_back(run, &mark);
+        }
+}
+
 /* The vectors of its authors: bytes that count up under a key that does. */
 static void test_hash(void **state) {
         static const uint64_t key[] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
@@ -673,6 +747,8 @@ int main(void) {
                         cmocka_unit_test(test_findings),
                         cmocka_unit_test(test_costs),
                         cmocka_unit_test(test_bounds),
+                        cmocka_unit_test(test_work),
+                        cmocka_unit_test(test_memory),
                         cmocka_unit_test(test_hash),
                         cmocka_unit_test(test_depth),
                         cmocka_unit_test(test_cut_texts),

@@ -272,6 +272,27 @@ static void test_budget(void **state) {
         assert_string_equal(large, "1 Invalid m");
 }
 
+/* Each expression has the memory that the ones before took. A variable keeps its own. */
+static void test_memory(void **state) {
+        static const char large[] = "lists.range(10000).map(i, [i]).size() == 10000";
+        _cleanup_buf_ struct buf spec = {0};
+        _cleanup_free_ char *text = NULL;
+
+        buf_printf(&spec, "spec: {variables: [{name: a, expression: '[1, 2].map(i, [i])'}, "
+                          "{name: b, expression: '[1][5] == 1'}], "
+                          "validations: [{expression: 'variables.a.size() == 2'}, ");
+        for (int i = 0; i < 30; i++)
+                buf_printf(&spec, "{expression: '%s'}, ", large);
+        buf_append_str(&spec, "{expression: 'variables.a == [[1], [2]]'}, "
+                              "{expression: 'variables.a + [[3]] == [[1], [2], [3]]'}, "
+                              "{expression: 'variables.a.size() == 3', message: m}, "
+                              "{expression: 'variables.b'}]}");
+        text = judge(*state, spec.data, REPLICAS(1));
+        assert_string_equal(text, "33 Invalid m; 34 Invalid expression 'variables.b' resulted in "
+                                  "error: composited variable \"b\" fails to evaluate: index out "
+                                  "of bounds: 5");
+}
+
 /* --- compiling --- */
 
 static void collect(const char *field, const char *text, const char *why, void *userdata) {
@@ -520,6 +541,7 @@ int main(void) {
                         cmocka_unit_test(test_params),
                         cmocka_unit_test(test_authorizer),
                         cmocka_unit_test(test_budget),
+                        cmocka_unit_test(test_memory),
                         cmocka_unit_test(test_faults),
                         cmocka_unit_test(test_type_checking),
                         cmocka_unit_test(test_conditions),

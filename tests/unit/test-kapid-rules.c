@@ -230,6 +230,44 @@ static void test_limits(void **state) {
         assert_non_null(strstr(other, "rule compile error: compilation failed: ERROR"));
 }
 
+/* Many items that do not hold: the findings are bounded, and the patterns of all of them. */
+static void test_many(void **state) {
+        static const char positive[] =
+                        "{'type':'object','properties':{'l':{'type':'array','items':{'type':"
+                        "'integer','x-kubernetes-validations':[{'rule':\"self > 0\"}]}}}}";
+        static const char slow[] =
+                        "{'type':'object','properties':{'l':{'type':'array','items':{'type':"
+                        "'string','x-kubernetes-validations':[{'rule':"
+                        "\"!self.matches('(x+x+)+y')\"}]}}}}";
+        static const char word[] = "xxxxxxxxxxxxxxxxxx";
+        _cleanup_json_ json_t *numbers = parse_rules(positive), *texts_schema = parse_rules(slow),
+                              *object = parse("{'l':[]}"), *old = NULL, *words = parse("{'l':[]}");
+        _cleanup_(rules_freep) struct rules *rules = NULL, *slow_rules = NULL;
+        _cleanup_findings_ struct findings f = {}, g = {}, h = {};
+        _cleanup_free_ char *got = NULL;
+        _cleanup_strv_free_ char **warnings = NULL;
+
+        for (int i = 0; i < 20000; i++)
+                json_array_append_new(json_object_get(object, "l"), json_integer(-i));
+        for (int i = 0; i < 200; i++)
+                json_array_append_new(json_object_get(words, "l"), json_string(word));
+        old = json_deep_copy(object);
+        assert_int_equal(rules_new(numbers, base, &rules), 0);
+        rules_validate(&f, rules, object, NULL, NULL);
+        assert_false(f.failed);
+        assert_int_equal(findings_count(&f), FINDINGS_MAX);
+        rules_validate(&g, rules, object, old, &warnings);
+        assert_false(g.failed);
+        assert_int_equal(findings_count(&g), 0);
+        assert_int_equal(strv_length(warnings), FINDINGS_MAX);
+        assert_int_equal(rules_new(texts_schema, base, &slow_rules), 0);
+        rules_validate(&h, slow_rules, words, NULL, NULL);
+        got = texts(&h);
+        if (!strstr(got, "no further validation rules will be run"))
+                fail_msg("%s", got);
+        assert_int_equal(findings_count(&h), 1);
+}
+
 /* Schema validation lets unchanged parts pass too. */
 static void test_ratchet(void **state) {
         _cleanup_json_ json_t *crd = parse_rules(
@@ -269,6 +307,7 @@ int main(void) {
                         cmocka_unit_test(test_definitions),
                         cmocka_unit_test(test_objects),
                         cmocka_unit_test(test_limits),
+                        cmocka_unit_test(test_many),
                         cmocka_unit_test(test_ratchet),
         };
 
