@@ -18,7 +18,7 @@ bool http_accept_is_full(const struct http_server *s) {
         return others + s->h2_count + s->hello_count >= s->options.connections_max;
 }
 
-/* It is nobody's any more; its socket is still open. */
+/* Nobody owns it now; its socket is still open. */
 static void hello_unlink(struct http_connection *c) {
         c->hello = sd_event_source_disable_unref(c->hello);
         TAILQ_REMOVE(&c->server->hellos, c, hello_entry);

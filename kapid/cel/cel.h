@@ -90,7 +90,7 @@ bool cel_run_spent(const struct cel_run *run);
 /* Another budget for what follows: counts from 0 again and keeps what was computed. */
 void cel_run_budget(struct cel_run *run, uint64_t cost_max);
 /* Gives the memory back that was taken since the mark, also when it was all that there is: nothing
- * that was made since may be used any more. */
+ * that was made since may be used. */
 struct cel_mark {
         struct cel_arena arena;
 };

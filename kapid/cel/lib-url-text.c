@@ -191,7 +191,7 @@ bool cel_url_unescape_query(struct cel_run *run, struct cel_value part, struct c
         return !cel_is_error(*ret);
 }
 
-/* Left as it was written when that is right, else escaped anew. */
+/* Kept as written when that is valid, else escaped again. */
 static bool escape(struct reader *r, struct cel_value s, enum part part, struct cel_value *ret) {
         const char *kept = part == PART_PATH ? "!'()*[]%" : "'[]%";
         bool right = true;

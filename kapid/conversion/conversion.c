@@ -11,6 +11,7 @@
 #include "kapid/kinds/crds.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/webhooks/client.h"
+#include "kapid/webhooks/config.h"
 #include "kapid/webhooks/resolve.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -109,7 +110,7 @@ static int converter_read(struct conversions *all, const char *definition, struc
         webhook_config_unref(c->config);
         c->config = config;
         c->revision = item_revision(it);
-        c->version = conversion_review_version(
+        c->version = webhook_review_version(
                         json_at(crd, "spec.conversion.webhook.conversionReviewVersions"));
         *ret = c;
         return 0;

@@ -34,7 +34,7 @@ struct conversion_waiter {
         /* One of them. */
         conversion_done done;
         conversion_stored stored;
-        /* Asked before each call: false, and none is made any more (-ECANCELED). NULL: true. */
+        /* Asked before each call: false, and no further call is made (-ECANCELED). NULL: true. */
         bool (*is_waiting)(void *userdata);
         void *userdata;
 };
@@ -44,7 +44,7 @@ struct conversion;
  * -EBUSY: too many are under way (429). */
 int conversion_start(struct api *a, const struct kind *k, struct item *const *items, size_t n,
                 const struct conversion_waiter *waiter, struct conversion **ret, struct problem *p);
-/* Its callback is not called any more. NULL is fine; returns NULL. */
+/* Its callback will not be called. NULL is fine; returns NULL. */
 struct conversion *conversion_cancel(struct conversion *c);
 /* An object in the kind's version as it is stored. Refuses likewise. */
 int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,

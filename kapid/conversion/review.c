@@ -5,18 +5,6 @@
 
 static const char group[] = "apiextensions.k8s.io";
 
-const char *conversion_review_version(const json_t *versions) {
-        static const char *const spoken[] = {"v1", "v1beta1"};
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (versions, i, v)
-                for (size_t j = 0; j < ELEMENTS(spoken); j++)
-                        if (streq(strempty(json_string_value(v)), spoken[j]))
-                                return spoken[j];
-        return NULL;
-}
-
 json_t *conversion_review(const char *version, const char *uid, const char *to_api_version,
                 json_t *const *objects, size_t count) {
         _cleanup_free_ char *api_version = strformat("%s/%s", group, version);

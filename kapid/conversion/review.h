@@ -4,9 +4,6 @@
 
 #include "lib/json.h"
 
-/* The first of spec.conversion.webhook.conversionReviewVersions that kapid speaks; NULL: none. */
-const char *conversion_review_version(const json_t *versions);
-
 /* The message; version: of the ConversionReview. NULL when out of memory. */
 json_t *conversion_review(const char *version, const char *uid, const char *to_api_version,
                 json_t *const *objects, size_t count);

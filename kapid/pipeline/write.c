@@ -508,7 +508,7 @@ static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
                 write_carry_out(run);
 }
 
-/* 1: a webhook converts what is to be stored, and it is carried out then. */
+/* 1: a webhook converts what will be stored; write_carry_out() follows its answer. */
 static int convert_to_storage(struct run *run, struct problem *p) {
         struct api *api = run->write.request->api;
         const struct kind *k = run->kind;

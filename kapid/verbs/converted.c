@@ -107,7 +107,7 @@ static int refuse_selection(const struct kind *k, struct problem *p) {
         return -EAGAIN;
 }
 
-/* 1: a webhook is asked, and then it goes on. */
+/* 1: a webhook is asked; the selection continues with its answer. */
 static int convert_again(const struct wait *w, struct problem *p) {
         int r = w->again <= SELECT_AGAIN_MAX ? convert_all(w, p) : 0;
 

@@ -62,7 +62,7 @@ static int set_finalizers(json_t *object, const char *propagation) {
         return 0;
 }
 
-/* The first delete of some kinds adds a finalizer of ours. */
+/* For some kinds the first delete adds our own finalizer. */
 static int add_own_finalizer(const struct write *w, const json_t *live, json_t *object) {
         const char *name = pipeline_delete_finalizer(w->kind);
         json_t *list = json_at_mut(object, "metadata.finalizers");

@@ -64,9 +64,9 @@ DEFINE_CLEANUP(struct webhook_config *, webhook_config_unref);
 
 /* Of policies (kapid/policies/): the rules of this field, selectors and matchPolicy, and nothing
  * else, of a webhook that is zeroed. Borrows from v. -EINVAL with p, -ENOMEM. */
-int webhook_matcher_read(
-                const json_t *v, const char *rules, struct webhook *w, struct problem *p);
+int webhook_matcher_read(const json_t *v, const char *rules, struct webhook *w, struct problem *p);
 void webhook_matcher_done(struct webhook *w);
 
-/* The first of the versions that kapid speaks; NULL: none. */
+/* The first of the versions of a review (of admission or conversion) that kapid speaks; NULL: none.
+ */
 const char *webhook_review_version(const json_t *versions);

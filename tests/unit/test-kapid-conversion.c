@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "kapid/conversion/review.h"
+#include "kapid/webhooks/config.h"
 #include "tests/unit/kapid-cases.h"
 
 #define REVIEW "'apiVersion':'apiextensions.k8s.io/v1','kind':'ConversionReview'"
@@ -48,7 +49,7 @@ static void test_version(void **state) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_json_ json_t *list = parse(cases[i].list);
-                const char *version = conversion_review_version(list);
+                const char *version = webhook_review_version(list);
 
                 assert_string_equal(strempty(version), strempty(cases[i].version));
         }
