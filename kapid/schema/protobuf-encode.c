@@ -19,7 +19,7 @@ enum {
         WIRE_FIXED64 = 1,
         WIRE_BYTES = 2,
         DEPTH_MAX = 64,
-        NAME_MAX_SIZE = 128, /* of a field; longer names are none of a schema */
+        SORT_SMALL = 48,
         NUMBER_MAX_SIZE = 40,
 };
 
@@ -44,14 +44,31 @@ struct encoder {
 
 /* --- the output --- */
 
-static void put_varint(struct buf *b, uint64_t v) {
-        char bytes[10];
-        size_t n = 0;
+/* Room for n bytes more, or b->failed; most often there is. */
+static bool has_room(struct buf *b, size_t n) {
+        if (b->allocated - b->size > n)
+                return true;
+        if (b->failed)
+                return false;
+        _cleanup_free_ char *zeros = calloc(1, n);
+        if (!zeros || buf_append(b, zeros, n) < 0) {
+                b->failed = true;
+                return false;
+        }
+        b->size -= n;
+        return true;
+}
 
+static void put_varint(struct buf *b, uint64_t v) {
+        char *at;
+
+        if (!has_room(b, 10))
+                return;
+        at = b->data + b->size;
         for (; v >= 0x80; v >>= 7)
-                bytes[n++] = (char)(v | 0x80);
-        bytes[n++] = (char)v;
-        buf_append(b, bytes, n);
+                *at++ = (char)(v | 0x80);
+        *at++ = (char)v;
+        b->size = (size_t)(at - b->data);
 }
 
 static void put_tag(struct buf *b, unsigned number, unsigned wire) {
@@ -59,7 +76,7 @@ static void put_tag(struct buf *b, unsigned number, unsigned wire) {
 }
 
 static size_t open_message(struct buf *b) {
-        buf_append_char(b, 0);
+        put_varint(b, 0);
         return b->size;
 }
 
@@ -523,6 +540,22 @@ static int compare_orders(const void *x, const void *y) {
                                     : (a->start > b->start) - (a->start < b->start);
 }
 
+/* Most often few, and nearly in order. */
+static void sort_segments(struct segment *s, size_t n) {
+        if (n > SORT_SMALL) {
+                qsort(s, n, sizeof(*s), compare_orders);
+                return;
+        }
+        for (size_t i = 1; i < n; i++) {
+                const struct segment moving = s[i];
+                size_t j = i;
+
+                for (; j > 0 && s[j - 1].order > moving.order; j--)
+                        s[j] = s[j - 1];
+                s[j] = moving;
+        }
+}
+
 /* userdata: the copy, in which the segments stand from `start` on. */
 static int compare_keys(const void *x, const void *y, void *userdata) {
         const struct segment *a = x, *b = y;
@@ -569,8 +602,8 @@ static void put_ordered(struct encoder *e, const struct segment *s, size_t n, un
 
 /* The fields of a message that was written from `start` on, whose segments begin at `first`. */
 static int arrange_fields(struct encoder *e, size_t start, size_t first) {
-        struct segment *s = e->segments.items + first;
         size_t n = e->segments.count - first;
+        struct segment *s = n > 0 ? e->segments.items + first : NULL;
         bool ordered = true;
 
         e->segments.count = first;
@@ -581,14 +614,14 @@ static int arrange_fields(struct encoder *e, size_t start, size_t first) {
         int r = take_output(e, start, s, n);
         if (r < 0)
                 return r;
-        qsort(s, n, sizeof(*s), compare_orders);
+        sort_segments(s, n);
         put_ordered(e, s, n, 0);
         return 0;
 }
 
 static int arrange_entries(struct encoder *e, size_t start, size_t first) {
-        struct segment *s = e->segments.items + first;
         size_t n = e->segments.count - first;
+        struct segment *s = n > 0 ? e->segments.items + first : NULL;
 
         e->segments.count = first;
         if (n < 2)
@@ -670,14 +703,24 @@ static int put_field(struct encoder *e, const struct schema_field *f) {
         return vector_append(&e->segments, segment);
 }
 
+/* As schema_field_find(), for a name without an end. */
 static const struct schema_field *find_field(const struct schema *s, const char *name, size_t n) {
-        char copy[NAME_MAX_SIZE];
+        size_t low = 0, high = s->field_count;
 
-        if (n >= sizeof(copy))
-                return NULL;
-        memcpy(copy, name, n);
-        copy[n] = 0;
-        return schema_field_find(s, copy);
+        while (low < high) {
+                size_t middle = (low + high) / 2, i = 0;
+                const char *other = s->fields[middle].name;
+
+                while (i < n && other[i] == name[i] && other[i])
+                        i++;
+                if (i == n && !other[i])
+                        return &s->fields[middle];
+                if (i == n || (unsigned char)name[i] < (unsigned char)other[i])
+                        high = middle;
+                else
+                        low = middle + 1;
+        }
+        return NULL;
 }
 
 static int encode_member(struct encoder *e, const struct schema *s) {

@@ -441,7 +441,7 @@ static int decode_object(
 int protobuf_decode(const struct schema *s, const void *data, size_t n, json_t **ret,
                 char **ret_error) {
         struct decoder d = {.ret_error = ret_error};
-        struct reader in = {data, (const uint8_t *)data + n};
+        struct reader in = {data, n > 0 ? (const uint8_t *)data + n : data};
         _cleanup_json_ json_t *object = json_object();
         int r = object ? decode_object(&d, s, in, object) : -ENOMEM;
 
