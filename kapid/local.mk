@@ -34,7 +34,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
-	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
@@ -211,22 +211,33 @@ libkapid_api_a_SOURCES += \
 	kapid/webhooks/webhooks.c kapid/webhooks/webhooks.h
 # Admission policies; what does not need the caches is pure
 libkapid_core_a_SOURCES += \
+	kapid/policies/applied.c kapid/policies/applied.h \
 	kapid/policies/authorizer.c \
 	kapid/policies/judge.c kapid/policies/judge.h \
 	kapid/policies/language.c kapid/policies/language.h \
+	kapid/policies/made.c kapid/policies/made.h \
+	kapid/policies/mutation-types.c \
 	kapid/policies/policy.c kapid/policies/policy.h \
 	kapid/policies/program.c \
 	kapid/policies/types.c kapid/policies/types.h \
 	kapid/strategy/admissionpolicies.c kapid/strategy/admissionregistration.h
 libkapid_api_a_SOURCES += \
 	kapid/admission/admission-policies.c \
+	kapid/policies/asking.c kapid/policies/asking.h \
+	kapid/policies/figures.c kapid/policies/figures.h \
+	kapid/policies/mutating.c \
 	kapid/policies/params.c kapid/policies/params.h \
 	kapid/policies/rights.c kapid/policies/rights.h \
-	kapid/policies/set.c kapid/policies/set.h
+	kapid/policies/set.c kapid/policies/set.h kapid/policies/set-internal.h \
+	kapid/policies/store.c kapid/policies/store.h
 check_PROGRAMS += tests/unit/test-kapid-policies
 tests_unit_test_kapid_policies_SOURCES = tests/unit/test-kapid-policies.c tests/unit/unit.h \
 	tests/unit/yaml-object.h
 tests_unit_test_kapid_policies_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-mutations
+tests_unit_test_kapid_mutations_SOURCES = tests/unit/test-kapid-mutations.c tests/unit/unit.h \
+	tests/unit/yaml-object.h
+tests_unit_test_kapid_mutations_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-webhooks
 tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
