@@ -183,7 +183,10 @@ def protobuf_writes():
         options = b"k8s\0\n\x13\n\x02v1\x12\rDeleteOptions\x12\x0e\x08\0\x22\x0aBackground"
         v = protobuf(a.delete(f"{deployments}/{name}", options, **h))
         assert v["kind"] in ("Status", "Deployment"), v
-    is_(a.delete(deployments + "?labelSelector=app", Accept=MEDIA), 200)
+    for i in range(3):
+        is_(a.post(CM, {"metadata": {"name": f"pb{i}", "labels": {"pb": str(i)}}, "data": {"a": str(i)}}), 201)
+    gone = protobuf(a.delete(CM + "?labelSelector=pb", Accept=MEDIA))
+    assert gone["kind"] == "ConfigMapList" and sorted(i["data"]["a"] for i in gone["items"]) == ["0", "1", "2"], gone
     gone = protobuf(a.delete(CM + "?labelSelector=none-has-it", Accept=MEDIA))
     assert gone["kind"] == "ConfigMapList" and gone["items"] == []
 
