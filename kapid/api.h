@@ -103,6 +103,7 @@ struct api {
         struct stream_session *sessions;        /* of exec, attach and port-forward */
         LIST_HEAD(open_requests, request) open; /* whose answers are streams */
         struct metric *in_flight[3], *stream_gauge, *watch_events, *unreadable;
+        struct map *counted; /* the series of answers, by code, verb and resource */
 };
 
 /* Wires everything but the listeners. options' strings are borrowed for the API's life. */

@@ -642,6 +642,24 @@ void write_start(struct request *request, const struct write_options *o) {
         begin(run, o->create);
 }
 
+/* The text that was stored is the answer's, but for its revision: so it need not be written again.
+ * False: it is not. */
+static bool respond_stored(struct write *w) {
+        struct run *run = container_of(w, struct run, write);
+        const struct kind *k = w->kind;
+        _cleanup_item_ struct item *it = NULL;
+
+        if (run->stored_revision == 0 || !run->text || k != w->request->kind ||
+                        !request_is_plain(w->request) ||
+                        !streq(k->api_version, k->storage_api_version))
+                return false;
+        if (item_new(caches_pool(w->request->api->caches), run->key, strlen(k->storage_prefix),
+                            run->text, strlen(run->text), run->stored_revision, &it) < 0)
+                return false;
+        respond_item(w->request, w->decision->created ? 201 : 200, it);
+        return true;
+}
+
 void write_respond(struct write *w, const struct problem *p) {
         struct request *request = w->request;
         const struct decision *d = w->decision;
@@ -657,7 +675,8 @@ void write_respond(struct write *w, const struct problem *p) {
                 return;
         }
         if (!request->sub || !request->sub->form) {
-                respond_object(request, d->created ? 201 : 200, d->object);
+                if (!respond_stored(w))
+                        respond_object(request, d->created ? 201 : 200, d->object);
                 return;
         }
         form = request->sub->form->get(w->kind, d->object);
