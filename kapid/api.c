@@ -28,6 +28,7 @@
 #include "lib/crypto.h"
 #include "lib/log.h"
 #include "lib/map.h"
+#include "lib/random.h"
 #include "lib/trim.h"
 
 /* Less that is free is left for the next request. */
@@ -216,6 +217,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         a->daemon = d;
         a->event = sd_event_ref(daemon_event(d));
         a->options = *o;
+        random_bytes(a->apply_secret, sizeof(a->apply_secret));
         a->counted = map_new(free);
         if (!a->counted)
                 return -ENOMEM;

@@ -20,6 +20,7 @@ struct item {
         size_t object_bytes;
         struct item *form; /* owned; NULL: the item itself */
         uint64_t form_for; /* kind.serial; 0: none was made */
+        uint64_t applied;  /* 0: none */
         struct item_pool *pool;
         TAILQ_ENTRY(item) trees;
         size_t prefix_size;
@@ -210,6 +211,14 @@ void item_set_form(struct item *it, uint64_t serial, struct item *form_taken) {
                 form_taken->form_for = serial; /* it is its own form */
         it->form = form_taken;
         it->form_for = serial;
+}
+
+uint64_t item_applied(const struct item *it) {
+        return it->applied;
+}
+
+void item_set_applied(struct item *it, uint64_t mark) {
+        it->applied = mark;
 }
 
 const char *item_key(const struct item *it) {
