@@ -5,6 +5,8 @@
 
 #include <malloc.h>
 
+#include "lib/json-memory.h"
+
 enum {
         TICK_US = 3 * 1000 * 1000,
         TICK_US_MAX = 60 * 1000 * 1000,
@@ -23,8 +25,10 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
 
         /* fordblks counts what was given back already, too. */
         if (before > t->free_after + t->free_bytes) {
-                int r = malloc_trim(1 << 20);
+                int r;
 
+                json_memory_drop();
+                r = malloc_trim(1 << 20);
                 t->free_after = mallinfo2().fordblks;
                 t->tick_us = r ? TICK_US : MIN(2 * t->tick_us, (uint64_t)TICK_US_MAX);
         } else if (before < t->free_after)
