@@ -1,0 +1,335 @@
+/* The set of versions that other servers serve, made from the cache when it is asked for after a
+ * change. One whose spec stays keeps its client and what is known of it. */
+#include "kapid/aggregation/internal.h"
+
+#include "lib/log.h"
+#include "lib/object.h"
+
+static const char apiregistration[] = "apiregistration.k8s.io";
+
+/* --- remotes --- */
+
+struct remote *remote_ref(struct remote *r) {
+        r->refs++;
+        return r;
+}
+
+struct remote *remote_unref(struct remote *r) {
+        if (!r || --r->refs > 0)
+                return NULL;
+        probe_stop(r);
+        http_client_free(r->client);
+        apiservice_done(&r->service);
+        availability_done(&r->availability);
+        json_decref(r->spec);
+        json_decref(r->resources);
+        free(r->server_name);
+        free(r->openapi_hash);
+        return mfree(r);
+}
+
+/* Calls begin with the front proxy's present certificate. */
+static void before_call(void *userdata) {
+        struct remote *r = userdata;
+        struct front_proxy *f = r->all ? r->all->proxy : NULL;
+        uint64_t generation = f ? front_proxy_refresh(f) : r->identity;
+
+        if (generation == r->identity)
+                return;
+        if (http_client_set_identity(r->client, r->service.target.ca_pem, front_proxy_cert(f),
+                            front_proxy_key(f), NULL) >= 0)
+                r->identity = generation;
+}
+
+static int make_client(struct remote *r) {
+        struct front_proxy *f = r->all->proxy;
+        _cleanup_free_ char *url = NULL;
+
+        r->server_name = strformat(
+                        "%s.%s.svc", r->service.target.service, r->service.target.namespace);
+        url = r->server_name ? strformat("https://%s", r->server_name) : NULL;
+        if (!url)
+                return -ENOMEM;
+        r->identity = front_proxy_refresh(f);
+        return http_client_new(&r->client, r->all->api->event,
+                        &(struct http_client_options){.base_url = url,
+                                        .ca_pem = r->service.target.ca_pem,
+                                        .cert_pem = front_proxy_cert(f),
+                                        .key_pem = front_proxy_key(f),
+                                        .tls_server_name = r->server_name,
+                                        .user_agent = "kapid-aggregator",
+                                        .connect_timeout_us = CONNECT_TIME_US,
+                                        .user_timeout_ms = SILENT_PEER_MS,
+                                        .flags = HTTP_CLIENT_TLS_1_2 |
+                                                 (r->service.insecure ? HTTP_CLIENT_ANY_SERVER
+                                                                      : 0),
+                                        .before_call = before_call,
+                                        .userdata = r});
+}
+
+static int prepare(struct remote *r) {
+        int e = make_client(r);
+
+        return e < 0 ? e : probe_start(r);
+}
+
+/* Takes the service. */
+static int remote_new(struct aggregation *g, struct apiservice *service, const json_t *spec) {
+        struct remote *r = calloc(1, sizeof(*r));
+        int e;
+
+        if (!r)
+                return -ENOMEM;
+        r->refs = 1;
+        r->all = g;
+        r->service = *service;
+        *service = (struct apiservice){0};
+        r->spec = json_ref(spec);
+        r->seen = true;
+        e = prepare(r);
+        if (e < 0) {
+                remote_unref(r);
+                return e;
+        }
+        LIST_INSERT_HEAD(&g->remotes, r, entry);
+        g->generation++;
+        return 0;
+}
+
+/* It is no longer one of the set; requests that are on their way keep it. */
+static void remote_leave(struct remote *r) {
+        LIST_REMOVE(r, entry);
+        probe_stop(r);
+        r->all->generation++;
+        r->all = NULL;
+        remote_unref(r);
+}
+
+static struct remote *find_same(
+                struct aggregation *g, const struct apiservice *s, const json_t *spec) {
+        struct remote *r;
+
+        LIST_FOREACH(r, &g->remotes, entry)
+        if (streq(r->service.uid, s->uid) && streq(r->service.name, s->name) &&
+                        json_same(r->spec, spec))
+                return r;
+        return NULL;
+}
+
+/* --- the set --- */
+
+static int read_one(struct aggregation *g, struct item *it) {
+        _cleanup_apiservice_ struct apiservice s = {0};
+        _cleanup_json_ json_t *object = item_object_once(it);
+        const json_t *spec = json_object_get(object, "spec");
+        struct remote *r;
+        int e = object ? apiservice_read(object, &s) : -ENOMEM;
+
+        if (e == -EINVAL) {
+                log_warning("The APIService %s cannot be read and has no effect; write it again",
+                                item_path(it));
+                return 0;
+        }
+        if (e < 0 || s.local || !apiservice_may_replace(g->api->kinds, s.group, s.version))
+                return MIN(e, 0);
+        r = find_same(g, &s, spec);
+        if (r) {
+                r->seen = true;
+                return 0;
+        }
+        return remote_new(g, &s, spec);
+}
+
+int aggregation_refresh(struct aggregation *g) {
+        struct remote *r, *next;
+
+        if (!g->stale)
+                return 0;
+        LIST_FOREACH(r, &g->remotes, entry)
+        r->seen = false;
+        for (struct item *it = cache_first(g->apiservices, ""); it;
+                        it = cache_next(g->apiservices, it)) {
+                int e = read_one(g, it);
+
+                if (e < 0)
+                        return e; /* it stays stale */
+        }
+        for (r = LIST_FIRST(&g->remotes); r; r = next) {
+                next = LIST_NEXT(r, entry);
+                if (!r->seen)
+                        remote_leave(r);
+        }
+        g->stale = false;
+        return 0;
+}
+
+struct remote *aggregation_find(
+                struct aggregation *g, const char *group, const char *version) {
+        struct remote *r;
+
+        if (!g || isempty(group))
+                return NULL;
+        if (g->stale && aggregation_refresh(g) < 0)
+                (void)log_oom();
+        LIST_FOREACH(r, &g->remotes, entry)
+        if (streq(r->service.group, group) && streq(r->service.version, version))
+                return r;
+        return NULL;
+}
+
+struct remote *aggregation_first(struct aggregation *g) {
+        if (g && g->stale && aggregation_refresh(g) < 0)
+                (void)log_oom();
+        return g ? LIST_FIRST(&g->remotes) : NULL;
+}
+
+struct remote *remote_next(struct remote *r) {
+        return LIST_NEXT(r, entry);
+}
+
+const char *remote_group(const struct remote *r) {
+        return r->service.group;
+}
+
+const char *remote_version(const struct remote *r) {
+        return r->service.version;
+}
+
+void remote_priorities(const struct remote *r, int64_t *ret_group, int64_t *ret_version) {
+        *ret_group = r->service.group_priority;
+        *ret_version = r->service.version_priority;
+}
+
+bool remote_is_available(const struct remote *r) {
+        return r->availability.status && streq(r->availability.status, "True");
+}
+
+const json_t *remote_resources(const struct remote *r) {
+        return r->resources;
+}
+
+const char *remote_openapi_hash(const struct remote *r) {
+        return r->openapi_hash;
+}
+
+uint64_t aggregation_generation(const struct aggregation *g) {
+        return g ? g->generation : 0;
+}
+
+int remote_address(struct remote *r, char **ret, char **ret_why) {
+        _cleanup_free_ char *address = NULL;
+        int e = webhook_service_address(
+                        r->all->api, &r->service.target, &r->turn, &address, ret_why);
+
+        if (e < 0)
+                return e;
+        *ret = strformat("https://%s", address);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* --- changes --- */
+
+static void wake(struct aggregation *g) {
+        (void)sd_event_source_set_enabled(g->soon, SD_EVENT_ONESHOT);
+}
+
+static int on_soon(sd_event_source *source, void *userdata) {
+        struct aggregation *g = userdata;
+
+        if (caches_are_loaded(g->api->caches) && aggregation_refresh(g) < 0)
+                (void)log_oom();
+        publisher_wake(g->publisher);
+        return 0;
+}
+
+/* The services of remotes, and their endpoints. */
+static void look_at(struct aggregation *g, const struct change *change) {
+        const char *path = item_path(change->after ? change->after : change->before);
+        struct remote *r;
+
+        LIST_FOREACH(r, &g->remotes, entry) {
+                const struct webhook_target *t = &r->service.target;
+                const char *rest = startswith(path, t->namespace);
+
+                if (rest && *rest == '/' && streq(rest + 1, t->service))
+                        probe_soon(r);
+        }
+}
+
+void aggregation_on_change(
+                struct aggregation *g, const struct cache *c, const struct change *change) {
+        if (!g)
+                return;
+        if (!change || c == g->apiservices) {
+                g->stale = true;
+                wake(g);
+        } else if (c == g->services || c == g->endpoints)
+                look_at(g, change);
+        else if (streq(cache_prefix(c), "/registry/customresourcedefinitions/"))
+                wake(g);
+}
+
+static int add_metrics(struct aggregation *g) {
+        struct metrics *m = daemon_metrics(g->api->daemon);
+        static const char *const results[] = {"result=\"answered\"", "result=\"failed\""};
+
+        for (size_t i = 0; i < ELEMENTS(results); i++) {
+                g->requests[i] = metrics_counter(m, "keelson_aggregator_requests_total", results[i],
+                                "Requests that were passed on to extension servers.");
+                if (!g->requests[i])
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+int aggregation_new(struct aggregation **ret, struct api *a, const struct aggregation_options *o,
+                struct problem *p) {
+        _cleanup_(aggregation_freep) struct aggregation *g = calloc(1, sizeof(*g));
+        int r;
+
+        if (!g)
+                return -ENOMEM;
+        g->api = a;
+        g->stale = true;
+        g->apiservices = api_cache(a, apiregistration, "apiservices");
+        g->services = api_cache(a, "", "services");
+        g->endpoints = api_cache(a, "", "endpoints");
+        if (!g->apiservices || !g->services || !g->endpoints)
+                return -ENOMEM;
+        r = front_proxy_new(&g->proxy, o, p);
+        if (r < 0)
+                return r;
+        r = webhook_shares_new(&g->shares, PROXY_CALLS_MAX, PROXY_BYTES_MAX);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(a->event, &g->soon, on_soon, g);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(g->soon, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = publisher_new(&g->publisher, g);
+        if (r < 0)
+                return r;
+        r = add_metrics(g);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(g);
+        return 0;
+}
+
+struct aggregation *aggregation_free(struct aggregation *g) {
+        struct remote *r;
+
+        if (!g)
+                return NULL;
+        proxied_end_all(g);
+        tunnels_end_all(g);
+        while ((r = LIST_FIRST(&g->remotes)))
+                remote_leave(r);
+        publisher_free(g->publisher);
+        sd_event_source_disable_unref(g->soon);
+        webhook_shares_free(g->shares);
+        front_proxy_free(g->proxy);
+        return mfree(g);
+}
