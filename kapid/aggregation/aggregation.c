@@ -2,6 +2,7 @@
  * change. One whose spec stays keeps its client and what is known of it. */
 #include "kapid/aggregation/internal.h"
 
+#include "kapid/aggregation/forward.h"
 #include "lib/log.h"
 #include "lib/object.h"
 
@@ -225,6 +226,13 @@ int remote_address(struct remote *r, char **ret, char **ret_why) {
                 return e;
         *ret = strformat("https://%s", address);
         return *ret ? 0 : -ENOMEM;
+}
+
+int remote_add_host(const struct remote *r, struct forward_headers *h) {
+        _cleanup_free_ char *host = strformat(
+                        "%s:%lld", r->server_name, (long long)r->service.target.port);
+
+        return host ? forward_add(h, "Host", host) : -ENOMEM;
 }
 
 /* --- changes --- */

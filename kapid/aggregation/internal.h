@@ -64,6 +64,9 @@ int aggregation_refresh(struct aggregation *g);
 
 /* The endpoint to call as "https://10.0.0.1:443". -ENOENT with a sentence in *ret_why; -ENOMEM. */
 int remote_address(struct remote *r, char **ret, char **ret_why);
+/* The Host header: the service, wherever it is reached. */
+struct forward_headers;
+int remote_add_host(const struct remote *r, struct forward_headers *h);
 /* Begins to look at it, and whenever it is due from then on. */
 int probe_start(struct remote *r);
 /* Its service or endpoints have changed. */
@@ -83,7 +86,6 @@ void proxied_end_all(struct aggregation *g);
 void tunnel_run(struct request *request);
 void tunnels_end_all(struct aggregation *g);
 /* The headers of the request that go on, and the user's. */
-struct forward_headers;
 int proxy_headers(struct request *request, struct forward_headers *h, struct problem *p);
 /* 503 for a server that cannot be called. */
 void proxy_refuse(struct request *request, const char *why);

@@ -188,6 +188,9 @@ static int ask(struct remote *r, const char *path, size_t size_max) {
         e = forward_add(&h, "X-Remote-Group", "system:masters");
         if (e < 0)
                 return e;
+        e = remote_add_host(r, &h);
+        if (e < 0)
+                return e;
         return http_call_start(r->client,
                         &(struct http_call_options){.method = "GET",
                                         .path = path,

@@ -331,6 +331,9 @@ static int begin(struct proxied *p, struct problem *problem) {
         r = proxy_headers(request, &h, problem);
         if (r < 0)
                 return r;
+        r = remote_add_host(p->remote, &h);
+        if (r < 0)
+                return r;
         r = remote_address(p->remote, &address, &why);
         if (r == -ENOENT)
                 return problem_set(problem, ENOENT, 503, "ServiceUnavailable",
