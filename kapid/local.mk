@@ -204,6 +204,9 @@ libkapid_api_a_SOURCES += \
 	kapid/aggregation/internal.h \
 	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
 	kapid/aggregation/publish.c kapid/aggregation/tunnel.c
+check_PROGRAMS += tests/unit/test-kapid-aggregation
+tests_unit_test_kapid_aggregation_SOURCES = tests/unit/test-kapid-aggregation.c tests/unit/kapid-cases.h tests/unit/unit.h
+tests_unit_test_kapid_aggregation_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Admission webhooks; what needs neither the network nor the caches is pure
 libkapid_core_a_SOURCES += \
 	kapid/webhooks/conditions.c kapid/webhooks/conditions.h \

@@ -36,8 +36,12 @@ static int unite(json_t *data, const char *key, const char *ours, const json_t *
         if (r < 0)
                 return r;
         r = add_bundle(&list, ours, now_s);
-        if (r < 0 || strv_length(list) == 0)
+        if (r < 0)
                 return r;
+        if (strv_length(list) == 0) {
+                json_object_del(data, key);
+                return 0;
+        }
         text = strv_join(list, "");
         return text && json_object_set_new(data, key, json_string(text)) >= 0 ? 0 : -ENOMEM;
 }
