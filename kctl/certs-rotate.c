@@ -1,5 +1,5 @@
-/* kctl certs rotate-ca: replaces the authorities of the cluster, of the store and of the front proxy,
- * a stage a call.
+/* kctl certs rotate-ca: replaces the authorities of the cluster, of the store and of the front
+ * proxy, a stage a call.
  * Each stage looks at what is there and does what is missing (certs-stage.h), on every machine of
  * the control plane, then spreads it: to the controllers, which publish the authorities for pods,
  * to the data for joins, to the ingress, to the nodes and to the user's kubeconfig. A stage begins

@@ -81,8 +81,7 @@ void authorities_done(struct authorities *all) {
                 authority_done(&all->items[i]);
 }
 
-int authorities_read(
-                const struct certs_place *place, struct authorities *ret, struct problem *p) {
+int authorities_read(const struct certs_place *place, struct authorities *ret, struct problem *p) {
         _cleanup_authorities_ struct authorities all = {0};
 
         for (size_t i = 0; i < AUTHORITIES; i++) {

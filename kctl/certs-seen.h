@@ -45,8 +45,7 @@ struct authorities {
 };
 void authorities_done(struct authorities *all);
 #define _cleanup_authorities_ _cleanup_(authorities_done)
-int authorities_read(
-                const struct certs_place *place, struct authorities *ret, struct problem *p);
+int authorities_read(const struct certs_place *place, struct authorities *ret, struct problem *p);
 const struct authority *authority_of(const struct authorities *all, const char *name);
 
 /* Reads all that there are at a place; those that it lacks are left out. */

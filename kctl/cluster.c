@@ -346,8 +346,8 @@ static int add_all(struct cluster_files *f, const struct cluster_spec *spec) {
         /* ca.crt first: files are written from the last to the first, so that its presence marks a
          * complete set. */
         static int (*const steps[])(struct cluster_files * f, const struct cluster_spec *spec) = {
-                        add_root, add_server, add_store, add_front_proxy, add_account_key, add_ssh_key,
-                        add_kubeconfigs};
+                        add_root, add_server, add_store, add_front_proxy, add_account_key,
+                        add_ssh_key, add_kubeconfigs};
 
         for (size_t i = 0; i < ELEMENTS(steps); i++) {
                 int r = steps[i](f, spec);

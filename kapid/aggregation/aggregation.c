@@ -10,110 +10,110 @@ static const char apiregistration[] = "apiregistration.k8s.io";
 
 /* --- remotes --- */
 
-struct remote *remote_ref(struct remote *r) {
-        r->refs++;
-        return r;
+struct remote *remote_ref(struct remote *remote) {
+        remote->refs++;
+        return remote;
 }
 
-struct remote *remote_unref(struct remote *r) {
-        if (!r || --r->refs > 0)
+struct remote *remote_unref(struct remote *remote) {
+        if (!remote || --remote->refs > 0)
                 return NULL;
-        probe_stop(r);
-        http_client_free(r->client);
-        apiservice_done(&r->service);
-        availability_done(&r->availability);
-        json_decref(r->spec);
-        json_decref(r->resources);
-        free(r->server_name);
-        free(r->openapi_hash);
-        return mfree(r);
+        probe_stop(remote);
+        http_client_free(remote->client);
+        apiservice_done(&remote->service);
+        availability_done(&remote->availability);
+        json_decref(remote->spec);
+        json_decref(remote->resources);
+        free(remote->server_name);
+        free(remote->openapi_hash);
+        return mfree(remote);
 }
 
 /* Calls begin with the front proxy's present certificate. */
 static void before_call(void *userdata) {
-        struct remote *r = userdata;
-        struct front_proxy *f = r->all ? r->all->proxy : NULL;
-        uint64_t generation = f ? front_proxy_refresh(f) : r->identity;
+        struct remote *remote = userdata;
+        struct front_proxy *f = remote->all ? remote->all->proxy : NULL;
+        uint64_t generation = f ? front_proxy_refresh(f) : remote->identity;
 
-        if (generation == r->identity)
+        if (generation == remote->identity)
                 return;
-        if (http_client_set_identity(r->client, r->service.target.ca_pem, front_proxy_cert(f),
-                            front_proxy_key(f), NULL) >= 0)
-                r->identity = generation;
+        if (http_client_set_identity(remote->client, remote->service.target.ca_pem,
+                            front_proxy_cert(f), front_proxy_key(f), NULL) >= 0)
+                remote->identity = generation;
 }
 
-static int make_client(struct remote *r) {
-        struct front_proxy *f = r->all->proxy;
+static int make_client(struct remote *remote) {
+        struct front_proxy *f = remote->all->proxy;
         _cleanup_free_ char *url = NULL;
 
-        r->server_name = strformat(
-                        "%s.%s.svc", r->service.target.service, r->service.target.namespace);
-        url = r->server_name ? strformat("https://%s", r->server_name) : NULL;
+        remote->server_name = strformat("%s.%s.svc", remote->service.target.service,
+                        remote->service.target.namespace);
+        url = remote->server_name ? strformat("https://%s", remote->server_name) : NULL;
         if (!url)
                 return -ENOMEM;
-        r->identity = front_proxy_refresh(f);
-        return http_client_new(&r->client, r->all->api->event,
+        remote->identity = front_proxy_refresh(f);
+        return http_client_new(&remote->client, remote->all->api->event,
                         &(struct http_client_options){.base_url = url,
-                                        .ca_pem = r->service.target.ca_pem,
+                                        .ca_pem = remote->service.target.ca_pem,
                                         .cert_pem = front_proxy_cert(f),
                                         .key_pem = front_proxy_key(f),
-                                        .tls_server_name = r->server_name,
+                                        .tls_server_name = remote->server_name,
                                         .user_agent = "kapid-aggregator",
                                         .connect_timeout_us = CONNECT_TIME_US,
                                         .user_timeout_ms = SILENT_PEER_MS,
                                         .flags = HTTP_CLIENT_TLS_1_2 |
-                                                 (r->service.insecure ? HTTP_CLIENT_ANY_SERVER
-                                                                      : 0),
+                                                 (remote->service.insecure ? HTTP_CLIENT_ANY_SERVER
+                                                                           : 0),
                                         .before_call = before_call,
-                                        .userdata = r});
+                                        .userdata = remote});
 }
 
-static int prepare(struct remote *r) {
-        int e = make_client(r);
+static int prepare(struct remote *remote) {
+        int r = make_client(remote);
 
-        return e < 0 ? e : probe_start(r);
+        return r < 0 ? r : probe_start(remote);
 }
 
 /* Takes the service. */
 static int remote_new(struct aggregation *g, struct apiservice *service, const json_t *spec) {
-        struct remote *r = calloc(1, sizeof(*r));
-        int e;
+        struct remote *remote = calloc(1, sizeof(*remote));
+        int r;
 
-        if (!r)
+        if (!remote)
                 return -ENOMEM;
-        r->refs = 1;
-        r->all = g;
-        r->service = *service;
+        remote->refs = 1;
+        remote->all = g;
+        remote->service = *service;
         *service = (struct apiservice){0};
-        r->spec = json_ref(spec);
-        r->seen = true;
-        e = prepare(r);
-        if (e < 0) {
-                remote_unref(r);
-                return e;
+        remote->spec = json_ref(spec);
+        remote->seen = true;
+        r = prepare(remote);
+        if (r < 0) {
+                remote_unref(remote);
+                return r;
         }
-        LIST_INSERT_HEAD(&g->remotes, r, entry);
+        LIST_INSERT_HEAD(&g->remotes, remote, entry);
         g->generation++;
         return 0;
 }
 
 /* It is no longer one of the set; requests that are on their way keep it. */
-static void remote_leave(struct remote *r) {
-        LIST_REMOVE(r, entry);
-        probe_stop(r);
-        r->all->generation++;
-        r->all = NULL;
-        remote_unref(r);
+static void remote_leave(struct remote *remote) {
+        LIST_REMOVE(remote, entry);
+        probe_stop(remote);
+        remote->all->generation++;
+        remote->all = NULL;
+        remote_unref(remote);
 }
 
 static struct remote *find_same(
                 struct aggregation *g, const struct apiservice *s, const json_t *spec) {
-        struct remote *r;
+        struct remote *remote;
 
-        LIST_FOREACH(r, &g->remotes, entry)
-        if (streq(r->service.uid, s->uid) && streq(r->service.name, s->name) &&
-                        json_same(r->spec, spec))
-                return r;
+        LIST_FOREACH(remote, &g->remotes, entry)
+        if (streq(remote->service.uid, s->uid) && streq(remote->service.name, s->name) &&
+                        json_same(remote->spec, spec))
+                return remote;
         return NULL;
 }
 
@@ -123,58 +123,57 @@ static int read_one(struct aggregation *g, struct item *it) {
         _cleanup_apiservice_ struct apiservice s = {0};
         _cleanup_json_ json_t *object = item_object_once(it);
         const json_t *spec = json_object_get(object, "spec");
-        struct remote *r;
-        int e = object ? apiservice_read(object, &s) : -ENOMEM;
+        struct remote *remote;
+        int r = object ? apiservice_read(object, &s) : -ENOMEM;
 
-        if (e == -EINVAL) {
+        if (r == -EINVAL) {
                 log_warning("The APIService %s cannot be read and has no effect; write it again",
                                 item_path(it));
                 return 0;
         }
-        if (e < 0 || s.local || !apiservice_may_replace(g->api->kinds, s.group, s.version))
-                return MIN(e, 0);
-        r = find_same(g, &s, spec);
-        if (r) {
-                r->seen = true;
+        if (r < 0 || s.local || !apiservice_may_replace(g->api->kinds, s.group, s.version))
+                return MIN(r, 0);
+        remote = find_same(g, &s, spec);
+        if (remote) {
+                remote->seen = true;
                 return 0;
         }
         return remote_new(g, &s, spec);
 }
 
 int aggregation_refresh(struct aggregation *g) {
-        struct remote *r, *next;
+        struct remote *remote, *next;
 
         if (!g->stale)
                 return 0;
-        LIST_FOREACH(r, &g->remotes, entry)
-        r->seen = false;
+        LIST_FOREACH(remote, &g->remotes, entry)
+        remote->seen = false;
         for (struct item *it = cache_first(g->apiservices, ""); it;
                         it = cache_next(g->apiservices, it)) {
-                int e = read_one(g, it);
+                int r = read_one(g, it);
 
-                if (e < 0)
-                        return e; /* it stays stale */
+                if (r < 0)
+                        return r; /* it stays stale */
         }
-        for (r = LIST_FIRST(&g->remotes); r; r = next) {
-                next = LIST_NEXT(r, entry);
-                if (!r->seen)
-                        remote_leave(r);
+        for (remote = LIST_FIRST(&g->remotes); remote; remote = next) {
+                next = LIST_NEXT(remote, entry);
+                if (!remote->seen)
+                        remote_leave(remote);
         }
         g->stale = false;
         return 0;
 }
 
-struct remote *aggregation_find(
-                struct aggregation *g, const char *group, const char *version) {
-        struct remote *r;
+struct remote *aggregation_find(struct aggregation *g, const char *group, const char *version) {
+        struct remote *remote;
 
         if (!g || isempty(group))
                 return NULL;
         if (g->stale && aggregation_refresh(g) < 0)
                 (void)log_oom();
-        LIST_FOREACH(r, &g->remotes, entry)
-        if (streq(r->service.group, group) && streq(r->service.version, version))
-                return r;
+        LIST_FOREACH(remote, &g->remotes, entry)
+        if (streq(remote->service.group, group) && streq(remote->service.version, version))
+                return remote;
         return NULL;
 }
 
@@ -184,53 +183,53 @@ struct remote *aggregation_first(struct aggregation *g) {
         return g ? LIST_FIRST(&g->remotes) : NULL;
 }
 
-struct remote *remote_next(struct remote *r) {
-        return LIST_NEXT(r, entry);
+struct remote *remote_next(struct remote *remote) {
+        return LIST_NEXT(remote, entry);
 }
 
-const char *remote_group(const struct remote *r) {
-        return r->service.group;
+const char *remote_group(const struct remote *remote) {
+        return remote->service.group;
 }
 
-const char *remote_version(const struct remote *r) {
-        return r->service.version;
+const char *remote_version(const struct remote *remote) {
+        return remote->service.version;
 }
 
-void remote_priorities(const struct remote *r, int64_t *ret_group, int64_t *ret_version) {
-        *ret_group = r->service.group_priority;
-        *ret_version = r->service.version_priority;
+void remote_priorities(const struct remote *remote, int64_t *ret_group, int64_t *ret_version) {
+        *ret_group = remote->service.group_priority;
+        *ret_version = remote->service.version_priority;
 }
 
-bool remote_is_available(const struct remote *r) {
-        return r->availability.status && streq(r->availability.status, "True");
+bool remote_is_available(const struct remote *remote) {
+        return remote->availability.status && streq(remote->availability.status, "True");
 }
 
-const json_t *remote_resources(const struct remote *r) {
-        return r->resources;
+const json_t *remote_resources(const struct remote *remote) {
+        return remote->resources;
 }
 
-const char *remote_openapi_hash(const struct remote *r) {
-        return r->openapi_hash;
+const char *remote_openapi_hash(const struct remote *remote) {
+        return remote->openapi_hash;
 }
 
 uint64_t aggregation_generation(const struct aggregation *g) {
         return g ? g->generation : 0;
 }
 
-int remote_address(struct remote *r, char **ret, char **ret_why) {
+int remote_address(struct remote *remote, char **ret, char **ret_why) {
         _cleanup_free_ char *address = NULL;
-        int e = webhook_service_address(
-                        r->all->api, &r->service.target, &r->turn, &address, ret_why);
+        int r = webhook_service_address(remote->all->api, &remote->service.target, &remote->turn,
+                        &address, ret_why);
 
-        if (e < 0)
-                return e;
+        if (r < 0)
+                return r;
         *ret = strformat("https://%s", address);
         return *ret ? 0 : -ENOMEM;
 }
 
-int remote_add_host(const struct remote *r, struct forward_headers *h) {
+int remote_add_host(const struct remote *remote, struct forward_headers *h) {
         _cleanup_free_ char *host = strformat(
-                        "%s:%lld", r->server_name, (long long)r->service.target.port);
+                        "%s:%lld", remote->server_name, (long long)remote->service.target.port);
 
         return host ? forward_add(h, "Host", host) : -ENOMEM;
 }
@@ -253,14 +252,14 @@ static int on_soon(sd_event_source *source, void *userdata) {
 /* The services of remotes, and their endpoints. */
 static void look_at(struct aggregation *g, const struct change *change) {
         const char *path = item_path(change->after ? change->after : change->before);
-        struct remote *r;
+        struct remote *remote;
 
-        LIST_FOREACH(r, &g->remotes, entry) {
-                const struct webhook_target *t = &r->service.target;
+        LIST_FOREACH(remote, &g->remotes, entry) {
+                const struct webhook_target *t = &remote->service.target;
                 const char *rest = startswith(path, t->namespace);
 
                 if (rest && *rest == '/' && streq(rest + 1, t->service))
-                        probe_soon(r);
+                        probe_soon(remote);
         }
 }
 
@@ -327,14 +326,14 @@ int aggregation_new(struct aggregation **ret, struct api *a, const struct aggreg
 }
 
 struct aggregation *aggregation_free(struct aggregation *g) {
-        struct remote *r;
+        struct remote *remote;
 
         if (!g)
                 return NULL;
         proxied_end_all(g);
         tunnels_end_all(g);
-        while ((r = LIST_FIRST(&g->remotes)))
-                remote_leave(r);
+        while ((remote = LIST_FIRST(&g->remotes)))
+                remote_leave(remote);
         publisher_free(g->publisher);
         sd_event_source_disable_unref(g->soon);
         webhook_shares_free(g->shares);

@@ -1,11 +1,11 @@
 /* Extension API servers behind APIServices: requests of their groups and versions are
  * authenticated and authorized here like any other, and passed on to them (docs/aggregation.md).
  *
- *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to the servers
- *   aggregation.c  the set of remote ones                   auth-config.c  what they trust (pure)
- *   probe.c        whether they answer, and with what       publish.c      objects that kapid writes
- *   forward.c      headers and paths (pure)                 proxy.c        a request on its way
- *                                                           tunnel.c       one that leaves HTTP */
+ *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to the
+ * servers aggregation.c  the set of remote ones                   auth-config.c  what they trust
+ * (pure) probe.c        whether they answer, and with what       publish.c      objects that kapid
+ * writes forward.c      headers and paths (pure)                 proxy.c        a request on its
+ * way tunnel.c       one that leaves HTTP */
 #pragma once
 
 #include "kapid/api.h"
@@ -30,8 +30,7 @@ void aggregation_on_change(
                 struct aggregation *g, const struct cache *c, const struct change *change);
 
 /* The server of a group's version; borrowed. NULL: kapid itself, or nobody. g may be NULL. */
-struct remote *aggregation_find(
-                struct aggregation *g, const char *group, const char *version);
+struct remote *aggregation_find(struct aggregation *g, const char *group, const char *version);
 struct remote *remote_ref(struct remote *r);
 struct remote *remote_unref(struct remote *r);
 

@@ -63,8 +63,7 @@ int apiservice_read(const json_t *object, struct apiservice *ret) {
         return 0;
 }
 
-bool apiservice_may_replace(
-                const struct kind_registry *r, const char *group, const char *version) {
+bool apiservice_may_replace(const struct kind_registry *r, const char *group, const char *version) {
         const struct kind *k;
 
         for (size_t i = 0; (k = kind_registry_at(r, i)); i++)
@@ -115,8 +114,8 @@ static int64_t version_priority(const char *version) {
         return MIN(base + (int64_t)(base == 15 ? major : minor), (int64_t)PRIORITY_CUSTOM_VERSION);
 }
 
-void apiservice_priorities(const char *group, const char *version, bool custom,
-                int64_t *ret_group, int64_t *ret_version) {
+void apiservice_priorities(const char *group, const char *version, bool custom, int64_t *ret_group,
+                int64_t *ret_version) {
         *ret_group = custom ? PRIORITY_CUSTOM_GROUP : 16000;
         *ret_version = custom ? PRIORITY_CUSTOM_VERSION : version_priority(version);
         if (streq(group, "metrics.k8s.io"))
@@ -245,8 +244,8 @@ int availability_of_service(const struct apiservice *s, const json_t *service,
                         t->service, t->namespace, json_str_or(port, "name", ""));
 }
 
-int availability_apply(const json_t *object, const struct availability *a, uint64_t now_us,
-                json_t **ret) {
+int availability_apply(
+                const json_t *object, const struct availability *a, uint64_t now_us, json_t **ret) {
         _cleanup_json_ json_t *copy = json_deep_copy(object);
         int r = copy ? crd_set_condition(copy, "Available", a->status, a->reason,
                                        strempty(a->message), now_us)

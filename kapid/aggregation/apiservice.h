@@ -28,12 +28,11 @@ void apiservice_done(struct apiservice *s);
 
 /* Whether a server of that group and version may take the place of what kapid serves itself:
  * nothing built-in but metrics.k8s.io, everything else. */
-bool apiservice_may_replace(
-                const struct kind_registry *r, const char *group, const char *version);
+bool apiservice_may_replace(const struct kind_registry *r, const char *group, const char *version);
 
 /* The priorities of a group that kapid serves, and of its version. */
-void apiservice_priorities(const char *group, const char *version, bool custom,
-                int64_t *ret_group, int64_t *ret_version);
+void apiservice_priorities(const char *group, const char *version, bool custom, int64_t *ret_group,
+                int64_t *ret_version);
 
 /* What becomes of the object of a group and version. live: NULL where there is none. Of what may be
  * replaced nothing is wanted, so that charts can make the object. *ret is the object to be written,
@@ -52,10 +51,10 @@ void availability_done(struct availability *a);
 #define _cleanup_availability_ _cleanup_(availability_done)
 int availability_set(struct availability *a, const char *status, const char *reason,
                 const char *fmt, ...) _printf_(4, 5);
-/* What the service and its endpoints (each may be NULL) say before the server is asked. 1: it can be
- * asked, *ret is not set; 0; -ENOMEM. */
+/* What the service and its endpoints (each may be NULL) say before the server is asked. 1: it can
+ * be asked, *ret is not set; 0; -ENOMEM. */
 int availability_of_service(const struct apiservice *s, const json_t *service,
                 const json_t *endpoints, struct availability *ret);
 /* A copy of the object with the condition; NULL in *ret when it has it already. */
-int availability_apply(const json_t *object, const struct availability *a, uint64_t now_us,
-                json_t **ret);
+int availability_apply(
+                const json_t *object, const struct availability *a, uint64_t now_us, json_t **ret);

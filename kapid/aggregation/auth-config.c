@@ -70,15 +70,14 @@ static int set_words(json_t *data, const char *key, char *const *words, const js
                 list = json_array();
         }
         for (; list && words && *words; words++)
-                if (!has_word(list, *words) &&
-                                json_array_append_new(list, json_string(*words)) < 0)
+                if (!has_word(list, *words) && json_array_append_new(list, json_string(*words)) < 0)
                         return -ENOMEM;
         made = list ? json_text(list) : NULL;
         return made && json_object_set_new(data, key, json_string(made)) >= 0 ? 0 : -ENOMEM;
 }
 
-int auth_config_data(const struct auth_config *c, const json_t *live, uint64_t now_s,
-                json_t **ret) {
+int auth_config_data(
+                const struct auth_config *c, const json_t *live, uint64_t now_s, json_t **ret) {
         static const char *const headers[][2] = {
                         {"requestheader-username-headers", "[\"X-Remote-User\"]"},
                         {"requestheader-uid-headers", "[\"X-Remote-Uid\"]"},

@@ -11,5 +11,4 @@ struct auth_config {
 /* The data of the ConfigMap. live: what it has, or NULL. Authorities that it has already stay while
  * they are valid: another kapid may have published them, or they are being replaced. NULL in *ret:
  * nothing is to be changed. */
-int auth_config_data(const struct auth_config *c, const json_t *live, uint64_t now_s,
-                json_t **ret);
+int auth_config_data(const struct auth_config *c, const json_t *live, uint64_t now_s, json_t **ret);

@@ -1,6 +1,6 @@
 /* Names of headers are compared in one form, whatever their spelling: servers behind gateways treat
- * "X_Remote_User" as "X-Remote-User" (RFC 3875 section 4.1.18). Reference: transport.SetAuthProxyHeaders
- * of client-go, the hop-by-hop headers of RFC 9110 section 7.6.1. */
+ * "X_Remote_User" as "X-Remote-User" (RFC 3875 section 4.1.18). Reference:
+ * transport.SetAuthProxyHeaders of client-go, the hop-by-hop headers of RFC 9110 section 7.6.1. */
 #include "kapid/aggregation/forward.h"
 
 #include <ctype.h>

@@ -100,8 +100,7 @@ static int check(const struct aggregation_options *o, struct problem *p) {
 }
 
 static int copy_options(struct front_proxy *f, const struct aggregation_options *o) {
-        const char *const paths[FILES] = {
-                        o->cert_file, o->key_file, o->ca_file, o->client_ca_file};
+        const char *const paths[FILES] = {o->cert_file, o->key_file, o->ca_file, o->client_ca_file};
 
         for (int i = 0; i < FILES; i++) {
                 if (isempty(paths[i]))
@@ -116,8 +115,8 @@ static int copy_options(struct front_proxy *f, const struct aggregation_options 
         return 0;
 }
 
-int front_proxy_new(struct front_proxy **ret, const struct aggregation_options *o,
-                struct problem *p) {
+int front_proxy_new(
+                struct front_proxy **ret, const struct aggregation_options *o, struct problem *p) {
         _cleanup_(front_proxy_freep) struct front_proxy *f = calloc(1, sizeof(*f));
         char *texts[FILES] = {NULL};
         int failed = 0, r = f ? check(o, p) : -ENOMEM;

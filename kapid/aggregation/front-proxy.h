@@ -5,8 +5,8 @@
 #include "kapid/aggregation/aggregation.h"
 
 struct front_proxy;
-int front_proxy_new(struct front_proxy **ret, const struct aggregation_options *o,
-                struct problem *p);
+int front_proxy_new(
+                struct front_proxy **ret, const struct aggregation_options *o, struct problem *p);
 struct front_proxy *front_proxy_free(struct front_proxy *f);
 DEFINE_CLEANUP(struct front_proxy *, front_proxy_free);
 

@@ -23,79 +23,82 @@ enum {
         HASH_MAX = 128,
 };
 
-static void schedule(struct remote *r, uint64_t us) {
-        if (!r->timer)
+static void schedule(struct remote *remote, uint64_t us) {
+        if (!remote->timer)
                 return;
-        (void)sd_event_source_set_time_relative(r->timer, us);
-        (void)sd_event_source_set_enabled(r->timer, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_time_relative(remote->timer, us);
+        (void)sd_event_source_set_enabled(remote->timer, SD_EVENT_ONESHOT);
 }
 
-static void schedule_next(struct remote *r) {
-        unsigned doublings = r->failures > 0 ? MIN(r->failures - 1, (unsigned)RETRIES_MAX) : 0;
+static void schedule_next(struct remote *remote) {
+        unsigned doublings =
+                        remote->failures > 0 ? MIN(remote->failures - 1, (unsigned)RETRIES_MAX) : 0;
         uint64_t us = (uint64_t)RETRY_US << doublings;
 
-        schedule(r, r->failures > 0 ? MIN(us, (uint64_t)PERIOD_US) : PERIOD_US);
+        schedule(remote, remote->failures > 0 ? MIN(us, (uint64_t)PERIOD_US) : PERIOD_US);
 }
 
 /* Takes what it is given. */
-static void settle(struct remote *r, struct availability *a) {
-        bool was = remote_is_available(r), is;
-        bool news = !r->availability.reason || !streq(r->availability.reason, a->reason);
+static void settle(struct remote *remote, struct availability *a) {
+        bool was = remote_is_available(remote), is;
+        bool news = !remote->availability.reason || !streq(remote->availability.reason, a->reason);
 
-        availability_done(&r->availability);
-        r->availability = *a;
+        availability_done(&remote->availability);
+        remote->availability = *a;
         *a = (struct availability){0};
-        is = remote_is_available(r);
-        r->failures = is ? 0 : MIN(r->failures + 1, 1000u);
+        is = remote_is_available(remote);
+        remote->failures = is ? 0 : MIN(remote->failures + 1, 1000u);
         if (was != is)
-                r->all->generation++;
+                remote->all->generation++;
         if (news && !is)
-                log_warning("The APIService %s is not available: %s: %s", r->service.name,
-                                r->availability.reason, strempty(r->availability.message));
+                log_warning("The APIService %s is not available: %s: %s", remote->service.name,
+                                remote->availability.reason,
+                                strempty(remote->availability.message));
         else if (news && was != is)
-                log_info("The APIService %s is available", r->service.name);
-        publisher_wake(r->all->publisher);
-        schedule_next(r);
+                log_info("The APIService %s is available", remote->service.name);
+        publisher_wake(remote->all->publisher);
+        schedule_next(remote);
 }
 
-static void settle_failed(struct remote *r, const char *why) {
+static void settle_failed(struct remote *remote, const char *why) {
         _cleanup_availability_ struct availability a = {0};
 
-        if (remote_is_available(r) && r->failures + 1 < CONFIRMATIONS) {
-                r->failures++;
-                schedule(r, CONFIRM_US);
+        if (remote_is_available(remote) && remote->failures + 1 < CONFIRMATIONS) {
+                remote->failures++;
+                schedule(remote, CONFIRM_US);
                 return;
         }
         if (availability_set(&a, "False", "FailedDiscoveryCheck",
                             "failing or missing response from https://%s:%lld/apis/%s/%s: %s",
-                            r->server_name, (long long)r->service.target.port, r->service.group,
-                            r->service.version, why) < 0) {
+                            remote->server_name, (long long)remote->service.target.port,
+                            remote->service.group, remote->service.version, why) < 0) {
                 (void)log_oom();
-                schedule_next(r);
+                schedule_next(remote);
                 return;
         }
-        settle(r, &a);
+        settle(remote, &a);
 }
 
 /* --- answers --- */
 
-static void take_resources(struct remote *r, const struct http_result *result) {
+static void take_resources(struct remote *remote, const struct http_result *result) {
         _cleanup_json_ json_t *v = NULL;
 
         if (json_parse(result->body, result->body_size, 0, &v, NULL) < 0 ||
                         !json_is_array(json_object_get(v, "resources")))
                 return;
-        if (json_same(v, r->resources))
+        if (json_same(v, remote->resources))
                 return;
-        json_decref(r->resources);
-        r->resources = TAKE_PTR(v);
-        r->all->generation++;
+        json_decref(remote->resources);
+        remote->resources = TAKE_PTR(v);
+        remote->all->generation++;
 }
 
 /* The hash in "/openapi/v3/apis/GROUP/VERSION?hash=..."; what it has beside letters and digits does
  * not go into ours. */
-static char *hash_of(const json_t *index, const struct remote *r) {
-        _cleanup_free_ char *path = strformat("apis/%s/%s", r->service.group, r->service.version);
+static char *hash_of(const json_t *index, const struct remote *remote) {
+        _cleanup_free_ char *path =
+                        strformat("apis/%s/%s", remote->service.group, remote->service.version);
         const json_t *entry = path ? json_object_get(json_object_get(index, "paths"), path) : NULL;
         const char *url = json_str(entry, "serverRelativeURL"),
                    *hash = url ? strstr(url, "hash=") : NULL;
@@ -113,85 +116,85 @@ static char *hash_of(const json_t *index, const struct remote *r) {
         return copy;
 }
 
-static void take_index(struct remote *r, const struct http_result *result) {
+static void take_index(struct remote *remote, const struct http_result *result) {
         _cleanup_json_ json_t *v = NULL;
         _cleanup_free_ char *hash = NULL;
 
         if (result->code == 200 && result->error == 0)
                 (void)json_parse(result->body, result->body_size, 0, &v, NULL);
-        hash = hash_of(v, r);
-        if (streq_ptr(hash, r->openapi_hash))
+        hash = hash_of(v, remote);
+        if (streq_ptr(hash, remote->openapi_hash))
                 return;
-        free(r->openapi_hash);
-        r->openapi_hash = TAKE_PTR(hash);
-        r->all->generation++;
+        free(remote->openapi_hash);
+        remote->openapi_hash = TAKE_PTR(hash);
+        remote->all->generation++;
 }
 
-static int ask(struct remote *r, const char *path, size_t size_max);
+static int ask(struct remote *remote, const char *path, size_t size_max);
 
-static void on_index(struct remote *r, const struct http_result *result) {
-        take_index(r, result);
-        schedule_next(r);
+static void on_index(struct remote *remote, const struct http_result *result) {
+        take_index(remote, result);
+        schedule_next(remote);
 }
 
-static void on_discovery(struct remote *r, const struct http_result *result) {
+static void on_discovery(struct remote *remote, const struct http_result *result) {
         _cleanup_availability_ struct availability a = {0};
         char text[64];
 
         if (result->error) {
-                settle_failed(r, result->error_text);
+                settle_failed(remote, result->error_text);
                 return;
         }
         if (result->code < 200 || result->code > 299) {
                 (void)snprintf(text, sizeof(text), "bad status: %d", result->code);
-                settle_failed(r, text);
+                settle_failed(remote, text);
                 return;
         }
-        take_resources(r, result);
+        take_resources(remote, result);
         if (availability_set(&a, "True", "Passed", "all checks passed") < 0) {
-                schedule_next(r);
+                schedule_next(remote);
                 return;
         }
-        settle(r, &a);
-        if (r->openapi_us && r->openapi_us + OPENAPI_US > now_mono_us())
+        settle(remote, &a);
+        if (remote->openapi_us && remote->openapi_us + OPENAPI_US > now_mono_us())
                 return;
-        r->openapi_us = now_mono_us();
-        r->is_openapi = ask(r, "/openapi/v3", INDEX_MAX) >= 0;
+        remote->openapi_us = now_mono_us();
+        remote->is_openapi = ask(remote, "/openapi/v3", INDEX_MAX) >= 0;
 }
 
 static void on_done(struct http_call *call, const struct http_result *result, void *userdata) {
-        struct remote *r = remote_ref(userdata);
+        struct remote *remote = remote_ref(userdata);
 
-        r->probe = NULL;
-        if (!r->all)
+        remote->probe = NULL;
+        if (!remote->all)
                 ;
-        else if (r->is_openapi) {
-                r->is_openapi = false;
-                on_index(r, result);
+        else if (remote->is_openapi) {
+                remote->is_openapi = false;
+                on_index(remote, result);
         } else
-                on_discovery(r, result);
-        remote_unref(r);
+                on_discovery(remote, result);
+        remote_unref(remote);
 }
 
 /* --- questions --- */
 
-static int ask(struct remote *r, const char *path, size_t size_max) {
+static int ask(struct remote *remote, const char *path, size_t size_max) {
         _cleanup_forward_headers_ struct forward_headers h = {0};
         _cleanup_free_ char *address = NULL, *why = NULL;
-        int e = remote_address(r, &address, &why);
+        int r = remote_address(remote, &address, &why);
 
-        if (e < 0)
-                return e;
-        e = forward_add(&h, "X-Remote-User", "system:kube-aggregator");
-        if (e < 0)
-                return e;
-        e = forward_add(&h, "X-Remote-Group", "system:masters");
-        if (e < 0)
-                return e;
-        e = remote_add_host(r, &h);
-        if (e < 0)
-                return e;
-        return http_call_start(r->client,
+        if (r < 0)
+                return r;
+        r = forward_add(&h, "X-Remote-User", "system:kube-aggregator");
+        if (r < 0)
+                return r;
+        r = forward_add(&h, "X-Remote-Group", "system:masters");
+        if (r < 0)
+                return r;
+        r = remote_add_host(remote, &h);
+        if (r < 0)
+                return r;
+        return http_call_start(remote->client,
                         &(struct http_call_options){.method = "GET",
                                         .path = path,
                                         .base_url = address,
@@ -199,13 +202,13 @@ static int ask(struct remote *r, const char *path, size_t size_max) {
                                         .timeout_us = ANSWER_US,
                                         .body_size_max = size_max,
                                         .on_done = on_done,
-                                        .userdata = r},
-                        &r->probe);
+                                        .userdata = remote},
+                        &remote->probe);
 }
 
-static int find(struct remote *r, const char *plural, json_t **ret) {
-        const struct webhook_target *t = &r->service.target;
-        struct item *it = api_find(r->all->api, "", plural, t->namespace, t->service);
+static int find(struct remote *remote, const char *plural, json_t **ret) {
+        const struct webhook_target *t = &remote->service.target;
+        struct item *it = api_find(remote->all->api, "", plural, t->namespace, t->service);
 
         if (!it)
                 return 0;
@@ -214,57 +217,57 @@ static int find(struct remote *r, const char *plural, json_t **ret) {
 }
 
 /* 1: the server can be asked; 0: it is settled already. */
-static int look_at_service(struct remote *r) {
+static int look_at_service(struct remote *remote) {
         _cleanup_availability_ struct availability a = {0};
         _cleanup_json_ json_t *service = NULL, *endpoints = NULL;
-        int e = find(r, "services", &service);
+        int r = find(remote, "services", &service);
 
-        if (e < 0)
-                return e;
-        e = find(r, "endpoints", &endpoints);
-        if (e < 0)
-                return e;
-        e = availability_of_service(&r->service, service, endpoints, &a);
-        if (e == 0)
-                settle(r, &a);
-        return e;
+        if (r < 0)
+                return r;
+        r = find(remote, "endpoints", &endpoints);
+        if (r < 0)
+                return r;
+        r = availability_of_service(&remote->service, service, endpoints, &a);
+        if (r == 0)
+                settle(remote, &a);
+        return r;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct remote *r = userdata;
+        struct remote *remote = userdata;
         char path[512];
-        int e;
+        int r;
 
-        if (!r->all || r->probe)
+        if (!remote->all || remote->probe)
                 return 0;
-        if (!caches_are_loaded(r->all->api->caches)) {
-                schedule(r, RETRY_US);
+        if (!caches_are_loaded(remote->all->api->caches)) {
+                schedule(remote, RETRY_US);
                 return 0;
         }
-        e = look_at_service(r);
-        if (e == 0)
+        r = look_at_service(remote);
+        if (r == 0)
                 return 0;
-        if (e > 0) {
-                (void)snprintf(path, sizeof(path), "/apis/%s/%s", r->service.group,
-                                r->service.version);
-                e = ask(r, path, DISCOVERY_MAX);
+        if (r > 0) {
+                (void)snprintf(path, sizeof(path), "/apis/%s/%s", remote->service.group,
+                                remote->service.version);
+                r = ask(remote, path, DISCOVERY_MAX);
         }
-        if (e < 0)
-                settle_failed(r, strerror(-e));
+        if (r < 0)
+                settle_failed(remote, strerror(-r));
         return 0;
 }
 
-int probe_start(struct remote *r) {
-        return sd_event_add_time_relative(r->all->api->event, &r->timer, CLOCK_MONOTONIC, 0,
-                        ACCURACY_US, on_timer, r);
+int probe_start(struct remote *remote) {
+        return sd_event_add_time_relative(remote->all->api->event, &remote->timer, CLOCK_MONOTONIC,
+                        0, ACCURACY_US, on_timer, remote);
 }
 
-void probe_soon(struct remote *r) {
-        if (!r->probe)
-                schedule(r, 0);
+void probe_soon(struct remote *remote) {
+        if (!remote->probe)
+                schedule(remote, 0);
 }
 
-void probe_stop(struct remote *r) {
-        r->timer = sd_event_source_disable_unref(r->timer);
-        r->probe = http_call_cancel(r->probe);
+void probe_stop(struct remote *remote) {
+        remote->timer = sd_event_source_disable_unref(remote->timer);
+        remote->probe = http_call_cancel(remote->probe);
 }

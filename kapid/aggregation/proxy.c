@@ -198,8 +198,10 @@ static void answer_whole(struct proxied *p, const struct http_result *result) {
         const char *type = answer_header(p, "Content-Type");
 
         if (result->code >= 300 && result->code < 400 && answer_header(p, "Location")) {
-                fail(p, 502, "the backend attempted to redirect this request, which is not "
-                             "permitted", "");
+                fail(p, 502,
+                                "the backend attempted to redirect this request, which is not "
+                                "permitted",
+                                "");
                 return;
         }
         if (!p->request->http || add_headers(p) < 0) {
@@ -242,8 +244,8 @@ int proxy_headers(struct request *request, struct forward_headers *h, struct pro
         const char *connection = request_header(request, "Connection"), *value, *name;
         int r = forward_identity(&request->user, h, p);
 
-        for (size_t i = 0; r >= 0 && (name = http_request_header_prefixed(
-                                                      request->http, "", i, &value));
+        for (size_t i = 0; r >= 0 &&
+                           (name = http_request_header_prefixed(request->http, "", i, &value));
                         i++)
                 if (forward_takes(name, value, connection))
                         r = forward_add(h, name, value);
@@ -258,8 +260,7 @@ int proxy_headers(struct request *request, struct forward_headers *h, struct pro
 
 /* As the reference server: these take as long as they take. */
 static bool is_long_running(const struct request *request) {
-        static const char *const subresources[] = {
-                        "attach", "exec", "log", "portforward", "proxy"};
+        static const char *const subresources[] = {"attach", "exec", "log", "portforward", "proxy"};
 
         if (streq(strempty(request->route.verb), "watch"))
                 return true;
@@ -297,8 +298,8 @@ static int start_call(struct proxied *p, const char *address, const char *target
 
 /* Its share of what may be under way. */
 static int enter(struct proxied *p, struct problem *problem) {
-        const struct user *u = p->request->real_user.name ? &p->request->real_user
-                                                          : &p->request->user;
+        const struct user *u =
+                        p->request->real_user.name ? &p->request->real_user : &p->request->user;
         int r = webhook_shares_enter(p->all->shares, strempty(u->name), &p->share);
 
         if (r == -EBUSY) {
@@ -324,8 +325,8 @@ static int begin(struct proxied *p, struct problem *problem) {
 
         if (r < 0)
                 return r;
-        r = forward_target(http_request_path(request->http),
-                        http_request_query_text(request->http), &target, problem);
+        r = forward_target(http_request_path(request->http), http_request_query_text(request->http),
+                        &target, problem);
         if (r < 0)
                 return r;
         r = proxy_headers(request, &h, problem);

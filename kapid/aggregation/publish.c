@@ -241,28 +241,29 @@ static int sync_local(struct publisher *p) {
 
 static int sync_conditions(struct publisher *p) {
         const struct kind *k = apiservice_kind(p);
-        struct remote *r;
+        struct remote *remote;
 
-        for (r = aggregation_first(p->all); r && k && p->count < BATCH_MAX; r = remote_next(r)) {
-                struct item *it = cache_find(p->all->apiservices, r->service.name);
+        for (remote = aggregation_first(p->all); remote && k && p->count < BATCH_MAX;
+                        remote = remote_next(remote)) {
+                struct item *it = cache_find(p->all->apiservices, remote->service.name);
                 _cleanup_json_ json_t *live = NULL, *object = NULL;
-                int e;
+                int r;
 
-                if (!it || !r->availability.reason)
+                if (!it || !remote->availability.reason)
                         continue;
                 live = item_object_once(it);
                 if (!live)
                         return -ENOMEM;
-                if (!streq(object_uid(live), r->service.uid))
+                if (!streq(object_uid(live), remote->service.uid))
                         continue;
-                e = availability_apply(live, &r->availability, now_wall_us(), &object);
-                if (e < 0)
-                        return e;
+                r = availability_apply(live, &remote->availability, now_wall_us(), &object);
+                if (r < 0)
+                        return r;
                 if (!object)
                         continue;
-                e = batch_add(p, k, "", r->service.name, it, object);
-                if (e < 0)
-                        return e;
+                r = batch_add(p, k, "", remote->service.name, it, object);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -283,8 +284,8 @@ static int sync_config(struct publisher *p) {
                         .names = front_proxy_names(f)};
         if (!k || (it && !live) || (!wanted.client_ca && !wanted.front_ca))
                 return k && it && !live ? -ENOMEM : 0;
-        r = auth_config_data(&wanted, json_object_get(live, "data"), now_wall_us() / 1000000,
-                        &data);
+        r = auth_config_data(
+                        &wanted, json_object_get(live, "data"), now_wall_us() / 1000000, &data);
         if (r < 0 || !data)
                 return r;
         copy = live ? json_deep_copy(live)
@@ -308,9 +309,8 @@ static int sync_all(struct publisher *p) {
         } all[] = {{true, sync_local}, {true, sync_conditions}, {false, sync_config}};
 
         for (size_t i = 0; i < ELEMENTS(all) && p->count == 0; i++) {
-                int r = !all[i].of_one || presence_is_first(p->all->api->presence)
-                                        ? all[i].sync(p)
-                                        : 0;
+                int r = !all[i].of_one || presence_is_first(p->all->api->presence) ? all[i].sync(p)
+                                                                                   : 0;
 
                 if (r < 0)
                         return r;

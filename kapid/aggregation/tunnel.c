@@ -1,5 +1,5 @@
-/* A request that leaves HTTP (exec and the like): the extension server is asked over a connection of
- * its own, and once it has switched protocols bytes go both ways as they come. The HTTP client
+/* A request that leaves HTTP (exec and the like): the extension server is asked over a connection
+ * of its own, and once it has switched protocols bytes go both ways as they come. The HTTP client
  * cannot do that; lib/tls.h can.
  *
  *      CONNECTING --> HANDSHAKE --> HEAD --> OPENING --> OPEN     101
@@ -304,8 +304,8 @@ static void update(struct tunnel *t) {
 
 /* Nothing more will come, and what came was passed on. */
 static bool is_over(const struct tunnel *t) {
-        return t->state == OPEN && ((t->server_ended && t->down.size == 0) ||
-                                                   (t->client_ended && t->up.size == 0));
+        return t->state == OPEN &&
+               ((t->server_ended && t->down.size == 0) || (t->client_ended && t->up.size == 0));
 }
 
 static int on_soon(sd_event_source *source, void *userdata);
@@ -409,13 +409,13 @@ static void shake_hands(struct tunnel *t) {
 }
 
 static void connected(struct tunnel *t) {
-        int error = 0;
-        socklen_t n = sizeof(error);
+        int r = 0;
+        socklen_t n = sizeof(r);
 
-        if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-                error = errno;
-        if (error) {
-                fail(t, 503, strerror(error));
+        if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &r, &n) < 0)
+                r = errno;
+        if (r) {
+                fail(t, 503, strerror(r));
                 return;
         }
         net_tune(t->fd);
@@ -492,8 +492,7 @@ static int write_head(struct tunnel *t, struct problem *p) {
         if (r < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest", "the Upgrade header is not valid");
         buf_printf(&t->up, "%s %s HTTP/1.1\r\nHost: %s:%lld\r\nConnection: Upgrade\r\n%s", method,
-                        target, t->remote->server_name,
-                        (long long)t->remote->service.target.port,
+                        target, t->remote->server_name, (long long)t->remote->service.target.port,
                         streq(method, "GET") ? "" : "Content-Length: 0\r\n");
         for (size_t i = 0; i < h.count; i++)
                 (void)put_header(&t->up, &h.items[i]);
@@ -524,13 +523,12 @@ static int make_tls(struct tunnel *t, struct problem *p) {
         pem.cert = front_proxy_cert(f);
         pem.key = front_proxy_key(f);
         r = tls_context_new_pem(&t->context, &pem, false, p);
-        return r < 0 ? r
-                     : tls_stream_new(&t->tls, t->context, t->fd, t->remote->server_name, NULL);
+        return r < 0 ? r : tls_stream_new(&t->tls, t->context, t->fd, t->remote->server_name, NULL);
 }
 
 static int enter(struct tunnel *t, struct problem *p) {
-        const struct user *u = t->request->real_user.name ? &t->request->real_user
-                                                          : &t->request->user;
+        const struct user *u =
+                        t->request->real_user.name ? &t->request->real_user : &t->request->user;
         int r = webhook_shares_enter(t->all->shares, strempty(u->name), &t->share);
 
         return r != -EBUSY ? r

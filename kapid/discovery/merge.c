@@ -1,6 +1,6 @@
 /* The documents of other servers come from outside: of each resource only what has the right type
- * is taken, and no more than RESOURCES_MAX of them. Reference: the aggregation layer's conversion of
- * APIResourceLists (KEP-3352). */
+ * is taken, and no more than RESOURCES_MAX of them. Reference: the aggregation layer's conversion
+ * of APIResourceLists (KEP-3352). */
 #include "kapid/discovery/merge.h"
 
 enum { RESOURCES_MAX = 4000 };
@@ -36,8 +36,8 @@ static json_t *find(json_t *list, const char *path, const char *text) {
 }
 
 static json_t *group_version(const struct discovery_version *v) {
-        return json_pack("{s:o, s:s}", "groupVersion",
-                        json_sprintf("%s/%s", v->group, v->version), "version", v->version);
+        return json_pack("{s:o, s:s}", "groupVersion", json_sprintf("%s/%s", v->group, v->version),
+                        "version", v->version);
 }
 
 /* --- the old documents --- */
@@ -84,10 +84,10 @@ json_t *discovery_merge_group(
                 if (!entry) {
                         entry = new_group(&v[i]);
                         if (!entry ||
-                                        json_object_set_new(entry, "kind", json_string("APIGroup")) <
-                                                        0 ||
-                                        json_object_set_new(entry, "apiVersion",
-                                                        json_string("v1")) < 0)
+                                        json_object_set_new(entry, "kind",
+                                                        json_string("APIGroup")) < 0 ||
+                                        json_object_set_new(
+                                                        entry, "apiVersion", json_string("v1")) < 0)
                                 return NULL;
                 }
                 if (add_version(entry, &v[i]) < 0)
@@ -103,8 +103,7 @@ static json_t *response_kind(const json_t *resource, const struct discovery_vers
                    *version = json_str_or(resource, "version", "");
 
         return json_pack("{s:s, s:s, s:s}", "group", *group ? group : v->group, "version",
-                        *version ? version : v->version, "kind",
-                        json_str_or(resource, "kind", ""));
+                        *version ? version : v->version, "kind", json_str_or(resource, "kind", ""));
 }
 
 /* A list of words as the resource has it, under another name; nothing where there is none. */
@@ -118,8 +117,8 @@ static json_t *new_resource(const json_t *resource, const struct discovery_versi
                 const char *name, bool is_parent) {
         bool namespaced = json_bool_or(resource, "namespaced", false);
         json_t *made = json_pack("{s:s, s:o, s:s, s:s, s:[]}", "resource", name, "responseKind",
-                        is_parent ? json_pack("{s:s, s:s, s:s}", "group", "", "version", "",
-                                                    "kind", "")
+                        is_parent ? json_pack("{s:s, s:s, s:s}", "group", "", "version", "", "kind",
+                                                    "")
                                   : response_kind(resource, v),
                         "scope", namespaced ? "Namespaced" : "Cluster", "singularResource",
                         is_parent ? "" : json_str_or(resource, "singularName", ""), "verbs");
@@ -150,9 +149,10 @@ static int add_subresource(json_t *parent, const json_t *resource,
         return json_array_append_new(list, made) < 0 ? -ENOMEM : 0;
 }
 
-/* One of the APIResourceList: "things", or "things/status" below its parent, which may be missing. */
-static int add_resource(json_t *resources, const json_t *resource,
-                const struct discovery_version *v) {
+/* One of the APIResourceList: "things", or "things/status" below its parent, which may be missing.
+ */
+static int add_resource(
+                json_t *resources, const json_t *resource, const struct discovery_version *v) {
         const char *name = json_str_or(resource, "name", ""), *slash = strchr(name, '/');
         _cleanup_free_ char *first = slash ? strndup(name, (size_t)(slash - name)) : strdup(name);
         json_t *parent;
@@ -185,9 +185,8 @@ static json_t *new_version(const struct discovery_version *v) {
 
                         if (i >= RESOURCES_MAX)
                                 break;
-                        if (sub == (subs == 1) &&
-                                        add_resource(json_object_get(made, "resources"), resource,
-                                                        v) < 0)
+                        if (sub == (subs == 1) && add_resource(json_object_get(made, "resources"),
+                                                                  resource, v) < 0)
                                 return NULL;
                 }
         return TAKE_PTR(made);
@@ -223,24 +222,29 @@ int discovery_merge_aggregated(json_t *list, const struct discovery_version *v, 
         return 0;
 }
 
+static int put_document(json_t *paths, const char *path, const char *hash) {
+        json_t *url = json_sprintf("/openapi/v3/%s?hash=%s", path, hash);
+
+        return json_object_set_new(paths, path, json_pack("{s:o}", "serverRelativeURL", url)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
 int openapi_merge_index(json_t *index, const struct discovery_version *v, size_t n) {
         json_t *paths = json_object_get(index, "paths");
 
         for (size_t i = 0; i < n; i++) {
                 _cleanup_free_ char *path = strformat("apis/%s/%s", v[i].group, v[i].version);
+                int r;
 
                 if (!path)
                         return -ENOMEM;
                 json_object_del(paths, path);
-                if (v[i].openapi_hash &&
-                                json_object_set_new(paths, path,
-                                                json_pack("{s:o}", "serverRelativeURL",
-                                                                json_sprintf("/openapi/v3/%s?hash="
-                                                                             "%s",
-                                                                                path,
-                                                                                v[i].openapi_hash))) <
-                                                0)
-                        return -ENOMEM;
+                if (!v[i].openapi_hash)
+                        continue;
+                r = put_document(paths, path, v[i].openapi_hash);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }

@@ -7,7 +7,7 @@
 struct discovery_version {
         const char *group, *version;
         int64_t group_priority, version_priority;
-        bool stale; /* the server does not answer: what it said last is listed */
+        bool stale;               /* the server does not answer: what it said last is listed */
         const json_t *resources;  /* its APIResourceList; NULL: it never answered */
         const char *openapi_hash; /* NULL: it has no document */
 };

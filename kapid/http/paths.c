@@ -202,20 +202,21 @@ static void remotes_done(struct remotes *r) {
 
 static int remotes_read(struct request *request, struct remotes *ret) {
         _cleanup_(remotes_done) struct remotes list = {0};
-        struct remote *r;
+        struct remote *remote;
 
-        for (r = aggregation_first(request->api->aggregation); r; r = remote_next(r)) {
-                struct discovery_version v = {.group = remote_group(r),
-                                .version = remote_version(r),
-                                .stale = !remote_is_available(r),
-                                .resources = remote_resources(r),
-                                .openapi_hash = remote_openapi_hash(r)};
-                int e;
+        for (remote = aggregation_first(request->api->aggregation); remote;
+                        remote = remote_next(remote)) {
+                struct discovery_version v = {.group = remote_group(remote),
+                                .version = remote_version(remote),
+                                .stale = !remote_is_available(remote),
+                                .resources = remote_resources(remote),
+                                .openapi_hash = remote_openapi_hash(remote)};
+                int r;
 
-                remote_priorities(r, &v.group_priority, &v.version_priority);
-                e = vector_append(&list, v);
-                if (e < 0)
-                        return e;
+                remote_priorities(remote, &v.group_priority, &v.version_priority);
+                r = vector_append(&list, v);
+                if (r < 0)
+                        return r;
         }
         discovery_versions_sort(list.items, list.count);
         *ret = list;

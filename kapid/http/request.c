@@ -116,7 +116,8 @@ const char *request_body(const struct request *request, size_t *ret_n) {
 static void count(struct request *request, int code) {
         struct metrics *m = daemon_metrics(request->api->daemon);
         const char *resource = request->kind ? request->kind->plural : "";
-        const char *verb = request->route.verb && (request->kind || request->remote || !request->route.resource)
+        const char *verb = request->route.verb && (request->kind || request->remote ||
+                                                                  !request->route.resource)
                                            ? request->route.verb
                                            : "other";
         _cleanup_free_ char *labels =

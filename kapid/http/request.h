@@ -33,7 +33,7 @@ struct request {
         struct route route;
         struct kind *kind; /* owned reference; NULL for paths */
         const struct kind_subresource *sub;
-        struct cache *cache; /* of the kind; NULL when it is not stored */
+        struct cache *cache;   /* of the kind; NULL when it is not stored */
         struct remote *remote; /* the server that serves it, counted; NULL: kapid */
         enum form form;
         bool yaml;            /* the answer, rather than JSON */

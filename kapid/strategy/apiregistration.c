@@ -1,4 +1,5 @@
-/* APIServices: what Kubernetes' validation asks of them. A local one is available from the start. */
+/* APIServices: what Kubernetes' validation asks of them. A local one is available from the start.
+ */
 #include "kapid/kinds/crd-names.h"
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
@@ -35,8 +36,8 @@ static void validate_priority(
         _cleanup_json_ json_t *value = json_integer(n);
 
         if (n <= 0 || n > most)
-                finding_add(f, FINDING_INVALID, field, value,
-                                "must be positive and less than %lld", (long long)most);
+                finding_add(f, FINDING_INVALID, field, value, "must be positive and less than %lld",
+                                (long long)most);
 }
 
 static void validate_service(struct findings *f, const json_t *service) {

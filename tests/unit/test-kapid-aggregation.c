@@ -54,12 +54,12 @@ static void test_headers(void **state) {
         static const char *const kept[] = {"X-Other", "User-Agent", "Cookie", "If-None-Match",
                         "X-Remot", "Accept-Encoding"};
         static const char *const dropped[] = {"X-Remote-User", "x-remote-group", "X_Remote_User",
-                        "X-Remote_Uid", "x.remote.user", "X~Remote~Extra~A", "X-REMOTE-EXTRA-Scopes",
-                        "X-Remote", "Authorization", "Proxy-Authorization", "Impersonate-User",
-                        "impersonate_group", "Impersonate-Extra-x", "Connection", "Upgrade", "TE",
-                        "Transfer-Encoding", "Content-Length", "content_length", "Host", "Expect",
-                        "X-Forwarded-For", "Forwarded", "Audit-Id", "Bad Name", "X-Remote-User ",
-                        "", "X-\xc3\xa4"};
+                        "X-Remote_Uid", "x.remote.user", "X~Remote~Extra~A",
+                        "X-REMOTE-EXTRA-Scopes", "X-Remote", "Authorization", "Proxy-Authorization",
+                        "Impersonate-User", "impersonate_group", "Impersonate-Extra-x",
+                        "Connection", "Upgrade", "TE", "Transfer-Encoding", "Content-Length",
+                        "content_length", "Host", "Expect", "X-Forwarded-For", "Forwarded",
+                        "Audit-Id", "Bad Name", "X-Remote-User ", "", "X-\xc3\xa4"};
 
         for (size_t i = 0; i < ELEMENTS(kept); i++)
                 assert_true(forward_takes(kept[i], "v", NULL));
@@ -144,7 +144,8 @@ static void test_decide(void **state) {
                         {NULL, APISERVICE_CUSTOM, APISERVICE_WRITE},
                         {NULL, APISERVICE_UNWANTED, APISERVICE_KEEP},
                         {MANAGED("onstart") SPEC("") "}", APISERVICE_BUILT_IN, APISERVICE_KEEP},
-                        {MANAGED("onstart") SPEC(REMOTE) "}", APISERVICE_BUILT_IN, APISERVICE_WRITE},
+                        {MANAGED("onstart") SPEC(REMOTE) "}", APISERVICE_BUILT_IN,
+                                        APISERVICE_WRITE},
                         {THEIRS SPEC(REMOTE) "}", APISERVICE_BUILT_IN, APISERVICE_WRITE},
                         {MANAGED("true") SPEC(REMOTE) "}", APISERVICE_CUSTOM, APISERVICE_WRITE},
                         {THEIRS SPEC(REMOTE) "}", APISERVICE_CUSTOM, APISERVICE_KEEP},
@@ -158,8 +159,8 @@ static void test_decide(void **state) {
                                       *made = NULL;
                 enum apiservice_action action;
 
-                assert_int_equal(apiservice_decide(live, "g.io", "v1", cases[i].wish, &action,
-                                                 &made),
+                assert_int_equal(apiservice_decide(
+                                                 live, "g.io", "v1", cases[i].wish, &action, &made),
                                 0);
                 assert_int_equal(action, cases[i].action);
                 assert_int_equal(action == APISERVICE_WRITE, made != NULL);
@@ -219,8 +220,8 @@ static void test_availability(void **state) {
         }
         assert_int_equal(availability_apply(o, &a, 1000000, &first), 0);
         assert_non_null(first);
-        assert_string_equal(json_str_or(object_condition(first, "Available"), "status", ""),
-                        "False");
+        assert_string_equal(
+                        json_str_or(object_condition(first, "Available"), "status", ""), "False");
         assert_int_equal(availability_apply(first, &a, 9000000, &again), 0);
         assert_null(again);
 }
@@ -302,8 +303,8 @@ static void test_auth_config(void **state) {
         assert_int_equal(pki_ca_new("two", 1, &second, &second_key), 0);
         c.client_ca = c.front_ca = first;
         assert_int_equal(auth_config_data(&c, NULL, 0, &data), 0);
-        assert_string_equal(text_of(data, "requestheader-allowed-names"),
-                        "[\"front-proxy-client\"]");
+        assert_string_equal(
+                        text_of(data, "requestheader-allowed-names"), "[\"front-proxy-client\"]");
         assert_string_equal(text_of(data, "requestheader-username-headers"), "[\"X-Remote-User\"]");
         assert_non_null(strstr(text_of(data, "client-ca-file"), "BEGIN CERTIFICATE"));
         assert_int_equal(auth_config_data(&c, data, 0, &none), 0);
