@@ -14,6 +14,7 @@
 #include "nodeagent/image-care.h"
 #include "nodeagent/image-pulls.h"
 #include "nodeagent/image/store.h"
+#include "nodeagent/etc-view.h"
 #include "nodeagent/eviction.h"
 #include "nodeagent/load-balancer.h"
 #include "nodeagent/logs/log-collect.h"
@@ -418,6 +419,9 @@ static int open_state(struct agent *a, struct problem *p) {
         r = mount_terminals(p);
         if (r < 0)
                 return r;
+        r = etc_view_new(&a->etc_view, a->event);
+        if (r < 0)
+                return r;
         if (a->config.pod_cidr)
                 agent_set_pod_cidr(a, a->config.pod_cidr);
         else if (statedir_load(a->statedir, "node", &node) >= 0 && json_str(node, "podCIDR"))
@@ -675,6 +679,7 @@ int agent_start(struct agent *a, struct problem *p) {
 void agent_done(struct agent *a) {
         stream_server_free(a->stream_server);
         unit_watch_free(a->unit_watch);
+        etc_view_free(a->etc_view);
         shutdown_free(a->shutdown);
         a->eviction = eviction_free(a->eviction);
         a->object_watches = object_watches_free(a->object_watches);

@@ -395,7 +395,10 @@ static int mount_all(const json_t *pod, const json_t *container, const json_t *v
         r = termination_message(container, volumes, f, properties, start, p);
         if (r < 0)
                 return r;
-        r = pod_protect(container, volumes, properties);
+        r = pod_protect(container, volumes, f, properties);
+        if (r < 0)
+                return r;
+        r = pod_lighten(container, f, properties);
         if (r < 0)
                 return r;
         r = pod_shares_check(container, volumes, properties, p);
