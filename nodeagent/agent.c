@@ -38,6 +38,7 @@
 #include "nodeagent/pod/shares.h"
 #include "nodeagent/pod/trash.h"
 #include "nodeagent/pod/volumes.h"
+#include "nodeagent/proc-view.h"
 #include "nodeagent/renew.h"
 #include "nodeagent/shutdown.h"
 #include "nodeagent/streams/server.h"
@@ -419,6 +420,11 @@ static int open_state(struct agent *a, struct problem *p) {
         r = mount_terminals(p);
         if (r < 0)
                 return r;
+        r = proc_view_mount(AGENT_PROC_DIR);
+        a->has_proc_view = r >= 0;
+        if (r < 0)
+                log_info("No /proc for pods at %s (%s): systemd makes one at each start",
+                                AGENT_PROC_DIR, strerror(-r));
         r = etc_view_new(&a->etc_view, a->event);
         if (r < 0)
                 return r;

@@ -143,6 +143,7 @@ static int plan_pod(const json_t *pod, const json_t *resources, const char *node
                         .exec_program = "/opt/keelson/bin/kpod-exec",
                         .terminal_dir = AGENT_TERMINAL_DIR,
                         .etc_dir = AGENT_ETC_DIR,
+                        .proc_dir = AGENT_PROC_DIR,
                         .cpu_milli = 1000,
                         .memory_bytes = INT64_C(1) << 30,
                         .disk_dir = disk,

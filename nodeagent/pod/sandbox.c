@@ -478,6 +478,7 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
                         .secret_dir = p->secret_dir,
                         .terminal_dir = AGENT_TERMINAL_DIR,
                         .etc_dir = etc_view_dir(a->etc_view),
+                        .proc_dir = a->has_proc_view ? AGENT_PROC_DIR : NULL,
                         .exec_program = a->machine.exec_program,
                         .resolv_conf = a->machine.resolv_conf,
                         .cluster_dns = dns_address(a->dns),

@@ -8,7 +8,8 @@
 static const struct pod_facts facts = {.run_dir = "/run/pod",
                 .secret_dir = "/secret",
                 .exec_program = "/kpod-exec",
-                .etc_dir = "/view"};
+                .etc_dir = "/view",
+                .proc_dir = "/proc-view"};
 
 static json_t *parse(const char *yaml) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
@@ -93,61 +94,137 @@ static void test_hidden_in_volume(void **state) {
         "CapabilityBoundingSet: [], User: kp-1, ProtectKernelTunables: true, " \
         "ProtectControlGroups: true, ProtectKernelModules: true, ProtectKernelLogs: true, " \
         "PrivateDevices: true, SystemCallFilter: {allow: true, names: ['@system-service']}, " \
-        "BindReadOnlyPaths: [[/kpod-exec, /run/kpod/exec], [/secret/command/c, /run/kpod/command]" \
-        ", [/run/pod/etc~/..data/hosts, /etc/hosts], [/run/pod/dev/c, /dev], [/data, /data], " \
-        "[/run/pod/volumes/v, /v], [/run/x, /run/x, optional]]"
+        "ProtectProc: ptraceable, ProtectHome: tmpfs, InaccessiblePaths: [-/run/keelson, " \
+        "-/var/lib/keelson, -/root/.ssh, -/boot], TemporaryFileSystem: [[/run, mode=0755], " \
+        "[/var, mode=0755], [/dev/shm, mode=1777]], BindReadOnlyPaths: [[/kpod-exec, " \
+        "/run/kpod/exec], [/secret/command/c, /run/kpod/command], [/run/pod/etc~/..data/hosts, " \
+        "/etc/hosts], [/run/pod/dev/c, /dev], [/data, /data], [/run/pod/volumes/v, /v], " \
+        "[/run/x, /run/x, optional]]"
+
+/* A unit of a plan with these properties; change: others. */
+static json_t *unit_of(const char *change) {
+        _cleanup_json_ json_t *properties = parse("{" PLAIN "}"), *other = parse(change);
+
+        assert_int_equal(json_object_update(properties, other), 0);
+        return json_pack("{s:s, s:O, s:{}}", "container", "c", "properties", properties, "start");
+}
 
 static void test_lighter(void **state) {
-        _cleanup_json_ json_t *properties = parse("{" PLAIN "}"), *container = parse("{name: c}");
-        const json_t *read_only;
+        static const char *const gone[] = {"ProtectKernelTunables", "ProtectControlGroups",
+                        "ProtectKernelModules", "ProtectKernelLogs", "ProtectProc"};
+        _cleanup_json_ json_t *unit = unit_of("{}");
+        const json_t *properties = json_object_get(unit, "properties"), *list;
 
-        assert_int_equal(pod_lighten(container, &facts, properties), 0);
-        assert_null(json_object_get(properties, "ProtectKernelTunables"));
-        assert_null(json_object_get(properties, "ProtectControlGroups"));
-        assert_null(json_object_get(properties, "ProtectKernelModules"));
-        assert_null(json_object_get(properties, "ProtectKernelLogs"));
-        read_only = json_object_get(properties, "ReadOnlyPaths");
-        assert_true(has_word(read_only, "/sys") && has_word(read_only, "/proc/sys"));
+        assert_int_equal(pod_lighten(&facts, unit), 0);
+        for (size_t i = 0; i < ELEMENTS(gone); i++)
+                assert_null(json_object_get(properties, gone[i]));
+        list = json_object_get(properties, "ReadOnlyPaths");
+        assert_true(has_word(list, "/sys") && !has_word(list, "/proc/sys"));
+        assert_string_equal(source_at(properties, "BindPaths", "/proc"), "/proc-view");
+        assert_string_equal(source_at(properties, "BindPaths", "/run"), "/run/pod/own/c/run");
+        assert_string_equal(source_at(properties, "BindPaths", "/var"), "/run/pod/own/c/var");
+        assert_int_equal(json_array_size(json_at(unit, "start.folders")), 2);
         assert_non_null(source_at(properties, "BindPaths", "/run/kpod/exec"));
         assert_non_null(source_at(properties, "BindPaths", "/run/kpod/command"));
         assert_non_null(source_at(properties, "BindPaths", "/etc/hosts"));
         assert_non_null(source_at(properties, "BindPaths", "/dev"));
-        /* Volumes, and what may not be there. */
+        /* Volumes, and what the container has no file of its own instead of. */
         assert_int_equal(json_array_size(json_object_get(properties, "BindReadOnlyPaths")), 3);
+        assert_int_equal(json_array_size(json_object_get(properties, "TemporaryFileSystem")), 1);
+        list = json_object_get(properties, "InaccessiblePaths");
+        assert_int_equal(json_array_size(list), 1);
+        assert_true(has_word(list, "-/boot"));
+}
+
+/* Without the agent's /proc it is systemd's. */
+static void test_lighter_without_proc(void **state) {
+        static const char *const changes[] = {"{}", "{ProcSubset: pid}",
+                        "{BindPaths: [[/x, /proc/x]]}", "{ProtectProc: invisible}"};
+
+        for (size_t i = 0; i < ELEMENTS(changes); i++) {
+                _cleanup_json_ json_t *unit = unit_of(changes[i]);
+                const json_t *properties = json_object_get(unit, "properties");
+                struct pod_facts f = facts;
+
+                if (i == 0)
+                        f.proc_dir = NULL;
+                assert_int_equal(pod_lighten(&f, unit), 0);
+                assert_non_null(json_object_get(properties, "ProtectProc"));
+                assert_null(source_at(properties, "BindPaths", "/proc"));
+                assert_true(has_word(json_object_get(properties, "ReadOnlyPaths"), "/proc/sys"));
+        }
+}
+
+/* What a mount of the container may show again stays hidden. */
+static void test_still_hidden(void **state) {
+        static const struct {
+                const char *change, *path;
+        } cases[] = {{"{BindPaths: [[/a, /run/keelson]]}", "-/run/keelson"},
+                        {"{BindPaths: [[/a, /var/lib]]}", "-/var/lib/keelson"},
+                        {"{TemporaryFileSystem: [], BindPaths: [[/a, /var]]}", "-/var/lib/keelson"},
+                        {"{TemporaryFileSystem: []}", "-/run/keelson"},
+                        {"{TemporaryFileSystem: [[/run, mode=0777]]}", "-/run/keelson"},
+                        {"{ProtectHome: read-only}", "-/root/.ssh"},
+                        {"{BindReadOnlyPaths: [[/a, /root]]}", "-/root/.ssh"}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *unit = unit_of(cases[i].change);
+
+                assert_int_equal(pod_lighten(&facts, unit), 0);
+                if (!has_word(json_at(unit, "properties.InaccessiblePaths"), cases[i].path))
+                        fail_msg("case %zu: %s is not hidden", i, cases[i].path);
+        }
+}
+
+static void test_resolver(void **state) {
+        _cleanup_json_ json_t *unit = unit_of("{BindReadOnlyPaths: [[/run/x, /run/x, optional], "
+                                              "[/run/pod/etc~/..data/resolv.conf, "
+                                              "/etc/resolv.conf]]}");
+
+        assert_int_equal(pod_lighten(&facts, unit), 0);
+        assert_null(json_at(unit, "properties.BindReadOnlyPaths"));
+        assert_non_null(source_at(json_at(unit, "properties"), "BindPaths", "/etc/resolv.conf"));
 }
 
 /* Root, a capability, another root, a filter that does not say what is refused. */
 static void test_not_lighter(void **state) {
         static const struct {
-                const char *change, *container, *kept;
-        } cases[] = {{"{AmbientCapabilities: [CAP_KILL]}", "{}", "ProtectKernelTunables"},
-                        {"{CapabilityBoundingSet: [CAP_KILL]}", "{}", "ProtectKernelModules"},
-                        {"{User: '0'}", "{}", "ProtectKernelTunables"},
-                        {"{User: root}", "{}", "ProtectKernelTunables"},
-                        {"{RootDirectory: /x}", "{}", "ProtectControlGroups"},
-                        {"{RootImage: /x}", "{}", "ProtectControlGroups"},
-                        {"{}", "{securityContext: {privileged: true}}", "ProtectKernelTunables"},
-                        {"{ProtectControlGroups: false}", "{}", "ProtectKernelTunables"},
-                        {"{SystemCallFilter: {allow: false, names: ['@mount']}}", "{}",
+                const char *change, *kept;
+        } cases[] = {{"{AmbientCapabilities: [CAP_KILL]}", "ProtectKernelTunables"},
+                        {"{CapabilityBoundingSet: [CAP_KILL]}", "ProtectKernelModules"},
+                        {"{User: '0'}", "ProtectKernelTunables"},
+                        {"{User: root}", "ProtectKernelTunables"},
+                        {"{RootDirectory: /x}", "ProtectControlGroups"},
+                        {"{RootImage: /x}", "ProtectControlGroups"},
+                        {"{ProtectControlGroups: false}", "ProtectKernelTunables"},
+                        {"{SystemCallFilter: {allow: false, names: ['@mount']}}",
                                         "ProtectKernelLogs"},
                         {"{SystemCallFilter: {allow: true, names: ['@system-service', syslog]}}",
-                                        "{}", "ProtectKernelLogs"}};
+                                        "ProtectKernelLogs"}};
+        static const char *const marks[] = {"privileged", "hold"};
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_json_ json_t *properties = parse("{" PLAIN "}"),
-                                      *change = parse(cases[i].change),
-                                      *container = parse(cases[i].container);
+                _cleanup_json_ json_t *unit = unit_of(cases[i].change);
 
-                assert_int_equal(json_object_update(properties, change), 0);
-                assert_int_equal(pod_lighten(container, &facts, properties), 0);
-                if (!json_is_true(json_object_get(properties, cases[i].kept)))
+                assert_int_equal(pod_lighten(&facts, unit), 0);
+                if (!json_is_true(json_get(unit, "properties", cases[i].kept, NULL)))
                         fail_msg("case %zu: %s is gone", i, cases[i].kept);
+        }
+        for (size_t i = 0; i < ELEMENTS(marks); i++) {
+                _cleanup_json_ json_t *unit = unit_of("{}");
+
+                json_object_set_new(unit, marks[i], json_true());
+                assert_int_equal(pod_lighten(&facts, unit), 0);
+                assert_true(json_is_true(
+                                json_get(unit, "properties", "ProtectKernelTunables", NULL)));
         }
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_hidden_in_etc),
                         cmocka_unit_test(test_hidden_in_volume), cmocka_unit_test(test_lighter),
+                        cmocka_unit_test(test_lighter_without_proc),
+                        cmocka_unit_test(test_still_hidden), cmocka_unit_test(test_resolver),
                         cmocka_unit_test(test_not_lighter)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
