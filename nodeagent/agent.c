@@ -667,6 +667,9 @@ int agent_start(struct agent *a, struct problem *p) {
         r = trim_new(&a->trim, a->event, TRIM_FREE_BYTES);
         if (r < 0)
                 return r;
+        r = trim_libraries(a->trim);
+        if (r < 0)
+                return r;
         r = host_drift_new(&a->drift, a, p);
         if (r < 0)
                 return r;
