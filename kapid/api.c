@@ -28,6 +28,8 @@
 #include "kapid/webhooks/webhooks.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
+#include "lib/map.h"
+#include "lib/random.h"
 #include "lib/trim.h"
 
 /* Less that is free is left for the next request. */
@@ -218,6 +220,10 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         a->daemon = d;
         a->event = sd_event_ref(daemon_event(d));
         a->options = *o;
+        random_bytes(a->apply_secret, sizeof(a->apply_secret));
+        a->counted = map_new(free);
+        if (!a->counted)
+                return -ENOMEM;
         r = add_parts(a, p);
         if (r < 0)
                 return r;
@@ -295,6 +301,7 @@ struct api *api_free(struct api *a) {
         admission_chain_free(a->admission);
         alloc_free(a->alloc);
         kind_registry_free(a->kinds);
+        map_free(a->counted);
         sd_event_unref(a->event);
         return mfree(a);
 }

@@ -107,6 +107,8 @@ struct api {
         struct stream_session *sessions;        /* of exec, attach and port-forward */
         LIST_HEAD(open_requests, request) open; /* whose answers are streams */
         struct metric *in_flight[3], *stream_gauge, *watch_events, *unreadable;
+        uint64_t apply_secret[2]; /* for the marks of applies (verbs/update.c) */
+        struct map *counted; /* the series of answers, by code, verb and resource */
 };
 
 /* Wires everything but the listeners. options' strings are borrowed for the API's life. */

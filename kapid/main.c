@@ -15,6 +15,7 @@
 #include "kapid/http/handle.h"
 #include "lib/fileio.h"
 #include "lib/http-server.h"
+#include "lib/json-memory.h"
 #include "lib/log.h"
 #include "lib/options.h"
 #include "lib/timefmt.h"
@@ -537,6 +538,7 @@ int main(int argc, char **argv) {
         /* Large texts are mapped on their own for ever, and go back when they are freed: glibc
          * would raise the bound with the first of them. */
         (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+        json_memory_keep();
         r = options_parse(&program, &f, argc, argv, NULL, &p);
         if (r > 0)
                 return EXIT_SUCCESS;

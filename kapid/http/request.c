@@ -9,6 +9,7 @@
 #include "kapid/cache/forms.h"
 #include "lib/log.h"
 #include "lib/json.h"
+#include "lib/map.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
@@ -114,30 +115,57 @@ const char *request_body(const struct request *request, size_t *ret_n) {
         return request->http ? http_request_body(request->http, ret_n) : "";
 }
 
+/* The series of one kind of answers, found once. */
+struct counted {
+        struct metric *total, *seconds;
+};
+
+static struct counted *counted_new(
+                struct metrics *m, const char *verb, const char *resource, int code) {
+        _cleanup_free_ char *labels =
+                        strformat("verb=\"%s\",resource=\"%s\",code=\"%d\"", verb, resource, code);
+        _cleanup_free_ char *short_labels =
+                        strformat("verb=\"%s\",resource=\"%s\"", verb, resource);
+        struct counted *c = calloc(1, sizeof(*c));
+
+        if (!labels || !short_labels || !c)
+                return mfree(c);
+        c->total = metrics_counter(m, "apiserver_request_total", labels, "Requests answered.");
+        if (!streq(verb, "watch"))
+                c->seconds = metrics_histogram(m, "apiserver_request_duration_seconds",
+                                short_labels, "Time to the answer.");
+        return c;
+}
+
 static void count(struct request *request, int code) {
-        struct metrics *m = daemon_metrics(request->api->daemon);
+        struct api *a = request->api;
         const char *resource = request->kind ? request->kind->plural : "";
         const char *verb = request->route.verb && (request->kind || request->remote ||
                                                                   !request->route.resource)
                                            ? request->route.verb
                                            : "other";
-        _cleanup_free_ char *labels =
-                        strformat("verb=\"%s\",resource=\"%s\",code=\"%d\"", verb, resource, code);
-        _cleanup_free_ char *short_labels =
-                        strformat("verb=\"%s\",resource=\"%s\"", verb, resource);
-        struct metric *x;
+        const char digits[] = {(char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10),
+                        (char)('0' + code % 10), ' ', 0};
+        _cleanup_buf_ struct buf key = {0};
+        struct counted *c;
 
-        if (!labels || !short_labels)
+        buf_append_str(&key, digits);
+        buf_append_str(&key, verb);
+        buf_append_char(&key, ' ');
+        buf_append_str(&key, resource);
+        if (key.failed)
                 return;
-        x = metrics_counter(m, "apiserver_request_total", labels, "Requests answered.");
-        if (x)
-                metric_add(x, 1);
-        if (request->route.verb && streq(request->route.verb, "watch"))
-                return;
-        x = metrics_histogram(m, "apiserver_request_duration_seconds", short_labels,
-                        "Time to the answer.");
-        if (x)
-                metric_observe(x, (double)(now_mono_us() - request->started_us) / 1e6);
+        c = map_get(a->counted, key.data);
+        if (!c) {
+                c = counted_new(daemon_metrics(a->daemon), verb, resource, code);
+                if (!c || map_set(a->counted, key.data, c) < 0) {
+                        free(c);
+                        return;
+                }
+        }
+        metric_add(c->total, 1);
+        if (c->seconds)
+                metric_observe(c->seconds, (double)(now_mono_us() - request->started_us) / 1e6);
 }
 
 static void log_request(const struct request *request, int code) {
