@@ -14,7 +14,7 @@
 
 enum {
         QUEUE_MAX = 4 << 20,
-        QUEUE_HIGH = 256 << 10, /* above it the server has to wait */
+        QUEUE_HIGH = 64 << 10, /* above it the server has to wait */
         HEADER_LINES_MAX = 256,
         ERROR_TEXT_MAX = 512,
 };
@@ -204,6 +204,10 @@ static void answer_whole(struct proxied *p, const struct http_result *result) {
                                 "");
                 return;
         }
+        if (result->code < 200 || result->code > 599) {
+                fail(p, 502, "the extension server's answer has no valid status", "");
+                return;
+        }
         if (!p->request->http || add_headers(p) < 0) {
                 fail(p, 502, "the extension server's answer has too many headers", "");
                 return;
@@ -373,7 +377,8 @@ void proxy_run(struct request *request) {
                 return;
         }
         audit_body(request);
-        if (!isempty(request_header(request, "Upgrade"))) {
+        if (!isempty(request_header(request, "Upgrade")) &&
+                        forward_lists(request_header(request, "Connection"), "upgrade")) {
                 tunnel_run(request);
                 return;
         }
