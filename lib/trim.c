@@ -6,6 +6,7 @@
 #include <malloc.h>
 
 #include "lib/base.h"
+#include "lib/json-memory.h"
 #include "lib/library-pages.h"
 
 enum {
@@ -28,8 +29,10 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
 
         /* fordblks counts what was given back already, too. */
         if (before > t->free_after + t->free_bytes) {
-                int r = malloc_trim(1 << 20);
+                int r;
 
+                json_memory_drop();
+                r = malloc_trim(1 << 20);
                 t->free_after = mallinfo2().fordblks;
                 t->tick_us = r ? TICK_US : MIN(2 * t->tick_us, (uint64_t)TICK_US_MAX);
         } else if (before < t->free_after)

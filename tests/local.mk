@@ -66,6 +66,8 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/wire.py \
 	tests/clients/wireclient.py \
 	tests/clients/wirelists.py \
+	tests/clients/wireproto.py \
+	tests/clients/wirestreams.py \
 	tests/clients/autoscaling \
 	tests/clients/autoscaling.py \
 	tests/clients/batch \
@@ -83,6 +85,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/pod-resources \
 	tests/clients/people tests/clients/people.py tests/clients/git-https.py \
 	tests/clients/quota \
+	tests/clients/aggregation tests/clients/aggregation.py \
 	tests/clients/webhooks tests/clients/webhooks.py \
 	tests/clients/packages \
 	tests/clients/quota.py \

@@ -5,13 +5,16 @@
  * there, passes the steps of pipeline/write-object.c, and is carried out by pipeline/write.c. */
 #include "kapid/http/handle.h"
 
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/audit/audit.h"
 #include "kapid/auth/authn.h"
 #include "kapid/auth/authz.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/http/paths.h"
+#include "kapid/http/protobuf.h"
 #include "kapid/http/timeout.h"
 #include "kapid/verbs/verbs.h"
+#include "lib/object.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
@@ -66,11 +69,36 @@ static int step_ready(struct request *request, struct problem *p) {
         return -EAGAIN;
 }
 
+/* "/apis/GROUP/VERSION" and "/openapi/v3/apis/GROUP/VERSION", in the caller's memory. */
+static bool names_version(const char *path, char group[static OBJECT_GROUP_SIZE],
+                char version[static OBJECT_VERSION_SIZE]) {
+        const char *rest = startswith(path, "/openapi/v3/apis/");
+
+        if (!rest)
+                rest = startswith(path, "/apis/");
+        return rest && strchr(rest, '/') && !strchr(strchr(rest, '/') + 1, '/') &&
+               object_split_api_version(rest, group, version) >= 0;
+}
+
+/* Whether another server serves it. */
+static bool find_remote(struct request *request) {
+        const struct route *t = &request->route;
+        char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+        struct aggregation *g = request->api->aggregation;
+        struct remote *r = t->resource ? aggregation_find(g, t->group, t->version)
+                           : names_version(t->path, group, version)
+                                           ? aggregation_find(g, group, version)
+                                           : NULL;
+
+        request->remote = r ? remote_ref(r) : NULL;
+        return r;
+}
+
 static int step_resource(struct request *request, struct problem *p) {
         const struct route *t = &request->route;
         const struct kind *k;
 
-        if (!t->resource)
+        if (find_remote(request) || !t->resource)
                 return 0;
         k = kind_registry_find(request->api->kinds, t->group, t->version, t->plural);
         if (!k)
@@ -130,9 +158,9 @@ static int step_authorize(struct request *request, struct problem *p) {
 static int step_found(struct request *request, struct problem *p) {
         const struct route *t = &request->route;
 
-        if (!t->resource)
+        if (!t->resource || request->remote)
                 return 0;
-        if (!request->kind || (!isempty(t->subresource) && !request->sub))
+        if (!request->kind || t->deep || (!isempty(t->subresource) && !request->sub))
                 return problem_no_route(p);
         if (!request->kind->namespaced && !isempty(t->namespace))
                 return problem_no_route(p);
@@ -147,7 +175,7 @@ static int step_found(struct request *request, struct problem *p) {
 struct accept_entry {
         enum form form;
         const char *version;
-        bool yaml;
+        bool yaml, protobuf;
         unsigned quality; /* in thousandths */
 };
 
@@ -190,7 +218,8 @@ static bool accept_parse(char *entry, struct accept_entry *ret) {
                         e.quality = quality_parse(word + 2);
         }
         e.yaml = streq(type, "application/yaml");
-        if (!e.yaml && !streq(type, "application/json") && !streq(type, "*/*") &&
+        e.protobuf = streq(type, PROTOBUF_MEDIA_TYPE);
+        if (!e.yaml && !e.protobuf && !streq(type, "application/json") && !streq(type, "*/*") &&
                         !streq(type, "application/*"))
                 return false;
         if (streq(as, "Table"))
@@ -205,16 +234,28 @@ static bool accept_parse(char *entry, struct accept_entry *ret) {
         return e.quality > 0;
 }
 
-/* The best entry that can be met; the first of equals. Watches are lines of JSON. */
-static bool accept_best(char *header, bool watch, struct accept_entry *ret) {
+/* The best entry that can be met; the first of equals. Watches are lines of JSON, or frames. */
+static bool accept_best(
+                const struct request *request, char *header, bool watch, struct accept_entry *ret) {
         struct accept_entry e;
         char *save = NULL;
 
         ret->quality = 0;
         for (char *s = strtok_r(header, ",", &save); s; s = strtok_r(NULL, ",", &save))
-                if (accept_parse(s, &e) && e.quality > ret->quality && !(e.yaml && watch))
+                if (accept_parse(s, &e) && e.quality > ret->quality && !(e.yaml && watch) &&
+                                !(e.protobuf && !request_has_protobuf(request, e.form)))
                         *ret = e;
         return ret->quality > 0;
+}
+
+/* A refusal before step_accept: a Status in protobuf for those who prefer it. */
+static void accept_refusal(struct request *request) {
+        const char *header = request_header(request, "Accept");
+        _cleanup_free_ char *copy = isempty(header) ? NULL : strdup(header);
+        struct accept_entry e;
+
+        if (request->route.resource && copy && accept_best(request, copy, false, &e))
+                request->protobuf = e.protobuf;
 }
 
 static int step_accept(struct request *request, struct problem *p) {
@@ -224,7 +265,7 @@ static int step_accept(struct request *request, struct problem *p) {
         struct accept_entry e;
         int r;
 
-        if (!request->route.resource)
+        if (!request->route.resource || request->remote)
                 return 0;
         r = table_include_parse(request_query(request, "includeObject"), &request->include, p);
         if (r < 0 || isempty(header))
@@ -232,9 +273,10 @@ static int step_accept(struct request *request, struct problem *p) {
         copy = strdup(header);
         if (!copy)
                 return -ENOMEM;
-        if (accept_best(copy, watch, &e)) {
+        if (accept_best(request, copy, watch, &e)) {
                 request->form = e.form;
                 request->yaml = e.yaml;
+                request->protobuf = e.protobuf;
                 (void)snprintf(request->form_version, sizeof(request->form_version), "%s",
                                 e.form == FORM_OBJECT ? "v1" : e.version);
                 return 0;
@@ -243,8 +285,9 @@ static int step_accept(struct request *request, struct problem *p) {
         if (request->sub && !request->sub->schema)
                 return 0;
         return problem_set(p, EINVAL, 406, "NotAcceptable",
-                        "only the following media types are accepted: application/json%s",
-                        watch ? "" : ", application/yaml");
+                        "only the following media types are accepted: application/json%s%s",
+                        watch ? "" : ", application/yaml",
+                        request_has_protobuf(request, FORM_OBJECT) ? ", " PROTOBUF_MEDIA_TYPE : "");
 }
 
 static int step_options(struct request *request, struct problem *p) {
@@ -253,6 +296,8 @@ static int step_options(struct request *request, struct problem *p) {
 
         if (!request->route.resource)
                 return 0;
+        if (request->remote) /* the others are the server's */
+                return request_read_timeout(request, p);
         if (!isempty(dry_run)) {
                 if (!streq(dry_run, "All")) {
                         char text[256];
@@ -318,7 +363,9 @@ enum http_admission api_admit(struct http_request *http, void *userdata) {
 }
 
 static void run(struct request *request) {
-        if (request->route.resource)
+        if (request->remote)
+                proxy_run(request);
+        else if (request->route.resource)
                 verb_run(request);
         else
                 path_run(request);
@@ -348,6 +395,7 @@ void api_handle(struct http_request *http, void *userdata) {
                 else
                         dispatch_submit(request, run);
         } else {
+                accept_refusal(request);
                 respond_error(request, request->refused, &request->refusal);
         }
         request_unref(request);

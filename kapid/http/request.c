@@ -2,11 +2,14 @@
  * Cache-Control; every refusal is a Status (docs/wire.md section 6). */
 #include "kapid/http/request.h"
 
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/http/dispatch.h"
+#include "kapid/http/protobuf.h"
 #include "kapid/audit/audit.h"
 #include "kapid/cache/forms.h"
 #include "lib/log.h"
 #include "lib/json.h"
+#include "lib/map.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
@@ -54,6 +57,8 @@ static void on_gone(struct http_request *http, void *userdata) {
 
         if (request->http)
                 request_end(request);
+        if (request->on_gone)
+                request->on_gone(request);
 }
 
 struct request *request_new(struct api *a, struct http_request *http) {
@@ -93,6 +98,7 @@ struct request *request_unref(struct request *request) {
         user_done(&request->real_user);
         route_done(&request->route);
         kind_unref(request->kind);
+        remote_unref(request->remote);
         return mfree(request);
 }
 
@@ -109,29 +115,57 @@ const char *request_body(const struct request *request, size_t *ret_n) {
         return request->http ? http_request_body(request->http, ret_n) : "";
 }
 
-static void count(struct request *request, int code) {
-        struct metrics *m = daemon_metrics(request->api->daemon);
-        const char *resource = request->kind ? request->kind->plural : "";
-        const char *verb = request->route.verb && (request->kind || !request->route.resource)
-                                           ? request->route.verb
-                                           : "other";
+/* The series of one kind of answers, found once. */
+struct counted {
+        struct metric *total, *seconds;
+};
+
+static struct counted *counted_new(
+                struct metrics *m, const char *verb, const char *resource, int code) {
         _cleanup_free_ char *labels =
                         strformat("verb=\"%s\",resource=\"%s\",code=\"%d\"", verb, resource, code);
         _cleanup_free_ char *short_labels =
                         strformat("verb=\"%s\",resource=\"%s\"", verb, resource);
-        struct metric *x;
+        struct counted *c = calloc(1, sizeof(*c));
 
-        if (!labels || !short_labels)
+        if (!labels || !short_labels || !c)
+                return mfree(c);
+        c->total = metrics_counter(m, "apiserver_request_total", labels, "Requests answered.");
+        if (!streq(verb, "watch"))
+                c->seconds = metrics_histogram(m, "apiserver_request_duration_seconds",
+                                short_labels, "Time to the answer.");
+        return c;
+}
+
+static void count(struct request *request, int code) {
+        struct api *a = request->api;
+        const char *resource = request->kind ? request->kind->plural : "";
+        const char *verb = request->route.verb && (request->kind || request->remote ||
+                                                                  !request->route.resource)
+                                           ? request->route.verb
+                                           : "other";
+        const char digits[] = {(char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10),
+                        (char)('0' + code % 10), ' ', 0};
+        _cleanup_buf_ struct buf key = {0};
+        struct counted *c;
+
+        buf_append_str(&key, digits);
+        buf_append_str(&key, verb);
+        buf_append_char(&key, ' ');
+        buf_append_str(&key, resource);
+        if (key.failed)
                 return;
-        x = metrics_counter(m, "apiserver_request_total", labels, "Requests answered.");
-        if (x)
-                metric_add(x, 1);
-        if (request->route.verb && streq(request->route.verb, "watch"))
-                return;
-        x = metrics_histogram(m, "apiserver_request_duration_seconds", short_labels,
-                        "Time to the answer.");
-        if (x)
-                metric_observe(x, (double)(now_mono_us() - request->started_us) / 1e6);
+        c = map_get(a->counted, key.data);
+        if (!c) {
+                c = counted_new(daemon_metrics(a->daemon), verb, resource, code);
+                if (!c || map_set(a->counted, key.data, c) < 0) {
+                        free(c);
+                        return;
+                }
+        }
+        metric_add(c->total, 1);
+        if (c->seconds)
+                metric_observe(c->seconds, (double)(now_mono_us() - request->started_us) / 1e6);
 }
 
 static void log_request(const struct request *request, int code) {
@@ -161,30 +195,45 @@ static struct http_request *take_http(struct request *request, int code) {
 }
 
 /* The JSON answer as YAML. NULL: out of memory. */
-static char *yaml_of(struct bytes **pieces, size_t n) {
-        _cleanup_buf_ struct buf b = {0};
+static char *yaml_of(const struct buf *json) {
         _cleanup_json_ json_t *v = NULL;
 
-        for (size_t i = 0; i < n; i++)
-                (void)buf_append(&b, pieces[i]->data, pieces[i]->size);
-        if (b.failed || json_parse(b.data, b.size, 0, &v, NULL) < 0)
+        if (json_parse(json->data, json->size, 0, &v, NULL) < 0)
                 return NULL;
         return yaml_text(v);
 }
 
+/* The JSON answer in the encoding that the client asked for; its type, or NULL: JSON is what it
+ * gets. */
+static const char *recode(
+                const struct request *request, struct bytes **pieces, size_t n, struct buf *ret) {
+        _cleanup_buf_ struct buf json = {0};
+
+        for (size_t i = 0; i < n; i++)
+                (void)buf_append(&json, pieces[i]->data, pieces[i]->size);
+        if (json.failed || json.size == 0)
+                return NULL;
+        if (request->protobuf)
+                return request_encode(request, json.data, json.size, ret) < 0 ? NULL
+                                                                              : PROTOBUF_MEDIA_TYPE;
+        _cleanup_free_ char *yaml = yaml_of(&json);
+        return yaml && buf_append_str(ret, yaml) >= 0 ? "application/yaml" : NULL;
+}
+
 void respond_pieces(struct request *request, int code, const char *content_type,
                 struct bytes **pieces, size_t n) {
-        _cleanup_free_ char *yaml = NULL;
+        _cleanup_buf_ struct buf other = {0};
+        const char *type = NULL;
         struct http_request *http;
 
-        if (request->yaml && streq(content_type, "application/json"))
-                yaml = yaml_of(pieces, n);
+        if ((request->yaml || request->protobuf) && streq(content_type, "application/json"))
+                type = recode(request, pieces, n, &other);
         audit_answer(request, code, content_type, pieces, n);
         http = take_http(request, code);
         if (!http)
                 return;
-        if (yaml)
-                http_respond(http, code, "application/yaml", yaml, strlen(yaml));
+        if (type)
+                http_respond(http, code, type, other.data, other.size);
         else
                 http_respond_pieces(http, code, content_type, pieces, n);
 }
@@ -193,7 +242,7 @@ void respond_data(struct request *request, int code, const char *content_type, c
                 size_t n) {
         struct http_request *http;
 
-        if (request->yaml) {
+        if (request->yaml || request->protobuf) {
                 _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
 
                 if (b) {
@@ -300,11 +349,34 @@ void respond_object(struct request *request, int code, const json_t *object) {
 }
 
 bool request_is_pretty(const struct request *request) {
-        return query_true(request_query(request, "pretty"));
+        return !request->protobuf && query_true(request_query(request, "pretty"));
 }
 
 bool request_is_plain(const struct request *request) {
-        return request->form == FORM_OBJECT && !request->yaml && !request_is_pretty(request);
+        return request->form == FORM_OBJECT && !request->yaml && !request->protobuf &&
+               !request_is_pretty(request);
+}
+
+/* An object of the cache, from its text. */
+static void respond_encoded(struct request *request, int code, struct item *form) {
+        const struct message_type t = request_message(request);
+        struct bytes *text = item_text(form);
+        _cleanup_buf_ struct buf b = {0};
+        struct http_request *http;
+        int r = encode_answer(&b, &t, text->data, text->size);
+
+        if (r < 0) {
+                _cleanup_problem_ struct problem p = {0};
+
+                if (r == -EINVAL)
+                        (void)encode_refused(&p, request->kind, item_path(form));
+                respond_error(request, r, &p);
+                return;
+        }
+        audit_answer(request, code, "application/json", &text, 1);
+        http = take_http(request, code);
+        if (http)
+                http_respond(http, code, PROTOBUF_MEDIA_TYPE, b.data, b.size);
 }
 
 void respond_item(struct request *request, int code, struct item *it) {
@@ -313,7 +385,7 @@ void respond_item(struct request *request, int code, struct item *it) {
         struct http_request *http;
         int r;
 
-        if (!request_is_plain(request)) {
+        if (!request_is_plain(request) && !(request->protobuf && request->form == FORM_OBJECT)) {
                 r = item_object_as(it, request->kind, &object, &p);
                 if (r < 0)
                         respond_error(request, r, &p);
@@ -324,6 +396,10 @@ void respond_item(struct request *request, int code, struct item *it) {
         r = item_as(it, request->kind, &it, &p);
         if (r < 0) {
                 respond_error(request, r, &p);
+                return;
+        }
+        if (request->protobuf) {
+                respond_encoded(request, code, it);
                 return;
         }
         audit_answer(request, code, "application/json", (struct bytes *[]){item_text(it)}, 1);
@@ -370,15 +446,20 @@ void request_warn_all(struct request *request, char *const *texts) {
 
 struct http_stream *respond_stream(struct request *request, const char *content_type,
                 size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
+        return respond_stream_as(request, 200, content_type, queued_max, on_stream_gone, userdata);
+}
+
+struct http_stream *respond_stream_as(struct request *request, int code, const char *content_type,
+                size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
         struct http_request *http;
 
-        audit_stream(request, 200);
-        http = take_http(request, 200);
+        audit_stream(request, code);
+        http = take_http(request, code);
         if (!http)
                 return NULL;
         request->carrier = http;
         LIST_INSERT_HEAD(&request->api->open, request, open);
-        return http_stream_begin(http, 200, content_type, queued_max, on_stream_gone, userdata);
+        return http_stream_begin(http, code, content_type, queued_max, on_stream_gone, userdata);
 }
 
 struct http_upgrade *respond_upgrade(struct request *request,

@@ -7,11 +7,14 @@
 #include "kapid/kinds/kind.h"
 #include "kapid/pipeline/delete-options.h"
 #include "kapid/pipeline/pipeline.h"
+#include "kapid/schema/internal.h"
+#include "kapid/schema/protobuf.h"
 #include "kapid/patch/patch.h"
 #include "kapid/streams/client.h"
 #include "kstored/replica/peer-wire.h"
 #include "kstored/wal/block.h"
 #include "lib/crypto.h"
+#include "lib/json-read.h"
 #include "lib/json.h"
 #include "lib/jsonpath.h"
 #include "lib/object.h"
@@ -33,13 +36,17 @@
 
 /* --- text --- */
 
-/* What was taken can be written and read again as the same. */
+/* What was taken can be written and read again as the same; the fast reader takes nothing else than
+ * jansson. */
 static void fuzz_json(const char *text, size_t n) {
-        _cleanup_json_ json_t *v = NULL, *again = NULL;
+        _cleanup_json_ json_t *v = NULL, *again = NULL, *theirs = NULL;
         _cleanup_free_ char *written = NULL, *why = NULL;
 
         if (json_parse(text, n, JSON_PARSE_REJECT_DUPLICATES_FLAG, &v, &why) < 0)
                 return;
+        theirs = json_loadb(text, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+        assert(theirs ? json_equal(v, theirs)
+                      : json_read(text, n, 100, JSON_PARSE_REJECT_DUPLICATES_FLAG, &again) < 0);
         written = json_text(v);
         assert(written && json_parse(written, strlen(written), 0, &again, NULL) == 0);
 }
@@ -169,6 +176,20 @@ static void fuzz_protobuf(const char *text, size_t n) {
 
         write_through(pods(), "application/vnd.kubernetes.protobuf", text, n);
         (void)delete_options_decode("application/vnd.kubernetes.protobuf", text, n, &options, &p);
+}
+
+/* What is taken is a message that can be read. */
+static void fuzz_protobuf_answer(const char *text, size_t n) {
+        _cleanup_json_ json_t *v = NULL, *back = NULL;
+        _cleanup_free_ char *why = NULL;
+        _cleanup_buf_ struct buf b = {0};
+
+        if (protobuf_encode(&b, pods()->schema, text, n) < 0 ||
+                        json_parse(text, n, 0, &v, NULL) < 0)
+                return;
+        if (protobuf_decode(pods()->schema, b.data, b.size, &back, &why) < 0 && why &&
+                        strstr(why, "malformed"))
+                abort();
 }
 
 static void fuzz_patch(const char *text, size_t n) {
@@ -415,6 +436,7 @@ const struct fuzz_target fuzz_targets[] = {
                 {"peer", fuzz_peer, "messages between members of the store"},
                 {"pod-units", fuzz_pod_units, "pods to units"},
                 {"protobuf", fuzz_protobuf, "objects in protobuf"},
+                {"protobuf-answer", fuzz_protobuf_answer, "objects to protobuf"},
                 {"selector", fuzz_selector, "label and field selectors"},
                 {"stream", fuzz_stream, "clients of exec, attach and port-forward"},
                 {"token", fuzz_token, "service account tokens"},
