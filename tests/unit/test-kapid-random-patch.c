@@ -402,6 +402,25 @@ static void valid_metrics(struct dice *d, json_t *list, bool is_status) {
                                 parse(forms[roll(d, ELEMENTS(forms) - (i > 0))][is_status]));
 }
 
+/* A port of an Ingress' service has a name or a number, which is one field in old versions. */
+static void valid_ports(struct dice *d, json_t *v) {
+        const char *key;
+        json_t *child;
+        void *next;
+        size_t i;
+
+        json_array_foreach (v, i, child)
+                valid_ports(d, child);
+        json_object_foreach_safe(v, next, key, child) {
+                if (streq(key, "port") && json_is_object(child))
+                        json_object_set_new(v, key,
+                                        roll(d, 2) ? json_pack("{s:s}", "name", "p")
+                                                   : json_pack("{s:i}", "number", 80));
+                else
+                        valid_ports(d, child);
+        }
+}
+
 /* The kind with the type's other versions: through each and back. */
 static void check_versions(uint64_t seed, const struct kind *from, struct dice *d) {
         _cleanup_json_ json_t *o = random_decoded(d, from);
@@ -409,6 +428,7 @@ static void check_versions(uint64_t seed, const struct kind *from, struct dice *
 
         valid_metrics(d, (json_t *)json_at(o, "spec.metrics"), false);
         valid_metrics(d, (json_t *)json_at(o, "status.currentMetrics"), true);
+        valid_ports(d, o);
         assert_int_equal(pipeline_default(from, o), 0);
         for (size_t i = 0; (to = kind_registry_at(registry, i)); i++) {
                 _cleanup_json_ json_t *there = NULL, *back = NULL, *twice = NULL, *last = NULL;
