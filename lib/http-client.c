@@ -32,8 +32,10 @@ static void call_free(struct http_call *c) {
                 curl_easy_cleanup(c->easy);
         }
         /* Another one may have its turn. */
-        if (c->added && c->client->calls_max > 0)
+        if (c->added && (c->client->calls_max > 0 || c->client->fresh > 0))
                 defer(c->client);
+        if (c->added && c->client->fresh > 0)
+                c->client->fresh--;
         sd_event_source_disable_unref(c->idle);
         curl_slist_free_all(c->headers);
         curl_slist_free_all(c->connect_to);
@@ -246,6 +248,13 @@ static int on_deferred(sd_event_source *s, void *userdata) {
         return 0;
 }
 
+/* Curl begins with what was added whatever it is called for; others follow: on_deferred(). */
+static void acted(struct http_client *client) {
+        client->fresh = 0;
+        if (!leave(client))
+                defer(client);
+}
+
 static int on_socket_event(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         struct http_client *client = userdata;
         int what = 0, running;
@@ -258,8 +267,7 @@ static int on_socket_event(sd_event_source *s, int fd, uint32_t revents, void *u
                 what |= CURL_CSELECT_ERR;
         client->depth++;
         curl_multi_socket_action(client->multi, fd, what, &running);
-        if (!leave(client))
-                defer(client);
+        acted(client);
         return 0;
 }
 
@@ -292,9 +300,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 
         client->depth++;
         curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        client->fresh = 0; /* others follow: on_deferred() */
-        if (!leave(client))
-                defer(client);
+        acted(client);
         return 0;
 }
 
