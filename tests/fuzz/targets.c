@@ -313,7 +313,7 @@ static const struct webhook *webhook(void) {
 /* What a webhook answers, to an admission and to a conversion; its patch on a pod. */
 static void fuzz_webhook(const char *text, size_t n) {
         const struct patched_facts facts = {
-                        .kind = pods(), .as = pods(), .webhook = "w.example.com"};
+                        .kind = pods(), .as = pods(), .who = "admission webhook"};
         _cleanup_webhook_answer_ struct webhook_answer answer = {0};
         _cleanup_free_ char *why = NULL, *no = NULL;
         _cleanup_json_ json_t *pod = NULL, *patched = NULL, *object = NULL;
