@@ -220,8 +220,11 @@ static void resolve(struct gitsync *s) {
         r = find_kinds(s, revision, &p);
         if (r > 0) /* an answer continues here */
                 return;
-        if (r == 0)
-                r = gitsync_aside(s, /* reply= */ NULL, make_wanted, on_wanted);
+        if (r < 0) {
+                on_wanted(s, r, &p);
+                return;
+        }
+        r = gitsync_aside(s, /* reply= */ NULL, make_wanted, on_wanted);
         if (r < 0)
                 on_wanted(s, r, &p);
 }

@@ -109,17 +109,16 @@ static void check_owners(const struct shape *s, const struct model *m, const jso
                 const json_t *set = set_of(s, object, w);
 
                 for (unsigned i = 0; i < KEYS; i++) {
-                        _cleanup_free_ char *item = item_key(i),
-                                            *name = s->items ? strformat("k:%s", item)
+                        _cleanup_free_ char *element = item_key(i),
+                                            *name = s->items ? strformat("k:%s", element)
                                                              : strformat("f:k%u", i);
                         const json_t *own = json_object_get(set, name);
                         bool value = s->items ? json_object_get(own, "f:hostnames") != NULL
                                               : own != NULL;
 
-                        if (value != m->owns_value[i][w] ||
-                                        (s->items && (own != NULL) != (m->owns_item[i][w] ||
-                                                                                      m->owns_value[i]
-                                                                                                   [w]))) {
+                        bool item = m->owns_item[i][w] || m->owns_value[i][w];
+
+                        if (value != m->owns_value[i][w] || (s->items && item != (own != NULL))) {
                                 _cleanup_free_ char *text = json_dumps(object, JSON_INDENT(1));
 
                                 fail_whole("seed %llu, %s, step %u: m%u and key %u: %s",
