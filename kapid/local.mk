@@ -135,9 +135,14 @@ tests_unit_test_kapid_views_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-protobuf
 tests_unit_test_kapid_protobuf_SOURCES = tests/unit/test-kapid-protobuf.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_protobuf_LDADD = $(KAPID_CORE_LIBS)
-check_PROGRAMS += tests/unit/test-kapid-random
-tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c tests/unit/kapid-cases.h
+KAPID_RANDOM_PARTS = tests/unit/dice.h tests/unit/kapid-cases.h tests/unit/kapid-random.h tests/unit/random.h
+check_PROGRAMS += tests/unit/test-kapid-random tests/unit/test-kapid-random-patch tests/unit/test-kapid-random-apply
+tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c $(KAPID_RANDOM_PARTS)
 tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)
+tests_unit_test_kapid_random_patch_SOURCES = tests/unit/test-kapid-random-patch.c $(KAPID_RANDOM_PARTS)
+tests_unit_test_kapid_random_patch_LDADD = $(KAPID_CORE_LIBS)
+tests_unit_test_kapid_random_apply_SOURCES = tests/unit/test-kapid-random-apply.c $(KAPID_RANDOM_PARTS)
+tests_unit_test_kapid_random_apply_LDADD = $(KAPID_CORE_LIBS)
 
 check_PROGRAMS += tests/unit/test-kapid-pattern
 tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c
@@ -153,9 +158,11 @@ libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.
 	kapid/cel/unify.h kapid/cel/value.c \
 	kapid/schema/rules-compile.c kapid/schema/rules-definition.c kapid/schema/rules-internal.h \
 	kapid/schema/rules.c kapid/schema/rules.h
-check_PROGRAMS += tests/unit/test-cel
+check_PROGRAMS += tests/unit/test-cel tests/unit/test-cel-random
 tests_unit_test_cel_SOURCES = tests/unit/test-cel.c tests/unit/unit.h
 tests_unit_test_cel_LDADD = $(KAPID_CORE_LIBS)
+tests_unit_test_cel_random_SOURCES = tests/unit/test-cel-random.c tests/unit/dice.h tests/unit/random.h tests/unit/unit.h
+tests_unit_test_cel_random_LDADD = $(KAPID_CORE_LIBS)
 EXTRA_DIST += tests/unit/cel/cases.txt
 check_PROGRAMS += tests/unit/test-kapid-rules
 tests_unit_test_kapid_rules_SOURCES = tests/unit/test-kapid-rules.c tests/unit/kapid-cases.h

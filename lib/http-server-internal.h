@@ -177,6 +177,7 @@ struct http_server {
         TAILQ_HEAD(upgrade_list, http_upgrade) opened; /* on_open is due */
         /* http-accept.c: where HTTP/2 is served, this accepts and not libmicrohttpd */
         sd_event_source *accept, *accept_again;
+        unsigned fresh; /* connections given to libmicrohttpd since it ran */
         TAILQ_HEAD(hello_list, http_connection) hellos;
         size_t hello_count;
         /* http2-server.c */
@@ -190,6 +191,9 @@ struct http_server {
 
 /* MHD_run() in the next turn of the loop: many resumed connections, one run. */
 void http_server_run_soon(struct http_server *s);
+/* The same for a connection that was given to libmicrohttpd: handshakes take some milliseconds, so
+ * it runs at once when some are waiting for theirs. */
+void http_server_run_fresh(struct http_server *s);
 /* Watches a suspended connection for the client's end. */
 int http_request_watch(struct http_request *r);
 /* Frees what libmicrohttpd no longer needs. */

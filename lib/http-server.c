@@ -12,6 +12,7 @@ enum {
         BODY_SIZE_MAX_DEFAULT = 3 << 20,
         IDLE_TIMEOUT_DEFAULT_S = 75,
         CONNECTIONS_MAX_DEFAULT = 10000,
+        FRESH_MAX = 4, /* handshakes that begin in one turn of the loop */
         BACKOFF_MIN_US = 1000,
         BACKOFF_MAX_US = 100000,
 };
@@ -30,6 +31,7 @@ static void server_run(struct http_server *s) {
         if (s->running)
                 return;
         s->running = true;
+        s->fresh = 0;
         (void)MHD_run(s->mhd);
         s->running = false;
         tls_transports_send(&s->waiting);
@@ -60,6 +62,13 @@ static void server_run(struct http_server *s) {
 
 /* A new source each time: sd-event takes a deferred source that is enabled again and again before
  * all others, a new one in its turn. */
+void http_server_run_fresh(struct http_server *s) {
+        if (++s->fresh >= FRESH_MAX)
+                server_run(s);
+        else
+                http_server_run_soon(s);
+}
+
 void http_server_run_soon(struct http_server *s) {
         if (!s->soon && sd_event_add_defer(s->event, &s->soon, on_soon, s) < 0)
                 run_in(s, 0);

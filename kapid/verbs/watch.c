@@ -359,7 +359,8 @@ static int convert(struct watcher *w, struct item *const *items, size_t n, struc
  * they are there; 0: nothing needs one. */
 static int convert_initial(struct watcher *w, struct problem *p) {
         size_t n = w->initial.count - w->initial_next;
-        int r = w->kind->by_webhook ? convert(w, w->initial.items + w->initial_next, n, p) : 0;
+        int r = n > 0 && w->kind->by_webhook ? convert(w, w->initial.items + w->initial_next, n, p)
+                                             : 0;
 
         w->converts_initial = r > 0;
         return r;
