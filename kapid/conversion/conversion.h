@@ -3,14 +3,14 @@
  * there (kapid/cache/forms.h). */
 #pragma once
 
-#include "kapid/api.h"
+#include "kapid/http/request.h"
 
 enum {
         CONVERSION_OBJECTS_MAX = 200, /* of one call */
         CONVERSION_BYTES_MAX = 1 << 20,
         CONVERSION_TIMEOUT_S = 30, /* as Kubernetes */
         CONVERSION_TOTAL_S = 60,   /* of all calls */
-        CONVERSIONS_MAX = 256,     /* under way; beyond, none begins */
+        CONVERSIONS_MAX = 256,     /* under way, half of what is free for each user */
         CONVERSIONS_BYTES_MAX = 64 << 20,
 };
 
@@ -34,8 +34,10 @@ struct conversion_waiter {
         /* One of them. */
         conversion_done done;
         conversion_stored stored;
-        /* Asked before each call: false, and no further call is made (-ECANCELED). NULL: true. */
-        bool (*is_waiting)(void *userdata);
+        /* Borrowed. When its client is gone the call under way ends and no other is made
+           (-ECANCELED). NULL: it ends with a cancel alone. */
+        struct request *request;
+        const char *user; /* whose share it takes, where there is no request */
         void *userdata;
 };
 

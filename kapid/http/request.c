@@ -28,8 +28,12 @@ static unsigned *lane_counter(struct request *request) {
 /* The client has its answer or is gone. */
 static void request_end(struct request *request) {
         unsigned *n = lane_counter(request);
+        void (*on_end)(void *userdata) = request->on_end;
 
         request->http = NULL;
+        request->on_end = NULL;
+        if (on_end)
+                on_end(request->on_end_userdata);
         request->timeout = sd_event_source_disable_unref(request->timeout);
         if (n && *n > 0)
                 (*n)--;
@@ -94,6 +98,10 @@ struct request *request_unref(struct request *request) {
         route_done(&request->route);
         kind_unref(request->kind);
         return mfree(request);
+}
+
+const char *request_sharer(const struct request *request) {
+        return request->real_user.name ? request->real_user.name : strempty(request->user.name);
 }
 
 const char *request_query(const struct request *request, const char *name) {

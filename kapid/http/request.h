@@ -58,6 +58,10 @@ struct request {
         struct delete_options delete_options;
         const char *new_name;     /* of an object in a collection that a create names; NULL: none */
         struct verb_state *state; /* owned */
+        /* Called once when the client has its answer or is gone: what still works for it may end.
+           NULL: nothing does. */
+        void (*on_end)(void *userdata);
+        void *on_end_userdata;
 };
 
 struct request *request_new(struct api *api, struct http_request *http);
@@ -65,6 +69,9 @@ struct request *request_ref(struct request *request);
 struct request *request_unref(struct request *request);
 DEFINE_CLEANUP(struct request *, request_unref);
 #define _cleanup_request_ _cleanup_(request_unrefp)
+
+/* The user whose share of bounded things the request takes: the impersonating one. */
+const char *request_sharer(const struct request *request);
 
 /* Query parameter, NULL when absent (also when the client has gone). */
 const char *request_query(const struct request *request, const char *name);
