@@ -228,7 +228,8 @@ check_PROGRAMS += tests/unit/test-kapid-webhooks
 tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Conversion of custom resources by webhooks
-libkapid_core_a_SOURCES += kapid/conversion/review.c kapid/conversion/review.h
+libkapid_core_a_SOURCES += kapid/conversion/review.c kapid/conversion/review.h \
+	kapid/conversion/made-forms.c kapid/conversion/made-forms.h
 libkapid_api_a_SOURCES += \
 	kapid/conversion/conversion.c kapid/conversion/conversion.h \
 	kapid/verbs/converted.c kapid/verbs/converted.h

@@ -482,8 +482,13 @@ struct conversion *conversion_cancel(struct conversion *c) {
 
 int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,
                 const struct conversion_waiter *waiter, struct problem *p) {
+        return conversion_to(a, k, k->storage_api_version, object, waiter, p);
+}
+
+int conversion_to(struct api *a, const struct kind *k, const char *to_api_version, json_t *object,
+                const struct conversion_waiter *waiter, struct problem *p) {
         struct conversion *c = NULL;
-        int r = conversion_new(a, k, k->storage_api_version, json_size(object), waiter, &c, p);
+        int r = conversion_new(a, k, to_api_version, json_size(object), waiter, &c, p);
 
         if (r < 0)
                 return r;

@@ -28,7 +28,7 @@ bool conversion_is_needed(struct item *it, const struct kind *k);
  * needed, and item_as() makes it. */
 typedef void (*conversion_done)(
                 struct item *const *forms, size_t n, struct problem *p, void *userdata);
-/* p NULL: the object in the storage version; the callback takes it. */
+/* p NULL: the object in the version that was asked for; the callback takes it. */
 typedef void (*conversion_stored)(json_t *object, struct problem *p, void *userdata);
 struct conversion_waiter {
         /* One of them. */
@@ -48,6 +48,9 @@ int conversion_start(struct api *a, const struct kind *k, struct item *const *it
                 const struct conversion_waiter *waiter, struct conversion **ret, struct problem *p);
 /* Its callback will not be called. NULL is fine; returns NULL. */
 struct conversion *conversion_cancel(struct conversion *c);
+/* An object of the kind in another of its versions, for `stored`. Refuses likewise. */
+int conversion_to(struct api *a, const struct kind *k, const char *to_api_version, json_t *object,
+                const struct conversion_waiter *waiter, struct problem *p);
 /* An object in the kind's version as it is stored. Refuses likewise. */
 int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,
                 const struct conversion_waiter *waiter, struct problem *p);

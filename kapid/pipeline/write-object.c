@@ -158,7 +158,8 @@ static int step_validate(struct passage *a, struct problem *p) {
 
         if (!a->live)
                 return pipeline_validate_create(w->kind, a->object, p);
-        return pipeline_validate_update(w->kind, w->request->sub, a->live, a->object, p);
+        return pipeline_validate_update(
+                        w->kind, w->request->sub, a->live, a->object, &a->decision->warnings, p);
 }
 
 static int step_admit(struct passage *a, struct problem *p) {
@@ -168,7 +169,7 @@ static int step_admit(struct passage *a, struct problem *p) {
 static int step_warnings(struct passage *a, struct problem *p) {
         if (a->write->request->sub)
                 return 0;
-        return pipeline_warnings(a->write->kind, a->object, &a->decision->warnings);
+        return pipeline_warnings(a->write->kind, a->live, a->object, &a->decision->warnings);
 }
 
 /* An apply that changes nothing writes nothing. */

@@ -30,6 +30,8 @@ static struct run *run_free(struct run *run) {
         passage_free(run->write.passage);
         decision_done(&run->decision);
         problem_done(&run->refusal);
+        made_forms_done(&run->forms);
+        kind_unref(run->form_kind);
         strv_free(run->warned);
         json_decref(run->live);
         item_unref(run->write.item);
@@ -580,6 +582,7 @@ static void decide(struct run *run) {
         run->asked = false;
         strv_free(run->warned);
         run->warned = NULL;
+        made_forms_done(&run->forms);
         r = run->decide(&run->write, run->live, &run->decision, &p);
         write_decided(run, r, &p);
 }

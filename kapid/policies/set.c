@@ -5,6 +5,7 @@
 
 #include "kapid/audit/audit.h"
 #include "kapid/cache/forms.h"
+#include "kapid/conversion/made-forms.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/policies/judge.h"
 #include "kapid/policies/params.h"
@@ -422,6 +423,7 @@ static int form_of(struct judgement *j, const json_t *object, const struct kind 
                 char **ret_why) {
         const struct webhook_request *facts = &j->facts;
         _cleanup_problem_ struct problem p = {0};
+        const char *why;
         int r;
 
         *ret = NULL;
@@ -431,7 +433,10 @@ static int form_of(struct judgement *j, const json_t *object, const struct kind 
                 *ret = json_ref(object);
                 return 0;
         }
-        r = object_as(object, as, ret, &p);
+        *ret = json_ref(made_forms_find(facts->forms, as, object, &why));
+        if (*ret)
+                return 0;
+        r = why ? problem_set(&p, EPROTO, 500, NULL, "%s", why) : object_as(object, as, ret, &p);
         if (r >= 0 || r == -ENOMEM)
                 return r;
         *ret_why = strformat("failed to convert object version: %s", strempty(p.message));
@@ -566,6 +571,65 @@ static int judge_request(struct judgement *j) {
                 return r;
         annotate(j);
         return 0;
+}
+
+static bool is_bound(const struct judgement *j, const struct policy *p) {
+        const struct policy_set *h = j->policies;
+
+        for (size_t i = 0; i < h->bindings.v.count; i++) {
+                const struct policy_binding *b = h->bindings.v.items[i];
+
+                if (streq(b->policy, p->name) &&
+                                policy_matches(&b->match, &j->facts, &j->equivalents))
+                        return true;
+        }
+        return false;
+}
+
+/* The first one that a policy lacks. */
+static int find_lacking(
+                struct judgement *j, const struct kind **ret_as, const json_t **ret_object) {
+        const json_t *const objects[] = {j->facts.object, j->facts.old_object};
+        struct policy_set *h = j->policies;
+
+        for (size_t i = 0; i < h->all.v.count; i++) {
+                const struct kind *as = policy_matches(
+                                &h->all.v.items[i]->match, &j->facts, &j->equivalents);
+
+                if (!as || as == j->facts.kind || !as->by_webhook ||
+                                !is_bound(j, h->all.v.items[i]))
+                        continue;
+                for (size_t k = 0; k < ELEMENTS(objects); k++) {
+                        const char *why = NULL;
+
+                        if (!objects[k] || made_forms_find(j->facts.forms, as, objects[k], &why) ||
+                                        why)
+                                continue;
+                        *ret_as = as;
+                        *ret_object = objects[k];
+                        return 1;
+                }
+        }
+        return 0;
+}
+
+int policy_set_lacks_form(struct policy_set *h, struct request *request,
+                const struct webhook_request *facts, const struct kind **ret_as,
+                const json_t **ret_object) {
+        struct judgement j = {.policies = h, .request = request, .facts = *facts};
+        int r;
+
+        if (!policy_set_any(h) || !facts->kind->by_webhook ||
+                        webhook_has_own_form(facts->kind, facts->sub))
+                return 0;
+        r = refresh(h);
+        if (r < 0)
+                return r;
+        r = begin(&j);
+        if (r >= 0)
+                r = find_lacking(&j, ret_as, ret_object);
+        judgement_done(&j);
+        return r;
 }
 
 int policy_set_judge(struct policy_set *h, struct request *request,

@@ -16,6 +16,18 @@ static int unfit(const struct patched_facts *f, struct problem *p) {
                         f->webhook, why ? why : "out of memory");
 }
 
+static int apply_to_form(const json_t *form, const json_t *patch, json_t **ret, struct problem *p) {
+        _cleanup_json_ json_t *patched = NULL;
+        int r = patch_json(form, patch, &patched, p);
+
+        if (r < 0)
+                return r;
+        if (!json_is_object(patched))
+                return problem_set(p, EINVAL, 500, NULL, "the result is not an object");
+        *ret = TAKE_PTR(patched);
+        return 0;
+}
+
 static int apply(const struct patched_facts *f, const json_t *object, const json_t *patch,
                 json_t **ret, struct problem *p) {
         _cleanup_json_ json_t *form = NULL, *patched = NULL;
@@ -26,12 +38,8 @@ static int apply(const struct patched_facts *f, const json_t *object, const json
         r = object_as(object, f->as, &form, p);
         if (r < 0)
                 return r;
-        r = patch_json(form, patch, &patched, p);
-        if (r < 0)
-                return r;
-        if (!json_is_object(patched))
-                return problem_set(p, EINVAL, 500, NULL, "the result is not an object");
-        return object_as(patched, f->kind, ret, p);
+        r = apply_to_form(form, patch, &patched, p);
+        return r < 0 ? r : object_as(patched, f->kind, ret, p);
 }
 
 static int read_again(const struct patched_facts *f, const json_t *patched, json_t **ret,
@@ -100,7 +108,7 @@ static int keep_metadata(const json_t *before, json_t *object) {
 
 int patched_object(const struct patched_facts *f, const json_t *object, const json_t *patch,
                 json_t **ret, struct problem *p) {
-        _cleanup_json_ json_t *patched = NULL, *fresh = NULL;
+        _cleanup_json_ json_t *patched = NULL;
         int r;
 
         if (!object)
@@ -111,7 +119,21 @@ int patched_object(const struct patched_facts *f, const json_t *object, const js
         r = apply(f, object, patch, &patched, p);
         if (r < 0)
                 return r == -ENOMEM ? r : unfit(f, p);
-        r = read_again(f, patched, &fresh, p);
+        return patched_read(f, object, patched, ret, p);
+}
+
+int patched_form(const struct patched_facts *f, const json_t *form, const json_t *patch,
+                json_t **ret, struct problem *p) {
+        int r = apply_to_form(form, patch, ret, p);
+
+        return r < 0 && r != -ENOMEM ? unfit(f, p) : r;
+}
+
+int patched_read(const struct patched_facts *f, const json_t *object, const json_t *patched,
+                json_t **ret, struct problem *p) {
+        _cleanup_json_ json_t *fresh = NULL;
+        int r = read_again(f, patched, &fresh, p);
+
         if (r < 0)
                 return r == -ENOMEM ? r : unfit(f, p);
         r = check_identity(f, object, fresh, p);

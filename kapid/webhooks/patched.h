@@ -14,3 +14,9 @@ struct patched_facts {
  * 500 for a patch that does not fit, 400 for one that makes it another object. */
 int patched_object(const struct patched_facts *facts, const json_t *object, const json_t *patch,
                 json_t **ret, struct problem *p);
+/* Its halves, where a conversion webhook makes the version that was patched and the object's of it:
+ * the form with the patch, and the object of what that was converted to. */
+int patched_form(const struct patched_facts *facts, const json_t *form, const json_t *patch,
+                json_t **ret, struct problem *p);
+int patched_read(const struct patched_facts *facts, const json_t *object, const json_t *converted,
+                json_t **ret, struct problem *p);
