@@ -5,6 +5,7 @@
 #include "kapid/pipeline/convert.h"
 #include "kapid/schema/internal.h"
 #include "kapid/schema/rules.h"
+#include "kapid/strategy/initial-status.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 
@@ -53,7 +54,7 @@ int pipeline_prepare_create(
                 return r;
         if (k->strategy->prepare_create)
                 r = k->strategy->prepare_create(object, c);
-        return r;
+        return r < 0 ? r : strategy_initial_status(k, object);
 }
 
 static int keep(json_t *object, const json_t *old, const char *key) {
