@@ -388,6 +388,7 @@ def migrated():
     remove("addresses")
 
 
+import structural  # noqa: E402,F401 pylint: disable=wrong-import-position,unused-import; its cases run here
 import conversions  # noqa: E402 pylint: disable=wrong-import-position,unused-import; its cases run here
 
 
