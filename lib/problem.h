@@ -14,8 +14,8 @@ struct problem {
         char *field;        /* "spec.containers[0].image" or NULL */
         char *message;      /* one sentence that names the thing, the cause and the remedy */
         json_t *causes;     /* NULL or an array of {reason, message, field} */
-        json_t *about;      /* {name, group, kind} of the Status' details where they are not those of
-                               the request's object; NULL */
+        json_t *about;      /* {name, group, kind} of the Status' details where they are not the
+                               request's object's; NULL */
         int retry_after_s;  /* 0: none */
         char *next;         /* a token by which a list can be continued all the same, or NULL */
         json_t *status; /* NULL, or the whole Status where another server made it; owned. Code and

@@ -14,7 +14,8 @@
 enum field_validation { FIELD_VALIDATION_WARN, FIELD_VALIDATION_IGNORE, FIELD_VALIDATION_STRICT };
 /* "Ignore", "Warn", "Strict", NULL or "" (Warn). Refusal: 422 in p. */
 /* options: their kind, for a refusal. */
-int field_validation_parse(const char *options, const char *word, enum field_validation *ret, struct problem *p);
+int field_validation_parse(const char *options, const char *word, enum field_validation *ret,
+                struct problem *p);
 
 /* The writer and the time; strategies need it (a CSR records its requestor, conditions carry
  * times). */

@@ -112,18 +112,25 @@ static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
                 write_carry_out(userdata);
 }
 
+/* Without a form the policies say what that means for them. */
+static int take_form(
+                struct run *run, json_t *form, const struct problem *failed, struct problem *p) {
+        int r;
+
+        if (!run->write.request->http) {
+                json_decref(form);
+                return -ECANCELED;
+        }
+        r = made_forms_add(&run->forms, run->form_kind, run->converted, form,
+                        failed ? failed->message : NULL);
+        return r < 0 ? r : write_check_place(run, p);
+}
+
 static void on_form(json_t *form, struct problem *p, void *userdata) {
         struct run *run = userdata;
         _cleanup_problem_ struct problem own = {0};
-        int r = -ECANCELED;
+        int r = take_form(run, form, p, &own);
 
-        if (run->write.request->http) {
-                r = made_forms_add(&run->forms, run->form_kind, run->converted, form,
-                                p ? p->message : NULL);
-                if (r >= 0)
-                        r = write_check_place(run, &own);
-        } else
-                json_decref(form);
         kind_unref(TAKE_PTR(run->form_kind));
         if (r < 0)
                 write_fail(run, r, &own);

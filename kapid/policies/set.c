@@ -613,6 +613,13 @@ static int find_lacking(
         return 0;
 }
 
+static int begin_and_find(
+                struct judgement *j, const struct kind **ret_as, const json_t **ret_object) {
+        int r = begin(j);
+
+        return r < 0 ? r : find_lacking(j, ret_as, ret_object);
+}
+
 int policy_set_lacks_form(struct policy_set *h, struct request *request,
                 const struct webhook_request *facts, const struct kind **ret_as,
                 const json_t **ret_object) {
@@ -625,9 +632,7 @@ int policy_set_lacks_form(struct policy_set *h, struct request *request,
         r = refresh(h);
         if (r < 0)
                 return r;
-        r = begin(&j);
-        if (r >= 0)
-                r = find_lacking(&j, ret_as, ret_object);
+        r = begin_and_find(&j, ret_as, ret_object);
         judgement_done(&j);
         return r;
 }
