@@ -191,11 +191,15 @@ static int on_failure(struct probe *probe, int error, const char *why) {
         return error;
 }
 
-static struct patched_facts facts_of_patch(const struct probe *probe) {
+static struct patched_facts facts_of_patch(const struct probe *probe, const char *who) {
         return (struct patched_facts){.kind = probe->round->kind,
                         .sub = probe->round->facts.sub,
                         .as = probe->as,
-                        .webhook = probe->webhook->name};
+                        .who = who};
+}
+
+static char *author(const struct probe *probe) {
+        return strformat("admission webhook \"%s\"", probe->webhook->name);
 }
 
 static int on_allowed(struct probe *probe, bool mutated) {
@@ -276,14 +280,17 @@ static void on_form(json_t *form, struct problem *p, void *userdata) {
 }
 
 static int take_patched(struct probe *probe, const json_t *converted, struct problem *p) {
-        const struct patched_facts facts = facts_of_patch(probe);
+        _cleanup_free_ char *who = author(probe);
+        const struct patched_facts facts = facts_of_patch(probe, who);
         struct problem own = {0};
         json_t *object = NULL;
         int r;
 
         if (p)
                 return not_converted(probe, p);
-        r = patched_read(&facts, probe->round->object, converted, &object, &own);
+        if (!who)
+                return -ENOMEM;
+        r = patched_accept(&facts, probe->round->object, converted, &object, &own);
         if (r < 0) {
                 refuse(probe->round, probe, &own);
                 return r;
@@ -312,7 +319,8 @@ static bool is_converted(const struct probe *probe) {
 /* 1: the patched form is converted, and the round continues with it. */
 static int take_patch(struct probe *probe, const json_t *patch) {
         struct round *round = probe->round;
-        const struct patched_facts facts = facts_of_patch(probe);
+        _cleanup_free_ char *who = author(probe);
+        const struct patched_facts facts = facts_of_patch(probe, who);
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *form = NULL;
         const json_t *object = round->facts.operation == WEBHOOK_CONNECT ? NULL : round->object,
@@ -321,9 +329,12 @@ static int take_patch(struct probe *probe, const json_t *patch) {
                                                                NULL)
                                              : NULL;
         json_t *patched = NULL;
-        int r = made ? patched_form(&facts, made, patch, &form, &p)
-                     : patched_object(&facts, object, patch, &patched, &p);
+        int r;
 
+        if (!who)
+                return -ENOMEM;
+        r = made ? patched_apply(&facts, made, patch, &form, &p)
+                 : patched_object(&facts, object, patch, &patched, &p);
         if (r < 0) {
                 refuse(round, probe, &p);
                 return r;
