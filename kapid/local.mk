@@ -24,7 +24,8 @@ noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-delete.c kapid/kinds/crd-delete.h kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/kinds/versions.c kapid/kinds/versions.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
-	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/decode.c kapid/pipeline/encode.c kapid/pipeline/encode.h \
+	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/options.c kapid/pipeline/options.h \
+	kapid/strategy/initial-status.c kapid/strategy/initial-status.h kapid/pipeline/decode.c kapid/pipeline/encode.c kapid/pipeline/encode.h \
 	kapid/pipeline/decision.c kapid/pipeline/decision.h kapid/pipeline/delete-options.c \
 	kapid/pipeline/delete-options.h kapid/pipeline/leases.c kapid/pipeline/leases.h \
 	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
@@ -266,7 +267,8 @@ check_PROGRAMS += tests/unit/test-kapid-webhooks
 tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Conversion of custom resources by webhooks
-libkapid_core_a_SOURCES += kapid/conversion/review.c kapid/conversion/review.h
+libkapid_core_a_SOURCES += kapid/conversion/review.c kapid/conversion/review.h \
+	kapid/conversion/made-forms.c kapid/conversion/made-forms.h
 libkapid_api_a_SOURCES += \
 	kapid/conversion/conversion.c kapid/conversion/conversion.h \
 	kapid/verbs/converted.c kapid/verbs/converted.h

@@ -102,6 +102,10 @@ struct request *request_unref(struct request *request) {
         return mfree(request);
 }
 
+const char *request_sharer(const struct request *request) {
+        return request->real_user.name ? request->real_user.name : strempty(request->user.name);
+}
+
 const char *request_query(const struct request *request, const char *name) {
         return request->http ? http_request_query(request->http, name) : NULL;
 }
@@ -313,14 +317,12 @@ void respond_error(struct request *request, int error, const struct problem *p) 
 }
 
 void respond_success(struct request *request, int code, const char *name, const char *uid) {
-        _cleanup_json_ json_t *v = json_pack("{ss, ss, s{}, ss, s{ss, ss}}", "kind", "Status",
-                        "apiVersion", "v1", "metadata", "status", "Success", "details", "name",
-                        strempty(name), "kind", request->kind ? request->kind->plural : "");
+        const struct kind *k = request->kind;
+        _cleanup_json_ json_t *v = json_pack("{ss, ss, s{}, ss, s{ss, ss*, ss, ss*}}", "kind",
+                        "Status", "apiVersion", "v1", "metadata", "status", "Success", "details",
+                        "name", strempty(name), "group", k && *k->group ? k->group : NULL, "kind",
+                        k ? k->plural : "", "uid", isempty(uid) ? NULL : uid);
 
-        if (v && request->kind && !isempty(request->kind->group))
-                json_set_str(v, "details.group", request->kind->group);
-        if (v && !isempty(uid))
-                json_set_str(v, "details.uid", uid);
         audit_status(request, v);
         respond_json(request, code, v);
 }
@@ -473,7 +475,9 @@ struct http_upgrade *respond_upgrade(struct request *request,
 }
 
 int problem_not_found(struct problem *p, const struct kind *k, const char *name) {
-        return problem_set(p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->resource, name);
+        problem_set(p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->resource, name);
+        problem_about(p, k->group, k->plural, name);
+        return -ENOENT;
 }
 
 int problem_conflict(struct problem *p, const struct kind *k, const char *name, const char *why) {
@@ -551,7 +555,10 @@ static void on_fresh(int error, void *userdata) {
                 return;
         }
         if (error == -ETIMEDOUT && caches_are_following(request->api->caches)) {
-                problem_set(&p, ETIMEDOUT, 504, "Timeout", "Too large resource version");
+                problem_set(&p, ETIMEDOUT, 504, "Timeout",
+                                "Timeout: Too large resource version: %s, current: %" PRIu64,
+                                strempty(request_query(request, "resourceVersion")),
+                                caches_revision(request->api->caches));
                 problem_cause(&p, "ResourceVersionTooLarge", "", "Too large resource version");
                 p.retry_after_s = 1;
         } else {

@@ -46,7 +46,8 @@ int selection_parse(struct request *request, struct selection *ret, struct probl
         r = kind_field_selector_part(s.fields, &s.part);
         if (r < 0)
                 return r;
-        s.label_bits = label_selector_bits(s.labels);
+        if (!request->kind->by_webhook) /* whose labels may differ from those that are stored */
+                s.label_bits = label_selector_bits(s.labels);
         *ret = s;
         s = (struct selection){0};
         return 0;
@@ -119,6 +120,10 @@ int selection_matches(const struct kind *k, const struct selection *s, struct it
         if (!path_matches(k, s, item_path(it)))
                 return 0;
         if (!label_selector_is_everything(s->labels)) {
+                /* A converter may change labels. */
+                r = k->by_webhook ? item_as(it, k, &it, p) : 0;
+                if (r < 0)
+                        return r;
                 r = labels_match(s, it);
                 if (r <= 0)
                         return r;

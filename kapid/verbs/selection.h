@@ -18,7 +18,8 @@ void selection_done(struct selection *s);
 int selection_parse(struct request *request, struct selection *ret, struct problem *p);
 /* Whether it takes everything in its namespace. */
 bool selection_is_everything(const struct selection *s);
-/* 1 or 0. Fields are compared in the kind's version: its conversion may refuse (p). -ENOMEM. */
+/* 1 or 0. Fields, and the labels where a webhook converts, are compared in the kind's version: its
+ * conversion may refuse (p). -ENOMEM. */
 int selection_matches(const struct kind *k, const struct selection *s, struct item *it,
                 struct problem *p);
 /* "ns/": where the selection's items begin in the cache; caller frees. */

@@ -35,7 +35,7 @@ struct watcher {
         struct cache_follower follower;
         struct kind *kind;
         struct selection selection;
-        char *namespace;
+        char *namespace, *user;
         bool everything;
         enum form form;
         char form_version[8];
@@ -74,6 +74,7 @@ static struct watcher *watcher_free(struct watcher *w) {
                 w->api->streams--;
         selection_done(&w->selection);
         free(w->namespace);
+        free(w->user);
         kind_unref(w->kind);
         return mfree(w);
 }
@@ -350,7 +351,8 @@ static void watcher_converted(
                 struct item *const *forms, size_t n, struct problem *p, void *userdata);
 
 static int convert(struct watcher *w, struct item *const *items, size_t n, struct problem *p) {
-        const struct conversion_waiter waiter = {.done = watcher_converted, .userdata = w};
+        const struct conversion_waiter waiter = {
+                        .done = watcher_converted, .user = w->user, .userdata = w};
 
         return conversion_start(w->api, w->kind, items, n, &waiter, &w->conversion, p);
 }
@@ -619,7 +621,8 @@ static int watcher_new(struct request *request, const struct watch_params *param
         if (r < 0)
                 return r;
         w->namespace = strdup(w->selection.namespace);
-        if (!w->namespace)
+        w->user = strdup(request_sharer(request));
+        if (!w->namespace || !w->user)
                 return -ENOMEM;
         w->selection.namespace = w->namespace;
         if (params->initial) {
