@@ -126,6 +126,16 @@ int selection_matches(const struct kind *k, const struct selection *s, struct it
         return fields_are_name(s) ? 1 : fields_match(k, s, it, p);
 }
 
+const char *selection_value(const struct selection *s, const char *field) {
+        const char *path, *value;
+        bool negated;
+
+        for (size_t i = 0; field && field_selector_term(s->fields, i, &path, &value, &negated); i++)
+                if (!negated && streq(path, field) && !isempty(value))
+                        return value;
+        return NULL;
+}
+
 char *selection_prefix(const struct kind *k, const struct selection *s) {
         return k->namespaced && !isempty(s->namespace) ? strformat("%s/", s->namespace)
                                                        : strdup("");

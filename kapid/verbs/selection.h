@@ -21,5 +21,7 @@ bool selection_is_everything(const struct selection *s);
 /* 1 or 0. Fields are compared in the kind's version: its conversion may refuse (p). -ENOMEM. */
 int selection_matches(const struct kind *k, const struct selection *s, struct item *it,
                 struct problem *p);
+/* What the field must be; NULL: it is not asked for, or may be empty. Borrowed. */
+const char *selection_value(const struct selection *s, const char *field);
 /* "ns/": where the selection's items begin in the cache; caller frees. */
 char *selection_prefix(const struct kind *k, const struct selection *s) _warn_unused_;

@@ -32,6 +32,7 @@ enum {
 struct watcher {
         struct api *api;
         struct cache_follower follower;
+        bool idle; /* it wants some changes only, and had seen all when it was last looked at */
         struct kind *kind;
         struct selection selection;
         char *namespace;
@@ -416,6 +417,15 @@ static int pump_some(struct watcher *w, struct problem *p) {
         return 0;
 }
 
+/* Whether everything up to the caches' revision has been sent. */
+static bool is_current(const struct watcher *w) {
+        const struct cache *c = w->follower.cache;
+
+        if (w->initial.count > 0 || w->announce_end || !c)
+                return false;
+        return w->idle ? !w->follower.due : w->place == cache_window_end(c);
+}
+
 /* Writes what there is as long as the connection takes it. May end the watch. */
 static void pump(struct watcher *w) {
         _cleanup_problem_ struct problem p = {0};
@@ -423,6 +433,9 @@ static void pump(struct watcher *w) {
 
         if (w->conversion)
                 return;
+        if (w->idle) /* what lies between is not of its interest */
+                w->place = cache_follower_next(&w->follower);
+        w->idle = false;
         take_present_kind(w);
         r = convert_initial(w, &p);
         if (r > 0)
@@ -434,6 +447,8 @@ static void pump(struct watcher *w) {
                 watcher_refuse(w, &p);
         else if (r < 0)
                 watcher_break(w, "its reader is too slow");
+        else
+                w->idle = w->follower.interest && is_current(w);
 }
 
 /* The forms of what comes next are there: it is written now, before others are read. */
@@ -461,10 +476,14 @@ static void watcher_converted(
 static void on_changes(struct cache_follower *f, bool lost) {
         struct watcher *w = container_of(f, struct watcher, follower);
 
-        if (lost)
+        if (lost) {
                 watcher_break(w, "the store's history is gone");
-        else
-                pump(w);
+                return;
+        }
+        if (w->idle)
+                w->place = f->first;
+        w->idle = false;
+        pump(w);
 }
 
 static void on_drained(struct http_stream *s, void *userdata) {
@@ -473,12 +492,6 @@ static void on_drained(struct http_stream *s, void *userdata) {
 
 static void on_stream_gone(struct http_stream *s, void *userdata) {
         watcher_free(userdata);
-}
-
-/* Whether everything up to the caches' revision has been sent. */
-static bool is_current(struct watcher *w) {
-        return w->initial.count == 0 && w->follower.cache &&
-               w->place == cache_window_end(w->follower.cache);
 }
 
 static int send_bookmark(struct watcher *w) {
@@ -536,6 +549,24 @@ static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         }
         w->after = caches_revision(w->api->caches);
         w->place = cache_window_end(c);
+        return 0;
+}
+
+/* Changes that can't concern it do not wake it. */
+static int follow(struct watcher *w, struct cache *c) {
+        const struct selection *s = &w->selection;
+        const char *namespace = w->kind->namespaced && *s->namespace ? s->namespace : NULL;
+        _cleanup_free_ char *path = NULL;
+
+        if (s->name && (namespace || !w->kind->namespaced)) {
+                path = namespace ? strformat("%s/%s", namespace, s->name) : strdup(s->name);
+                if (!path)
+                        return -ENOMEM;
+        }
+        cache_follow(c, &w->follower,
+                        &(struct cache_interest){.path = path,
+                                        .value = selection_value(s, cache_index_field(c)),
+                                        .namespace = namespace});
         return 0;
 }
 
@@ -616,7 +647,9 @@ static int start(struct request *request, const struct watch_params *params, str
                 return r;
         if (!dispatch_stream(request))
                 return 0;
-        cache_follow(request->cache, &w->follower);
+        r = follow(w, request->cache);
+        if (r < 0)
+                return r;
         w->stream = respond_stream(request, "application/json", QUEUE_MAX, on_stream_gone, w);
         if (!w->stream)
                 return 0;

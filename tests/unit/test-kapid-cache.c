@@ -314,7 +314,7 @@ static void test_index(void **state) {
         struct bed *b = *state;
         unsigned asked = 0;
 
-        assert_int_equal(cache_set_index(pods(b), node_of), 0);
+        assert_int_equal(cache_set_index(pods(b), "spec.nodeName", node_of), 0);
         for (unsigned i = 1; i <= STEPS; i++) {
                 unsigned pod = i * 7919 % PODS, what = i * i % 11;
                 _cleanup_free_ char *path = strformat("a/p%u", pod),
@@ -539,9 +539,9 @@ static void test_followers(void **state) {
         struct bed *b = *state;
         struct counter one = {.follower.func = on_follow}, two = one, three = one;
 
-        cache_follow(pods(b), &one.follower);
-        cache_follow(pods(b), &two.follower);
-        cache_follow(pods(b), &three.follower);
+        cache_follow(pods(b), &one.follower, NULL);
+        cache_follow(pods(b), &two.follower, NULL);
+        cache_follow(pods(b), &three.follower, NULL);
         assert_int_equal(caches_feed(b->caches, "/registry/pods/a/p", plain, strlen(plain), 1), 0);
         assert_int_equal(caches_feed(b->caches, "/registry/pods/a/q", plain, strlen(plain), 2), 0);
         caches_feed_done(b->caches, 2);
