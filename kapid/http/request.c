@@ -147,8 +147,9 @@ static void log_request(const struct request *request, int code) {
                         http_request_method(request->http), http_request_path(request->http), code);
 }
 
-/* Takes the HTTP request for answering it; NULL when no client waits for an answer. */
-static struct http_request *take_http(struct request *request, int code) {
+/* Takes the HTTP request for answering it with a body of that size; NULL when no client waits for
+ * an answer. */
+static struct http_request *take_http(struct request *request, int code, size_t size) {
         struct http_request *http = request->http;
 
         if (!http)
@@ -157,6 +158,7 @@ static struct http_request *take_http(struct request *request, int code) {
         http_response_header(http, "Cache-Control", "no-cache, private");
         log_request(request, code);
         request_end(request);
+        dispatch_answered(request, size);
         return http;
 }
 
@@ -172,6 +174,14 @@ static char *yaml_of(struct bytes **pieces, size_t n) {
         return yaml_text(v);
 }
 
+static size_t size_of(struct bytes *const *pieces, size_t n) {
+        size_t size = 0;
+
+        for (size_t i = 0; i < n; i++)
+                size += pieces[i]->size;
+        return size;
+}
+
 void respond_pieces(struct request *request, int code, const char *content_type,
                 struct bytes **pieces, size_t n) {
         _cleanup_free_ char *yaml = NULL;
@@ -180,7 +190,7 @@ void respond_pieces(struct request *request, int code, const char *content_type,
         if (request->yaml && streq(content_type, "application/json"))
                 yaml = yaml_of(pieces, n);
         audit_answer(request, code, content_type, pieces, n);
-        http = take_http(request, code);
+        http = take_http(request, code, yaml ? strlen(yaml) : size_of(pieces, n));
         if (!http)
                 return;
         if (yaml)
@@ -202,7 +212,7 @@ void respond_data(struct request *request, int code, const char *content_type, c
                 }
         }
         audit_answer_text(request, code, content_type, data, n);
-        http = take_http(request, code);
+        http = take_http(request, code, n);
         if (http)
                 http_respond(http, code, content_type, data, n);
 }
@@ -327,7 +337,7 @@ void respond_item(struct request *request, int code, struct item *it) {
                 return;
         }
         audit_answer(request, code, "application/json", (struct bytes *[]){item_text(it)}, 1);
-        http = take_http(request, code);
+        http = take_http(request, code, item_text(it)->size);
         if (http)
                 http_respond_bytes(http, code, "application/json", item_text(it));
 }
@@ -373,7 +383,7 @@ struct http_stream *respond_stream(struct request *request, const char *content_
         struct http_request *http;
 
         audit_stream(request, 200);
-        http = take_http(request, 200);
+        http = take_http(request, 200, SIZE_MAX);
         if (!http)
                 return NULL;
         request->carrier = http;
@@ -386,7 +396,7 @@ struct http_upgrade *respond_upgrade(struct request *request,
         struct http_request *http;
 
         audit_stream(request, 101);
-        http = take_http(request, 101);
+        http = take_http(request, 101, SIZE_MAX);
 
         return http ? http_upgrade_begin(http, handler, userdata) : NULL;
 }
