@@ -42,6 +42,7 @@ static int connect_from(size_t i, uint16_t port) {
         from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(i / PER_ADDRESS));
         to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         to.sin_port = htons(port);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
         if (bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
                         connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)

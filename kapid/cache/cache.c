@@ -231,7 +231,41 @@ void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *p
                         .label_bits = label_bits};
 }
 
+static int compare_paths(const void *a, const void *b) {
+        return strcmp(item_path(*(struct item *const *)a), item_path(*(struct item *const *)b));
+}
+
+int cache_walk_value(struct cache_walk *w, const struct cache *c, const char *value,
+                const char *prefix, const char *after) {
+        const struct bucket *b = map_get(c->buckets, value);
+        size_t count = 0, n = strlen(prefix);
+        struct slot *s;
+
+        *w = (struct cache_walk){0};
+        if (!b)
+                return 0;
+        LIST_FOREACH(s, &b->slots, same)
+        count++;
+        w->items = reallocarray(NULL, count, sizeof(struct item *));
+        if (!w->items)
+                return -ENOMEM;
+        LIST_FOREACH(s, &b->slots, same) {
+                const char *path = item_path(s->item);
+
+                if (strncmp(path, prefix, n) == 0 && (!after || strcmp(path, after) > 0))
+                        w->items[w->count++] = s->item;
+        }
+        qsort(w->items, w->count, sizeof(struct item *), compare_paths);
+        return 0;
+}
+
+void cache_walk_done(struct cache_walk *w) {
+        w->items = mfree(w->items);
+}
+
 struct item *cache_walk_next(struct cache_walk *w) {
+        if (w->items)
+                return w->next < w->count ? w->items[w->next++] : NULL;
         while (w->at && w->at != w->end) {
                 const struct slot *s = w->at;
 

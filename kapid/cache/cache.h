@@ -108,10 +108,16 @@ struct slot;
 struct cache_walk {
         const struct slot *at, *end;
         uint64_t label_bits;
+        struct item **items; /* instead: in key order; owned */
+        size_t count, next;  /* of items */
 };
 void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
                 const char *after, uint64_t label_bits);
 struct item *cache_walk_next(struct cache_walk *w);
+/* The same over those with one value of the index. -ENOMEM. */
+int cache_walk_value(struct cache_walk *w, const struct cache *c, const char *value,
+                const char *prefix, const char *after);
+void cache_walk_done(struct cache_walk *w);
 
 /* The index of a cache: its items by a value that most have, as the pods by their node. value_of:
  * false when the item has none. field: what field selectors call the value; borrowed for good. To

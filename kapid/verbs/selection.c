@@ -136,6 +136,16 @@ const char *selection_value(const struct selection *s, const char *field) {
         return NULL;
 }
 
+int selection_walk(const struct selection *s, const struct cache *c, const char *prefix,
+                const char *after, struct cache_walk *ret) {
+        const char *value = selection_value(s, cache_index_field(c));
+
+        if (value && strlen(value) < CACHE_VALUE_SIZE)
+                return cache_walk_value(ret, c, value, prefix, after);
+        cache_walk_begin(ret, c, prefix, after, s->label_bits);
+        return 0;
+}
+
 char *selection_prefix(const struct kind *k, const struct selection *s) {
         return k->namespaced && !isempty(s->namespace) ? strformat("%s/", s->namespace)
                                                        : strdup("");

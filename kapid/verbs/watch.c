@@ -529,12 +529,11 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         _cleanup_free_ char *prefix = selection_prefix(w->kind, &w->selection);
-        struct cache_walk walk;
+        _cleanup_(cache_walk_done) struct cache_walk walk = {0};
         struct item *it;
 
-        if (!prefix)
+        if (!prefix || selection_walk(&w->selection, c, prefix, NULL, &walk) < 0)
                 return -ENOMEM;
-        cache_walk_begin(&walk, c, prefix, NULL, w->selection.label_bits);
         while ((it = cache_walk_next(&walk))) {
                 int r = selection_matches(w->kind, &w->selection, it, p);
 
