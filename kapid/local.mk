@@ -24,17 +24,17 @@ noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-delete.c kapid/kinds/crd-delete.h kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/kinds/versions.c kapid/kinds/versions.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
-	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/decode.c \
+	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/decode.c kapid/pipeline/encode.c kapid/pipeline/encode.h \
 	kapid/pipeline/decision.c kapid/pipeline/decision.h kapid/pipeline/delete-options.c \
 	kapid/pipeline/delete-options.h kapid/pipeline/leases.c kapid/pipeline/leases.h \
 	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
-	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
+	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
-	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
@@ -130,6 +130,9 @@ tests_unit_test_kapid_beside_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-views
 tests_unit_test_kapid_views_SOURCES = tests/unit/test-kapid-views.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_views_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-protobuf
+tests_unit_test_kapid_protobuf_SOURCES = tests/unit/test-kapid-protobuf.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_protobuf_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-random
 tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)
@@ -208,22 +211,33 @@ libkapid_api_a_SOURCES += \
 	kapid/webhooks/webhooks.c kapid/webhooks/webhooks.h
 # Admission policies; what does not need the caches is pure
 libkapid_core_a_SOURCES += \
+	kapid/policies/applied.c kapid/policies/applied.h \
 	kapid/policies/authorizer.c \
 	kapid/policies/judge.c kapid/policies/judge.h \
 	kapid/policies/language.c kapid/policies/language.h \
+	kapid/policies/made.c kapid/policies/made.h \
+	kapid/policies/mutation-types.c \
 	kapid/policies/policy.c kapid/policies/policy.h \
 	kapid/policies/program.c \
 	kapid/policies/types.c kapid/policies/types.h \
 	kapid/strategy/admissionpolicies.c kapid/strategy/admissionregistration.h
 libkapid_api_a_SOURCES += \
 	kapid/admission/admission-policies.c \
+	kapid/policies/asking.c kapid/policies/asking.h \
+	kapid/policies/figures.c kapid/policies/figures.h \
+	kapid/policies/mutating.c \
 	kapid/policies/params.c kapid/policies/params.h \
 	kapid/policies/rights.c kapid/policies/rights.h \
-	kapid/policies/set.c kapid/policies/set.h
+	kapid/policies/set.c kapid/policies/set.h kapid/policies/set-internal.h \
+	kapid/policies/store.c kapid/policies/store.h
 check_PROGRAMS += tests/unit/test-kapid-policies
 tests_unit_test_kapid_policies_SOURCES = tests/unit/test-kapid-policies.c tests/unit/unit.h \
 	tests/unit/yaml-object.h
 tests_unit_test_kapid_policies_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-mutations
+tests_unit_test_kapid_mutations_SOURCES = tests/unit/test-kapid-mutations.c tests/unit/unit.h \
+	tests/unit/yaml-object.h
+tests_unit_test_kapid_mutations_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-webhooks
 tests_unit_test_kapid_webhooks_SOURCES = tests/unit/test-kapid-webhooks.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_webhooks_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
@@ -246,7 +260,7 @@ libkapid_api_a_SOURCES += \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/cache/followers.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
-	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/http/timeout.c kapid/http/timeout.h kapid/verbs/reviews.c kapid/http/route.c \
+	kapid/http/paths.c kapid/http/paths.h kapid/http/protobuf.c kapid/http/protobuf.h kapid/http/request.c kapid/http/request.h kapid/http/timeout.c kapid/http/timeout.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
 	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/list-options.c kapid/verbs/list-options.h kapid/verbs/internal.h kapid/verbs/delete.h \
 	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \

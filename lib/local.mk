@@ -3,7 +3,7 @@ noinst_LIBRARIES += libkeelson.a
 libkeelson_a_SOURCES = \
 	lib/base.c lib/base.h \
 	lib/buf.c lib/buf.h lib/fileio.c lib/http-client.c lib/http-client-internal.h lib/http-client-setup.c lib/json.c lib/json-part.c lib/json-part.h lib/json-text.c lib/json-text.h lib/log.c lib/map.c lib/object.c lib/pki.c lib/pki-renew.c lib/pool.c lib/pool.h lib/problem.c lib/trim.c lib/trim.h \
-	lib/daemon.c lib/metrics.c lib/options.c lib/options-man.c lib/options-man.h lib/quantity.c lib/random.c lib/selector.c lib/ssh.c lib/timefmt.c lib/adoptable-units.c lib/unit-properties.c lib/yaml.c \
+	lib/daemon.c lib/metric-names.c lib/metric-names.h lib/metrics.c lib/options.c lib/options-man.c lib/options-man.h lib/quantity.c lib/random.c lib/selector.c lib/ssh.c lib/timefmt.c lib/adoptable-units.c lib/unit-properties.c lib/yaml.c \
 	lib/daemon.h lib/fileio.h lib/formats.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/adoptable-units.h lib/unit-properties.h lib/yaml.h \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/pki-internal.h lib/pki-renew.h lib/sealed-file.c lib/sealed-file.h lib/secretbox.c lib/secretbox.h lib/x25519.c lib/x25519.h lib/ssh.h lib/tls.h \

@@ -66,6 +66,8 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/wire.py \
 	tests/clients/wireclient.py \
 	tests/clients/wirelists.py \
+	tests/clients/wireproto.py \
+	tests/clients/wirestreams.py \
 	tests/clients/autoscaling \
 	tests/clients/autoscaling.py \
 	tests/clients/batch \

@@ -1,5 +1,5 @@
-/* AdmissionPolicies: who writes a ValidatingAdmissionPolicy or a binding must be allowed to read
- * the parameters that it names, because refusals may show them; and what checking the expressions
+/* AdmissionPolicies: who writes an admission policy or a binding must be allowed to read the
+ * parameters that it names, because refusals and mutations may show them; and what checking the expressions
  * against the schemas of the kinds finds is put into the status. */
 #include "kapid/admission/plugins.h"
 #include "kapid/api.h"
@@ -67,8 +67,10 @@ static int check_binding(struct admission *a, struct problem *p) {
         const char *policy = json_str_or(a->object, "spec.policyName", ""),
                    *name = json_str_or(ref, "name", "*"),
                    *namespace = json_str_or(ref, "namespace", "*");
+        bool mutating = streq(a->kind->plural, "mutatingadmissionpolicybindings");
         struct item *it = admission_find(a, "admissionregistration.k8s.io",
-                        "validatingadmissionpolicies", "", policy);
+                        mutating ? "mutatingadmissionpolicies" : "validatingadmissionpolicies", "",
+                        policy);
         struct admission_right right = {.verb = "get", .name = name, .namespace = namespace};
         _cleanup_json_ json_t *object = NULL;
         _cleanup_free_ char *held = NULL;
@@ -102,6 +104,14 @@ static const struct admission_rule rules[] = {
                                 .validate = check_policy},
                 {.group = "admissionregistration.k8s.io",
                                 .plural = "validatingadmissionpolicybindings",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_binding},
+                {.group = "admissionregistration.k8s.io",
+                                .plural = "mutatingadmissionpolicies",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_policy},
+                {.group = "admissionregistration.k8s.io",
+                                .plural = "mutatingadmissionpolicybindings",
                                 .operations = ADMIT_WRITE,
                                 .validate = check_binding},
                 {0},

@@ -457,6 +457,10 @@ static bool wants_answer(const struct audit_record *r, const char *content_type)
                streq(content_type, "application/json");
 }
 
+bool audit_wants_answer(const struct request *request) {
+        return request->audit && wants_answer(request->audit, "application/json");
+}
+
 void audit_answer_text(struct request *request, int code, const char *content_type,
                 const char *body, size_t n) {
         struct audit_record *r = request->audit;

@@ -40,6 +40,8 @@ void audit_request_text(struct request *request, const char *data, size_t n);
 void audit_annotate(struct request *request, const char *name, const char *value);
 /* The Status that is the answer. */
 void audit_status(struct request *request, const json_t *status);
+/* Whether the policy asks for the answer itself: then it is needed as JSON. */
+bool audit_wants_answer(const struct request *request);
 /* The answer is complete: ResponseComplete. pieces: its body; JSON is logged where the policy
  * asks for it. */
 void audit_answer(struct request *request, int code, const char *content_type,

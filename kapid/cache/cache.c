@@ -20,7 +20,8 @@ static void change_done(struct change *c) {
         item_unref(c->after);
         item_unref(c->gone);
         for (size_t i = 0; i < ELEMENTS(c->lines); i++)
-                bytes_unref(c->lines[i]);
+                for (size_t j = 0; j < ELEMENTS(c->lines[i]); j++)
+                        bytes_unref(c->lines[i][j]);
 }
 
 /* Bytes that a change keeps alive after the cache dropped them. */

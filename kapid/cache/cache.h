@@ -20,9 +20,10 @@ struct change {
         struct item *before;
         struct item *after;
         struct item *gone;
-        uint64_t seen_us;       /* monotonic */
-        struct bytes *lines[3]; /* the watch's: filled in as they are asked for (watch.c) */
-        size_t bytes;           /* that it keeps alive and the cache itself does not */
+        uint64_t seen_us; /* monotonic */
+        /* The watch's: filled in as they are asked for (watch.c), as JSON and as protobuf. */
+        struct bytes *lines[2][3];
+        size_t bytes; /* that it keeps alive and the cache itself does not */
 };
 
 /* Bounds of a resource's window of changes: number, size, and an age for all beyond a few hundred.

@@ -119,6 +119,8 @@ static const struct cel_type *field_type(struct checker *c, struct cel_expr *e,
                 return optional ? optional_of(c, operand->of[1]) : operand->of[1];
         case CEL_TYPE_OBJECT:
                 f = cel_field_find(operand, name, strlen(name));
+                if (!f && operand->message && operand->field_count == 0)
+                        break;
                 if (!f) {
                         cel_finding(c->s, e->offset, "undefined field '%s'", name);
                         return &cel_error_type;
@@ -243,6 +245,33 @@ static void check_map(struct checker *c, struct cel_expr *e) {
         if (!e->type) {
                 c->s->failed = true;
                 e->type = &cel_error_type;
+        }
+}
+
+static void check_field(struct checker *c, const struct cel_type *message,
+                const struct cel_expr *key, const struct cel_expr *v) {
+        const char *name = key->constant.text.data;
+        const struct cel_field *f = cel_field_find(message, name, strlen(name));
+        const struct cel_type *given = item_type(c, v, key->optional);
+
+        if (!f && message->field_count > 0)
+                cel_finding(c->s, key->offset, "undefined field '%s'", name);
+        else if (f && !cel_assignable(&c->unify, given, f->type))
+                cel_finding(c->s, key->offset,
+                                "expected type of field '%s' is '%s' but provided type is '%s'",
+                                name, type_text(c, f->type), type_text(c, resolved(c, given)));
+}
+
+static void check_message(struct checker *c, struct cel_expr *e) {
+        e->type = cel_message_type(c->env->functions, c->s->memory, e->name);
+        if (!e->type)
+                cel_finding(c->s, e->offset, "undeclared reference to '%s' (in container '')",
+                                e->name);
+        for (size_t i = 0; i < e->arg_count; i += 2) {
+                check(c, e->args[i]);
+                check(c, e->args[i + 1]);
+                if (e->type)
+                        check_field(c, e->type, e->args[i], e->args[i + 1]);
         }
 }
 
@@ -501,6 +530,9 @@ static void check(struct checker *c, struct cel_expr *e) {
                 break;
         case CEL_EXPR_FOLD:
                 check_fold(c, e);
+                break;
+        case CEL_EXPR_MESSAGE:
+                check_message(c, e);
                 break;
         }
         if (!e->type)

@@ -27,6 +27,7 @@ struct cel_map {
            entry at or beyond count is not in this map. */
         uint32_t *slots;
         size_t slot_count;
+        const struct cel_type *message; /* an object of that type; NULL: a map */
 };
 
 size_t cel_list_count(struct cel_value list) {
@@ -325,6 +326,27 @@ struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struc
         return (struct cel_value){.kind = CEL_MAP, .map = n};
 }
 
+struct cel_value cel_map_message(
+                struct cel_run *run, struct cel_value map, const struct cel_type *type) {
+        struct cel_map *n = cel_alloc(run, sizeof(*n));
+
+        if (!n)
+                return cel_no_memory(run);
+        *n = *map.map;
+        n->message = type;
+        return (struct cel_value){.kind = CEL_MAP, .map = n};
+}
+
+const struct cel_type *cel_message_of(struct cel_value v) {
+        return v.kind == CEL_MAP && !v.json ? v.map->message : NULL;
+}
+
+static bool same_message(struct cel_value a, struct cel_value b) {
+        const struct cel_type *x = cel_message_of(a), *y = cel_message_of(b);
+
+        return x == y || (x && y && streq(x->name, y->name));
+}
+
 /* Making a text of JSON, in bytes that are only read. */
 enum { IDENTITY_WORK = 1000 };
 
@@ -419,7 +441,7 @@ static struct cel_value maps_equal(struct cel_run *run, struct cel_value a, stru
 
         if (a.json && b.json && a.wrapped.tree == b.wrapped.tree)
                 return cel_bool(true);
-        if (cel_map_count(a) != cel_map_count(b))
+        if (cel_map_count(a) != cel_map_count(b) || !same_message(a, b))
                 return cel_bool(false);
         while (cel_map_next(run, a, &at, &key, &x)) {
                 struct cel_value same;

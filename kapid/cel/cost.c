@@ -4,7 +4,7 @@
 
 #include "kapid/cel/internal.h"
 
-enum { LIST_COST = 10, MAP_COST = 30 };
+enum { LIST_COST = 10, MAP_COST = 30, MESSAGE_COST = 40 };
 
 #define UNKNOWN ((struct cel_range){0, UINT64_MAX})
 
@@ -171,7 +171,9 @@ static struct cel_range cost_of_call(struct estimate *est, struct cel_expr *e) {
 }
 
 static struct cel_range cost_of_items(struct estimate *est, struct cel_expr *e) {
-        struct cel_range sum = fixed(e->kind == CEL_EXPR_LIST ? LIST_COST : MAP_COST);
+        struct cel_range sum = fixed(e->kind == CEL_EXPR_LIST  ? LIST_COST
+                                     : e->kind == CEL_EXPR_MAP ? MAP_COST
+                                                               : MESSAGE_COST);
 
         for (size_t i = 0; i < e->arg_count; i++)
                 sum = cel_range_add(sum, cost_of(est, e->args[i]));
@@ -238,6 +240,7 @@ static struct cel_range cost_of(struct estimate *est, struct cel_expr *e) {
                 return cost_of_call(est, e);
         case CEL_EXPR_LIST:
         case CEL_EXPR_MAP:
+        case CEL_EXPR_MESSAGE:
                 return cost_of_items(est, e);
         case CEL_EXPR_FOLD:
                 return cost_of_fold(est, e);

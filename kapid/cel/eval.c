@@ -2,7 +2,7 @@
  * absorb, except that nothing absorbs a spent budget. Costs are counted as Kubernetes counts. */
 #include "kapid/cel/internal.h"
 
-enum { ARGS_INLINE = 4, COST_LIST = 10, COST_MAP = 30, KIND_LAZY = 255 };
+enum { ARGS_INLINE = 4, COST_LIST = 10, COST_MAP = 30, COST_MESSAGE = 40, KIND_LAZY = 255 };
 
 static struct cel_value eval(struct cel_run *run, const struct cel_expr *e);
 
@@ -315,6 +315,14 @@ static struct cel_value eval_map(struct cel_run *run, const struct cel_expr *e) 
         return spend(run, COST_MAP, map);
 }
 
+static struct cel_value eval_message(struct cel_run *run, const struct cel_expr *e) {
+        struct cel_value map = eval_map(run, e);
+
+        if (failed(run, map))
+                return map;
+        return spend(run, COST_MESSAGE - COST_MAP, cel_map_message(run, map, e->type));
+}
+
 /* One turn of a loop; false: it ends. */
 static bool turn(struct cel_run *run, const struct cel_expr *e, struct cel_value first,
                 struct cel_value second) {
@@ -383,6 +391,8 @@ static struct cel_value eval_kind(struct cel_run *run, const struct cel_expr *e)
                 return eval_map(run, e);
         case CEL_EXPR_FOLD:
                 return eval_fold(run, e);
+        case CEL_EXPR_MESSAGE:
+                return eval_message(run, e);
         }
         assert_not_reached();
 }

@@ -65,6 +65,36 @@ const struct cel_type *cel_named_type(const struct cel_functions *f, const char 
         return type_by_name(f->libraries, name, strlen(name));
 }
 
+static bool is_message(const struct cel_message *m, const char *name) {
+        const char *rest = startswith(name, m->name);
+
+        return rest && (!*rest || (m->has_parts && *rest == '.'));
+}
+
+const struct cel_type *cel_message_type(
+                const struct cel_functions *f, struct cel_types *memory, const char *name) {
+        for (const struct cel_library *const *l = f->libraries; *l; l++)
+                for (size_t i = 0; i < (*l)->message_count; i++) {
+                        const struct cel_message *m = &(*l)->messages[i];
+                        struct cel_type *t;
+
+                        if (!is_message(m, name))
+                                continue;
+                        t = cel_types_alloc(memory, sizeof(*t));
+                        if (!t)
+                                return NULL;
+                        *t = (struct cel_type){.kind = CEL_TYPE_OBJECT,
+                                        .message = true,
+                                        .name = cel_types_strndup(memory, name, strlen(name)),
+                                        .fields = m->fields,
+                                        .field_count = m->field_count,
+                                        .size_max = UINT64_MAX,
+                                        .size_json_min = 2};
+                        return t->name ? t : NULL;
+                }
+        return NULL;
+}
+
 static const struct cel_type *parse_type(struct signature *s, unsigned depth);
 
 /* list(T), map(K, V), optional(T), type(T); the name is behind us. */

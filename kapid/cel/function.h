@@ -37,6 +37,14 @@ struct cel_row {
         const char *overload; /* id in messages and rare special cases; may be NULL */
 };
 
+/* Objects that expressions make: NAME{field: value}. */
+struct cel_message {
+        const char *name;               /* "JSONPatch" */
+        const struct cel_field *fields; /* by name; none: any field, of any type */
+        size_t field_count;
+        bool has_parts; /* NAME.a.b{} are objects, too */
+};
+
 /* A name that stands for a value in every expression: types ("int", "net.IP"). */
 struct cel_library {
         const char *name;
@@ -44,6 +52,8 @@ struct cel_library {
         size_t row_count;
         const struct cel_opaque_class *const *classes; /* also names of types in expressions */
         size_t class_count;
+        const struct cel_message *messages;
+        size_t message_count;
 };
 /* All that there are: the standard one and Kubernetes'. kapid/cel/libraries.c: a line for each. */
 extern const struct cel_library *const cel_libraries[]; /* NULL-terminated */

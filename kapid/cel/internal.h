@@ -14,6 +14,7 @@ enum cel_expr_kind {
         CEL_EXPR_LIST,
         CEL_EXPR_MAP,  /* args: key, value, key, value... */
         CEL_EXPR_FOLD, /* a macro over a list or map, or cel.bind */
+        CEL_EXPR_MESSAGE, /* NAME{...}; args as of a map, keys are constants */
 };
 
 /* What the evaluator does itself; CEL_OP_CALL: a row of the tables. */
@@ -43,7 +44,7 @@ struct cel_expr {
         bool optional;  /* as an item or entry: [?x], {?k: v} (of a map: at the key) */
         uint16_t depth;
         uint32_t offset;  /* in the text, for findings */
-        const char *name; /* IDENT, SELECT: field, CALL: function; FOLD: accumulator */
+        const char *name; /* IDENT, SELECT: field, CALL: function; FOLD: accumulator; MESSAGE */
         size_t name_size;
         struct cel_expr **args;
         size_t arg_count;
@@ -80,6 +81,9 @@ struct cel_functions {
 const struct cel_function_entry *cel_function_find(const struct cel_functions *f, const char *name);
 /* The type that a name in expressions stands for ("int", "net.IP"); NULL when none. */
 const struct cel_type *cel_named_type(const struct cel_functions *f, const char *name);
+/* The type of NAME{...}; NULL when there is none. */
+const struct cel_type *cel_message_type(
+                const struct cel_functions *f, struct cel_types *memory, const char *name);
 
 struct cel_program {
         struct cel_types *memory;
@@ -174,6 +178,9 @@ bool cel_member(struct cel_run *run, struct cel_value map, const char *name, siz
                 struct cel_value *ret);
 /* a + b of lists; sets and keyed lists of schemas are merged. */
 struct cel_value cel_list_join(struct cel_run *run, struct cel_value a, struct cel_value b);
+/* The map as an object of the type. */
+struct cel_value cel_map_message(
+                struct cel_run *run, struct cel_value map, const struct cel_type *type);
 /* x[key] of lists and maps. */
 struct cel_value cel_index(struct cel_run *run, struct cel_value v, struct cel_value key);
 bool cel_index_find(struct cel_run *run, struct cel_value v, struct cel_value key,

@@ -360,6 +360,16 @@ static struct cel_expr *text_const(struct parser *p, size_t offset, const char *
         return e;
 }
 
+/* Whether the name of a field is at hand. */
+static bool at_name(struct parser *p) {
+        if ((p->token.kind == CEL_TOKEN_IDENT || p->token.kind == CEL_TOKEN_QUOTED) &&
+                        !is_word(p, "in") && !is_word(p, "true") && !is_word(p, "false") &&
+                        !is_word(p, "null"))
+                return true;
+        unexpected(p, "IDENTIFIER");
+        return false;
+}
+
 /* .field, .?field, .method(...); the dot is at hand. */
 static struct cel_expr *parse_select(struct parser *p, struct cel_expr *operand) {
         size_t offset = p->token.offset;
@@ -369,12 +379,8 @@ static struct cel_expr *parse_select(struct parser *p, struct cel_expr *operand)
 
         next(p);
         optional = take(p, "?");
-        if ((p->token.kind != CEL_TOKEN_IDENT && p->token.kind != CEL_TOKEN_QUOTED) ||
-                        is_word(p, "in") || is_word(p, "true") || is_word(p, "false") ||
-                        is_word(p, "null")) {
-                unexpected(p, "IDENTIFIER");
+        if (!at_name(p))
                 return NULL;
-        }
         name = token_text(p, &p->token);
         if (!name)
                 return NULL;
@@ -395,6 +401,76 @@ static struct cel_expr *parse_select(struct parser *p, struct cel_expr *operand)
         return e;
 }
 
+/* NAME.NAME... appended; false: something else is within. */
+static bool message_name(const struct cel_expr *e, struct buf *b) {
+        if (e->kind == CEL_EXPR_SELECT && !e->test_only && e->arg_count == 1) {
+                if (!message_name(e->args[0], b))
+                        return false;
+                buf_append_char(b, '.');
+        } else if (e->kind != CEL_EXPR_IDENT)
+                return false;
+        buf_append_str(b, e->name);
+        return true;
+}
+
+/* field: value, or ?field: optional. */
+static bool parse_field(struct parser *p, struct args *args) {
+        bool mark = take(p, "?");
+        struct cel_expr *key, *value;
+        char *name;
+
+        if (!at_name(p))
+                return false;
+        name = token_text(p, &p->token);
+        key = name ? text_const(p, p->token.offset, name) : NULL;
+        next(p);
+        if (!key || !expect(p, ":"))
+                return false;
+        key->optional = mark;
+        value = parse_expr(p);
+        if (!value)
+                return false;
+        if (vector_append(&args->list, key) < 0 || vector_append(&args->list, value) < 0) {
+                p->s->failed = true;
+                return false;
+        }
+        return true;
+}
+
+static bool parse_fields(struct parser *p, struct args *args) {
+        while (!is(p, "}")) {
+                if (!parse_field(p, args))
+                        return false;
+                if (!take(p, ","))
+                        break;
+        }
+        return expect(p, "}");
+}
+
+/* NAME{...}; the brace is at hand. */
+static struct cel_expr *parse_message(struct parser *p, const struct cel_expr *type) {
+        struct cel_expr *e = node(p, CEL_EXPR_MESSAGE, p->token.offset);
+        _cleanup_buf_ struct buf name = {};
+        struct args args = {};
+        bool ok;
+
+        if (!e)
+                return NULL;
+        if (!message_name(type, &name)) {
+                unexpected(p, "<EOF>");
+                return NULL;
+        }
+        e->name = name.failed ? NULL : cel_types_strndup(p->s->memory, name.data, name.size);
+        if (!e->name) {
+                p->s->failed = true;
+                return NULL;
+        }
+        next(p);
+        ok = parse_fields(p, &args) && take_args(p->s, e, args.list.items, args.list.count);
+        vector_done(&args.list);
+        return ok ? e : NULL;
+}
+
 static struct cel_expr *parse_member(struct parser *p) {
         struct cel_expr *e = parse_primary(p);
 
@@ -412,11 +488,9 @@ static struct cel_expr *parse_member(struct parser *p) {
                         e = args[1] && expect(p, "]")
                                             ? call(p, offset, optional ? "_[?_]" : "_[_]", args, 2)
                                             : NULL;
-                } else if (is(p, "{")) {
-                        cel_finding(p->s, p->token.offset,
-                                        "messages cannot be made here; write a map");
-                        return NULL;
-                } else
+                } else if (is(p, "{"))
+                        e = parse_message(p, e);
+                else
                         break;
         }
         return e;

@@ -226,6 +226,7 @@ bool cel_type_same(const struct cel_type *a, const struct cel_type *b, uint64_t 
                         return false;
                 switch (a->kind) {
                 case CEL_TYPE_OBJECT:
+                        return a->message && b->message && streq(a->name, b->name);
                 case CEL_TYPE_PARAM:
                         return false; /* each is its own */
                 case CEL_TYPE_OPAQUE:

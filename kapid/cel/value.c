@@ -300,6 +300,8 @@ const struct cel_type *cel_type_of(struct cel_value v) {
         case CEL_LIST:
                 return &cel_list_dyn_type;
         case CEL_MAP:
+                if (cel_message_of(v))
+                        return cel_message_of(v);
                 return v.json && v.wrapped.type->kind == CEL_TYPE_OBJECT ? v.wrapped.type
                                                                          : &cel_map_dyn_type;
         case CEL_TIMESTAMP:

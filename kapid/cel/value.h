@@ -177,6 +177,9 @@ struct cel_value cel_map_empty(struct cel_run *run);
 struct cel_value cel_map_insert(struct cel_run *run, struct cel_value map, struct cel_value key,
                 struct cel_value v);
 
+/* The type of an object that an expression made by NAME{...}; NULL: it is something else. */
+const struct cel_type *cel_message_of(struct cel_value v);
+
 /* Equality of CEL: numbers across their kinds, lists and maps deeply, other kinds never equal.
  * Returns a bool value or an error value. */
 struct cel_value cel_equal(struct cel_run *run, struct cel_value a, struct cel_value b);

@@ -49,7 +49,8 @@ static unsigned width_of(const struct request *request) {
                         count = MIN(count, limit);
                 count = 1 + MIN(count / LIST_WIDTH_OBJECTS, (uint64_t)LIST_WIDTH_MAX);
                 /* Texts made for the answer, or read from the store, against the cache's own. */
-                if (request->form == FORM_TABLE || request_query(request, "continue") ||
+                if (request->form == FORM_TABLE || request->protobuf ||
+                                request_query(request, "continue") ||
                                 request_query(request, "resourceVersionMatch"))
                         count *= LIST_WIDTH_COPY;
                 return (unsigned)count;

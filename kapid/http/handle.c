@@ -10,6 +10,7 @@
 #include "kapid/auth/authz.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/http/paths.h"
+#include "kapid/http/protobuf.h"
 #include "kapid/http/timeout.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/random.h"
@@ -147,7 +148,7 @@ static int step_found(struct request *request, struct problem *p) {
 struct accept_entry {
         enum form form;
         const char *version;
-        bool yaml;
+        bool yaml, protobuf;
         unsigned quality; /* in thousandths */
 };
 
@@ -190,7 +191,8 @@ static bool accept_parse(char *entry, struct accept_entry *ret) {
                         e.quality = quality_parse(word + 2);
         }
         e.yaml = streq(type, "application/yaml");
-        if (!e.yaml && !streq(type, "application/json") && !streq(type, "*/*") &&
+        e.protobuf = streq(type, PROTOBUF_MEDIA_TYPE);
+        if (!e.yaml && !e.protobuf && !streq(type, "application/json") && !streq(type, "*/*") &&
                         !streq(type, "application/*"))
                 return false;
         if (streq(as, "Table"))
@@ -205,16 +207,28 @@ static bool accept_parse(char *entry, struct accept_entry *ret) {
         return e.quality > 0;
 }
 
-/* The best entry that can be met; the first of equals. Watches are lines of JSON. */
-static bool accept_best(char *header, bool watch, struct accept_entry *ret) {
+/* The best entry that can be met; the first of equals. Watches are lines of JSON, or frames. */
+static bool accept_best(
+                const struct request *request, char *header, bool watch, struct accept_entry *ret) {
         struct accept_entry e;
         char *save = NULL;
 
         ret->quality = 0;
         for (char *s = strtok_r(header, ",", &save); s; s = strtok_r(NULL, ",", &save))
-                if (accept_parse(s, &e) && e.quality > ret->quality && !(e.yaml && watch))
+                if (accept_parse(s, &e) && e.quality > ret->quality && !(e.yaml && watch) &&
+                                !(e.protobuf && !request_has_protobuf(request, e.form)))
                         *ret = e;
         return ret->quality > 0;
+}
+
+/* A refusal before step_accept: a Status in protobuf for those who prefer it. */
+static void accept_refusal(struct request *request) {
+        const char *header = request_header(request, "Accept");
+        _cleanup_free_ char *copy = isempty(header) ? NULL : strdup(header);
+        struct accept_entry e;
+
+        if (request->route.resource && copy && accept_best(request, copy, false, &e))
+                request->protobuf = e.protobuf;
 }
 
 static int step_accept(struct request *request, struct problem *p) {
@@ -232,9 +246,10 @@ static int step_accept(struct request *request, struct problem *p) {
         copy = strdup(header);
         if (!copy)
                 return -ENOMEM;
-        if (accept_best(copy, watch, &e)) {
+        if (accept_best(request, copy, watch, &e)) {
                 request->form = e.form;
                 request->yaml = e.yaml;
+                request->protobuf = e.protobuf;
                 (void)snprintf(request->form_version, sizeof(request->form_version), "%s",
                                 e.form == FORM_OBJECT ? "v1" : e.version);
                 return 0;
@@ -243,8 +258,9 @@ static int step_accept(struct request *request, struct problem *p) {
         if (request->sub && !request->sub->schema)
                 return 0;
         return problem_set(p, EINVAL, 406, "NotAcceptable",
-                        "only the following media types are accepted: application/json%s",
-                        watch ? "" : ", application/yaml");
+                        "only the following media types are accepted: application/json%s%s",
+                        watch ? "" : ", application/yaml",
+                        request_has_protobuf(request, FORM_OBJECT) ? ", " PROTOBUF_MEDIA_TYPE : "");
 }
 
 static int step_options(struct request *request, struct problem *p) {
@@ -348,6 +364,7 @@ void api_handle(struct http_request *http, void *userdata) {
                 else
                         dispatch_submit(request, run);
         } else {
+                accept_refusal(request);
                 respond_error(request, request->refused, &request->refusal);
         }
         request_unref(request);

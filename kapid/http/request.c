@@ -3,6 +3,7 @@
 #include "kapid/http/request.h"
 
 #include "kapid/http/dispatch.h"
+#include "kapid/http/protobuf.h"
 #include "kapid/audit/audit.h"
 #include "kapid/cache/forms.h"
 #include "lib/log.h"
@@ -163,13 +164,10 @@ static struct http_request *take_http(struct request *request, int code, size_t 
 }
 
 /* The JSON answer as YAML. NULL: out of memory. */
-static char *yaml_of(struct bytes **pieces, size_t n) {
-        _cleanup_buf_ struct buf b = {0};
+static char *yaml_of(const struct buf *json) {
         _cleanup_json_ json_t *v = NULL;
 
-        for (size_t i = 0; i < n; i++)
-                (void)buf_append(&b, pieces[i]->data, pieces[i]->size);
-        if (b.failed || json_parse(b.data, b.size, 0, &v, NULL) < 0)
+        if (json_parse(json->data, json->size, 0, &v, NULL) < 0)
                 return NULL;
         return yaml_text(v);
 }
@@ -182,19 +180,37 @@ static size_t size_of(struct bytes *const *pieces, size_t n) {
         return size;
 }
 
+/* The JSON answer in the encoding that the client asked for; its type, or NULL: JSON is what it
+ * gets. */
+static const char *recode(
+                const struct request *request, struct bytes **pieces, size_t n, struct buf *ret) {
+        _cleanup_buf_ struct buf json = {0};
+
+        for (size_t i = 0; i < n; i++)
+                (void)buf_append(&json, pieces[i]->data, pieces[i]->size);
+        if (json.failed || json.size == 0)
+                return NULL;
+        if (request->protobuf)
+                return request_encode(request, json.data, json.size, ret) < 0 ? NULL
+                                                                              : PROTOBUF_MEDIA_TYPE;
+        _cleanup_free_ char *yaml = yaml_of(&json);
+        return yaml && buf_append_str(ret, yaml) >= 0 ? "application/yaml" : NULL;
+}
+
 void respond_pieces(struct request *request, int code, const char *content_type,
                 struct bytes **pieces, size_t n) {
-        _cleanup_free_ char *yaml = NULL;
+        _cleanup_buf_ struct buf other = {0};
+        const char *type = NULL;
         struct http_request *http;
 
-        if (request->yaml && streq(content_type, "application/json"))
-                yaml = yaml_of(pieces, n);
+        if ((request->yaml || request->protobuf) && streq(content_type, "application/json"))
+                type = recode(request, pieces, n, &other);
         audit_answer(request, code, content_type, pieces, n);
-        http = take_http(request, code, yaml ? strlen(yaml) : size_of(pieces, n));
+        http = take_http(request, code, type ? other.size : size_of(pieces, n));
         if (!http)
                 return;
-        if (yaml)
-                http_respond(http, code, "application/yaml", yaml, strlen(yaml));
+        if (type)
+                http_respond(http, code, type, other.data, other.size);
         else
                 http_respond_pieces(http, code, content_type, pieces, n);
 }
@@ -203,7 +219,7 @@ void respond_data(struct request *request, int code, const char *content_type, c
                 size_t n) {
         struct http_request *http;
 
-        if (request->yaml) {
+        if (request->yaml || request->protobuf) {
                 _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
 
                 if (b) {
@@ -310,11 +326,34 @@ void respond_object(struct request *request, int code, const json_t *object) {
 }
 
 bool request_is_pretty(const struct request *request) {
-        return query_true(request_query(request, "pretty"));
+        return !request->protobuf && query_true(request_query(request, "pretty"));
 }
 
 bool request_is_plain(const struct request *request) {
-        return request->form == FORM_OBJECT && !request->yaml && !request_is_pretty(request);
+        return request->form == FORM_OBJECT && !request->yaml && !request->protobuf &&
+               !request_is_pretty(request);
+}
+
+/* An object of the cache, from its text. */
+static void respond_encoded(struct request *request, int code, struct item *form) {
+        const struct message_type t = request_message(request);
+        struct bytes *text = item_text(form);
+        _cleanup_buf_ struct buf b = {0};
+        struct http_request *http;
+        int r = encode_answer(&b, &t, text->data, text->size);
+
+        if (r < 0) {
+                _cleanup_problem_ struct problem p = {0};
+
+                if (r == -EINVAL)
+                        (void)encode_refused(&p, request->kind, item_path(form));
+                respond_error(request, r, &p);
+                return;
+        }
+        audit_answer(request, code, "application/json", &text, 1);
+        http = take_http(request, code, b.size);
+        if (http)
+                http_respond(http, code, PROTOBUF_MEDIA_TYPE, b.data, b.size);
 }
 
 void respond_item(struct request *request, int code, struct item *it) {
@@ -323,7 +362,7 @@ void respond_item(struct request *request, int code, struct item *it) {
         struct http_request *http;
         int r;
 
-        if (!request_is_plain(request)) {
+        if (!request_is_plain(request) && !(request->protobuf && request->form == FORM_OBJECT)) {
                 r = item_object_as(it, request->kind, &object, &p);
                 if (r < 0)
                         respond_error(request, r, &p);
@@ -334,6 +373,10 @@ void respond_item(struct request *request, int code, struct item *it) {
         r = item_as(it, request->kind, &it, &p);
         if (r < 0) {
                 respond_error(request, r, &p);
+                return;
+        }
+        if (request->protobuf) {
+                respond_encoded(request, code, it);
                 return;
         }
         audit_answer(request, code, "application/json", (struct bytes *[]){item_text(it)}, 1);

@@ -36,6 +36,7 @@ struct request {
         struct cache *cache; /* of the kind; NULL when it is not stored */
         enum form form;
         bool yaml;            /* the answer, rather than JSON */
+        bool protobuf;        /* likewise */
         char form_version[8]; /* of Table or PartialObjectMetadata: v1, v1beta1 */
         enum table_include include;
         bool dry_run;
@@ -70,7 +71,7 @@ DEFINE_CLEANUP(struct request *, request_unref);
 const char *request_query(const struct request *request, const char *name);
 const char *request_header(const struct request *request, const char *name);
 const char *request_body(const struct request *request, size_t *ret_n);
-/* Whether the client asked for indented JSON. */
+/* Whether the client asked for indented JSON, and gets it. */
 bool request_is_pretty(const struct request *request);
 /* Whether the answer is an object's stored text as it is. */
 bool request_is_plain(const struct request *request);

@@ -616,6 +616,8 @@ static int load_built_in(struct kind_registry *registry, char *const *settings, 
         if (!schema_set_find(registry->built_in->set, "meta.v1.DeleteOptions", p) ||
                         !schema_set_find(registry->built_in->set, "autoscaling.v1.Scale", p) ||
                         !schema_set_find(registry->built_in->set, "meta.v1.ListMeta", p) ||
+                        !schema_set_find(registry->built_in->set, "meta.v1.PartialObjectMetadata",
+                                        p) ||
                         !schema_set_find(registry->built_in->set, "meta.v1.Status", p))
                 return -EINVAL;
         schema_set_seal(registry->built_in->set);
@@ -664,6 +666,13 @@ struct kind_registry *kind_registry_free(struct kind_registry *registry) {
         source_unref(registry->built_in);
         free(registry);
         return NULL;
+}
+
+const struct schema *kind_registry_definition(
+                const struct kind_registry *registry, const char *name) {
+        _cleanup_problem_ struct problem p = {0};
+
+        return schema_set_find(registry->built_in->set, name, &p);
 }
 
 static const struct kind *lookup(

@@ -145,6 +145,9 @@ int kind_registry_new_with(struct kind_registry **ret, char *const *settings, st
 struct kind_registry *kind_registry_free(struct kind_registry *registry);
 DEFINE_CLEANUP(struct kind_registry *, kind_registry_free);
 
+/* A definition that the built-in kinds share ("meta.v1.Status"); borrowed, NULL: there is none. */
+const struct schema *kind_registry_definition(
+                const struct kind_registry *registry, const char *name);
 /* Borrowed; NULL when unknown. plural is the resource's path segment. */
 const struct kind *kind_registry_find(const struct kind_registry *registry, const char *group,
                 const char *version, const char *plural);

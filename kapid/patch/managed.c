@@ -2,6 +2,7 @@
  * apply (docs/wire.md section 10). */
 #include "kapid/patch/managed.h"
 
+#include "kapid/patch/configuration.h"
 #include "kapid/patch/fieldset.h"
 #include "kapid/schema/internal.h"
 #include "lib/object.h"
@@ -421,14 +422,7 @@ static int undeclared_error(const struct kind *k, const json_t *config, char *co
                 struct problem *p) {
         _cleanup_buf_ struct buf text = {0};
 
-        if (strv_length(unknown) > 1)
-                buf_append_str(&text, "errors:\n  ");
-        for (size_t i = 0; unknown[i]; i++) {
-                const char *path = strchr(unknown[i], '"') + 1;
-
-                buf_printf(&text, "%s.%.*s: field not declared in schema", i > 0 ? "\n  " : "",
-                                (int)strcspn(path, "\""), path);
-        }
+        configuration_undeclared(unknown, &text);
         return untyped_error(k, config, strempty(text.data), p);
 }
 

@@ -237,8 +237,10 @@ static int run_operation(
         else if (streq(op, "test")) {
                 json_t *found = find(*root, path);
 
-                if (found ? !json_equal(found, value) : !json_is_null(value))
-                        return refuse(p, "testing path failed: the value differs", op, path);
+                if (found ? !json_equal(found, value) : !json_is_null(value)) {
+                        (void)refuse(p, "testing path failed: the value differs", op, path);
+                        return -ENOMSG;
+                }
                 r = 0;
         } else if (streq(op, "copy")) {
                 _cleanup_free_ char *text = json_text(source);

@@ -17,7 +17,8 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
                 const void *data, size_t n, enum field_validation validation, const json_t *target,
                 struct decoded *ret, struct problem *p);
 
-/* The single rules. ret is a new tree; target is untouched. */
+/* The single rules. ret is a new tree; target is untouched. patch_json: -ENOMSG when a test found
+ * another value. */
 int patch_json(const json_t *target, const json_t *operations, json_t **ret, struct problem *p);
 int patch_merge(const json_t *target, const json_t *patch, json_t **ret);
 int patch_strategic(const struct schema *schema, const json_t *target, const json_t *patch,

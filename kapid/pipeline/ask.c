@@ -1,4 +1,4 @@
-/* Two questions, one after the other. */
+/* Mutating policies and webhooks, then those that judge. */
 #include "kapid/pipeline/ask.h"
 
 #include "kapid/policies/set.h"
@@ -9,6 +9,8 @@ struct asking {
         struct request *request; /* a reference */
         unsigned operation;
         json_t *options;
+        bool changed; /* by mutating policies */
+        struct policy_memory policies;
         void (*next)(struct request *request);
 };
 
@@ -16,6 +18,7 @@ static void ask(struct asking *a, enum webhook_type type);
 
 static struct asking *asking_free(struct asking *a) {
         json_decref(a->options);
+        policy_memory_done(&a->policies);
         request_unref(a->request);
         return mfree(a);
 }
@@ -58,6 +61,36 @@ static int take_body(struct request *request, const json_t *object) {
         return 0;
 }
 
+static struct webhook_request facts_of(const struct asking *a) {
+        struct request *request = a->request;
+        const struct route *route = &request->route;
+        const char *name = isempty(route->name) ? request->new_name : route->name;
+
+        return (struct webhook_request){.operation = a->operation,
+                        .kind = request->kind,
+                        .sub = request->sub,
+                        .namespace = strempty(route->namespace),
+                        .name = strempty(name),
+                        .object = a->options ? a->options : request->body.object};
+}
+
+/* false: the request was answered. */
+static bool mutate_by_policies(struct asking *a) {
+        const struct webhook_request facts = facts_of(a);
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *made = NULL;
+        int r = policy_set_mutate(a->request->api->policies, a->request, &facts, &a->policies,
+                        &made, &p);
+
+        if (r > 0) {
+                a->changed = true;
+                r = take_body(a->request, made);
+        }
+        if (r < 0)
+                refuse(a, r, &p);
+        return r >= 0;
+}
+
 static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
         struct asking *a = userdata;
 
@@ -85,23 +118,21 @@ static bool judge_by_policies(struct asking *a, const struct webhook_request *fa
 static void ask(struct asking *a, enum webhook_type type) {
         bool mutating = type == WEBHOOK_MUTATING;
         struct request *request = a->request;
-        const struct route *route = &request->route;
-        const char *name = isempty(route->name) ? request->new_name : route->name;
-        const struct webhook_request facts = {.operation = a->operation,
-                        .kind = request->kind,
-                        .sub = request->sub,
-                        .namespace = strempty(route->namespace),
-                        .name = strempty(name),
-                        .object = a->options ? a->options : request->body.object};
         _cleanup_problem_ struct problem p = {0};
+        struct webhook_request facts;
         int r;
 
+        /* Before webhooks, and once more after them for those that want to see what they did. */
+        if ((mutating || policy_memory_waits(&a->policies)) && !mutate_by_policies(a))
+                return;
+        facts = facts_of(a);
         if (!mutating && !judge_by_policies(a, &facts))
                 return;
         r = webhooks_ask(request->api->webhooks,
                         &(struct webhooks_question){.type = type,
                                         .request = request,
                                         .facts = &facts,
+                                        .changed = a->changed,
                                         .done = mutating ? on_mutated : on_judged,
                                         .userdata = a},
                         &p);
@@ -117,10 +148,12 @@ static void ask(struct asking *a, enum webhook_type type) {
 void request_ask(struct request *request, unsigned operation, const json_t *options,
                 void (*next)(struct request *request)) {
         struct webhooks *h = request->api->webhooks;
+        struct policy_set *policies = request->api->policies;
         struct asking *a;
 
         if (!webhooks_has(h, WEBHOOK_MUTATING) && !webhooks_has(h, WEBHOOK_VALIDATING) &&
-                        !policy_set_any(request->api->policies)) {
+                        !policy_set_has(policies, POLICY_MUTATING) &&
+                        !policy_set_has(policies, POLICY_VALIDATING)) {
                 next(request);
                 return;
         }

@@ -31,6 +31,7 @@ static int ask(struct run *run, enum webhook_type type, webhooks_done done, stru
                         &(struct webhooks_question){.type = type,
                                         .request = w->request,
                                         .facts = &facts,
+                                        .changed = w->passage && passage_changed(w->passage),
                                         .settle = w->passage ? on_settle : NULL,
                                         .done = done,
                                         .userdata = run},
@@ -118,7 +119,7 @@ static int judge_by_policies(struct run *run, struct problem *p) {
         struct webhook_request facts;
         int r;
 
-        if (!policy_set_any(policies))
+        if (!policy_set_has(policies, POLICY_VALIDATING))
                 return 0;
         r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
         if (r < 0)

@@ -6,6 +6,7 @@
 #include "kapid/patch/managed.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
+#include "kapid/policies/set.h"
 #include "kapid/webhooks/webhooks.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -21,6 +22,8 @@ struct passage {
         struct decision *decision;
         size_t next;     /* of the steps */
         bool was_asked;  /* mutating webhooks were */
+        bool changed;    /* by mutating policies */
+        struct policy_memory policies;
         size_t warnings; /* that the decision had before the mutating plugins */
 };
 
@@ -118,6 +121,9 @@ static int step_mutate(struct passage *a, struct problem *p) {
         return write_admit(a->write, ADMISSION_MUTATE, a->live, a->object, p);
 }
 
+static int step_mutating_policies(struct passage *a, struct problem *p);
+static int step_mutating_policies_again(struct passage *a, struct problem *p);
+
 /* 1: the passage waits. */
 static int step_mutating_webhooks(struct passage *a, struct problem *p) {
         if (!webhooks_has(a->write->request->api->webhooks, WEBHOOK_MUTATING))
@@ -158,7 +164,9 @@ static const struct {
                 {"ownership", step_ownership},
                 {"prepare", step_prepare},
                 {"mutating admission", step_mutate},
+                {"mutating policies", step_mutating_policies},
                 {"mutating webhooks", step_mutating_webhooks},
+                {"mutating policies again", step_mutating_policies_again},
                 {"validation", step_validate},
                 {"validating admission", step_admit},
                 {"warnings", step_warnings},
@@ -225,12 +233,13 @@ int write_object(struct write *w, const json_t *live, json_t *object_taken,
         return r;
 }
 
-/* --- with mutating webhooks --- */
+/* --- with mutating policies and webhooks --- */
 
 struct passage *passage_free(struct passage *a) {
         if (!a)
                 return NULL;
         json_decref(a->object);
+        policy_memory_done(&a->policies);
         return mfree(a);
 }
 
@@ -302,32 +311,91 @@ static int prepare_again(struct passage *a, json_t *object, struct problem *p) {
         return write_admit(a->write, ADMISSION_MUTATE, a->live, object, p);
 }
 
+/* What policies or webhooks have made of what they saw. */
+static int take_seen(struct passage *a, const json_t *seen, struct problem *p) {
+        const struct kind_subresource *sub = a->write->request->sub;
+        json_t *copy;
+
+        if (sub && sub->form)
+                return sub->form->put(a->write->kind, a->object, seen, p);
+        copy = json_deep_copy(seen);
+        if (!copy)
+                return -ENOMEM;
+        json_decref(a->object);
+        a->object = copy;
+        return 0;
+}
+
+/* The mutating policies about an object of the passage. 1: *ret is what became of what they saw. */
+static int ask_policies(
+                struct passage *a, const json_t *object, json_t **ret, struct problem *p) {
+        struct write *w = a->write;
+        struct policy_set *policies = w->request->api->policies;
+        _cleanup_json_ json_t *seen = NULL, *old = NULL;
+        struct webhook_request facts;
+        int r;
+
+        if (!policy_set_has(policies, POLICY_MUTATING))
+                return 0;
+        r = write_facts(w, a->live, object, &facts, &seen, &old);
+        if (r < 0)
+                return r;
+        r = policy_set_mutate(policies, w->request, &facts, &a->policies, ret, p);
+        a->changed |= r > 0;
+        return r;
+}
+
+static int step_mutating_policies(struct passage *a, struct problem *p) {
+        _cleanup_json_ json_t *made = NULL;
+        int r = ask_policies(a, a->object, &made, p);
+
+        if (r <= 0)
+                return r;
+        r = take_seen(a, made, p);
+        return r < 0 ? r : prepare_again(a, a->object, p);
+}
+
+/* What plugins or webhooks have changed since, policies may want to see. */
+static int step_mutating_policies_again(struct passage *a, struct problem *p) {
+        return policy_memory_waits(&a->policies) ? step_mutating_policies(a, p) : 0;
+}
+
+bool passage_changed(const struct passage *a) {
+        return a->changed;
+}
+
+/* The webhooks' object, in place: policies that want to see it come before those webhooks that do.
+ */
+static int settle(struct passage *a, json_t *object, struct problem *p) {
+        _cleanup_json_ json_t *made = NULL, *copy = NULL;
+        int r = prepare_again(a, object, p);
+
+        if (r < 0 || !policy_memory_waits(&a->policies))
+                return r;
+        r = ask_policies(a, object, &made, p);
+        if (r <= 0)
+                return r;
+        copy = json_deep_copy(made);
+        if (!copy || json_object_clear(object) < 0 || json_object_update(object, copy) < 0)
+                return -ENOMEM;
+        return prepare_again(a, object, p);
+}
+
 int passage_settle(struct passage *a, json_t *object, struct problem *p) {
         const struct kind_subresource *sub = a->write->request->sub;
 
         /* A form becomes a part of the object at the end. */
-        return sub && sub->form ? 0 : prepare_again(a, object, p);
+        return sub && sub->form ? 0 : settle(a, object, p);
 }
 
 int passage_resume(struct passage *a, const json_t *object, struct problem *p) {
         const struct kind_subresource *sub = a->write->request->sub;
-        json_t *copy;
         int r;
 
         a->was_asked = true;
-        if (object && sub && sub->form) {
-                r = sub->form->put(a->write->kind, a->object, object, p);
-                if (r < 0)
-                        return r;
-                r = prepare_again(a, a->object, p);
-                if (r < 0)
-                        return r;
-        } else if (object) {
-                copy = json_deep_copy(object);
-                if (!copy)
-                        return -ENOMEM;
-                json_decref(a->object);
-                a->object = copy;
-        }
-        return walk(a, p);
+        r = object ? take_seen(a, object, p) : 0;
+        if (r < 0)
+                return r;
+        r = object && sub && sub->form ? prepare_again(a, a->object, p) : 0;
+        return r < 0 ? r : walk(a, p);
 }

@@ -25,6 +25,8 @@ int passage_facts(const struct passage *a, struct webhook_request *ret, json_t *
 /* The same about an object that has passed all steps. */
 int write_facts(struct write *w, const json_t *live, const json_t *object,
                 struct webhook_request *ret, json_t **ret_object, json_t **ret_old);
+/* Whether mutating policies have changed it. */
+bool passage_changed(const struct passage *a);
 /* What webhooks have made of it goes through the steps before them again, in place. Refuses. */
 int passage_settle(struct passage *a, json_t *object, struct problem *p);
 /* The steps after the mutating webhooks, on the object that they left; as write_object(). */

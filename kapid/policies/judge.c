@@ -6,6 +6,8 @@
 #include <ctype.h>
 #include <stdarg.h>
 
+#include "kapid/policies/made.h"
+
 struct judging {
         const struct policy *policy;
         const struct policy_question *question;
@@ -15,6 +17,7 @@ struct judging {
         struct cel_value *values; /* of all variables */
         bool *known;              /* of the policy's variables: evaluated already */
         uint64_t left;            /* of the policy's budget */
+        size_t mutation;          /* the one that is asked for */
         bool out_of_budget;
 };
 
@@ -23,6 +26,8 @@ void policy_verdict_done(struct policy_verdict *v) {
                 free(v->refusals[i].message);
         free(v->refusals);
         json_decref(v->annotations);
+        json_decref(v->made);
+        free(v->ignored);
         *v = (struct policy_verdict){0};
 }
 
@@ -58,7 +63,12 @@ int policy_verdict_add(
 static int add_failure(struct judging *j, size_t index, char *message_taken) {
         if (!j->policy->ignores_failures)
                 return add(j->verdict, index, "Invalid", message_taken);
-        free(message_taken);
+        if (!message_taken)
+                return -ENOMEM;
+        if (j->verdict->ignored)
+                free(message_taken);
+        else
+                j->verdict->ignored = message_taken;
         return 0;
 }
 
@@ -155,10 +165,13 @@ static char *failure(const struct policy_expression *e, struct cel_value error) 
                         error.text.data);
 }
 
+static char *budget_failure(void) {
+        return strdup("validation failed due to running out of cost budget, no further validation "
+                      "rules will be run");
+}
+
 static int add_out_of_budget(struct judging *j) {
-        return add_failure(j, SIZE_MAX,
-                        strdup("validation failed due to running out of cost budget, no further "
-                               "validation rules will be run"));
+        return add_failure(j, SIZE_MAX, budget_failure());
 }
 
 /* --- the parts of a policy --- */
@@ -308,6 +321,22 @@ static int judge(struct judging *j) {
         return j->out_of_budget ? add_out_of_budget(j) : 0;
 }
 
+static int mutate(struct judging *j) {
+        const struct policy_mutation *n = &j->policy->program->mutations[j->mutation];
+        _cleanup_free_ char *why = NULL;
+        struct cel_value v = {0};
+        int r = evaluate_with_variables(j, n->expression.program, &v);
+
+        if (r < 0)
+                return r;
+        if (j->out_of_budget)
+                return add(j->verdict, j->mutation, "Invalid", budget_failure());
+        if (cel_is_error(v))
+                return add(j->verdict, j->mutation, "Invalid", failure(&n->expression, v));
+        r = policy_made(j->run, v, n->is_patch, &j->verdict->made, &why);
+        return r == -EINVAL ? add(j->verdict, j->mutation, "Invalid", TAKE_PTR(why)) : r;
+}
+
 /* --- values --- */
 
 static struct cel_value json_value(struct judging *j, const json_t *v) {
@@ -342,7 +371,11 @@ static struct policy_access resource_of(const struct webhook_request *a) {
                         .labels = ""};
 }
 
-static int judge_part(const struct policy *p, const struct policy_question *q,
+static uint64_t budget_of(const struct policy_question *q) {
+        return q->limits && q->limits->cost_max > 0 ? q->limits->cost_max : CEL_COST_ALL_MAX;
+}
+
+static int judge_part(const struct policy *p, const struct policy_question *q, size_t mutation,
                 int (*part)(struct judging *j), struct policy_verdict *ret) {
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         const struct policy_access resource = resource_of(q->request);
@@ -356,8 +389,8 @@ static int judge_part(const struct policy *p, const struct policy_question *q,
                         .verdict = &verdict,
                         .values = values,
                         .known = known,
-                        .left = q->limits && q->limits->cost_max > 0 ? q->limits->cost_max
-                                                                     : CEL_COST_ALL_MAX};
+                        .left = budget_of(q),
+                        .mutation = mutation};
         int r = values && known ? 0 : -ENOMEM;
 
         if (r < 0)
@@ -370,6 +403,7 @@ static int judge_part(const struct policy *p, const struct policy_question *q,
         r = part(&j);
         if (r < 0)
                 return r;
+        verdict.cost = budget_of(q) - j.left;
         *ret = verdict;
         verdict = (struct policy_verdict){0};
         return r;
@@ -377,10 +411,15 @@ static int judge_part(const struct policy *p, const struct policy_question *q,
 
 int policy_judge(const struct policy *p, const struct policy_question *q,
                 struct policy_verdict *ret) {
-        return judge_part(p, q, judge, ret);
+        return judge_part(p, q, 0, judge, ret);
 }
 
 int policy_conditions_hold(const struct policy *p, const struct policy_question *q,
                 struct policy_verdict *ret) {
-        return judge_part(p, q, check_conditions, ret);
+        return judge_part(p, q, 0, check_conditions, ret);
+}
+
+int policy_mutate(const struct policy *p, const struct policy_question *q, size_t i,
+                struct policy_verdict *ret) {
+        return judge_part(p, q, i, mutate, ret);
 }

@@ -33,6 +33,9 @@ struct policy_verdict {
                                             each failure that counts */
         size_t refusal_count;
         json_t *annotations; /* key -> text; NULL: none */
+        json_t *made;        /* policy_mutate(): the patch or configuration */
+        char *ignored; /* the first failure that does not count */
+        uint64_t cost; /* that was spent */
 };
 void policy_verdict_done(struct policy_verdict *v);
 #define _cleanup_policy_verdict_ _cleanup_(policy_verdict_done)
@@ -43,6 +46,10 @@ int policy_judge(const struct policy *p, const struct policy_question *q,
 /* Its conditions alone: 1: they hold; 0: they do not, or ret has the refusal of one that failed.
  */
 int policy_conditions_hold(const struct policy *p, const struct policy_question *q,
+                struct policy_verdict *ret);
+/* Its i-th mutation: verdict.made, a tree of its own, or one refusal, whatever failurePolicy says.
+ */
+int policy_mutate(const struct policy *p, const struct policy_question *q, size_t i,
                 struct policy_verdict *ret);
 /* Adds a refusal that is about no validation; also for the driver's (a parameter is missing). */
 int policy_verdict_add(struct policy_verdict *v, size_t index, const char *reason, const char *fmt,

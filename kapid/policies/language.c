@@ -98,14 +98,20 @@ static const struct cel_type *namespace_type(struct cel_types *t) {
 static int add_functions(struct policy_language *l) {
         _cleanup_free_ char *error = NULL;
         size_t n = 0;
+        int r;
 
         while (cel_libraries[n]) {
-                assert(n + 2 < ELEMENTS(l->libraries));
+                assert(n + 3 < ELEMENTS(l->libraries));
                 l->libraries[n] = cel_libraries[n];
                 n++;
         }
-        l->libraries[n] = &policy_library_authorizer;
-        return cel_functions_new(l->libraries, l->patterns, &l->functions, &error);
+        l->libraries[n++] = &policy_library_authorizer;
+        memcpy(l->mutation_libraries, l->libraries, sizeof(l->libraries));
+        l->mutation_libraries[n] = &policy_library_mutation;
+        r = cel_functions_new(l->libraries, l->patterns, &l->functions, &error);
+        if (r < 0)
+                return r;
+        return cel_functions_new(l->mutation_libraries, l->patterns, &l->mutation_functions, &error);
 }
 
 int policy_language_new(struct policy_language **ret) {
@@ -134,6 +140,7 @@ struct policy_language *policy_language_free(struct policy_language *l) {
         if (!l)
                 return NULL;
         cel_functions_free(l->functions);
+        cel_functions_free(l->mutation_functions);
         pattern_cache_free(l->patterns);
         cel_types_free(l->types);
         return mfree(l);

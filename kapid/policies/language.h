@@ -25,6 +25,11 @@ struct cel_value policy_authorizer(struct cel_run *run, const struct policy_auth
 struct cel_value policy_request_resource(struct cel_run *run,
                 const struct policy_authority *authority, const struct policy_access *access);
 
+/* What mutations may name besides: kapid/policies/mutation-types.c. */
+extern const struct cel_library policy_library_mutation;
+bool policy_is_configuration(const struct cel_type *t); /* Object{} */
+bool policy_is_patch(const struct cel_type *t);         /* [JSONPatch{}] */
+
 /* Variables in this order; those of the policy itself ("variables.NAME") follow. */
 enum policy_variable {
         POLICY_OBJECT,
@@ -45,9 +50,10 @@ enum policy_names {
 struct policy_language {
         struct pattern_cache *patterns;
         struct cel_functions *functions;
+        struct cel_functions *mutation_functions; /* these, Object{} and JSONPatch{} */
         struct cel_types *types;
         const struct cel_type *request, *namespace, *variables;
-        const struct cel_library *libraries[32];
+        const struct cel_library *libraries[32], *mutation_libraries[32];
 };
 int policy_language_new(struct policy_language **ret);
 struct policy_language *policy_language_free(struct policy_language *l);

@@ -70,6 +70,7 @@ int policy_new(struct policy **ret, const struct policy_language *l, const json_
         n->object = json_ref(object);
         n->name = object_name(object);
         n->ignores_failures = streq(json_str_or(spec, "failurePolicy", "Fail"), "Ignore");
+        n->reinvoked = streq(json_str_or(spec, "reinvocationPolicy", "Never"), "IfNeeded");
         if (kind) {
                 n->param_api_version = json_str_or(kind, "apiVersion", "");
                 n->param_kind = json_str_or(kind, "kind", "");

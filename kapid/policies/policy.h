@@ -23,6 +23,10 @@ struct policy_annotation {
         const char *key;
         struct policy_expression value;
 };
+struct policy_mutation {
+        bool is_patch; /* JSONPatch; else ApplyConfiguration */
+        struct policy_expression expression;
+};
 
 struct policy_program {
         struct cel_types *types;        /* of what follows */
@@ -36,6 +40,8 @@ struct policy_program {
         size_t validation_count;
         struct policy_annotation *annotations;
         size_t annotation_count;
+        struct policy_mutation *mutations;
+        size_t mutation_count;
 };
 
 /* What the object and params are in expressions; NULL: anything. */
@@ -58,12 +64,15 @@ struct policy_match {
         struct webhook wanted, excluded; /* rules, and of `wanted` the selectors */
 };
 
+enum policy_type { POLICY_VALIDATING, POLICY_MUTATING, POLICY_TYPES };
+
 struct policy {
         unsigned refs;
         json_t *object;
         const char *name;
         struct policy_match match;
         bool ignores_failures;
+        bool reinvoked; /* mutating: asked again when others have changed the object since */
         const char *param_api_version, *param_kind; /* NULL: no parameters */
         struct policy_program *program;
         char *fault; /* an expression that this server cannot compile; NULL: none */

@@ -1,6 +1,7 @@
 /* Compiles the expressions of a policy. A variable is declared with the type that its expression
  * has, for those that follow it. */
 #include "kapid/policies/policy.h"
+#include "lib/buf.h"
 
 struct compiling {
         const struct policy_language *language;
@@ -26,7 +27,10 @@ struct policy_program *policy_program_free(struct policy_program *p) {
         free(p->named);
         free(p->conditions);
         free(p->validations);
+        for (size_t i = 0; i < p->mutation_count; i++)
+                cel_program_free(p->mutations[i].expression.program);
         free(p->annotations);
+        free(p->mutations);
         free(p->variables);
         free(p->silent);
         cel_types_free(p->types);
@@ -34,7 +38,14 @@ struct policy_program *policy_program_free(struct policy_program *p) {
 }
 
 /* What an expression must give. */
-enum wanted { WANT_ANY, WANT_BOOL, WANT_STRING, WANT_STRING_OR_NULL };
+enum wanted {
+        WANT_ANY,
+        WANT_BOOL,
+        WANT_STRING,
+        WANT_STRING_OR_NULL,
+        WANT_CONFIGURATION,
+        WANT_PATCH,
+};
 
 static const char *type_fault(enum wanted wanted, const struct cel_type *t) {
         switch (wanted) {
@@ -48,13 +59,30 @@ static const char *type_fault(enum wanted wanted, const struct cel_type *t) {
                 return t->kind == CEL_TYPE_STRING || t->kind == CEL_TYPE_NULL
                                        ? NULL
                                        : "must evaluate to one of [string null_type]";
+        case WANT_CONFIGURATION:
+                return policy_is_configuration(t) ? NULL : "must evaluate to Object but got ";
+        case WANT_PATCH:
+                return policy_is_patch(t) ? NULL : "must evaluate to list(JSONPatch) but got ";
         }
         assert_not_reached();
 }
 
+/* What is wrong with a type; those of mutations say what they are. */
+static char *fault_text(const char *why, const struct cel_type *t, bool mutation) {
+        struct buf b = {0};
+
+        buf_append_str(&b, why);
+        if (mutation && cel_type_text(&b, t) < 0)
+                b.failed = true;
+        return buf_take(&b);
+}
+
 static int compile(struct compiling *c, const char *field, const char *text, enum wanted wanted,
                 bool silent, struct policy_expression *ret) {
-        const struct cel_env env = {.functions = c->language->functions,
+        bool mutation = wanted == WANT_CONFIGURATION || wanted == WANT_PATCH;
+        const struct cel_env env = {
+                        .functions = mutation ? c->language->mutation_functions
+                                              : c->language->functions,
                         .variables = silent ? c->program->silent : c->program->variables,
                         .variable_count = c->declared};
         _cleanup_cel_findings_ struct cel_findings findings = {0};
@@ -74,14 +102,17 @@ static int compile(struct compiling *c, const char *field, const char *text, enu
         if (r < 0)
                 return r;
         why = type_fault(wanted, cel_program_type(ret->program));
-        if (why) {
-                c->report(field, text, why, c->userdata);
-                ret->program = cel_program_free(ret->program);
-        }
+        if (!why)
+                return 0;
+        failed = fault_text(why, cel_program_type(ret->program), mutation);
+        if (!failed)
+                return -ENOMEM;
+        c->report(field, text, failed, c->userdata);
+        ret->program = cel_program_free(ret->program);
         return 0;
 }
 
-/* The expression at a member of the i-th item of a list; none when it is empty. */
+/* The expression at a member (a path) of the i-th item of a list; none when it is empty. */
 static int compile_item(struct compiling *c, const char *list, size_t i, const json_t *item,
                 const char *member, enum wanted wanted, struct policy_expression *ret) {
         _cleanup_free_ char *field = strformat("%s[%zu].%s", list, i, member);
@@ -201,11 +232,32 @@ static int compile_annotations(struct compiling *c, const json_t *list) {
         return 0;
 }
 
+static int compile_mutations(struct compiling *c, const json_t *list) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v) {
+                struct policy_mutation *n = &c->program->mutations[i];
+                int r;
+
+                c->program->mutation_count++;
+                n->is_patch = streq(json_str_or(v, "patchType", ""), "JSONPatch");
+                r = compile_item(c, "mutations", i, v,
+                                n->is_patch ? "jsonPatch.expression"
+                                            : "applyConfiguration.expression",
+                                n->is_patch ? WANT_PATCH : WANT_CONFIGURATION, &n->expression);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int make_room(struct policy_program *p, const json_t *spec) {
         size_t variables = json_array_size(json_object_get(spec, "variables")),
                conditions = json_array_size(json_object_get(spec, "matchConditions")),
                validations = json_array_size(json_object_get(spec, "validations")),
                annotations = json_array_size(json_object_get(spec, "auditAnnotations")),
+               mutations = json_array_size(json_object_get(spec, "mutations")),
                all = POLICY_VARIABLE_COUNT + variables;
 
         p->types = cel_types_new();
@@ -215,8 +267,9 @@ static int make_room(struct policy_program *p, const json_t *spec) {
         p->conditions = calloc(conditions + 1, sizeof(*p->conditions));
         p->validations = calloc(validations + 1, sizeof(*p->validations));
         p->annotations = calloc(annotations + 1, sizeof(*p->annotations));
+        p->mutations = calloc(mutations + 1, sizeof(*p->mutations));
         return p->types && p->variables && p->silent && p->named && p->conditions &&
-                                               p->validations && p->annotations
+                                               p->validations && p->annotations && p->mutations
                                ? 0
                                : -ENOMEM;
 }
@@ -249,6 +302,9 @@ int policy_program_new(struct policy_program **ret, const struct policy_language
         if (r < 0)
                 return r;
         r = compile_annotations(&c, json_object_get(spec, "auditAnnotations"));
+        if (r < 0)
+                return r;
+        r = compile_mutations(&c, json_object_get(spec, "mutations"));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(p);

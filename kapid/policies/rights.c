@@ -23,10 +23,15 @@ static int account_user(const struct policy_access *access, struct user *ret) {
 bool policy_may(const struct policy_access *access, void *userdata) {
         const struct request *request = userdata;
         _cleanup_user_ struct user account = {0};
+        _cleanup_(field_selector_freep) struct field_selector *fields = NULL;
+        _cleanup_problem_ struct problem bad = {0};
         bool of_account = *access->service_account;
 
         if (of_account && account_user(access, &account) < 0)
                 return false;
+        /* As in Kubernetes one that cannot be read asks about everything. */
+        if (*access->fields)
+                (void)field_selector_parse(access->fields, &fields, &bad);
         return authorize(request->api,
                         &(struct access){.user = of_account ? &account : &request->user,
                                         .verb = access->verb,
@@ -36,5 +41,7 @@ bool policy_may(const struct policy_access *access, void *userdata) {
                                         .subresource = access->subresource,
                                         .namespace = access->namespace,
                                         .name = access->name,
-                                        .path = *access->path ? access->path : NULL});
+                                        .path = *access->path ? access->path : NULL,
+                                        .fields = fields,
+                                        .labels = *access->labels ? access->labels : NULL});
 }

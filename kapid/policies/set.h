@@ -1,9 +1,9 @@
-/* The admission policies of the cluster: compiled as kapid's caches have them, and judging the
- * requests that they are about. */
+/* The admission policies of the cluster: compiled as kapid's caches have them, and asked about the
+ * requests that they are about. h may be NULL. */
 #pragma once
 
 #include "kapid/http/request.h"
-#include "kapid/webhooks/match.h"
+#include "kapid/policies/policy.h"
 
 struct policy_set;
 int policy_set_new(struct policy_set **ret, struct api *a);
@@ -11,9 +11,24 @@ struct policy_set *policy_set_free(struct policy_set *h);
 DEFINE_CLEANUP(struct policy_set *, policy_set_free);
 /* After a change in a cache, any. NULL: everything was reloaded. */
 void policy_set_on_change(struct policy_set *h, const struct cache *c);
-/* Whether there is any policy in effect at all. h may be NULL. */
-bool policy_set_any(const struct policy_set *h);
-/* Judges; facts as for webhooks_ask(). Adds warnings; -EACCES with p: it is refused. -ENOMEM. h may
- * be NULL. */
+/* Whether there is any policy of the type in effect at all. */
+bool policy_set_has(const struct policy_set *h, enum policy_type type);
+/* Judges; facts as for webhooks_ask(). Adds warnings; -EACCES with p: it is refused. -ENOMEM. */
 int policy_set_judge(struct policy_set *h, struct request *request,
                 const struct webhook_request *facts, char ***warnings, struct problem *p);
+
+/* What a request's mutating policies have done: kept between the two times that they are asked. */
+struct policy_memory {
+        unsigned pass;    /* 1: those that are asked again */
+        json_t *after;    /* of those with IfNeeded, "POLICY/BINDING/PARAMS" -> the object then */
+        uint64_t used_us; /* of what all of them may take */
+};
+void policy_memory_done(struct policy_memory *m);
+/* Whether any of them may have to be asked again. */
+bool policy_memory_waits(const struct policy_memory *m);
+/* Mutates, for the first time or the second (which counts itself). 1: *ret_object is what became of
+ * facts->object, a new reference; changing it in place spoils the memory. 0: it stays. -EACCES with
+ * p: refused; -ENOMEM. */
+int policy_set_mutate(struct policy_set *h, struct request *request,
+                const struct webhook_request *facts, struct policy_memory *memory,
+                json_t **ret_object, struct problem *p);

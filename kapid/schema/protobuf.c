@@ -143,6 +143,19 @@ static int decode_time(struct decoder *d, const struct schema *s, struct reader 
         return *ret ? 0 : -ENOMEM;
 }
 
+/* {nanoseconds=1}, shown as seconds with three digits. */
+static int decode_duration(struct decoder *d, struct reader in, json_t **ret) {
+        int64_t ns = 0, unused;
+        char text[40];
+
+        if (sub_numbers(in, &ns, &unused, NULL) < 0 || ns < 0)
+                return fail(d, "a duration is malformed");
+        snprintf(text, sizeof(text), "%lld.%03llds", (long long)(ns / 1000000000),
+                        (long long)(ns / 1000000 % 1000));
+        *ret = json_string(text);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int decode_string(
                 struct decoder *d, const struct schema *s, struct reader in, json_t **ret) {
         _cleanup_free_ char *text = NULL;
@@ -161,6 +174,8 @@ static int decode_string(
         case FORMAT_DATE_TIME:
         case FORMAT_MICRO_TIME:
                 return decode_time(d, s, in, ret);
+        case FORMAT_DURATION:
+                return decode_duration(d, in, ret);
         default:
                 *ret = string_of(in);
         }
@@ -426,7 +441,7 @@ static int decode_object(
 int protobuf_decode(const struct schema *s, const void *data, size_t n, json_t **ret,
                 char **ret_error) {
         struct decoder d = {.ret_error = ret_error};
-        struct reader in = {data, (const uint8_t *)data + n};
+        struct reader in = {data, n > 0 ? (const uint8_t *)data + n : data};
         _cleanup_json_ json_t *object = json_object();
         int r = object ? decode_object(&d, s, in, object) : -ENOMEM;
 

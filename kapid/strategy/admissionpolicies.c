@@ -237,6 +237,57 @@ static void on_fault(const char *field, const char *text, const char *why, void 
         finding_add(userdata, FINDING_INVALID, field, value, "%s", why);
 }
 
+/* Nothing is changed when an object is deleted. */
+static void validate_operations(struct findings *f, const json_t *match) {
+        const json_t *rule, *v;
+        size_t i, j;
+
+        json_array_foreach (json_object_get(match, "resourceRules"), i, rule)
+                json_array_foreach (json_object_get(rule, "operations"), j, v)
+                        if (streq(strempty(json_string_value(v)), "DELETE"))
+                                finding_add(f, FINDING_NOT_SUPPORTED, "resourceRules.operations", v,
+                                                "supported values: \"*\", \"CONNECT\", "
+                                                "\"CREATE\", \"UPDATE\"");
+}
+
+/* The member that the type of patch is about, and the other one. */
+static void validate_patch(struct findings *f, const json_t *mutation, const char *type,
+                const char *member, const char *other) {
+        const json_t *v = json_object_get(mutation, member);
+
+        if (!v)
+                finding_add(f, FINDING_REQUIRED, member, NULL,
+                                "must be specified when patchType is %s", type);
+        else if (is_blank(text_at(v, "expression"))) {
+                size_t at = findings_push(f, member);
+
+                finding_add(f, FINDING_REQUIRED, "expression", NULL, NULL);
+                findings_pop(f, at);
+        }
+        if (json_object_get(mutation, other))
+                finding_add(f, FINDING_INVALID, other, json_object_get(mutation, other),
+                                "must not be specified when patchType is %s", type);
+}
+
+static void validate_mutations(struct findings *f, const json_t *list) {
+        const json_t *v;
+        size_t i;
+
+        if (json_array_size(list) == 0)
+                finding_add(f, FINDING_REQUIRED, "mutations", NULL,
+                                "mutations must contain at least one item");
+        json_array_foreach (list, i, v) {
+                const char *type = text_at(v, "patchType");
+                size_t at = push_item(f, "mutations", i);
+
+                if (streq(type, "JSONPatch"))
+                        validate_patch(f, v, type, "jsonPatch", "applyConfiguration");
+                if (streq(type, "ApplyConfiguration"))
+                        validate_patch(f, v, type, "applyConfiguration", "jsonPatch");
+                findings_pop(f, at);
+        }
+}
+
 /* The path's end is spec. */
 static void validate_expressions(struct findings *f, const json_t *spec) {
         static const struct policy_types any = {0};
@@ -248,17 +299,37 @@ static void validate_expressions(struct findings *f, const json_t *spec) {
                 f->failed = true;
 }
 
+/* What policies of both types have. */
+static void validate_spec(struct findings *f, const json_t *spec) {
+        if (json_object_get(spec, "paramKind"))
+                validate_param_kind(f, json_object_get(spec, "paramKind"));
+        validate_constraints(f, spec);
+        validate_conditions(f, json_object_get(spec, "matchConditions"));
+        validate_variables(f, json_object_get(spec, "variables"));
+}
+
+static void mutating_validate(struct findings *f, const json_t *object) {
+        const json_t *spec = json_object_get(object, "spec");
+        size_t at = findings_push(f, "spec"), inner;
+
+        validate_spec(f, spec);
+        inner = findings_push(f, "matchConstraints");
+        validate_operations(f, json_object_get(spec, "matchConstraints"));
+        findings_pop(f, inner);
+        validate_mutations(f, json_object_get(spec, "mutations"));
+        if (!*text_at(spec, "reinvocationPolicy"))
+                finding_add(f, FINDING_REQUIRED, "reinvocationPolicy", NULL, NULL);
+        validate_expressions(f, spec);
+        findings_pop(f, at);
+}
+
 static void policy_validate(struct findings *f, const json_t *object) {
         const json_t *spec = json_object_get(object, "spec"),
                      *validations = json_object_get(spec, "validations"),
                      *annotations = json_object_get(spec, "auditAnnotations");
         size_t at = findings_push(f, "spec");
 
-        if (json_object_get(spec, "paramKind"))
-                validate_param_kind(f, json_object_get(spec, "paramKind"));
-        validate_constraints(f, spec);
-        validate_conditions(f, json_object_get(spec, "matchConditions"));
-        validate_variables(f, json_object_get(spec, "variables"));
+        validate_spec(f, spec);
         if (json_array_size(validations) == 0 && json_array_size(annotations) == 0)
                 finding_add(f, FINDING_REQUIRED, "validations", NULL,
                                 "validations or auditAnnotations must be non-empty");
@@ -323,12 +394,11 @@ static void validate_actions(struct findings *f, const json_t *list) {
                                 "serves no purpose)");
 }
 
-static void binding_validate(struct findings *f, const json_t *object) {
-        const json_t *spec = json_object_get(object, "spec"),
-                     *name = json_object_get(spec, "policyName"),
+/* What bindings of both types have; the path's end is spec. */
+static void validate_binding(struct findings *f, const json_t *spec) {
+        const json_t *name = json_object_get(spec, "policyName"),
                      *ref = json_object_get(spec, "paramRef"),
                      *match = json_object_get(spec, "matchResources");
-        size_t at = findings_push(f, "spec");
 
         if (isempty(json_string_value(name)))
                 finding_add(f, FINDING_REQUIRED, "policyName", NULL, NULL);
@@ -343,6 +413,24 @@ static void binding_validate(struct findings *f, const json_t *object) {
                 validate_match(f, match);
                 findings_pop(f, inner);
         }
+}
+
+static void mutating_binding_validate(struct findings *f, const json_t *object) {
+        const json_t *spec = json_object_get(object, "spec");
+        size_t at = findings_push(f, "spec"), inner;
+
+        validate_binding(f, spec);
+        inner = findings_push(f, "matchResources");
+        validate_operations(f, json_object_get(spec, "matchResources"));
+        findings_pop(f, inner);
+        findings_pop(f, at);
+}
+
+static void binding_validate(struct findings *f, const json_t *object) {
+        const json_t *spec = json_object_get(object, "spec");
+        size_t at = findings_push(f, "spec");
+
+        validate_binding(f, spec);
         validate_actions(f, json_object_get(spec, "validationActions"));
         findings_pop(f, at);
 }
@@ -356,5 +444,13 @@ const struct kind_strategy strategies_admissionpolicies[] = {
                                 .kind = "ValidatingAdmissionPolicyBinding",
                                 .flags = STRATEGY_READ_AT_ONCE,
                                 .validate = binding_validate},
+                {.group = "admissionregistration.k8s.io",
+                                .kind = "MutatingAdmissionPolicy",
+                                .flags = STRATEGY_READ_AT_ONCE,
+                                .validate = mutating_validate},
+                {.group = "admissionregistration.k8s.io",
+                                .kind = "MutatingAdmissionPolicyBinding",
+                                .flags = STRATEGY_READ_AT_ONCE,
+                                .validate = mutating_binding_validate},
                 {0},
 };

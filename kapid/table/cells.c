@@ -194,6 +194,10 @@ static json_t *policy_validations(const json_t *o, uint64_t now_us) {
         return json_integer((json_int_t)json_array_size(json_at(o, "spec.validations")));
 }
 
+static json_t *policy_mutations(const json_t *o, uint64_t now_us) {
+        return json_integer((json_int_t)json_array_size(json_at(o, "spec.mutations")));
+}
+
 static json_t *policy_param_kind(const json_t *o, uint64_t now_us) {
         const json_t *kind = json_at(o, "spec.paramKind");
 
@@ -521,6 +525,7 @@ static const struct {
                 {"pod-restarts", cells_pod_restarts, POD},
                 {"pod-status", cells_pod_status, POD},
                 {"policy-selector", cells_policy_selector, "spec.podSelector"},
+                {"policy-mutations", policy_mutations, "spec.mutations"},
                 {"policy-param-kind", policy_param_kind, "spec.paramKind"},
                 {"policy-param-ref", policy_param_ref, "spec.paramRef"},
                 {"policy-validations", policy_validations, "spec.validations"},

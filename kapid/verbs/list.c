@@ -4,7 +4,9 @@
 #include <inttypes.h>
 
 #include "kapid/cache/forms.h"
+#include "kapid/audit/audit.h"
 #include "kapid/http/dispatch.h"
+#include "kapid/http/protobuf.h"
 #include "kapid/verbs/continue.h"
 #include "kapid/verbs/converted.h"
 #include "kapid/verbs/list-options.h"
@@ -37,6 +39,7 @@ struct list {
         VECTOR(struct bytes *) pieces;
         struct bytes *comma;
         struct buf text; /* the next piece of other forms */
+        bool protobuf;   /* they are messages; else it is JSON, which may be turned into others */
         json_t *table;   /* with no rows but one at a time; NULL in other forms */
 };
 
@@ -142,12 +145,23 @@ static int write_formed(
         return partial_metadata_write(&l->text, text->data, text->size, request->form_version);
 }
 
+static int write_message(
+                struct request *request, struct list *l, struct item *it, struct problem *p) {
+        const struct message_type t = request_message(request);
+        int r = item_as(it, request->kind, &it, p);
+
+        if (r < 0)
+                return r;
+        r = encode_item(&l->text, &t, item_text(it)->data, item_text(it)->size);
+        return r == -EINVAL ? encode_refused(p, request->kind, item_path(it)) : r;
+}
+
 static int add_formed(struct request *request, struct list *l, struct item *it, struct problem *p) {
         int r;
 
-        if (l->count > 1)
+        if (l->count > 1 && !l->protobuf)
                 buf_append_str(&l->text, ",");
-        r = write_formed(request, l, it, p);
+        r = l->protobuf ? write_message(request, l, it, p) : write_formed(request, l, it, p);
         if (r < 0)
                 return r;
         return l->text.size < PIECE_SIZE && !l->text.failed ? 0 : flush_text(l);
@@ -160,7 +174,7 @@ static int list_add(struct request *request, struct list *l, struct item *it, st
         l->last = item_ref(it);
         l->count++;
         /* YAML is made of the whole answer at its end. */
-        if (request->form != FORM_OBJECT || request_is_pretty(request))
+        if (request->form != FORM_OBJECT || l->protobuf || request_is_pretty(request))
                 return add_formed(request, l, it, p);
         r = item_as(it, request->kind, &it, p);
         if (r < 0)
@@ -192,6 +206,7 @@ static json_t *list_metadata(const struct list *l) {
 }
 
 static int list_begin(struct request *request, struct list *l) {
+        l->protobuf = request->protobuf && !audit_wants_answer(request);
         l->comma = bytes_new(",", 1);
         if (request->form == FORM_TABLE) {
                 l->table = table_new(request->kind, request->form_version, NULL, true);
@@ -201,11 +216,32 @@ static int list_begin(struct request *request, struct list *l) {
         return l->comma ? add_piece(l, l->comma) : -ENOMEM; /* the head's place */
 }
 
+static int message_head(struct request *request, struct list *l, struct buf *b) {
+        const struct message_type t = request_message(request);
+        _cleanup_free_ char *token = NULL;
+        struct list_facts facts = {.revision = l->revision};
+        size_t size = 0;
+
+        if (l->more) {
+                token = continue_token(l->revision, l->last ? item_path(l->last) : "");
+                if (!token)
+                        return -ENOMEM;
+                facts.continue_token = token;
+                facts.remaining = l->remaining;
+        }
+        /* Without the place of the head, and the tail. */
+        for (size_t i = 1; i + 1 < l->pieces.count; i++)
+                size += l->pieces.items[i]->size;
+        return encode_list_head(b, &t, request_list_kind(request), &facts, size);
+}
+
 /* Everything before the first item. In a Table the rows come last. */
 static int list_head(struct request *request, struct list *l, struct buf *b) {
         _cleanup_json_ json_t *metadata = list_metadata(l);
         _cleanup_free_ char *text = NULL;
 
+        if (l->protobuf)
+                return message_head(request, l, b);
         if (l->table && metadata) {
                 size_t n;
 
@@ -230,7 +266,6 @@ static int list_head(struct request *request, struct list *l, struct buf *b) {
 
 /* The last text, the end, and the head in the place that was kept for it. */
 static int list_finish(struct request *request, struct list *l) {
-        _cleanup_bytes_ struct bytes *tail = bytes_new("]}", 2);
         _cleanup_buf_ struct buf head = {0};
         struct bytes *first;
         int r;
@@ -238,7 +273,10 @@ static int list_finish(struct request *request, struct list *l) {
         r = flush_text(l);
         if (r < 0)
                 return r;
-        r = add_piece(l, tail);
+        r = l->protobuf ? encode_list_tail(&l->text) : buf_append_str(&l->text, "]}");
+        if (r < 0)
+                return r;
+        r = flush_text(l);
         if (r < 0)
                 return r;
         r = list_head(request, l, &head);
@@ -258,7 +296,8 @@ static void list_respond(struct request *request, struct list *l) {
         if (r < 0)
                 respond_errno(request, r);
         else
-                respond_pieces(request, 200, "application/json", l->pieces.items, l->pieces.count);
+                respond_pieces(request, 200, l->protobuf ? PROTOBUF_MEDIA_TYPE : "application/json",
+                                l->pieces.items, l->pieces.count);
 }
 
 /* --- from the cache --- */

@@ -10,6 +10,7 @@
 #include "kapid/cache/forms.h"
 #include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
+#include "kapid/http/protobuf.h"
 #include "kapid/verbs/converted.h"
 #include "kapid/verbs/list-options.h"
 #include "kapid/verbs/verbs.h"
@@ -39,6 +40,7 @@ struct watcher {
         bool everything;
         enum form form;
         char form_version[8];
+        bool protobuf; /* frames rather than lines of JSON */
         enum table_include include;
         bool bookmarks;
         bool columns_sent;
@@ -125,6 +127,32 @@ static struct bytes *line_of(const char *word, const char *text, size_t n) {
         return line_end(&b);
 }
 
+/* What the watcher's objects are in protobuf. */
+static struct message_type watcher_message(const struct watcher *w) {
+        return w->form == FORM_PARTIAL ? message_of_metadata(w->api->kinds, w->form_version)
+                                       : message_of_kind(w->kind);
+}
+
+static int frame_of(const char *word, const struct message_type *t, const char *text, size_t n,
+                struct bytes **ret) {
+        _cleanup_buf_ struct buf b = {0};
+        int r = encode_event(&b, word, t, text, n);
+
+        if (r < 0)
+                return r;
+        *ret = bytes_new(b.data, b.size);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* The event of an object's whole text, which is of that type. */
+static int event_of(const struct watcher *w, const char *word, const struct message_type *t,
+                const char *text, size_t n, struct bytes **ret) {
+        if (w->protobuf)
+                return frame_of(word, t, text, n, ret);
+        *ret = line_of(word, text, n);
+        return *ret ? 0 : -ENOMEM;
+}
+
 /* A Table without rows. */
 static json_t *table_of(struct watcher *w, const json_t *metadata) {
         json_t *table = table_new(w->kind, w->form_version, metadata, !w->columns_sent);
@@ -176,18 +204,20 @@ static int line_formed(struct watcher *w, enum watch_event event, struct item *i
         return *ret ? 0 : -ENOMEM;
 }
 
-/* The line of an item in the watcher's form. Lines of whole objects in the storage version are made
- * once per change and shared by every watcher. */
+/* The line or frame of an item in the watcher's form. Those of whole objects in the storage version
+ * are made once per change and shared by every watcher. */
 static int line_of_event(struct watcher *w, enum watch_event event, struct item *it,
                 struct change *shared, struct bytes **ret, struct problem *p) {
+        const struct message_type t = watcher_message(w);
         struct bytes **slot = NULL, *line;
         struct item *form;
         int r;
 
-        if (w->form != FORM_OBJECT)
+        if (w->form != FORM_OBJECT && !w->protobuf)
                 return line_formed(w, event, it, ret, p);
-        if (shared && streq(w->kind->api_version, w->kind->storage_api_version))
-                slot = &shared->lines[event - 1];
+        if (shared && w->form == FORM_OBJECT &&
+                        streq(w->kind->api_version, w->kind->storage_api_version))
+                slot = &shared->lines[w->protobuf][event - 1];
         if (slot && *slot) {
                 *ret = bytes_ref(*slot);
                 return 0;
@@ -195,9 +225,9 @@ static int line_of_event(struct watcher *w, enum watch_event event, struct item 
         r = item_as(it, w->kind, &form, p);
         if (r < 0)
                 return r;
-        line = line_of(words[event], item_text(form)->data, item_text(form)->size);
-        if (!line)
-                return -ENOMEM;
+        r = event_of(w, words[event], &t, item_text(form)->data, item_text(form)->size, &line);
+        if (r < 0)
+                return r == -EINVAL ? encode_refused(p, w->kind, item_path(it)) : r;
         if (slot) {
                 *slot = bytes_ref(line);
                 cache_change_grew(w->follower.cache, shared, line->size);
@@ -215,8 +245,10 @@ static void watcher_break(struct watcher *w, const char *why) {
 
 static struct bytes *bookmark_line(struct watcher *w, uint64_t revision, bool initial_end) {
         char number[24];
+        const struct message_type t = watcher_message(w);
         _cleanup_json_ json_t *metadata = NULL, *v = NULL;
         _cleanup_free_ char *text = NULL;
+        struct bytes *line;
 
         snprintf(number, sizeof(number), "%" PRIu64, revision);
         metadata = json_pack("{ss}", "resourceVersion", number);
@@ -234,7 +266,7 @@ static struct bytes *bookmark_line(struct watcher *w, uint64_t revision, bool in
                                 w->form == FORM_PARTIAL ? "meta.k8s.io/v1" : w->kind->api_version,
                                 "metadata", metadata);
         text = v ? json_text(v) : NULL;
-        return text ? line_of("BOOKMARK", text, strlen(text)) : NULL;
+        return text && event_of(w, "BOOKMARK", &t, text, strlen(text), &line) >= 0 ? line : NULL;
 }
 
 /* Takes the line. */
@@ -258,9 +290,12 @@ static int write_event(struct watcher *w, enum watch_event event, struct item *i
 /* An object cannot be shown to the watcher: an ERROR event says why, and the watch ends. */
 static void watcher_refuse(struct watcher *w, const struct problem *p) {
         _cleanup_json_ json_t *status = problem_to_status(p, NULL, w->kind->group, w->kind->plural);
+        const struct message_type t = message_of_status(w->api->kinds);
         _cleanup_free_ char *text = status ? json_text(status) : NULL;
+        struct bytes *line;
 
-        if (!text || write_line(w, line_of("ERROR", text, strlen(text))) < 0) {
+        if (!text || event_of(w, "ERROR", &t, text, strlen(text), &line) < 0 ||
+                        write_line(w, line) < 0) {
                 watcher_break(w, "its error could not be sent");
                 return;
         }
@@ -605,6 +640,7 @@ static int watcher_new(struct request *request, const struct watch_params *param
         w->follower.func = on_changes;
         w->form = request->form;
         memcpy(w->form_version, request->form_version, sizeof(w->form_version));
+        w->protobuf = request->protobuf;
         w->include = request->include;
         w->bookmarks = params->bookmarks;
         w->announce_end = params->announce_end;
@@ -649,7 +685,9 @@ static int start(struct request *request, const struct watch_params *params, str
         r = follow(w, request->cache);
         if (r < 0)
                 return r;
-        w->stream = respond_stream(request, "application/json", QUEUE_MAX, on_stream_gone, w);
+        w->stream = respond_stream(request,
+                        w->protobuf ? PROTOBUF_WATCH_MEDIA_TYPE : "application/json", QUEUE_MAX,
+                        on_stream_gone, w);
         if (!w->stream)
                 return 0;
         request->api->streams++;

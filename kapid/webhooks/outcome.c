@@ -2,7 +2,7 @@
 #include "kapid/audit/audit.h"
 #include "kapid/webhooks/round.h"
 #include "lib/log.h"
-#include "lib/map.h"
+#include "lib/metric-names.h"
 #include "lib/metrics.h"
 #include "lib/timefmt.h"
 
@@ -11,7 +11,7 @@ enum { NAMES_MAX = 200, LOG_EVERY_US = 10 * 1000 * 1000 };
 
 struct webhook_figures {
         struct metrics *metrics;
-        struct map *names;
+        struct metric_names *names;
         struct metric *waiting, *seconds[WEBHOOK_TYPES];
 };
 
@@ -48,9 +48,9 @@ int webhook_figures_new(struct webhook_figures **ret, struct metrics *m) {
         r = add_metrics(f);
         if (r < 0)
                 return r;
-        f->names = map_new(NULL);
-        if (!f->names)
-                return -ENOMEM;
+        r = metric_names_new(&f->names, NAMES_MAX);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(f);
         return 0;
 }
@@ -58,24 +58,16 @@ int webhook_figures_new(struct webhook_figures **ret, struct metrics *m) {
 struct webhook_figures *webhook_figures_free(struct webhook_figures *f) {
         if (!f)
                 return NULL;
-        map_free(f->names);
+        metric_names_free(f->names);
         return mfree(f);
 }
 
-/* Names come from users: they are domain names, which need no escaping. */
-static const char *label_of(struct webhook_figures *f, const char *name) {
-        if (map_get(f->names, name))
-                return name;
-        if (map_size(f->names) >= NAMES_MAX || map_set(f->names, name, f) < 0)
-                return "other";
-        return name;
-}
-
+/* Names are domain names, which need no escaping. */
 static void count(const struct probe *probe, enum webhook_result result) {
         struct webhook_figures *f = probe->round->hooks->figures;
         enum webhook_type type = probe->round->question.type;
         _cleanup_free_ char *labels = strformat("name=\"%s\",result=\"%s\",type=\"%s\"",
-                        label_of(f, probe->webhook->name), results[result], types[type]);
+                        metric_name(f->names, probe->webhook->name), results[result], types[type]);
         struct metric *x =
                         labels ? metrics_counter(f->metrics, "keelson_webhook_calls_total", labels,
                                                  "Calls of admission webhooks: allowed, denied, "

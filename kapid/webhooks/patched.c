@@ -11,27 +11,35 @@ static int unfit(const struct patched_facts *f, struct problem *p) {
         _cleanup_free_ char *why = p->message ? strdup(p->message) : NULL;
 
         return problem_set(p, EPROTO, 500, "InternalError",
-                        "Internal error occurred: the patch of admission webhook \"%s\" cannot be "
-                        "applied: %s",
-                        f->webhook, why ? why : "out of memory");
+                        "Internal error occurred: the patch of %s cannot be applied: %s", f->who,
+                        why ? why : "out of memory");
+}
+
+int patched_form(const struct patched_facts *f, const json_t *object, json_t **ret,
+                struct problem *p) {
+        if (f->as != f->kind && !webhook_has_own_form(f->kind, f->sub))
+                return object_as(object, f->as, ret, p);
+        *ret = json_ref(object);
+        return 0;
 }
 
 static int apply(const struct patched_facts *f, const json_t *object, const json_t *patch,
                 json_t **ret, struct problem *p) {
-        _cleanup_json_ json_t *form = NULL, *patched = NULL;
-        int r;
+        _cleanup_json_ json_t *form = NULL;
+        int r = patched_form(f, object, &form, p);
 
-        if (f->as == f->kind || webhook_has_own_form(f->kind, f->sub))
-                return patch_json(object, patch, ret, p);
-        r = object_as(object, f->as, &form, p);
-        if (r < 0)
-                return r;
-        r = patch_json(form, patch, &patched, p);
-        if (r < 0)
-                return r;
+        return r < 0 ? r : patch_json(form, patch, ret, p);
+}
+
+/* From the form that was patched to the kind's own. */
+static int own_form(const struct patched_facts *f, const json_t *patched, json_t **ret,
+                struct problem *p) {
         if (!json_is_object(patched))
                 return problem_set(p, EINVAL, 500, NULL, "the result is not an object");
-        return object_as(patched, f->kind, ret, p);
+        if (f->as != f->kind && !webhook_has_own_form(f->kind, f->sub))
+                return object_as(patched, f->kind, ret, p);
+        *ret = json_ref(patched);
+        return 0;
 }
 
 static int read_again(const struct patched_facts *f, const json_t *patched, json_t **ret,
@@ -42,8 +50,11 @@ static int read_again(const struct patched_facts *f, const json_t *patched, json
 
         if (!text)
                 return -ENOMEM;
+        if (strlen(text) > PATCHED_BYTES_MAX)
+                return problem_set(p, EINVAL, 500, NULL,
+                                "the object would have more than %d bytes", PATCHED_BYTES_MAX);
         r = pipeline_decode(f->kind, f->sub, "application/json", text, strlen(text),
-                        FIELD_VALIDATION_IGNORE, &d, p);
+                        f->strict ? FIELD_VALIDATION_STRICT : FIELD_VALIDATION_IGNORE, &d, p);
         if (r < 0)
                 return r;
         r = webhook_has_own_form(f->kind, f->sub)
@@ -64,10 +75,9 @@ static int check_identity(const struct patched_facts *f, const json_t *before, c
                              *is = json_get(object, "metadata", words[i], NULL);
 
                 if (was && !json_same(was, is))
-                        return problem_set(p, EINVAL, 400, "BadRequest",
-                                        "admission webhook \"%s\" changed metadata.%s, which a "
-                                        "webhook may not change",
-                                        f->webhook, words[i]);
+                        return problem_set(p, EPERM, 400, "BadRequest",
+                                        "%s changed metadata.%s, which it may not change", f->who,
+                                        words[i]);
         }
         return 0;
 }
@@ -98,28 +108,40 @@ static int keep_metadata(const json_t *before, json_t *object) {
         return 0;
 }
 
-int patched_object(const struct patched_facts *f, const json_t *object, const json_t *patch,
+int patched_accept(const struct patched_facts *f, const json_t *before, const json_t *patched,
                 json_t **ret, struct problem *p) {
-        _cleanup_json_ json_t *patched = NULL, *fresh = NULL;
-        int r;
+        _cleanup_json_ json_t *own = NULL, *fresh = NULL;
+        int r = own_form(f, patched, &own, p);
 
-        if (!object)
-                return problem_set(p, ENOTSUP, 500, "InternalError",
-                                "Internal error occurred: admission webhook \"%s\" attempted to "
-                                "modify the object, which is not supported for this operation",
-                                f->webhook);
-        r = apply(f, object, patch, &patched, p);
-        if (r < 0)
-                return r == -ENOMEM ? r : unfit(f, p);
-        r = read_again(f, patched, &fresh, p);
-        if (r < 0)
-                return r == -ENOMEM ? r : unfit(f, p);
-        r = check_identity(f, object, fresh, p);
         if (r < 0)
                 return r;
-        r = keep_metadata(object, fresh);
+        r = read_again(f, own, &fresh, p);
+        if (r < 0)
+                return r;
+        r = check_identity(f, before, fresh, p);
+        if (r < 0)
+                return r;
+        r = keep_metadata(before, fresh);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(fresh);
         return 0;
+}
+
+int patched_object(const struct patched_facts *f, const json_t *object, const json_t *patch,
+                json_t **ret, struct problem *p) {
+        _cleanup_json_ json_t *patched = NULL;
+        int r;
+
+        if (!object)
+                return problem_set(p, ENOTSUP, 500, "InternalError",
+                                "Internal error occurred: %s attempted to modify the object, which "
+                                "is not supported for this operation",
+                                f->who);
+        r = apply(f, object, patch, &patched, p);
+        if (r < 0)
+                return r == -ENOMEM ? r : unfit(f, p);
+        r = patched_accept(f, object, patched, ret, p);
+        /* That it is another object now is said by itself. */
+        return r == -ENOMEM || r == -EPERM ? r : r < 0 ? unfit(f, p) : 0;
 }

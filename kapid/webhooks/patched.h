@@ -1,16 +1,27 @@
-/* A webhook's patch on an object. Pure. */
+/* The patch of a webhook or a policy on an object. Pure. */
 #pragma once
 
 #include "kapid/kinds/kind.h"
 
+enum { PATCHED_BYTES_MAX = 3 << 20 }; /* as a client may send */
+
 struct patched_facts {
         const struct kind *kind;            /* of the object */
         const struct kind_subresource *sub; /* NULL: the object itself */
-        const struct kind *as;              /* the version that the webhook was sent */
-        const char *webhook;                /* its name */
+        const struct kind *as;              /* the version that is patched */
+        const char *who;                    /* for messages: admission webhook "NAME" */
+        bool strict; /* unknown fields are refused, not left out */
 };
 /* The object (NULL: the request has none that may change) with the patch: pruned, normalised, with
  * the defaults of its kind; what the server says about it is as before. A new tree. Refusals in p:
  * 500 for a patch that does not fit, 400 for one that makes it another object. */
 int patched_object(const struct patched_facts *facts, const json_t *object, const json_t *patch,
+                json_t **ret, struct problem *p);
+
+/* Its steps for those who change the object themselves. The object in the version that is patched;
+ * and what became of it, read again, in the kind's own version: refused with -EPERM when it is
+ * another object. New references. */
+int patched_form(const struct patched_facts *facts, const json_t *object, json_t **ret,
+                struct problem *p);
+int patched_accept(const struct patched_facts *facts, const json_t *before, const json_t *patched,
                 json_t **ret, struct problem *p);

@@ -192,14 +192,17 @@ static int on_no_form(struct probe *probe) {
 static int take_patch(struct probe *probe, const json_t *patch, bool *ret_mutated) {
         struct round *round = probe->round;
         _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *who = strformat("admission webhook \"%s\"", probe->webhook->name);
         const struct patched_facts facts = {.kind = round->kind,
                         .sub = round->facts.sub,
                         .as = probe->as,
-                        .webhook = probe->webhook->name};
+                        .who = who};
         json_t *object = NULL;
-        int r = patched_object(&facts,
-                        round->facts.operation == WEBHOOK_CONNECT ? NULL : round->object, patch,
-                        &object, &p);
+        int r = who ? patched_object(&facts,
+                                    round->facts.operation == WEBHOOK_CONNECT ? NULL
+                                                                              : round->object,
+                                    patch, &object, &p)
+                    : -ENOMEM;
 
         if (r < 0) {
                 refuse(round, probe, &p);

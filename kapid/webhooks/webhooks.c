@@ -276,6 +276,7 @@ static int begin(struct webhooks *h, const struct webhooks_question *q,
         round->question = *q;
         round->question.facts = NULL;
         request_ref(q->request);
+        round->changed = round->changed_in_pass = q->changed;
         round->list = webhook_list_ref(h->lists[q->type]);
         r = enter(round, strempty(user->name), facts, equivalents);
         if (r < 0) {

@@ -35,6 +35,8 @@ struct webhooks_question {
         const struct webhook_request *facts; /* user, options, namespace_labels and dry_run are
                                               * filled in here; namespace and name are copied, trees
                                               * and kinds referenced */
+        bool changed; /* mutating: the object has changed since the client sent it, so that webhooks
+                         that want to see that are asked twice */
         /* Mutating: after webhooks have changed the object (it is ours alone), what the server does
          * with it. NULL: nothing. Refuses with p. */
         int (*settle)(json_t *object, void *userdata, struct problem *p);

@@ -29,8 +29,12 @@ tls.load_cert_chain(pem(user, "client-certificate"), pem(user, "client-key"))
 
 
 class Reply:
-    def __init__(self, r, body):
-        self.code, self.headers, self.text = r.status, r.headers, body
+    def __init__(self, r, data):
+        self.code, self.headers, self.data = r.status, r.headers, data
+
+    @property
+    def text(self):
+        return self.data.decode(errors="backslashreplace")
 
     @property
     def json(self):
@@ -47,7 +51,7 @@ class Client:
             body = json.dumps(body)
         self.c.request(method, path, body=body, headers=h)
         r = self.c.getresponse()
-        return Reply(r, r.read().decode())
+        return Reply(r, r.read())
 
     def get(self, path, **h):
         return self.ask("GET", path, **h)

@@ -295,7 +295,7 @@ static int patch(const char *group, const char *plural, const char *object, cons
         _cleanup_json_ json_t *was = parse(object), *list = parse(operations);
         const struct kind *k = kind(group, plural);
 
-        return patched_object(&(struct patched_facts){.kind = k, .as = k, .webhook = "w"}, was,
+        return patched_object(&(struct patched_facts){.kind = k, .as = k, .who = "admission webhook \"w\""}, was,
                         list, ret, p);
 }
 
@@ -355,7 +355,7 @@ static void test_no_object(void **state) {
         const struct kind *k = kind("", "configmaps");
         json_t *v = NULL;
 
-        assert_true(patched_object(&(struct patched_facts){.kind = k, .as = k, .webhook = "w"},
+        assert_true(patched_object(&(struct patched_facts){.kind = k, .as = k, .who = "admission webhook \"w\""},
                                     NULL, list, &v, &p) < 0);
         assert_int_equal(p.code, 500);
         assert_non_null(strstr(p.message, "attempted to modify the object"));
