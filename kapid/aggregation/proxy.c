@@ -302,9 +302,7 @@ static int start_call(struct proxied *p, const char *address, const char *target
 
 /* Its share of what may be under way. */
 static int enter(struct proxied *p, struct problem *problem) {
-        const struct user *u =
-                        p->request->real_user.name ? &p->request->real_user : &p->request->user;
-        int r = webhook_shares_enter(p->all->shares, strempty(u->name), &p->share);
+        int r = webhook_shares_enter(p->all->shares, request_sharer(p->request), &p->share);
 
         if (r == -EBUSY) {
                 problem_set(problem, EBUSY, 429, "TooManyRequests",

@@ -534,9 +534,7 @@ static int make_tls(struct tunnel *t, struct problem *p) {
 }
 
 static int enter(struct tunnel *t, struct problem *p) {
-        const struct user *u =
-                        t->request->real_user.name ? &t->request->real_user : &t->request->user;
-        int r = webhook_shares_enter(t->all->shares, strempty(u->name), &t->share);
+        int r = webhook_shares_enter(t->all->shares, request_sharer(t->request), &t->share);
 
         return r != -EBUSY ? r
                            : problem_set(p, EBUSY, 429, "TooManyRequests",

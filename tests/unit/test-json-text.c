@@ -38,6 +38,27 @@ static void test_member(void **state) {
         }
 }
 
+/* A quote or a backslash at every place of the eight that are looked at together, beside bytes that
+ * differ from them by one bit. */
+static void test_long_strings(void **state) {
+        enum { SIZE = 40 };
+        static const char fill[] = "#\xa2\x22\xdc]!\x7f\xff";
+
+        for (size_t at = 0; at < SIZE; at++)
+                for (size_t k = 0; fill[k]; k++) {
+                        char text[SIZE + 4] = "\"";
+
+                        if (fill[k] == '"')
+                                continue;
+                        memset(text + 1, fill[k], at);
+                        memcpy(text + 1 + at, "\"x", 2);
+                        assert_ptr_equal(json_text_value_end(text, text + at + 3), text + at + 2);
+                        memcpy(text + 1 + at, "\\\"\"", 3);
+                        assert_ptr_equal(json_text_value_end(text, text + at + 4), text + at + 4);
+                        assert_null(json_text_value_end(text, text + at + 3));
+                }
+}
+
 /* Every text that is cut short is refused, and never read past its end. */
 static void test_cut(void **state) {
         static const char whole[] = "{\"o\":{\"x\":\"\\\\\",\"m\":{\"a\":[\"\\\"\",{}]},\"z\":1}}";
@@ -276,6 +297,7 @@ static void test_writing(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_member),
+                        cmocka_unit_test(test_long_strings),
                         cmocka_unit_test(test_cut),
                         cmocka_unit_test(test_without),
                         cmocka_unit_test(test_part),
