@@ -156,8 +156,8 @@ static void drop_batch(struct conversion *c) {
 static void leave_request(const struct conversion *c) {
         struct request *request = c->waiter.request;
 
-        if (request && request->on_end_userdata == c)
-                request->on_end = NULL;
+        if (request && request->on_gone_userdata == c)
+                request->on_gone = NULL;
 }
 
 static struct conversion *conversion_free(struct conversion *c) {
@@ -365,9 +365,10 @@ static int on_soon(sd_event_source *source, void *userdata) {
 }
 
 /* The client is gone: nobody waits for the call. Its owner is told in its own time. */
-static void on_client_gone(void *userdata) {
-        struct conversion *c = userdata;
+static void on_client_gone(struct request *request) {
+        struct conversion *c = request->on_gone_userdata;
 
+        request->on_gone = NULL;
         if (c->is_called)
                 webhook_call_end(c->all->clients, c);
         c->is_called = false;
@@ -421,9 +422,9 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
         if (r < 0)
                 return r;
         if (request) {
-                assert(!request->on_end);
-                request->on_end = on_client_gone;
-                request->on_end_userdata = c;
+                assert(!request->on_gone);
+                request->on_gone = on_client_gone;
+                request->on_gone_userdata = c;
         }
         *ret = TAKE_PTR(c);
         return 0;
