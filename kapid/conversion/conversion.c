@@ -368,6 +368,7 @@ static int on_soon(sd_event_source *source, void *userdata) {
 static void on_client_gone(struct request *request) {
         struct conversion *c = request->on_gone_userdata;
 
+        request->on_gone = NULL;
         if (c->is_called)
                 webhook_call_end(c->all->clients, c);
         c->is_called = false;

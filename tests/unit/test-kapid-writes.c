@@ -163,6 +163,35 @@ static void test_put_decides(void **state) {
         }
 }
 
+/* What an older version stored with zero values: they are no change of what may not change. */
+static void test_put_over_zeros(void **state) {
+        static const char live[] =
+                        "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'x','namespace':"
+                        "'default','uid':'u1','creationTimestamp':'2020-01-01T00:00:00Z',"
+                        "'resourceVersion':'7'},'spec':{'containers':[{'name':'c','image':'i',"
+                        "'args':[],'tty':false,'resources':{},'terminationMessagePath':"
+                        "'/dev/termination-log','terminationMessagePolicy':'File'}],"
+                        "'hostNetwork':false,'nodeName':'','restartPolicy':'Always','dnsPolicy':"
+                        "'ClusterFirst','enableServiceLinks':true,'schedulerName':"
+                        "'default-scheduler','securityContext':{},"
+                        "'terminationGracePeriodSeconds':30},'status':{'phase':'Pending'}}";
+        _cleanup_free_ char *body = quoted(live);
+        _cleanup_(trial_done) struct trial t = {
+                        .x = {.method = "PUT",
+                                        .path = "/api/v1/namespaces/default/pods/x",
+                                        .body = body}};
+        const json_t *spec;
+
+        trial_begin(&t, live);
+        if (run(&t, put_decide) < 0)
+                fail_msg("%s", strempty(t.p.message));
+        assert_int_equal(t.decision.act, DECIDE_PUT);
+        spec = json_object_get(t.decision.object, "spec");
+        assert_null(json_object_get(spec, "hostNetwork"));
+        assert_null(json_object_get(spec, "nodeName"));
+        assert_null(json_at(json_array_get(json_object_get(spec, "containers"), 0), "tty"));
+}
+
 static void test_put_on_nothing(void **state) {
         _cleanup_(trial_done) struct trial config = {
                         .x = {.method = "PUT", .path = CONFIG "/x", .body = "{\"metadata\":{}}"}};
@@ -734,6 +763,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_create_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_create_renames, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_put_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_put_over_zeros, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_put_on_nothing, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_delete_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_delete_again, setup, teardown),
