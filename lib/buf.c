@@ -15,7 +15,7 @@ void buf_reset(struct buf *b) {
                 b->data[0] = 0;
 }
 
-static int buf_reserve(struct buf *b, size_t n) {
+int buf_reserve(struct buf *b, size_t n) {
         size_t need, size = MAX(b->allocated, (size_t)64);
 
         if (b->failed || __builtin_add_overflow(b->size, n, &need) ||

@@ -15,6 +15,8 @@ struct buf {
 void buf_done(struct buf *b);
 /* Empties, keeping the memory. */
 void buf_reset(struct buf *b);
+/* Room for n more bytes and a NUL: at data + size, for who writes there and then adds to size. */
+int buf_reserve(struct buf *b, size_t n);
 int buf_append(struct buf *b, const void *data, size_t n);
 int buf_append_str(struct buf *b, const char *s);
 int buf_append_char(struct buf *b, char c);

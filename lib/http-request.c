@@ -239,6 +239,8 @@ void http_request_answer(struct http_request *r, unsigned code, struct MHD_Respo
         add_headers(r, response);
         r->response = response;
         r->code = code;
+        if (r->stream) /* each piece of it is written by itself */
+                r->connection->transport.gathering = NULL;
         if (r->state == REQUEST_WAITING) {
                 /* A stream's hangup watch continues: libmicrohttpd does not look at suspended
                  * sockets. */

@@ -70,6 +70,7 @@ struct http_request {
         struct MHD_Connection *mhd;
         struct http_request *next, **link; /* of the server's requests */
         enum request_state state;
+        bool seen; /* by the look for requests that wait long */
         char *path, *query_text;
         struct http_query *query;
         size_t query_count;
@@ -158,7 +159,8 @@ struct http_stream {
 struct http_server {
         sd_event *event;
         struct MHD_Daemon *mhd;
-        sd_event_source *io, *timer, *soon;
+        sd_event_source *io, *timer, *soon, *look;
+        bool looking; /* look is set */
         struct http_server_options options;
         struct tls_context *tls;
         char *client_ca; /* kept for rotation */
@@ -166,6 +168,7 @@ struct http_server {
         int listen_fd;
         uint16_t port;
         bool running;        /* inside MHD_run() */
+        struct tls_transport *waiting; /* connections whose bytes wait for the end of the run */
         uint64_t progress;   /* grows with whatever a run does */
         uint64_t backoff_us; /* between runs that do nothing */
         bool stopping, draining;

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 enum {
+        LOOK_US = 250 * 1000, /* most requests have their answer sooner */
         BODY_SIZE_MAX_DEFAULT = 3 << 20,
         IDLE_TIMEOUT_DEFAULT_S = 75,
         CONNECTIONS_MAX_DEFAULT = 10000,
@@ -31,8 +32,13 @@ static void server_run(struct http_server *s) {
         s->running = true;
         (void)MHD_run(s->mhd);
         s->running = false;
+        tls_transports_send(&s->waiting);
         http_streams_tell_drained(s);
         http_upgrades_tell_open(s);
+        if (s->waiting) { /* the kernel has no memory */
+                run_in(s, BACKOFF_MAX_US);
+                return;
+        }
         if (MHD_get_timeout(s->mhd, &timeout_ms) != MHD_YES) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
                 return;
@@ -117,6 +123,33 @@ int http_request_watch(struct http_request *r) {
                         r->server->event, &r->hangup, r->connection->fd, EPOLLRDHUP, on_hangup, r);
 }
 
+/* The requests that came since the last look, the newest first. */
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct http_server *s = userdata;
+
+        s->looking = false;
+        for (struct http_request *r = s->requests; r && !r->seen; r = r->next) {
+                r->seen = true;
+                if (r->state == REQUEST_WAITING && !r->hangup)
+                        (void)http_request_watch(r);
+        }
+        return 0;
+}
+
+/* Watches the client of a request that waits, but not at once: a watch costs more than most of the
+ * waiting. */
+static int watch_later(struct http_request *r) {
+        struct http_server *s = r->server;
+
+        if (r->seen)
+                return http_request_watch(r);
+        if (s->looking)
+                return 0;
+        s->looking = sd_event_source_set_time_relative(s->look, LOOK_US) >= 0 &&
+                     sd_event_source_set_enabled(s->look, SD_EVENT_ONESHOT) >= 0;
+        return s->looking ? 0 : -ENOMEM;
+}
+
 /* ---- requests ---- */
 
 static void *on_target(void *userdata, const char *target, struct MHD_Connection *mhd) {
@@ -199,6 +232,7 @@ static enum MHD_Result begin_request(
         r->http11 = streq(version, "HTTP/1.1");
         if (!r->connection)
                 return MHD_NO;
+        r->connection->transport.gathering = &s->running;
         if (r->too_large)
                 return refuse(r, 414, "the request has too many query parameters");
         if (length && parse_u64(length, &n) < 0)
@@ -239,7 +273,7 @@ static enum MHD_Result handle(struct http_request *r) {
         s->options.handler(r, s->options.userdata);
         if (r->state == REQUEST_ANSWERED)
                 return queue_answer(r);
-        if (r->state == REQUEST_GONE || http_request_watch(r) < 0) {
+        if (r->state == REQUEST_GONE || watch_later(r) < 0) {
                 if (r->state != REQUEST_GONE && r->on_gone)
                         r->on_gone(r, r->on_gone_userdata);
                 r->state = REQUEST_GONE;
@@ -295,7 +329,10 @@ static void connection_started(struct http_server *s, struct MHD_Connection *mhd
         (void)tls_context_refresh(&s->tls);
         c->tls = tls_context_ref(s->tls);
         info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        c->transport = (struct tls_transport){.fd = c->fd, .bytes_moved = &s->progress};
+        c->transport = (struct tls_transport){.fd = c->fd,
+                        .bytes_moved = &s->progress,
+                        .gathering = &s->running,
+                        .waiting = &s->waiting};
         (void)tls_context_attach(c->tls, info->tls_session, &c->transport);
 }
 
@@ -307,6 +344,7 @@ static void connection_closed(void **context) {
         /* libmicrohttpd 0.9.75 forgets a request whose query does not fit into its memory. */
         http_request_end(c->request);
         http_limits_end(c);
+        tls_transport_end(&c->transport);
         tls_peer_done(&c->certificate);
         tls_context_free(c->tls);
         free(c);
@@ -418,7 +456,11 @@ static int watch_mhd(struct http_server *s) {
         r = sd_event_add_time_relative(s->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_time, s);
         if (r < 0)
                 return r;
-        return sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        r = sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(s->event, &s->look, CLOCK_MONOTONIC, 0, 0, on_look, s);
+        return r < 0 ? r : sd_event_source_set_enabled(s->look, SD_EVENT_OFF);
 }
 
 static int server_listen(struct http_server *s, struct problem *p) {
@@ -541,6 +583,7 @@ struct http_server *http_server_free(struct http_server *s) {
         sd_event_source_disable_unref(s->io);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->soon);
+        sd_event_source_disable_unref(s->look);
         sd_event_source_disable_unref(s->send_soon);
         http_limits_done(s);
         sd_event_unref(s->event);

@@ -1,9 +1,11 @@
 /* Paths, parsing with bounds and duplicates, and text of JSON values. */
 #include "lib/json.h"
 
-#include "lib/buf.h"
-
 #include <stdarg.h>
+
+#include "lib/buf.h"
+#include "lib/json-read.h"
+#include "lib/json-write.h"
 
 enum { JSON_KEY_MAX = 256 };
 
@@ -198,6 +200,8 @@ static json_t *load_big(const char *text, size_t n, unsigned flags, json_error_t
 int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **ret_error) {
         json_error_t error = {0};
 
+        if (json_read(text, n, JSON_DEPTH_MAX, flags, ret) == 0)
+                return 0;
         if (!json_depth_ok(text, n)) {
                 if (ret_error)
                         *ret_error = strformat("nested deeper than %i levels", JSON_DEPTH_MAX);
@@ -268,7 +272,13 @@ static char *shorten_reals(char *text) {
 }
 
 char *json_text(const json_t *v) {
-        return shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY));
+        _cleanup_buf_ struct buf b = {0};
+
+        if (!v)
+                return NULL;
+        if (json_write(&b, v))
+                return buf_take(&b);
+        return b.failed ? NULL : shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY));
 }
 
 char *json_text_sorted(const json_t *v) {

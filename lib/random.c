@@ -37,15 +37,20 @@ uint64_t random_below(uint64_t bound) {
 }
 
 const char *random_uuid(char buffer[static UUID_SIZE]) {
+        static const char digits[] = "0123456789abcdef";
         unsigned char b[16];
+        char *at = buffer;
 
         random_bytes(b, sizeof(b));
         b[6] = (b[6] & 0x0f) | 0x40;
         b[8] = (b[8] & 0x3f) | 0x80;
-        snprintf(buffer, UUID_SIZE,
-                        "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-                        b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
-                        b[12], b[13], b[14], b[15]);
+        for (size_t i = 0; i < sizeof(b); i++) {
+                if (i == 4 || i == 6 || i == 8 || i == 10)
+                        *at++ = '-';
+                *at++ = digits[b[i] >> 4];
+                *at++ = digits[b[i] & 0x0f];
+        }
+        *at = 0;
         return buffer;
 }
 

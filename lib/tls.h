@@ -2,7 +2,7 @@
  * code (gRPC) that brings no TLS of its own. */
 #pragma once
 
-#include "lib/base.h"
+#include "lib/buf.h"
 #include "lib/problem.h"
 
 /* TLS 1.3, and 1.2 with forward secrecy and authenticated encryption only (RFC 7525 section 4.2: no
@@ -52,6 +52,13 @@ struct tls_transport {
         uint64_t *bytes_moved; /* counts both directions */
         bool taken;            /* only tls_transport_read() gets what comes from now on */
         bool reading;          /* it is at work */
+        /* While *gathering, the records of small answers are held and go out together: the
+         * transport is then in *waiting until tls_transports_send() or tls_transport_end().
+         * NULL: none are held. */
+        const bool *gathering;
+        struct tls_transport **waiting, *next;
+        bool waits;
+        struct buf held;
 };
 
 /* For a server session that another library made (a gnutls_session_t), before its handshake: serves
@@ -59,6 +66,11 @@ struct tls_transport {
  * a CA. The session borrows the context and the transport for its life. */
 int tls_context_attach(
                 struct tls_context *c, void *gnutls_session, struct tls_transport *transport);
+
+/* Sends what is held, of all in the list. Those that could not send all stay in it. */
+void tls_transports_send(struct tls_transport **waiting);
+/* Before it is freed, its socket still open: sends what is held, and takes it out of its list. */
+void tls_transport_end(struct tls_transport *t);
 
 /* The plain bytes of an attached session that was taken. -EAGAIN; 0 at the end. A write that
  * was not done is repeated with the same bytes. */

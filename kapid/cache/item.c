@@ -20,6 +20,7 @@ struct item {
         size_t object_bytes;
         struct item *form; /* owned; NULL: the item itself */
         uint64_t form_for; /* kind.serial; 0: none was made */
+        uint64_t applied;  /* 0: none */
         struct item_pool *pool;
         TAILQ_ENTRY(item) trees;
         size_t prefix_size;
@@ -100,20 +101,20 @@ static void find_labels(struct item *it) {
         it->labels_size = (size_t)(past - at);
 }
 
-/* head, "digits", tail -> text */
-static int splice(struct item *it, const char *head, size_t head_size, const char *tail,
-                size_t tail_size) {
-        char digits[24];
-        int n = snprintf(digits, sizeof(digits), "%" PRIu64, it->revision);
+/* head, name, digits, between, tail -> text */
+static int splice(struct item *it, const char *head, size_t head_size, const char *name,
+                const char *between, const char *tail, size_t tail_size) {
+        char middle[sizeof(revision_name) + 32];
+        int n = snprintf(middle, sizeof(middle), "%s%" PRIu64 "%s", name, it->revision, between);
 
         it->text = bytes_alloc(head_size + (size_t)n + tail_size);
         if (!it->text)
                 return -ENOMEM;
         memcpy(it->text->data, head, head_size);
-        memcpy(it->text->data + head_size, digits, (size_t)n);
+        memcpy(it->text->data + head_size, middle, (size_t)n);
         memcpy(it->text->data + head_size + n, tail, tail_size);
-        it->revision_at = head_size;
-        it->revision_size = (size_t)n;
+        it->revision_at = head_size + strlen(name);
+        it->revision_size = (size_t)n - strlen(name) - strlen(between);
         find_labels(it);
         return 0;
 }
@@ -122,7 +123,6 @@ int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const 
                 size_t n, uint64_t revision, struct item **ret) {
         const char *at = n > 0 && value[0] == '{' ? find_metadata(value, n) : NULL;
         _cleanup_item_ struct item *it = NULL;
-        _cleanup_buf_ struct buf head = {0}, tail = {0};
         const char *rest = at;
         int r;
 
@@ -134,13 +134,9 @@ int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const 
                 return -ENOMEM;
         while (rest < value + n && strchr(" \t\r\n", *rest))
                 rest++;
-        buf_append(&head, value, (size_t)(at - value));
-        buf_append_str(&head, revision_name);
-        buf_append_str(&tail, rest < value + n && *rest == '}' ? "\"" : "\",");
-        buf_append(&tail, at, n - (size_t)(at - value));
-        if (head.failed || tail.failed)
-                return -ENOMEM;
-        r = splice(it, head.data, head.size, tail.data, tail.size);
+        r = splice(it, value, (size_t)(at - value), revision_name,
+                        rest < value + n && *rest == '}' ? "\"" : "\",", at,
+                        n - (size_t)(at - value));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(it);
@@ -154,7 +150,7 @@ int item_at_revision(const struct item *it, uint64_t revision, struct item **ret
 
         if (!copy)
                 return -ENOMEM;
-        r = splice(copy, it->text->data, it->revision_at, it->text->data + tail,
+        r = splice(copy, it->text->data, it->revision_at, "", "", it->text->data + tail,
                         it->text->size - tail);
         if (r < 0) {
                 item_unref(copy);
@@ -215,6 +211,14 @@ void item_set_form(struct item *it, uint64_t serial, struct item *form_taken) {
                 form_taken->form_for = serial; /* it is its own form */
         it->form = form_taken;
         it->form_for = serial;
+}
+
+uint64_t item_applied(const struct item *it) {
+        return it->applied;
+}
+
+void item_set_applied(struct item *it, uint64_t mark) {
+        it->applied = mark;
 }
 
 const char *item_key(const struct item *it) {

@@ -41,6 +41,10 @@ bool item_has_api_version(const struct item *it, const char *api_version);
 struct item *item_form(struct item *it, uint64_t serial);
 /* Keeps a form in place of the one before; takes it. NULL: the item itself is the form. */
 void item_set_form(struct item *it, uint64_t serial, struct item *form_taken);
+/* The mark of an apply that was found to change nothing of this item (kapid/verbs/update.c); 0:
+ * none. */
+uint64_t item_applied(const struct item *it);
+void item_set_applied(struct item *it, uint64_t mark);
 /* The tree, kept for the next caller; a new reference to something immutable. NULL when out
  * of memory. */
 json_t *item_object(struct item *it);

@@ -96,15 +96,20 @@ static void sweep(struct fairness *f) {
 
 static struct fairness_flow *flow_get(
                 struct fairness *f, enum fairness_level level, const char *name) {
-        _cleanup_free_ char *key = strformat("%u %s", (unsigned)level, name);
-        struct fairness_flow *flow = key ? map_get(f->flows, key) : NULL;
-        size_t n;
+        size_t n = strlen(name) + 2;
+        _cleanup_free_ char *key = malloc(n + 1);
+        struct fairness_flow *flow;
 
-        if (flow || !key)
+        if (!key)
+                return NULL;
+        key[0] = (char)('0' + level);
+        key[1] = ' ';
+        memcpy(key + 2, name, n - 1);
+        flow = map_get(f->flows, key);
+        if (flow)
                 return flow;
         if (map_size(f->flows) >= FLOWS_MAX)
                 sweep(f);
-        n = strlen(key);
         flow = calloc(1, sizeof(*flow) + n + 1);
         if (!flow)
                 return NULL;

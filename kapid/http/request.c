@@ -2,12 +2,14 @@
  * Cache-Control; every refusal is a Status (docs/wire.md section 6). */
 #include "kapid/http/request.h"
 
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/http/protobuf.h"
 #include "kapid/audit/audit.h"
 #include "kapid/cache/forms.h"
 #include "lib/log.h"
 #include "lib/json.h"
+#include "lib/map.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
@@ -55,6 +57,8 @@ static void on_gone(struct http_request *http, void *userdata) {
 
         if (request->http)
                 request_end(request);
+        if (request->on_gone)
+                request->on_gone(request);
 }
 
 struct request *request_new(struct api *a, struct http_request *http) {
@@ -94,6 +98,7 @@ struct request *request_unref(struct request *request) {
         user_done(&request->real_user);
         route_done(&request->route);
         kind_unref(request->kind);
+        remote_unref(request->remote);
         return mfree(request);
 }
 
@@ -110,29 +115,57 @@ const char *request_body(const struct request *request, size_t *ret_n) {
         return request->http ? http_request_body(request->http, ret_n) : "";
 }
 
-static void count(struct request *request, int code) {
-        struct metrics *m = daemon_metrics(request->api->daemon);
-        const char *resource = request->kind ? request->kind->plural : "";
-        const char *verb = request->route.verb && (request->kind || !request->route.resource)
-                                           ? request->route.verb
-                                           : "other";
+/* The series of one kind of answers, found once. */
+struct counted {
+        struct metric *total, *seconds;
+};
+
+static struct counted *counted_new(
+                struct metrics *m, const char *verb, const char *resource, int code) {
         _cleanup_free_ char *labels =
                         strformat("verb=\"%s\",resource=\"%s\",code=\"%d\"", verb, resource, code);
         _cleanup_free_ char *short_labels =
                         strformat("verb=\"%s\",resource=\"%s\"", verb, resource);
-        struct metric *x;
+        struct counted *c = calloc(1, sizeof(*c));
 
-        if (!labels || !short_labels)
+        if (!labels || !short_labels || !c)
+                return mfree(c);
+        c->total = metrics_counter(m, "apiserver_request_total", labels, "Requests answered.");
+        if (!streq(verb, "watch"))
+                c->seconds = metrics_histogram(m, "apiserver_request_duration_seconds",
+                                short_labels, "Time to the answer.");
+        return c;
+}
+
+static void count(struct request *request, int code) {
+        struct api *a = request->api;
+        const char *resource = request->kind ? request->kind->plural : "";
+        const char *verb = request->route.verb && (request->kind || request->remote ||
+                                                                  !request->route.resource)
+                                           ? request->route.verb
+                                           : "other";
+        const char digits[] = {(char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10),
+                        (char)('0' + code % 10), ' ', 0};
+        _cleanup_buf_ struct buf key = {0};
+        struct counted *c;
+
+        buf_append_str(&key, digits);
+        buf_append_str(&key, verb);
+        buf_append_char(&key, ' ');
+        buf_append_str(&key, resource);
+        if (key.failed)
                 return;
-        x = metrics_counter(m, "apiserver_request_total", labels, "Requests answered.");
-        if (x)
-                metric_add(x, 1);
-        if (request->route.verb && streq(request->route.verb, "watch"))
-                return;
-        x = metrics_histogram(m, "apiserver_request_duration_seconds", short_labels,
-                        "Time to the answer.");
-        if (x)
-                metric_observe(x, (double)(now_mono_us() - request->started_us) / 1e6);
+        c = map_get(a->counted, key.data);
+        if (!c) {
+                c = counted_new(daemon_metrics(a->daemon), verb, resource, code);
+                if (!c || map_set(a->counted, key.data, c) < 0) {
+                        free(c);
+                        return;
+                }
+        }
+        metric_add(c->total, 1);
+        if (c->seconds)
+                metric_observe(c->seconds, (double)(now_mono_us() - request->started_us) / 1e6);
 }
 
 static void log_request(const struct request *request, int code) {
@@ -423,15 +456,20 @@ void request_warn_all(struct request *request, char *const *texts) {
 
 struct http_stream *respond_stream(struct request *request, const char *content_type,
                 size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
+        return respond_stream_as(request, 200, content_type, queued_max, on_stream_gone, userdata);
+}
+
+struct http_stream *respond_stream_as(struct request *request, int code, const char *content_type,
+                size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
         struct http_request *http;
 
-        audit_stream(request, 200);
-        http = take_http(request, 200, SIZE_MAX);
+        audit_stream(request, code);
+        http = take_http(request, code, SIZE_MAX);
         if (!http)
                 return NULL;
         request->carrier = http;
         LIST_INSERT_HEAD(&request->api->open, request, open);
-        return http_stream_begin(http, 200, content_type, queued_max, on_stream_gone, userdata);
+        return http_stream_begin(http, code, content_type, queued_max, on_stream_gone, userdata);
 }
 
 struct http_upgrade *respond_upgrade(struct request *request,

@@ -106,6 +106,18 @@ static char *value_text(const json_t *v) {
                                : json_text_sorted(v);
 }
 
+/* "f:", "v:" or "k:", and the text. */
+static char *element_of(const char kind[static 2], const char *text) {
+        size_t n = strlen(text);
+        char *element = malloc(n + 3);
+
+        if (!element)
+                return NULL;
+        memcpy(element, kind, 2);
+        memcpy(element + 2, text, n + 1);
+        return element;
+}
+
 /* "k:{...}" or "v:..." of an item; keys left out count with their default. NULL when a key is
  * missing. */
 static char *item_element(const struct schema *s, const json_t *item) {
@@ -114,7 +126,7 @@ static char *item_element(const struct schema *s, const json_t *item) {
 
         if (s->list == LIST_SET) {
                 text = value_text(item);
-                return text ? strformat("v:%s", text) : NULL;
+                return text ? element_of("v:", text) : NULL;
         }
         keys = json_object();
         for (size_t i = 0; s->map_keys[i]; i++) {
@@ -129,7 +141,7 @@ static char *item_element(const struct schema *s, const json_t *item) {
         if (!json_is_object(item) || json_object_size(keys) == 0)
                 return NULL;
         text = json_text_sorted(keys);
-        return text ? strformat("k:%s", text) : NULL;
+        return text ? element_of("k:", text) : NULL;
 }
 
 /* Items of a keyed list by element. NULL when one has no key: then the list is owned as a whole.
@@ -173,7 +185,7 @@ static int set_of_map(const struct schema *s, const json_t *v, bool with_contain
 
         json_object_foreach ((json_t *)v, key, child) {
                 const struct schema_field *f = schema_field_find(s, key);
-                _cleanup_free_ char *element = strformat("f:%s", key);
+                _cleanup_free_ char *element = element_of("f:", key);
                 json_t *node = NULL;
                 int r = element ? set_of(field_schema(s, key), child, with_containers, &node,
                                                   ret_error)
@@ -296,12 +308,12 @@ static void compare_maps(const struct schema *s, const json_t *old, const json_t
                 if (before == v || (before && !json_is_object(v) && !json_is_array(v) &&
                                                    json_equal((json_t *)before, v)))
                         continue;
-                _cleanup_free_ char *element = strformat("f:%s", key);
+                _cleanup_free_ char *element = element_of("f:", key);
                 compare_child(field_schema(s, key), strempty(element), before, v, changed, removed);
         }
         json_object_foreach ((json_t *)old, key, v)
                 if (!json_object_get(new, key)) {
-                        _cleanup_free_ char *element = strformat("f:%s", key);
+                        _cleanup_free_ char *element = element_of("f:", key);
 
                         compare_child(field_schema(s, key), strempty(element), v, NULL, changed,
                                         removed);

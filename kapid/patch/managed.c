@@ -327,32 +327,32 @@ int managed_update(const struct kind *k, const json_t *live, json_t *object,
         return r < 0 ? r : owners_store(&owners, object);
 }
 
-/* The entries with their times left out, for comparison. */
-static json_t *timeless(const json_t *list) {
-        json_t *copy = json_array(), *entry;
-        size_t i;
+/* Whether two entries are the same, their times aside. */
+static bool same_entry(const json_t *a, const json_t *b) {
+        const size_t with_time = (json_object_get(a, "time") != NULL),
+                     other_with_time = (json_object_get(b, "time") != NULL);
+        const char *key;
+        const json_t *v;
 
-        json_array_foreach (list, i, entry) {
-                json_t *own = json_copy(entry);
-
-                json_object_del(own, "time");
-                json_array_append_new(copy, own);
-        }
-        return copy;
+        if (json_object_size(a) - with_time != json_object_size(b) - other_with_time)
+                return false;
+        json_object_each (a, key, v)
+                if (!streq(key, "time") && !json_same(v, json_object_get(b, key)))
+                        return false;
+        return true;
 }
 
 static bool same_owners(const json_t *a, const json_t *b) {
-        _cleanup_json_ json_t *x = timeless(a), *y = timeless(b);
         const json_t *item, *other;
         size_t i, j;
 
-        if (json_array_size(x) != json_array_size(y))
+        if (json_array_size(a) != json_array_size(b))
                 return false;
-        json_array_foreach (x, i, item) {
+        json_array_foreach (a, i, item) {
                 bool found = false;
 
-                json_array_foreach (y, j, other)
-                        found |= json_equal((json_t *)item, (json_t *)other);
+                json_array_foreach (b, j, other)
+                        found = found || same_entry(item, other);
                 if (!found)
                         return false;
         }

@@ -12,6 +12,7 @@
 #include "kapid/pipeline/turns.h"
 #include "kapid/pipeline/write-object.h"
 #include "kapid/store/alloc.h"
+#include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -334,6 +335,26 @@ static int make_text(struct run *run, struct problem *p) {
         return run->text ? 0 : -ENOMEM;
 }
 
+/* Whether the text that is stored is the answer's, too, but for its revision. */
+static bool is_answered_by_text(const struct run *run) {
+        const struct request *request = run->write.request;
+        const struct kind *k = run->kind;
+
+        return run->text && run->done == write_respond && k == request->kind &&
+               !(request->sub && request->sub->form) && request_is_plain(request) &&
+               streq(k->api_version, k->storage_api_version);
+}
+
+/* Many writes wait for the store at a time: their trees, which nobody needs any more, would push
+ * each other out of the processor's caches. What is decided again is decided on new ones. */
+static void drop_trees(struct run *run) {
+        if (!is_answered_by_text(run) || run->kind->strategy->stored)
+                return;
+        json_decref(run->decision.object);
+        json_decref(run->live);
+        run->decision.object = run->live = NULL;
+}
+
 static void run_txn(struct run *run) {
         struct store_guard guards[DECISION_KEYS_MAX + 1] = {
                         {.key = run->key, .revision = run->revision}};
@@ -356,6 +377,7 @@ static void run_txn(struct run *run) {
                                 .value = k->value,
                                 .size = k->value ? strlen(k->value) : 0};
         }
+        drop_trees(run);
         r = store_txn(run->write.request->api->store, &txn, on_txn, run);
         if (r < 0)
                 fail_start(run, r);
@@ -642,6 +664,21 @@ void write_start(struct request *request, const struct write_options *o) {
         begin(run, o->create);
 }
 
+/* False: the answer is not the text that was stored. */
+static bool respond_stored(struct write *w) {
+        struct run *run = container_of(w, struct run, write);
+        const struct kind *k = w->kind;
+        _cleanup_item_ struct item *it = NULL;
+
+        if (run->stored_revision == 0 || !is_answered_by_text(run))
+                return false;
+        if (item_new(caches_pool(w->request->api->caches), run->key, strlen(k->storage_prefix),
+                            run->text, strlen(run->text), run->stored_revision, &it) < 0)
+                return false;
+        respond_item(w->request, w->decision->created ? 201 : 200, it);
+        return true;
+}
+
 void write_respond(struct write *w, const struct problem *p) {
         struct request *request = w->request;
         const struct decision *d = w->decision;
@@ -657,7 +694,8 @@ void write_respond(struct write *w, const struct problem *p) {
                 return;
         }
         if (!request->sub || !request->sub->form) {
-                respond_object(request, d->created ? 201 : 200, d->object);
+                if (!respond_stored(w))
+                        respond_object(request, d->created ? 201 : 200, d->object);
                 return;
         }
         form = request->sub->form->get(w->kind, d->object);

@@ -44,7 +44,9 @@ size_t findings_push_index(struct findings *f, size_t i) {
 size_t findings_push_key(struct findings *f, const char *key) {
         size_t length = f->path.size;
 
-        buf_printf(&f->path, "[%s]", key);
+        buf_append_char(&f->path, '[');
+        buf_append_str(&f->path, key);
+        buf_append_char(&f->path, ']');
         return length;
 }
 

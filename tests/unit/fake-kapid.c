@@ -12,6 +12,7 @@
 #include "kapid/store/alloc.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/daemon.h"
+#include "lib/map.h"
 #include "lib/timefmt.h"
 
 /* --- the store --- */
@@ -423,6 +424,8 @@ struct fake_kapid *fake_kapid_new(void) {
                                          &(struct caches_options){.on_change = on_cache_change,
                                                          .userdata = f}),
                         0);
+        f->api.counted = map_new(free);
+        assert_non_null(f->api.counted);
         f->api.turns = turns_new(f->api.caches);
         assert_true(f->api.quotas && f->api.turns);
         caches_follow(f->api.caches, f->api.store);
@@ -449,6 +452,7 @@ struct fake_kapid *fake_kapid_free(struct fake_kapid *f) {
         admission_chain_free(f->api.admission);
         alloc_free(f->api.alloc);
         kind_registry_free(f->api.kinds);
+        map_free(f->api.counted);
         sd_event_unref(f->event);
         metrics = metrics_free(metrics);
         fake = NULL;

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "lib/json-part.h"
+#include "lib/json-read.h"
 #include "lib/json-text.h"
 
 static void test_member(void **state) {
@@ -169,6 +170,130 @@ static void test_part_cut(void **state) {
         }
 }
 
+/* --- reading and writing, compared with jansson --- */
+
+static void compare_reading(const char *text, size_t n, unsigned flags) {
+        _cleanup_json_ json_t *ours = NULL,
+                              *theirs = json_loadb(text, n,
+                                              JSON_DECODE_ANY |
+                                                              (flags ? JSON_REJECT_DUPLICATES : 0),
+                                              NULL);
+        _cleanup_free_ char *exact = memcpy(malloc(n + 1), text, n), *a = NULL, *b = NULL;
+        int r = json_read(exact, n, 100, flags, &ours);
+
+        if (r < 0)
+                return;
+        a = json_dumps(ours, JSON_ENCODE_ANY | JSON_COMPACT);
+        b = theirs ? json_dumps(theirs, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        if (!streq_ptr(a, b))
+                fail_msg("%.*s: %s and not %s", (int)n, text, strempty(a), b ? b : "refused");
+        json_decref(theirs);
+        theirs = NULL;
+        free(b);
+        b = json_text(ours);
+        if (!streq_ptr(a, b))
+                fail_msg("%.*s: written %s and not %s", (int)n, text, strempty(b), a);
+}
+
+static const char *const readable[] = {"{}", "[]", " [ ] ", "{ }", "0", "-1", "-0",
+                "999999999999999999", "true", "false", "null", "\"\"", "\"a\"",
+                "{\"a\":1,\"b\":[1,2,{\"c\":null}],\"d\":{\"e\":{}}}",
+                "\t{\r\n\"a\" : [ true , false ] }\n", "{\"a\":1,\"b\":2,\"a\":3}",
+                "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\u20aC\\u003c\"",
+                "\"0123456789\\u0001abcdefghi\"",
+                "{\"k\\n\":{\"l\\u003e\":\"m\\\"\"},\"\":\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"}",
+                "\"1234567\xc3\xa4\"", "\"12345678\x7f\"", "{\"\xc3\xa4\":\"\xc3\xa4\"}"};
+
+/* Left to jansson, which refuses them or knows what to do. */
+static const char *const left[] = {"", " ", "{", "[", "\"", "{\"a\"", "{\"a\":", "{\"a\":1", "[1",
+                "[1,", "[1,]", "{\"a\":1,}", "{,}", "[,]", "{a:1}", "01", "-", "-01", "1.5", "1e3",
+                "1E3", "9999999999999999999", "-9223372036854775808", "tru", "truex", "nul", "True",
+                "[1 2]", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "1 2", "{}x", "\"a\nb\"", "\"\x01\"",
+                "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\u0000\"", "\"\\ud83d\\ude00\"",
+                "\"\\udc00\"", "\"\xff\"", "\"\xc3\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"",
+                "{\"\xff\":1}", "\"\\", "\"\\u", "]", "}", ":", ",", "\xef\xbb\xbf{}", "[1}", "{]"};
+
+static void test_reading(void **state) {
+        for (size_t i = 0; i < ELEMENTS(readable); i++) {
+                _cleanup_json_ json_t *v = NULL;
+
+                if (json_read(readable[i], strlen(readable[i]), 100, 0, &v) < 0)
+                        fail_msg("not read: %s", readable[i]);
+                compare_reading(readable[i], strlen(readable[i]), 0);
+                compare_reading(readable[i], strlen(readable[i]),
+                                JSON_PARSE_REJECT_DUPLICATES_FLAG);
+        }
+        for (size_t i = 0; i < ELEMENTS(left); i++) {
+                _cleanup_json_ json_t *v = NULL;
+
+                if (json_read(left[i], strlen(left[i]), 100, 0, &v) != -EAGAIN)
+                        fail_msg("read: %s", left[i]);
+        }
+}
+
+static void test_reading_bounds(void **state) {
+        _cleanup_json_ json_t *v = NULL;
+        _cleanup_free_ char *why = NULL;
+
+        assert_int_equal(json_read("{\"a\":1,\"a\":2}", 13, 100, JSON_PARSE_REJECT_DUPLICATES_FLAG,
+                                         &v),
+                        -EAGAIN);
+        assert_int_equal(json_read("[[[0]]]", 7, 2, 0, &v), -EAGAIN);
+        assert_int_equal(json_read("{}\0", 3, 100, 0, &v), -EAGAIN);
+        assert_int_equal(json_read("[[0],[1]]", 9, 2, 0, &v), 0);
+        json_decref(v);
+        v = NULL;
+        assert_int_equal(json_parse("{\"a\":1,\"a\":2}", 13, JSON_PARSE_REJECT_DUPLICATES_FLAG, &v,
+                                         &why),
+                        -EINVAL);
+        assert_non_null(strstr(why, "duplicate object key"));
+}
+
+/* Texts with one byte changed, left out or added: what is taken, jansson takes as the same. */
+static void test_reading_changed(void **state) {
+        static const char bytes[] = "\"\\{}[]:, u0198-.eEtfn\x01\x1f\x7f\x80\xc3\xff";
+
+        for (size_t i = 0; i < ELEMENTS(readable); i++) {
+                const size_t n = strlen(readable[i]);
+                char text[256];
+
+                for (size_t at = 0; at < n; at++) {
+                        memcpy(text, readable[i], n);
+                        for (size_t k = 0; k < sizeof(bytes) - 1; k++) {
+                                text[at] = bytes[k];
+                                compare_reading(text, n, (unsigned)(k & 1));
+                        }
+                        compare_reading(readable[i], at, 0);
+                        memcpy(text + at, readable[i] + at + 1, n - at - 1);
+                        compare_reading(text, n - 1, 0);
+                        memcpy(text + at + 1, readable[i] + at, n - at);
+                        text[at] = bytes[(at + i) % (sizeof(bytes) - 1)];
+                        compare_reading(text, n + 1, 0);
+                }
+        }
+}
+
+static void test_writing(void **state) {
+        _cleanup_json_ json_t *v = json_pack("[f,f,f,f,I,I,b,n,s%,s]", 0.1, 2.0, 1e21, -0.0,
+                        (json_int_t)INT64_MIN, (json_int_t)INT64_MAX, 1, "a\0b", (size_t)3,
+                        "\x1f\x7f\"\\/\b\f\n\r\t");
+        _cleanup_free_ char *text = json_text(v);
+        json_t *inner = json_array(), *bad = json_array();
+
+        assert_string_equal(text,
+                        "[0.1,2.0,1e+21,-0.0,-9223372036854775808,9223372036854775807,true,"
+                        "null,\"a\\u0000b\",\"\\u001F\x7f\\\"\\\\/\\b\\f\\n\\r\\t\"]");
+        for (unsigned i = 0; i < 1000; i++)
+                inner = json_pack("[o]", inner);
+        free(text);
+        text = json_text(inner);
+        assert_int_equal(strlen(text), 2002);
+        json_decref(inner);
+        assert_int_equal(json_array_append_new(bad, json_stringn_nocheck("\xff", 1)), 0);
+        assert_null(json_text(bad));
+        json_decref(bad);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_member),
@@ -177,6 +302,10 @@ int main(void) {
                         cmocka_unit_test(test_without),
                         cmocka_unit_test(test_part),
                         cmocka_unit_test(test_part_cut),
+                        cmocka_unit_test(test_reading),
+                        cmocka_unit_test(test_reading_bounds),
+                        cmocka_unit_test(test_reading_changed),
+                        cmocka_unit_test(test_writing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
