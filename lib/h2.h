@@ -160,8 +160,8 @@ struct h2_connection *h2_connection_free(struct h2_connection *c);
 /* Sends GOAWAY, writes what can be written, frees. */
 void h2_connection_shutdown(struct h2_connection *c);
 /* Tells the client by GOAWAY to take further requests elsewhere. Those that it sent before it knew
- * are still served: after H2_NOTICE_US (h2_connection_check) a second GOAWAY names the last one, and
- * the connection ends with the last of those under way (RFC 9113 section 6.8). */
+ * are still served: after H2_NOTICE_US (h2_connection_check) a second GOAWAY names the last one,
+ * and the connection ends with the last of those under way (RFC 9113 section 6.8). */
 void h2_connection_go_away(struct h2_connection *c);
 /* Bytes wait for a socket that takes none. */
 bool h2_connection_is_stuck(const struct h2_connection *c);
