@@ -4,6 +4,8 @@
  * kernel holds none for this client: there they find room for sure, so that nothing is left behind
  * when the connection is closed right after. */
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -33,12 +35,18 @@ static ssize_t transport_pull(gnutls_transport_ptr_t userdata, void *p, size_t n
 /* 0: nothing is held now. After an error of the connection what was held is dropped; the next read
  * will tell. */
 static int send_held(struct tls_transport *t) {
+        const int on = 1;
+        int error;
         ssize_t r;
 
         if (t->held.size == 0)
                 return 0;
         r = send(t->fd, t->held.data, t->held.size, MSG_NOSIGNAL);
-        if (r < 0 && errno == EAGAIN)
+        error = errno;
+        /* libmicrohttpd has corked the socket for a small answer, and believes that it has pushed
+         * it out: this does it (tcp(7)). */
+        (void)setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (r < 0 && error == EAGAIN)
                 return -EAGAIN;
         if (r > 0 && (size_t)r < t->held.size) {
                 buf_consume(&t->held, (size_t)r);
