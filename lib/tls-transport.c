@@ -35,18 +35,16 @@ static ssize_t transport_pull(gnutls_transport_ptr_t userdata, void *p, size_t n
 /* 0: nothing is held now. After an error of the connection what was held is dropped; the next read
  * will tell. */
 static int send_held(struct tls_transport *t) {
-        const int on = 1;
-        int error;
+        const int off = 0;
         ssize_t r;
 
         if (t->held.size == 0)
                 return 0;
-        r = send(t->fd, t->held.data, t->held.size, MSG_NOSIGNAL);
-        error = errno;
         /* libmicrohttpd has corked the socket for a small answer, and believes that it has pushed
-         * it out: this does it (tcp(7)). */
-        (void)setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        if (r < 0 && error == EAGAIN)
+         * it out (tcp(7)). */
+        (void)setsockopt(t->fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+        r = send(t->fd, t->held.data, t->held.size, MSG_NOSIGNAL);
+        if (r < 0 && errno == EAGAIN)
                 return -EAGAIN;
         if (r > 0 && (size_t)r < t->held.size) {
                 buf_consume(&t->held, (size_t)r);
