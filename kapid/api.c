@@ -4,6 +4,7 @@
 
 #include "kapid/store/alloc.h"
 #include "kapid/admission/quota-accounts.h"
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/audit/audit.h"
 #include "kapid/auth/authz.h"
 #include "kapid/auth/oidc.h"
@@ -47,9 +48,11 @@ static void on_change(struct cache *c, const struct change *change, void *userda
                         crds_on_change(a, change);
                 else if (c == a->cluster_users)
                         revoked_on_change(a, change);
+                aggregation_on_change(a->aggregation, c, change);
                 return;
         }
         crds_load(a);
+        aggregation_on_change(a->aggregation, NULL, NULL);
         quotas_on_change(a->quotas, NULL, NULL);
         if (!a->bootstrap && bootstrap_start(&a->bootstrap, a) < 0)
                 log_error("Cannot create the bootstrap objects");
@@ -257,6 +260,11 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = store_format_start(&a->format, a);
         if (r < 0)
                 return r;
+        if (o->aggregation) {
+                r = aggregation_new(&a->aggregation, a, o->aggregation, p);
+                if (r < 0)
+                        return r;
+        }
         *ret = TAKE_PTR(a);
         return 0;
 }
@@ -265,6 +273,7 @@ struct api *api_free(struct api *a) {
         if (!a)
                 return NULL;
         stream_sessions_end(a);
+        a->aggregation = aggregation_free(a->aggregation);
         a->webhooks = webhooks_free(a->webhooks);
         a->policies = policy_set_free(a->policies);
         trim_free(a->trim);

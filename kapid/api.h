@@ -13,6 +13,8 @@
 #include "lib/http-server.h"
 #include "lib/unit-properties.h"
 
+struct aggregation;
+struct aggregation_options;
 struct alloc;
 struct audit;
 struct audit_options;
@@ -58,6 +60,7 @@ struct api_options {
         enum security_level pod_security_default; /* of namespaces without the label */
         char *const *external_ip_ranges;          /* NULL: none */
         struct admission_options admission;
+        const struct aggregation_options *aggregation; /* NULL: no extension servers (tests) */
         const char *encryption_config; /* an EncryptionConfiguration; NULL: values are plain */
         uint64_t stream_idle_us; /* of exec, attach and port-forward; 0: unlimited */
 };
@@ -73,6 +76,7 @@ struct api {
         struct rbac *rbac;
         struct alloc *alloc;
         struct admission_chain *admission;
+        struct aggregation *aggregation; /* NULL: there are no extension servers (tests) */
         struct policy_set *policies;   /* NULL: none count (tests) */
         struct webhooks *webhooks;   /* NULL: none are asked (tests) */
         struct quotas *quotas;       /* what every ResourceQuota counts */

@@ -5,7 +5,7 @@
 KIND_DOCUMENTS = \
 	kapid/kinds/core.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
 	kapid/kinds/admissionregistration.yaml \
-	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
+	kapid/kinds/apiextensions.yaml kapid/kinds/apiregistration.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
 	kapid/kinds/discovery.yaml \
@@ -31,7 +31,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
-	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/schema.c \
+	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
@@ -42,6 +42,7 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/addresses.c kapid/admission/addresses.h \
 	kapid/strategy/admissionregistration.c \
 	kapid/strategy/apiextensions.c \
+	kapid/strategy/apiregistration.c \
 	kapid/strategy/apps.c \
 	kapid/strategy/autoscaling.c kapid/strategy/autoscaling-v1.c \
 	kapid/strategy/batch.c \
@@ -63,6 +64,7 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/storage.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
+	kapid/table/cells-apiservice.c \
 	kapid/table/cells-autoscaling.c \
 	kapid/table/cells-cronjob.c \
 	kapid/table/cells-metrics.c \
@@ -193,6 +195,21 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/storage-in-use.c \
 	kapid/admission/user-revocation.c \
 	kapid/pipeline/admit.c kapid/pipeline/admit.h
+# Extension API servers; what needs neither the network nor the caches is pure
+libkapid_core_a_SOURCES += \
+	kapid/aggregation/apiservice.c kapid/aggregation/apiservice.h \
+	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
+	kapid/aggregation/forward.c kapid/aggregation/forward.h \
+	kapid/discovery/merge.c kapid/discovery/merge.h
+libkapid_api_a_SOURCES += \
+	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
+	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
+	kapid/aggregation/internal.h \
+	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
+	kapid/aggregation/publish.c kapid/aggregation/tunnel.c
+check_PROGRAMS += tests/unit/test-kapid-aggregation
+tests_unit_test_kapid_aggregation_SOURCES = tests/unit/test-kapid-aggregation.c tests/unit/kapid-cases.h tests/unit/unit.h
+tests_unit_test_kapid_aggregation_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 # Admission webhooks; what needs neither the network nor the caches is pure
 libkapid_core_a_SOURCES += \
 	kapid/webhooks/conditions.c kapid/webhooks/conditions.h \

@@ -8,6 +8,7 @@
 #include "kapid/admission/addresses.h"
 #include "kapid/admission/plugins.h"
 #include "kapid/admission/pod-security.h"
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/api.h"
 #include "kapid/audit/audit.h"
 #include "kapid/auth/oidc-token.h"
@@ -26,6 +27,8 @@ struct flags {
         uint16_t port;
         char *unix_socket;
         char *tls_cert, *tls_key, *client_ca;
+        char *proxy_cert, *proxy_key, *proxy_ca;
+        char **proxy_names;
         char *service_range;
         char *sa_key_file;
         char *issuer;
@@ -69,6 +72,19 @@ static const struct option_row rows[] = {
                                 "Its key", NULL},
                 {"client-ca-file", 0, OPTION_STRING, offsetof(struct flags, client_ca), "FILE",
                                 "CA certificates that verify clients", NULL},
+                {"proxy-client-cert-file", 0, OPTION_STRING, offsetof(struct flags, proxy_cert),
+                                "FILE",
+                                "Certificate by which extension servers (APIService) know the "
+                                "requests that are passed on to them",
+                                NULL},
+                {"proxy-client-key-file", 0, OPTION_STRING, offsetof(struct flags, proxy_key),
+                                "FILE", "Its key", NULL},
+                {"requestheader-client-ca-file", 0, OPTION_STRING, offsetof(struct flags, proxy_ca),
+                                "FILE", "Its authority, which extension servers are told to trust",
+                                NULL},
+                {"requestheader-allowed-names", 0, OPTION_STRINGS,
+                                offsetof(struct flags, proxy_names), "NAME[,NAME]",
+                                "Common names that they are told to accept", "front-proxy-client"},
                 {"service-cluster-ip-range", 0, OPTION_STRING,
                                 offsetof(struct flags, service_range), "CIDR",
                                 "Addresses of Services; one network, or one of IPv4 and one of "
@@ -273,6 +289,7 @@ struct server {
         char *sa_key, *cert, *key, *ca, *advertise, *oidc_ca, *encryption;
         struct oidc_options oidc;
         struct audit_options audit;
+        struct aggregation_options aggregation;
         sd_event_source *drain;
         uint64_t drain_until_us;
         struct metric *http2;
@@ -457,6 +474,12 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         o.advertise_address = s->advertise;
         o.api_address = f->api_address;
         o.encryption_config = s->encryption;
+        s->aggregation = (struct aggregation_options){.cert_file = f->proxy_cert,
+                        .key_file = f->proxy_key,
+                        .ca_file = f->proxy_ca,
+                        .allowed_names = f->proxy_names,
+                        .client_ca_file = f->client_ca};
+        o.aggregation = &s->aggregation;
         r = api_new(&s->api, s->daemon, &o, &store, p);
         forget_encryption(s);
         if (r < 0)

@@ -263,6 +263,15 @@ bool presence_disk_full(const struct presence *p) {
         return p && p->disk_full && !p->alone;
 }
 
+bool presence_is_first(const struct presence *p) {
+        if (!p || !p->name || p->alone)
+                return true;
+        map_foreach (p->seen, e)
+                if (strcmp(map_entry_key(e), p->name) < 0)
+                        return false;
+        return true;
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         struct presence *p = userdata;
         const char *why;

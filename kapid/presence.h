@@ -21,6 +21,9 @@ void presence_reset(struct presence *p);
 /* Whether the store's member here takes no change because its disk is full, and there are other API
  * servers, which have members of their own. */
 bool presence_disk_full(const struct presence *p);
+/* Whether this kapid is the one, of those that live, that writes what one of them must. Two may
+ * take themselves for it for a moment: their writes have guards. */
+bool presence_is_first(const struct presence *p);
 /* The name of the slice (and of the key) of the kapid at this address. Caller frees. */
 char *presence_name(const char *address) _warn_unused_;
 /* The slice as it should be: a changed copy, or NULL when it is so already. Pure. */

@@ -1,4 +1,5 @@
-/* kctl certs rotate-ca: replaces the authorities of the cluster and of the store, a stage a call.
+/* kctl certs rotate-ca: replaces the authorities of the cluster, of the store and of the front
+ * proxy, a stage a call.
  * Each stage looks at what is there and does what is missing (certs-stage.h), on every machine of
  * the control plane, then spreads it: to the controllers, which publish the authorities for pods,
  * to the data for joins, to the ingress, to the nodes and to the user's kubeconfig. A stage begins
@@ -13,8 +14,6 @@
 #include "lib/timefmt.h"
 
 enum { PLACES_MAX = 16, ROOTS_TIMEOUT_S = 60, RESTART_TIMEOUT_S = 120 };
-
-static const char *const authorities[] = {"ca", "store-ca"};
 
 struct rotating {
         struct kctl *k;
@@ -118,13 +117,13 @@ static int see_all(struct rotating *g, enum rotation *ret) {
         enum rotation least = ROTATION_ENDING;
 
         for (size_t i = 0; i < g->count; i++)
-                for (size_t a = 0; a < ELEMENTS(authorities); a++) {
+                for (size_t a = 0; a < AUTHORITIES; a++) {
                         enum rotation where = ROTATION_NONE;
                         int r;
 
-                        if (!has_authority(&g->places[i], authorities[a]))
+                        if (!has_authority(&g->places[i], authority_names[a]))
                                 continue;
-                        r = see_one(&g->places[i], authorities[a], &where, g->problem);
+                        r = see_one(&g->places[i], authority_names[a], &where, g->problem);
                         if (r < 0)
                                 return r;
                         none |= where == ROTATION_NONE;
@@ -147,7 +146,11 @@ static int make_next(const char *authority, struct next *ret) {
         _cleanup_free_ char *cn = NULL;
 
         time_format(now_wall_us(), now);
-        cn = strformat("keelson%s %.10s", streq(authority, "ca") ? "" : " store", now);
+        cn = strformat("keelson%s %.10s",
+                        streq(authority, "ca")         ? ""
+                        : streq(authority, "store-ca") ? " store"
+                                                       : " front proxy",
+                        now);
         return cn ? pki_ca_new(cn, CLUSTER_CA_DAYS, &ret->cert, &ret->key) : -ENOMEM;
 }
 
@@ -250,9 +253,9 @@ static int sign_at(struct rotating *g, const struct certs_place *place, enum rot
         const struct cert_wish wish = {.due = true, .other_signer = true};
         int r = 0;
 
-        for (size_t a = 0; a < ELEMENTS(authorities) && r >= 0 && stage == STAGE_SIGN; a++)
-                if (has_authority(place, authorities[a]))
-                        r = switch_key(place, authorities[a], g->problem);
+        for (size_t a = 0; a < AUTHORITIES && r >= 0 && stage == STAGE_SIGN; a++)
+                if (has_authority(place, authority_names[a]))
+                        r = switch_key(place, authority_names[a], g->problem);
         return r < 0 ? r
                      : certs_renew_at(place, &wish,
                                        cluster_life_s(g->k->flags.certificate_life_us), g->problem);
@@ -262,10 +265,10 @@ static int bundle_at(
                 struct rotating *g, const struct certs_place *place, enum rotation_stage stage) {
         int r;
 
-        for (size_t a = 0; a < ELEMENTS(authorities); a++) {
-                if (!has_authority(place, authorities[a]))
+        for (size_t a = 0; a < AUTHORITIES; a++) {
+                if (!has_authority(place, authority_names[a]))
                         continue;
-                r = write_bundle(place, authorities[a], stage, g->problem);
+                r = write_bundle(place, authority_names[a], stage, g->problem);
                 if (r < 0)
                         return r;
         }
@@ -400,9 +403,9 @@ static int check_machines(struct rotating *g) {
 static int prepare_stage(struct rotating *g, enum rotation_stage stage) {
         if (stage != STAGE_TRUST)
                 return spread(g, /* sign= */ stage == STAGE_REMOVE);
-        for (size_t a = 0; a < ELEMENTS(authorities); a++) {
-                int r = has_authority(&g->places[0], authorities[a])
-                                        ? share_next(g, authorities[a])
+        for (size_t a = 0; a < AUTHORITIES; a++) {
+                int r = has_authority(&g->places[0], authority_names[a])
+                                        ? share_next(g, authority_names[a])
                                         : 0;
 
                 if (r < 0)
@@ -413,8 +416,8 @@ static int prepare_stage(struct rotating *g, enum rotation_stage stage) {
 
 static int forget_all(struct rotating *g) {
         for (size_t i = 0; i < g->count; i++)
-                for (size_t a = 0; a < ELEMENTS(authorities); a++) {
-                        int r = forget_next(&g->places[i], authorities[a], g->problem);
+                for (size_t a = 0; a < AUTHORITIES; a++) {
+                        int r = forget_next(&g->places[i], authority_names[a], g->problem);
 
                         if (r < 0)
                                 return r;

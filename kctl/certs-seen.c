@@ -1,6 +1,7 @@
 /* See and decide; kctl/certs.c carries out. */
 #include "kctl/certs-seen.h"
 
+#include "kctl/cluster.h"
 #include "kctl/kubeconfig-parts.h"
 #include "lib/timefmt.h"
 #include "lib/vector.h"
@@ -13,8 +14,10 @@ static const struct cert_row rows[] = {
                 {"admin", "ca", "administrator"},
                 {"store", "store-ca", "API server as the store's client"},
                 {"peer", "store-ca", "member of the store"},
+                {"front-proxy-client", "front-proxy-ca", "API server at extension servers"},
                 {"ca", NULL, "authority of the cluster"},
                 {"store-ca", NULL, "authority of the store"},
+                {"front-proxy-ca", NULL, "authority of front-proxy-client"},
 };
 
 const struct cert_row *cert_row_named(const char *name) {
@@ -69,6 +72,34 @@ int authority_read(const struct certs_place *place, const char *name, struct aut
         *ret = a;
         a = (struct authority){0};
         return 0;
+}
+
+const char *const authority_names[AUTHORITIES] = {"ca", "store-ca", "front-proxy-ca"};
+
+void authorities_done(struct authorities *all) {
+        for (size_t i = 0; i < AUTHORITIES; i++)
+                authority_done(&all->items[i]);
+}
+
+int authorities_read(const struct certs_place *place, struct authorities *ret, struct problem *p) {
+        _cleanup_authorities_ struct authorities all = {0};
+
+        for (size_t i = 0; i < AUTHORITIES; i++) {
+                int r = authority_read(place, authority_names[i], &all.items[i], p);
+
+                if (r < 0 && (i == 0 || r != -ENOENT))
+                        return r;
+        }
+        *ret = all;
+        all = (struct authorities){0};
+        return 0;
+}
+
+const struct authority *authority_of(const struct authorities *all, const char *name) {
+        for (size_t i = 0; i < AUTHORITIES; i++)
+                if (streq(authority_names[i], name))
+                        return &all->items[i];
+        assert_not_reached();
 }
 
 int certs_seen_add(struct certs_seen *seen, const struct cert_row *row, const char *name,
@@ -136,20 +167,19 @@ static int see_row(const struct certs_place *place, const struct cert_row *row,
 
 int certs_see(const struct certs_place *place, struct certs_seen *ret, struct problem *p) {
         _cleanup_certs_seen_ struct certs_seen seen = {0};
-        _cleanup_authority_ struct authority ca = {0}, store = {0};
-        int r = authority_read(place, "ca", &ca, p);
+        _cleanup_authorities_ struct authorities all = {0};
+        int r = authorities_read(place, &all, p);
 
         if (r < 0)
                 return r;
-        r = authority_read(place, "store-ca", &store, p);
-        if (r < 0 && r != -ENOENT)
-                return r;
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                bool of_store = rows[i].authority && streq(rows[i].authority, "store-ca");
+                const struct authority *a = rows[i].authority
+                                                            ? authority_of(&all, rows[i].authority)
+                                                            : &all.items[0];
 
-                if (of_store && !store.bundle)
+                if (!a->bundle)
                         continue;
-                r = see_row(place, &rows[i], of_store ? &store : &ca, &seen, p);
+                r = see_row(place, &rows[i], a, &seen, p);
                 if (r < 0)
                         return r;
         }
@@ -324,5 +354,28 @@ int certs_split(const struct certs_place *place, struct problem *p) {
                         return r;
                 }
         }
+        return 0;
+}
+
+int certs_add_front_proxy(const struct certs_place *place, uint64_t life_s, struct problem *p) {
+        _cleanup_cluster_ struct cluster_files f = {0};
+        _cleanup_free_ char *there = NULL;
+        int r = certs_place_read(place, "front-proxy-client.crt", &there, p);
+
+        if (r != -ENOENT)
+                return r;
+        r = cluster_files_make_front_proxy(&(struct cluster_spec){.life_s = life_s}, &f, p);
+        if (r < 0)
+                return r;
+        /* The certificate goes last: its presence marks a complete set. */
+        for (int last = 0; last < 2; last++)
+                for (size_t i = 0; i < f.count; i++) {
+                        if (streq(f.items[i].name, "front-proxy-client.crt") != (last == 1))
+                                continue;
+                        r = certs_place_write(place, f.items[i].name, f.items[i].text,
+                                        f.items[i].secret, p);
+                        if (r < 0)
+                                return r;
+                }
         return 0;
 }

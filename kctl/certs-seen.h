@@ -8,7 +8,7 @@
 
 struct cert_row {
         const char *name;      /* NAME.crt and NAME.key; "admin" is in a kubeconfig */
-        const char *authority; /* "ca" or "store-ca"; NULL: it is one */
+        const char *authority; /* one of authority_names; NULL: it is one */
         const char *holder;    /* for people */
 };
 
@@ -33,9 +33,20 @@ struct authority {
 };
 void authority_done(struct authority *a);
 #define _cleanup_authority_ _cleanup_(authority_done)
-/* name: "ca" or "store-ca". -ENOENT without p: the place has none. */
+/* name: one of authority_names. -ENOENT without p: the place has none. */
 int authority_read(const struct certs_place *place, const char *name, struct authority *ret,
                 struct problem *p);
+
+/* The cluster's, the store's, and that of the front proxy; a place may lack all but the first. */
+enum { AUTHORITIES = 3 };
+extern const char *const authority_names[AUTHORITIES];
+struct authorities {
+        struct authority items[AUTHORITIES];
+};
+void authorities_done(struct authorities *all);
+#define _cleanup_authorities_ _cleanup_(authorities_done)
+int authorities_read(const struct certs_place *place, struct authorities *ret, struct problem *p);
+const struct authority *authority_of(const struct authorities *all, const char *name);
 
 /* Reads all that there are at a place; those that it lacks are left out. */
 int certs_see(const struct certs_place *place, struct certs_seen *ret, struct problem *p);
@@ -65,6 +76,8 @@ void certs_print(const struct certs_seen *seen, uint64_t now_s, bool headers);
 /* The row of that name, or NULL. */
 const struct cert_row *cert_row_named(const char *name);
 
+/* The front proxy's files where an installation of an earlier version has none. */
+int certs_add_front_proxy(const struct certs_place *place, uint64_t life_s, struct problem *p);
 /* The administrator's certificate in a kubeconfig, and the daemons' in files of their own: an
  * installation of an earlier version has them in kubeconfigs. Splits those. */
 int certs_split(const struct certs_place *place, struct problem *p);

@@ -91,20 +91,16 @@ static void report(const struct cert_seen *seen, enum cert_action action) {
 
 static int renew_seen(const struct certs_place *place, const struct certs_seen *seen,
                 const struct cert_wish *wish, uint64_t life_s, struct problem *p) {
-        _cleanup_authority_ struct authority ca = {0}, store = {0};
-        int r = authority_read(place, "ca", &ca, p), count = 0;
+        _cleanup_authorities_ struct authorities all = {0};
+        int r = authorities_read(place, &all, p), count = 0;
 
         if (r < 0)
-                return r;
-        r = authority_read(place, "store-ca", &store, p);
-        if (r < 0 && r != -ENOENT)
                 return r;
         for (size_t i = 0; i < seen->count; i++) {
                 const struct cert_seen *s = &seen->items[i];
                 enum cert_action action = cert_decide(s, wish, now_s());
-                const struct authority *a = s->row->authority && !streq(s->row->authority, "ca")
-                                                            ? &store
-                                                            : &ca;
+                const struct authority *a = authority_of(
+                                &all, s->row->authority ? s->row->authority : authority_names[0]);
 
                 if (action != CERT_RENEW)
                         report(s, action);
@@ -272,8 +268,11 @@ static int renew_place(struct kctl *k, const char *where, struct problem *p) {
         if (r < 0)
                 return r;
         r = certs_renew_at(&place, &wish, cluster_life_s(k->flags.certificate_life_us), p);
-        if (r < 0 || k->flags.prepare)
-                return MIN(r, 0);
+        if (r < 0)
+                return r;
+        if (k->flags.prepare)
+                return certs_add_front_proxy(
+                                &place, cluster_life_s(k->flags.certificate_life_us), p);
         if (r == 0 && !only_ingress)
                 printf("%s: nothing is due\n", place.name);
         r = certs_renew_own_kubeconfig(k, &place, p);

@@ -222,6 +222,29 @@ int cluster_files_make_store(
         return 0;
 }
 
+static int add_front_proxy(struct cluster_files *f, const struct cluster_spec *spec) {
+        int r = add_authority(f, "front-proxy-ca", "keelson front proxy");
+
+        return r < 0 ? r
+                     : add_pair(f, "front-proxy-ca", "front-proxy-client",
+                                       &(struct pki_subject){.cn = FRONT_PROXY_NAME},
+                                       PKI_USAGE_CLIENT);
+}
+
+int cluster_files_make_front_proxy(
+                const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p) {
+        _cleanup_cluster_ struct cluster_files f = {.life_s = spec->life_s};
+        int r = add_front_proxy(&f, spec);
+
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL,
+                                "cannot make the certificate for extension servers: %s",
+                                strerror(-r));
+        *ret = f;
+        f = (struct cluster_files){0};
+        return 0;
+}
+
 static int add_machine(struct cluster_files *f, const struct cluster_spec *spec) {
         int r = add_server(f, spec);
 
@@ -323,8 +346,8 @@ static int add_all(struct cluster_files *f, const struct cluster_spec *spec) {
         /* ca.crt first: files are written from the last to the first, so that its presence marks a
          * complete set. */
         static int (*const steps[])(struct cluster_files * f, const struct cluster_spec *spec) = {
-                        add_root, add_server, add_store, add_account_key, add_ssh_key,
-                        add_kubeconfigs};
+                        add_root, add_server, add_store, add_front_proxy, add_account_key,
+                        add_ssh_key, add_kubeconfigs};
 
         for (size_t i = 0; i < ELEMENTS(steps); i++) {
                 int r = steps[i](f, spec);

@@ -40,6 +40,8 @@ void cluster_files_done(struct cluster_files *f);
 /* Names in the certificates of the store's own authority: it accepts no others. */
 #define STORE_CLIENT_NAME "kapid"
 #define STORE_MEMBER_NAME "kstored"
+/* And in the one that extension servers accept. */
+#define FRONT_PROXY_NAME "front-proxy-client"
 
 /* Makes every file (docs/names.md, "pki") and "admin.kubeconfig". */
 int cluster_files_make(
@@ -47,6 +49,10 @@ int cluster_files_make(
 /* Those of the store alone: its authority (store-ca.crt, store-ca.key), kapid's certificate as its
  * client and the member's own. Of the spec only `addresses` counts. */
 int cluster_files_make_store(
+                const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p);
+/* Those of the front proxy: its authority (front-proxy-ca.crt, front-proxy-ca.key) and the
+ * certificate that kapid shows to extension servers. Of the spec only `life_s` counts. */
+int cluster_files_make_front_proxy(
                 const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p);
 /* Those of a further machine: kapid.crt and peer.crt with their keys, signed by these authorities.
  * Of the spec `names`, `addresses` and `ranges` count. */

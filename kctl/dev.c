@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
 
+#include "kctl/certs-seen.h"
 #include "kctl/cluster.h"
 #include "kctl/kctl.h"
 #include "kctl/ranges.h"
@@ -115,8 +116,12 @@ static int make_files(struct dev *d, struct problem *p) {
         if (!pki || !server || !kubeconfig)
                 return -ENOMEM;
         mark = strformat("server: %s\n", server);
-        if (mark && file_read(kubeconfig, 1 << 20, &text, NULL) == 0 && strstr(text, mark))
-                return 0;
+        if (mark && file_read(kubeconfig, 1 << 20, &text, NULL) == 0 && strstr(text, mark)) {
+                const struct certs_place place = {.dir = pki, .name = d->dir, .is_dev = true};
+
+                return certs_add_front_proxy(
+                                &place, cluster_life_s(d->k->flags.certificate_life_us), p);
+        }
         r = mkdir_parents(pki, 0700);
         if (r < 0)
                 return r;
@@ -199,6 +204,9 @@ static const struct dev_argument dev_arguments[] = {
                 {"kapid", "--tls-cert-file=", VALUE_DIR, "/pki/kapid.crt"},
                 {"kapid", "--tls-private-key-file=", VALUE_DIR, "/pki/kapid.key"},
                 {"kapid", "--client-ca-file=", VALUE_DIR, "/pki/ca.crt"},
+                {"kapid", "--proxy-client-cert-file=", VALUE_DIR, "/pki/front-proxy-client.crt"},
+                {"kapid", "--proxy-client-key-file=", VALUE_DIR, "/pki/front-proxy-client.key"},
+                {"kapid", "--requestheader-client-ca-file=", VALUE_DIR, "/pki/front-proxy-ca.crt"},
                 {"kapid", "--service-account-key-file=", VALUE_DIR, "/pki/sa.key"},
                 {"kapid", "--ssh-key-file=", VALUE_DIR, "/pki/ssh_kapid"},
                 {NULL, "--kubeconfig=", VALUE_KUBECONFIG, ""},

@@ -528,6 +528,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         value[strcspn(value, "\r\n")] = 0;
         if (c->options.on_header && !c->cancelled)
                 c->options.on_header(line, value, c->options.userdata);
+        if (c->cancelled)
+                return 0;
         if (strcaseeq(line, "Content-Type")) {
                 free(c->content_type);
                 c->content_type = strdup(value);

@@ -105,8 +105,8 @@ struct http_call_options {
 /* Starts a call. ret_call may be NULL. */
 int http_call_start(struct http_client *c, const struct http_call_options *options,
                 struct http_call **ret_call);
-/* Ends it without its callback. NULL is fine; returns NULL. Allowed inside its own on_data (on_done
- * is then not called). */
+/* Ends it without its callback. NULL is fine; returns NULL. Allowed inside its own on_header,
+ * on_headers and on_data (on_done is then not called). */
 struct http_call *http_call_cancel(struct http_call *call);
 /* For a stream whose receiver cannot keep up: until it is resumed, on_data is not called and no
  * more is read from the connection. The end of the stream may be reported all the same. Allowed

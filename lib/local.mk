@@ -2,7 +2,7 @@
 noinst_LIBRARIES += libkeelson.a
 libkeelson_a_SOURCES = \
 	lib/base.c lib/base.h \
-	lib/buf.c lib/buf.h lib/fileio.c lib/http-client.c lib/http-client-internal.h lib/http-client-setup.c lib/json.c lib/json-memory.c lib/json-memory.h lib/json-part.c lib/json-part.h lib/json-read.c lib/json-read.h lib/json-scan.h lib/json-text.c lib/json-text.h lib/json-write.c lib/json-write.h lib/log.c lib/map.c lib/object.c lib/pki.c lib/pki-renew.c lib/pool.c lib/pool.h lib/problem.c lib/trim.c lib/trim.h \
+	lib/buf.c lib/buf.h lib/fileio.c lib/http-client.c lib/http-client-internal.h lib/http-client-setup.c lib/json.c lib/json-memory.c lib/json-memory.h lib/json-part.c lib/json-part.h lib/json-read.c lib/json-read.h lib/json-scan.h lib/json-text.c lib/json-text.h lib/json-write.c lib/json-write.h lib/log.c lib/map.c lib/object.c lib/pki.c lib/pki-renew.c lib/pool.c lib/pool.h lib/problem.c lib/library-pages.c lib/library-pages.h lib/trim.c lib/trim.h \
 	lib/daemon.c lib/metric-names.c lib/metric-names.h lib/metrics.c lib/options.c lib/options-man.c lib/options-man.h lib/quantity.c lib/random.c lib/selector.c lib/ssh.c lib/timefmt.c lib/adoptable-units.c lib/unit-properties.c lib/yaml.c \
 	lib/daemon.h lib/fileio.h lib/formats.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/adoptable-units.h lib/unit-properties.h lib/yaml.h \
@@ -24,6 +24,9 @@ libkeelson_a_SOURCES += \
 	lib/http-upgrade.c lib/stream-frame.c lib/stream-frame.h lib/websocket.c lib/websocket.h \
 	lib/address.c lib/address.h lib/cidr.c lib/cidr.h lib/net.c lib/net.h lib/resolve.c lib/resolve.h lib/tls.c \
 	lib/tls-internal.h lib/tls-hello.c lib/tls-hello.h lib/tls-lists.c lib/tls-reload.c lib/tls-transport.c lib/web.c lib/web.h lib/web-gate.c lib/ask-socket.c lib/ask-socket.h lib/url.c lib/url.h lib/worker.c lib/worker.h
+check_PROGRAMS += tests/unit/test-library-pages
+tests_unit_test_library_pages_SOURCES = tests/unit/test-library-pages.c tests/unit/unit.h
+tests_unit_test_library_pages_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-web
 tests_unit_test_web_SOURCES = tests/unit/test-web.c tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_web_LDADD = $(TEST_LIBS)

@@ -5,15 +5,19 @@
 
 #include <malloc.h>
 
+#include "lib/base.h"
 #include "lib/json-memory.h"
+#include "lib/library-pages.h"
 
 enum {
         TICK_US = 3 * 1000 * 1000,
         TICK_US_MAX = 60 * 1000 * 1000,
+        LIBRARIES_FIRST_US = 15 * 1000 * 1000, /* the start is over */
+        LIBRARIES_US = 600 * 1000 * 1000,
 };
 
 struct trim {
-        sd_event_source *timer;
+        sd_event_source *timer, *libraries;
         uint64_t tick_us;
         size_t free_bytes;
         size_t free_after; /* the last time: what could not be given back */
@@ -55,9 +59,22 @@ int trim_new(struct trim **ret, sd_event *event, size_t free_bytes) {
         return 0;
 }
 
+static int on_libraries(sd_event_source *source, uint64_t usec, void *userdata) {
+        library_pages_release();
+        (void)sd_event_source_set_time_relative(source, LIBRARIES_US);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int trim_libraries(struct trim *t) {
+        return sd_event_add_time_relative(sd_event_source_get_event(t->timer), &t->libraries,
+                        CLOCK_MONOTONIC, LIBRARIES_FIRST_US, LIBRARIES_FIRST_US / 4, on_libraries,
+                        t);
+}
+
 struct trim *trim_free(struct trim *t) {
         if (!t)
                 return NULL;
+        sd_event_source_disable_unref(t->libraries);
         sd_event_source_disable_unref(t->timer);
         return mfree(t);
 }

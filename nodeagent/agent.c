@@ -14,6 +14,7 @@
 #include "nodeagent/image-care.h"
 #include "nodeagent/image-pulls.h"
 #include "nodeagent/image/store.h"
+#include "nodeagent/etc-view.h"
 #include "nodeagent/eviction.h"
 #include "nodeagent/load-balancer.h"
 #include "nodeagent/logs/log-collect.h"
@@ -37,6 +38,7 @@
 #include "nodeagent/pod/shares.h"
 #include "nodeagent/pod/trash.h"
 #include "nodeagent/pod/volumes.h"
+#include "nodeagent/proc-view.h"
 #include "nodeagent/renew.h"
 #include "nodeagent/shutdown.h"
 #include "nodeagent/streams/server.h"
@@ -418,6 +420,14 @@ static int open_state(struct agent *a, struct problem *p) {
         r = mount_terminals(p);
         if (r < 0)
                 return r;
+        r = proc_view_mount(AGENT_PROC_DIR);
+        a->has_proc_view = r >= 0;
+        if (r < 0)
+                log_info("No /proc for pods at %s (%s): systemd makes one at each start",
+                                AGENT_PROC_DIR, strerror(-r));
+        r = etc_view_new(&a->etc_view, a->event);
+        if (r < 0)
+                return r;
         if (a->config.pod_cidr)
                 agent_set_pod_cidr(a, a->config.pod_cidr);
         else if (statedir_load(a->statedir, "node", &node) >= 0 && json_str(node, "podCIDR"))
@@ -657,6 +667,9 @@ int agent_start(struct agent *a, struct problem *p) {
         r = trim_new(&a->trim, a->event, TRIM_FREE_BYTES);
         if (r < 0)
                 return r;
+        r = trim_libraries(a->trim);
+        if (r < 0)
+                return r;
         r = host_drift_new(&a->drift, a, p);
         if (r < 0)
                 return r;
@@ -675,6 +688,7 @@ int agent_start(struct agent *a, struct problem *p) {
 void agent_done(struct agent *a) {
         stream_server_free(a->stream_server);
         unit_watch_free(a->unit_watch);
+        etc_view_free(a->etc_view);
         shutdown_free(a->shutdown);
         a->eviction = eviction_free(a->eviction);
         a->object_watches = object_watches_free(a->object_watches);

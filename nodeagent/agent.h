@@ -102,6 +102,8 @@ struct agent {
         struct shutdown *shutdown;
         struct stream_server *stream_server;
         struct unit_watch *unit_watch;
+        struct etc_view *etc_view;
+        bool has_proc_view; /* at AGENT_PROC_DIR */
         struct machine_facts machine;
         struct cidrs cluster_ranges, service_ranges; /* of the configuration */
         /* Of IPv4, or of IPv6 where the cluster has only that. */
@@ -112,6 +114,10 @@ struct agent {
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"
 #define AGENT_SECRET_DIR "/run/keelson/nodeagent/secrets"
 #define AGENT_TERMINAL_DIR "/run/keelson/nodeagent/terminals"
+#define AGENT_ETC_DIR "/run/keelson/nodeagent/etc"           /* etc-view.h */
+#define AGENT_ETC_MASK "/run/keelson/nodeagent/etc-hidden-1" /* another list: another number */
+#define AGENT_PROC_DIR "/run/keelson/nodeagent/proc"         /* proc-view.h */
+#define AGENT_ETC_BASE "/run/keelson/nodeagent/etc-points"
 
 /* Makes all parts from a->config; a is zero otherwise. The caller ends it with agent_done(), also
  * after an error. -errno, with p where the user must change something. */

@@ -38,6 +38,7 @@
 #include "nodeagent/kpod-notify.h"
 #include "nodeagent/kpod-place.h"
 #include "nodeagent/kpod-wait.h"
+#include "nodeagent/proc-masks.h"
 
 static int with(const char **what, const char *text) {
         *what = text;
@@ -74,31 +75,16 @@ static int begin_session(const sigset_t *mask, const char **what) {
 
 /* ---- /proc ---- */
 
-/* Those of systemd's ProtectKernelTunables and ProtectKernelLogs, below /proc. */
-static const struct mask {
-        const char *path, *word;
-        bool hidden; /* or read-only */
-} mask_rows[] = {{"acpi", "tunables", false}, {"apm", "tunables", false},
-                {"asound", "tunables", false}, {"bus", "tunables", false},
-                {"fs", "tunables", false}, {"irq", "tunables", false},
-                {"kallsyms", "tunables", true}, {"kcore", "tunables", true},
-                {"kmsg", "logs", true}, {"latency_stats", "tunables", false},
-                {"mtrr", "tunables", false}, {"scsi", "tunables", false},
-                {"sys", "tunables", false}, {"sysrq-trigger", "tunables", false},
-                {"timer_stats", "tunables", false}};
-
-enum { MASKS = sizeof(mask_rows) / sizeof(*mask_rows) };
-
 /* What is mounted over hidden files: the machine's /dev/null, taken while its paths are those of
  * the machine. */
 struct covers {
-        int files[MASKS];
+        int files[PROC_MASKS];
 };
 
 static int take_covers(const struct namespace_plan *p, struct covers *ret, const char **what) {
-        for (size_t i = 0; i < MASKS; i++) {
+        for (size_t i = 0; i < PROC_MASKS; i++) {
                 ret->files[i] = -1;
-                if (!mask_rows[i].hidden || !p->masks || !strstr(p->masks, mask_rows[i].word))
+                if (!proc_masks[i].hidden || !p->masks || !strstr(p->masks, proc_masks[i].word))
                         continue;
                 ret->files[i] = open_tree(
                                 AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -134,7 +120,7 @@ static int make_read_only(int place) {
         return r;
 }
 
-static int mask(int proc, const struct mask *m, int cover) {
+static int mask(int proc, const struct proc_mask *m, int cover) {
         int place = open_beneath(proc, m->path, RESOLVE_BENEATH | RESOLVE_NO_XDEV), r = 0;
 
         if (place < 0)
@@ -189,10 +175,10 @@ static int mount_proc(const struct namespace_plan *p, const struct covers *c, co
         if (r < 0)
                 return r;
         *what = "what is hidden in /proc";
-        for (size_t i = 0; i < MASKS; i++) {
-                if (!p->masks || !strstr(p->masks, mask_rows[i].word))
+        for (size_t i = 0; i < PROC_MASKS; i++) {
+                if (!p->masks || !strstr(p->masks, proc_masks[i].word))
                         continue;
-                r = mask(proc, &mask_rows[i], c->files[i]);
+                r = mask(proc, &proc_masks[i], c->files[i]);
                 if (r < 0)
                         return r;
                 if (c->files[i] >= 0)

@@ -5,7 +5,7 @@ nodeagent_kpod_exec_SOURCES = nodeagent/kpod-exec.c \
 	nodeagent/kpod-confine.c nodeagent/kpod-confine.h \
 	nodeagent/kpod-namespace.c nodeagent/kpod-namespace.h \
 	nodeagent/kpod-notify.c nodeagent/kpod-notify.h \
-	nodeagent/kpod-place.c nodeagent/kpod-place.h \
+	nodeagent/kpod-place.c nodeagent/kpod-place.h nodeagent/proc-masks.h \
 	nodeagent/kpod-share.c nodeagent/kpod-share.h \
 	nodeagent/kpod-wait.c nodeagent/kpod-wait.h
 nodeagent_kpod_exec_CFLAGS = -std=gnu17 -g -Os $(WARN_CFLAGS) $(WERROR_CFLAGS) $(SECCOMP_CFLAGS) -fno-common $(REPRODUCIBLE_CFLAGS)
@@ -34,6 +34,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/plan/ephemeral.c \
 	nodeagent/plan/ephemeral.h \
 	nodeagent/plan/etc.c \
+	nodeagent/plan/lighten.c \
 	nodeagent/plan/nested.c \
 	nodeagent/plan/security.c \
 	nodeagent/plan/annotations.c \
@@ -85,7 +86,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/statedir.c nodeagent/statedir.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
 	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
-	nodeagent/agent.c nodeagent/agent.h nodeagent/network/nft-figures.h nodeagent/clean.c nodeagent/clean.h nodeagent/unit-watch.c nodeagent/unit-watch.h nodeagent/machine.c nodeagent/machine.h \
+	nodeagent/agent.c nodeagent/agent.h nodeagent/network/nft-figures.h nodeagent/clean.c nodeagent/clean.h nodeagent/etc-view.c nodeagent/etc-view.h nodeagent/proc-view.c nodeagent/proc-view.h nodeagent/unit-watch.c nodeagent/unit-watch.h nodeagent/machine.c nodeagent/machine.h \
 	nodeagent/main.c nodeagent/host-drift.c nodeagent/host-drift.h nodeagent/network/network-check.c nodeagent/network/network-check.h \
 	nodeagent/dns/dns.c \
 	nodeagent/dns/dns.h \
@@ -253,6 +254,9 @@ tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/un
 tests_unit_test_volume_folder_LDADD = $(NODEAGENT_TEST_LIBS)
 check_SCRIPTS += tests/unit/kpod-exec tests/unit/kpod-namespace tests/unit/kpod-netns
 EXTRA_DIST += tests/unit/kpod-exec tests/unit/kpod-namespace tests/unit/kpod-netns tests/golden/pod-to-units tests/golden/services-to-nft
+check_PROGRAMS += tests/unit/test-pod-mounts
+tests_unit_test_pod_mounts_SOURCES = tests/unit/test-pod-mounts.c tests/unit/unit.h
+tests_unit_test_pod_mounts_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-pids
 tests_unit_test_pids_SOURCES = tests/unit/test-pids.c tests/unit/unit.h
 tests_unit_test_pids_LDADD = $(NODEAGENT_TEST_LIBS)

@@ -142,6 +142,8 @@ static int plan_pod(const json_t *pod, const json_t *resources, const char *node
                         .pod_ip = "10.244.0.2",
                         .exec_program = "/opt/keelson/bin/kpod-exec",
                         .terminal_dir = AGENT_TERMINAL_DIR,
+                        .etc_dir = AGENT_ETC_DIR,
+                        .proc_dir = AGENT_PROC_DIR,
                         .cpu_milli = 1000,
                         .memory_bytes = INT64_C(1) << 30,
                         .disk_dir = disk,

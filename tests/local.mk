@@ -85,6 +85,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/pod-resources \
 	tests/clients/people tests/clients/people.py tests/clients/git-https.py \
 	tests/clients/quota \
+	tests/clients/aggregation tests/clients/aggregation.py \
 	tests/clients/webhooks tests/clients/webhooks.py \
 	tests/clients/packages \
 	tests/clients/quota.py \

@@ -1,6 +1,6 @@
 /* AdmissionPolicies: who writes an admission policy or a binding must be allowed to read the
- * parameters that it names, because refusals and mutations may show them; and what checking the expressions
- * against the schemas of the kinds finds is put into the status. */
+ * parameters that it names, because refusals and mutations may show them; and what checking the
+ * expressions of a validating one against the schemas of the kinds finds is put into its status. */
 #include "kapid/admission/plugins.h"
 #include "kapid/api.h"
 #include "kapid/auth/user.h"

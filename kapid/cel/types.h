@@ -39,10 +39,10 @@ struct cel_field {
 
 struct cel_type {
         uint8_t kind;
-        uint8_t list_kind;              /* arrays of schemas */
-        bool nullable;                  /* JSON null is a value and not an error */
-        bool message;                   /* of NAME{...}: one name is one type; without fields: any */
-        const char *name;               /* objects, opaque types, parameters */
+        uint8_t list_kind; /* arrays of schemas */
+        bool nullable;     /* JSON null is a value and not an error */
+        bool message;      /* of NAME{...}: a name is one type; without fields it has any */
+        const char *name;  /* objects, opaque types, parameters */
         const struct cel_type *of[2];   /* list, optional, type: [0]; map: key and value */
         const struct cel_field *fields; /* objects: by name */
         size_t field_count;

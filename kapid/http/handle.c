@@ -5,6 +5,7 @@
  * there, passes the steps of pipeline/write-object.c, and is carried out by pipeline/write.c. */
 #include "kapid/http/handle.h"
 
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/audit/audit.h"
 #include "kapid/auth/authn.h"
 #include "kapid/auth/authz.h"
@@ -13,6 +14,7 @@
 #include "kapid/http/protobuf.h"
 #include "kapid/http/timeout.h"
 #include "kapid/verbs/verbs.h"
+#include "lib/object.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
@@ -67,11 +69,36 @@ static int step_ready(struct request *request, struct problem *p) {
         return -EAGAIN;
 }
 
+/* "/apis/GROUP/VERSION" and "/openapi/v3/apis/GROUP/VERSION", in the caller's memory. */
+static bool names_version(const char *path, char group[static OBJECT_GROUP_SIZE],
+                char version[static OBJECT_VERSION_SIZE]) {
+        const char *rest = startswith(path, "/openapi/v3/apis/");
+
+        if (!rest)
+                rest = startswith(path, "/apis/");
+        return rest && strchr(rest, '/') && !strchr(strchr(rest, '/') + 1, '/') &&
+               object_split_api_version(rest, group, version) >= 0;
+}
+
+/* Whether another server serves it. */
+static bool find_remote(struct request *request) {
+        const struct route *t = &request->route;
+        char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+        struct aggregation *g = request->api->aggregation;
+        struct remote *r = t->resource ? aggregation_find(g, t->group, t->version)
+                           : names_version(t->path, group, version)
+                                           ? aggregation_find(g, group, version)
+                                           : NULL;
+
+        request->remote = r ? remote_ref(r) : NULL;
+        return r;
+}
+
 static int step_resource(struct request *request, struct problem *p) {
         const struct route *t = &request->route;
         const struct kind *k;
 
-        if (!t->resource)
+        if (find_remote(request) || !t->resource)
                 return 0;
         k = kind_registry_find(request->api->kinds, t->group, t->version, t->plural);
         if (!k)
@@ -131,9 +158,9 @@ static int step_authorize(struct request *request, struct problem *p) {
 static int step_found(struct request *request, struct problem *p) {
         const struct route *t = &request->route;
 
-        if (!t->resource)
+        if (!t->resource || request->remote)
                 return 0;
-        if (!request->kind || (!isempty(t->subresource) && !request->sub))
+        if (!request->kind || t->deep || (!isempty(t->subresource) && !request->sub))
                 return problem_no_route(p);
         if (!request->kind->namespaced && !isempty(t->namespace))
                 return problem_no_route(p);
@@ -238,7 +265,7 @@ static int step_accept(struct request *request, struct problem *p) {
         struct accept_entry e;
         int r;
 
-        if (!request->route.resource)
+        if (!request->route.resource || request->remote)
                 return 0;
         r = table_include_parse(request_query(request, "includeObject"), &request->include, p);
         if (r < 0 || isempty(header))
@@ -269,6 +296,8 @@ static int step_options(struct request *request, struct problem *p) {
 
         if (!request->route.resource)
                 return 0;
+        if (request->remote) /* the others are the server's */
+                return request_read_timeout(request, p);
         if (!isempty(dry_run)) {
                 if (!streq(dry_run, "All")) {
                         char text[256];
@@ -334,7 +363,9 @@ enum http_admission api_admit(struct http_request *http, void *userdata) {
 }
 
 static void run(struct request *request) {
-        if (request->route.resource)
+        if (request->remote)
+                proxy_run(request);
+        else if (request->route.resource)
                 verb_run(request);
         else
                 path_run(request);

@@ -5,10 +5,13 @@
 #include <sys/utsname.h>
 
 #include "config.h"
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/crypt/answer.h"
 #include "kapid/discovery/discovery.h"
+#include "kapid/discovery/merge.h"
 #include "lib/map.h"
 #include "lib/pki.h"
+#include "lib/vector.h"
 
 struct document {
         struct bytes *body;
@@ -18,7 +21,7 @@ struct document {
 
 struct documents {
         struct map *by_key;
-        uint64_t generation;
+        uint64_t generation, remotes; /* of the kinds, and of what others serve */
 };
 
 static void document_free(void *p) {
@@ -101,11 +104,14 @@ static void metrics(struct request *request) {
 
 static struct document *document_find(struct request *request, const char *key) {
         struct documents *d = request->api->documents;
-        uint64_t generation = kind_registry_generation(request->api->kinds);
+        uint64_t generation = kind_registry_generation(request->api->kinds), remotes;
 
-        if (d->generation != generation) {
+        (void)aggregation_first(request->api->aggregation); /* it reads what has changed */
+        remotes = aggregation_generation(request->api->aggregation);
+        if (d->generation != generation || d->remotes != remotes) {
                 map_clear(d->by_key);
                 d->generation = generation;
+                d->remotes = remotes;
         }
         return map_get(d->by_key, key);
 }
@@ -185,6 +191,61 @@ static const char *aggregated_version(struct request *request) {
         return NULL;
 }
 
+/* What other servers serve. The items borrow. */
+struct remotes {
+        VECTOR(struct discovery_version);
+};
+
+static void remotes_done(struct remotes *r) {
+        vector_done(r);
+}
+
+static int remotes_read(struct request *request, struct remotes *ret) {
+        _cleanup_(remotes_done) struct remotes list = {0};
+        struct remote *remote;
+
+        for (remote = aggregation_first(request->api->aggregation); remote;
+                        remote = remote_next(remote)) {
+                struct discovery_version v = {.group = remote_group(remote),
+                                .version = remote_version(remote),
+                                .stale = !remote_is_available(remote),
+                                .resources = remote_resources(remote),
+                                .openapi_hash = remote_openapi_hash(remote)};
+                int r;
+
+                remote_priorities(remote, &v.group_priority, &v.version_priority);
+                r = vector_append(&list, v);
+                if (r < 0)
+                        return r;
+        }
+        discovery_versions_sort(list.items, list.count);
+        *ret = list;
+        list = (struct remotes){0};
+        return 0;
+}
+
+/* With what others serve; takes v, and returns NULL when there is no such document. */
+static json_t *with_remotes(struct request *request, json_t *v,
+                int (*merge)(json_t *v, const struct discovery_version *items, size_t n)) {
+        _cleanup_(remotes_done) struct remotes r = {0};
+        _cleanup_json_ json_t *left = v;
+
+        if (!v || remotes_read(request, &r) < 0 || merge(v, r.items, r.count) < 0)
+                return NULL;
+        return TAKE_PTR(left);
+}
+
+static json_t *group_document(struct request *request, const char *group) {
+        _cleanup_(remotes_done) struct remotes r = {0};
+        json_t *v = discovery_group(request->api->kinds, group);
+
+        if (remotes_read(request, &r) < 0) {
+                json_decref(v);
+                return NULL;
+        }
+        return discovery_merge_group(v, group, r.items, r.count);
+}
+
 static void discovery(struct request *request, char *const *s, size_t n) {
         const struct kind_registry *k = request->api->kinds;
         bool core = streq(s[0], "api");
@@ -204,6 +265,7 @@ static void discovery(struct request *request, char *const *s, size_t n) {
         }
         if (aggregated) {
                 v = discovery_aggregated(k, core, aggregated);
+                v = core ? v : with_remotes(request, v, discovery_merge_aggregated);
                 type = streq(aggregated, "v2") ? aggregated_v2 : aggregated_v2beta1;
         } else if (core && n == 1) {
                 const struct api_options *o = &request->api->options;
@@ -215,9 +277,9 @@ static void discovery(struct request *request, char *const *s, size_t n) {
         } else if (core && n == 2) {
                 v = discovery_resource_list(k, "", s[1]);
         } else if (n == 1) {
-                v = discovery_group_list(k);
+                v = with_remotes(request, discovery_group_list(k), discovery_merge_groups);
         } else if (n == 2) {
-                v = discovery_group(k, s[1]);
+                v = group_document(request, s[1]);
         } else {
                 v = discovery_resource_list(k, s[1], s[2]);
         }
@@ -258,7 +320,8 @@ static void openapi_v3(struct request *request, char *const *s, size_t n) {
         }
         if (n == 2) {
                 document_json(request, request->route.path, "application/json",
-                                openapi_v3_index(request->api->kinds));
+                                with_remotes(request, openapi_v3_index(request->api->kinds),
+                                                openapi_merge_index));
                 return;
         }
         if (n == 4 && streq(s[2], "api")) {

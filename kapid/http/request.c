@@ -2,6 +2,7 @@
  * Cache-Control; every refusal is a Status (docs/wire.md section 6). */
 #include "kapid/http/request.h"
 
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/http/protobuf.h"
 #include "kapid/audit/audit.h"
@@ -56,6 +57,8 @@ static void on_gone(struct http_request *http, void *userdata) {
 
         if (request->http)
                 request_end(request);
+        if (request->on_gone)
+                request->on_gone(request);
 }
 
 struct request *request_new(struct api *a, struct http_request *http) {
@@ -95,6 +98,7 @@ struct request *request_unref(struct request *request) {
         user_done(&request->real_user);
         route_done(&request->route);
         kind_unref(request->kind);
+        remote_unref(request->remote);
         return mfree(request);
 }
 
@@ -136,7 +140,8 @@ static struct counted *counted_new(
 static void count(struct request *request, int code) {
         struct api *a = request->api;
         const char *resource = request->kind ? request->kind->plural : "";
-        const char *verb = request->route.verb && (request->kind || !request->route.resource)
+        const char *verb = request->route.verb && (request->kind || request->remote ||
+                                                                  !request->route.resource)
                                            ? request->route.verb
                                            : "other";
         const char digits[] = {(char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10),
@@ -441,15 +446,20 @@ void request_warn_all(struct request *request, char *const *texts) {
 
 struct http_stream *respond_stream(struct request *request, const char *content_type,
                 size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
+        return respond_stream_as(request, 200, content_type, queued_max, on_stream_gone, userdata);
+}
+
+struct http_stream *respond_stream_as(struct request *request, int code, const char *content_type,
+                size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
         struct http_request *http;
 
-        audit_stream(request, 200);
-        http = take_http(request, 200);
+        audit_stream(request, code);
+        http = take_http(request, code);
         if (!http)
                 return NULL;
         request->carrier = http;
         LIST_INSERT_HEAD(&request->api->open, request, open);
-        return http_stream_begin(http, 200, content_type, queued_max, on_stream_gone, userdata);
+        return http_stream_begin(http, code, content_type, queued_max, on_stream_gone, userdata);
 }
 
 struct http_upgrade *respond_upgrade(struct request *request,

@@ -33,7 +33,8 @@ struct request {
         struct route route;
         struct kind *kind; /* owned reference; NULL for paths */
         const struct kind_subresource *sub;
-        struct cache *cache; /* of the kind; NULL when it is not stored */
+        struct cache *cache;   /* of the kind; NULL when it is not stored */
+        struct remote *remote; /* the server that serves it, counted; NULL: kapid */
         enum form form;
         bool yaml;            /* the answer, rather than JSON */
         bool protobuf;        /* likewise */
@@ -59,6 +60,9 @@ struct request {
         struct delete_options delete_options;
         const char *new_name;     /* of an object in a collection that a create names; NULL: none */
         struct verb_state *state; /* owned */
+        /* Called once the client has left, or got the answer of a timer, while none was begun. */
+        void (*on_gone)(struct request *request);
+        void *on_gone_userdata;
 };
 
 struct request *request_new(struct api *api, struct http_request *http);
@@ -100,6 +104,9 @@ void request_warn(struct request *request, const char *text);
 void request_warn_all(struct request *request, char *const *texts);
 /* Starts the chunked answer of a stream; the standard headers go with it. NULL: it was answered. */
 struct http_stream *respond_stream(struct request *request, const char *content_type,
+                size_t queued_max, http_stream_func on_gone, void *userdata);
+/* The same with a code of its own, and a type that may be NULL. */
+struct http_stream *respond_stream_as(struct request *request, int code, const char *content_type,
                 size_t queued_max, http_stream_func on_gone, void *userdata);
 
 /* Leaves HTTP (101); the headers of the protocol were added before. NULL: no client, or no memory.

@@ -3,10 +3,11 @@
  *      /api/VERSION/...  and  /apis/GROUP/VERSION/..., then
  *      RES[/NAME[/SUB]]  or  namespaces/NS/RES[/NAME[/SUB]]
  *
- * where namespaces/NAME itself, and its status and finalize, are the Namespace. */
+ * where namespaces/NAME itself, and its status and finalize, are the Namespace. What follows a
+ * subresource is an extension server's (kapid/aggregation/). */
 #include "kapid/http/route.h"
 
-enum { SEGMENTS_MAX = 10 };
+enum { SEGMENTS_MAX = 32 };
 
 static int hex(char c) {
         if (c >= '0' && c <= '9')
@@ -61,7 +62,7 @@ static const char *verb_of(const char *method, bool item, bool watch) {
 }
 
 /* The segments after the version. */
-static int fill_resource(struct route *r, char *const *s, size_t n, struct problem *p) {
+static void fill_resource(struct route *r, char *const *s, size_t n) {
         bool namespaced = streq(s[0], "namespaces") && n > 2 && isempty(r->group) &&
                           !streq(s[2], "status") && !streq(s[2], "finalize");
 
@@ -72,16 +73,13 @@ static int fill_resource(struct route *r, char *const *s, size_t n, struct probl
                 s += 2;
                 n -= 2;
         }
-        if (n > 3)
-                return problem_set(p, ENOENT, 404, "NotFound",
-                                "the server could not find the requested resource");
+        r->deep = n > 3;
         r->plural = s[0];
         if (n > 1)
                 r->name = s[1];
         if (n > 2)
                 r->subresource = s[2];
         r->resource = true;
-        return 0;
 }
 
 static const char *lower_method(const char *method) {
@@ -138,9 +136,7 @@ static int route_segments(struct route *route, const char *method, const char *q
                 return 0;
         route->group = skip == 3 ? segments[1] : "";
         route->version = segments[skip - 1];
-        r = fill_resource(route, segments + skip, n - skip, p);
-        if (r < 0)
-                return r;
+        fill_resource(route, segments + skip, n - skip);
         route->verb = verb_of(method, !isempty(route->name), query_true(query_watch));
         if (!route->verb)
                 return problem_set(p, EOPNOTSUPP, 405, "MethodNotAllowed",

@@ -83,6 +83,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
                         "Timeout: request did not complete within requested timeout - context "
                         "deadline exceeded");
         respond_problem(request, &p);
+        if (request->on_gone)
+                request->on_gone(request);
         return 0;
 }
 

@@ -101,8 +101,8 @@ static int check_types(
                                                strempty(text.data)));
 }
 
-static int check_keys(
-                const struct kind *k, const struct schema *s, const json_t *config, char **ret_why) {
+static int check_keys(const struct kind *k, const struct schema *s, const json_t *config,
+                char **ret_why) {
         _cleanup_findings_ struct findings twins = {.built_in = !k->custom};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *set = NULL;
@@ -136,9 +136,10 @@ int configuration_apply(const struct kind *k, const struct schema *s, const json
         if (atomics.failed)
                 return -ENOMEM;
         if (atomics.size > 0)
-                return refuse(ret_why, strformat("invalid ApplyConfiguration: may not mutate atomic "
-                                                 "arrays, maps or structs: %s",
-                                                       atomics.data));
+                return refuse(ret_why,
+                                strformat("invalid ApplyConfiguration: may not mutate atomic "
+                                          "arrays, maps or structs: %s",
+                                                atomics.data));
         merged = typed_merge(s, object, config);
         *ret = merged ? json_deep_copy(merged) : NULL;
         return *ret ? 0 : -ENOMEM;

@@ -12,7 +12,8 @@ static const struct schema_field precondition_fields[] = {
                 {.name = "resourceVersion", .schema = &string_schema, .protobuf = 2},
                 {.name = "uid", .schema = &string_schema, .protobuf = 1},
 };
-static const struct schema preconditions = {.type = SCHEMA_OBJECT,
+static const struct schema preconditions = {.name = "meta.v1.Preconditions",
+                .type = SCHEMA_OBJECT,
                 .fields = precondition_fields,
                 .field_count = ELEMENTS(precondition_fields)};
 static const struct schema_field delete_option_fields[] = {
@@ -24,7 +25,8 @@ static const struct schema_field delete_option_fields[] = {
                 {.name = "preconditions", .schema = &preconditions, .protobuf = 2},
                 {.name = "propagationPolicy", .schema = &string_schema, .protobuf = 4},
 };
-static const struct schema delete_options = {.type = SCHEMA_OBJECT,
+static const struct schema delete_options = {.name = "meta.v1.DeleteOptions",
+                .type = SCHEMA_OBJECT,
                 .fields = delete_option_fields,
                 .field_count = ELEMENTS(delete_option_fields)};
 

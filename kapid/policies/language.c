@@ -111,7 +111,8 @@ static int add_functions(struct policy_language *l) {
         r = cel_functions_new(l->libraries, l->patterns, &l->functions, &error);
         if (r < 0)
                 return r;
-        return cel_functions_new(l->mutation_libraries, l->patterns, &l->mutation_functions, &error);
+        return cel_functions_new(
+                        l->mutation_libraries, l->patterns, &l->mutation_functions, &error);
 }
 
 int policy_language_new(struct policy_language **ret) {

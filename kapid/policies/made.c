@@ -116,13 +116,12 @@ static int measure_map(struct making *m, struct cel_value v, struct place at) {
 }
 
 static int measure(struct making *m, struct cel_value v, struct place at) {
+        bool text = v.kind == CEL_STRING || v.kind == CEL_BYTES;
         int r;
 
         if (v.json)
                 return measure_tree(m, v.wrapped.tree, at.depth);
-        r = take(m,
-                        NODE_BYTES + (v.kind == CEL_STRING || v.kind == CEL_BYTES ? v.text.size : 0),
-                        at.depth);
+        r = take(m, NODE_BYTES + (text ? v.text.size : 0), at.depth);
         if (r < 0)
                 return r;
         switch (v.kind) {

@@ -72,7 +72,7 @@ static int fail(struct mutating *m, const struct invocation *i, bool of_binding,
                 return 0;
         }
         text = of_binding ? strformat("policy '%s' with binding '%s' denied request: %s",
-                                        i->policy->name, i->binding->name, message)
+                                            i->policy->name, i->binding->name, message)
                           : strformat("policy \"%s\" denied request: %s", i->policy->name, message);
         if (!text)
                 return -ENOMEM;
@@ -80,8 +80,8 @@ static int fail(struct mutating *m, const struct invocation *i, bool of_binding,
         return r < 0 ? r : -EACCES;
 }
 
-static int misconfigured(struct mutating *m, const struct invocation *i, bool of_binding,
-                const char *why) {
+static int misconfigured(
+                struct mutating *m, const struct invocation *i, bool of_binding, const char *why) {
         _cleanup_free_ char *text = strformat(
                         "failed to configure %s: %s", of_binding ? "binding" : "policy", why);
 
@@ -251,8 +251,8 @@ static int ask(struct mutating *m, const struct invocation *i) {
         return 0;
 }
 
-static int on_binding(const struct policy *p, const struct policy_binding *b,
-                const struct kind *as, void *userdata) {
+static int on_binding(const struct policy *p, const struct policy_binding *b, const struct kind *as,
+                void *userdata) {
         struct mutating *m = userdata;
 
         return vector_append(&m->invocations, ((struct invocation){p, b, as}));
@@ -273,8 +273,9 @@ static int run(struct mutating *m) {
 
         left_us -= MIN(memory->used_us, left_us - 1);
         r = policy_asking_begin(&m->asking, left_us);
-        if (r >= 0)
-                r = ask_all(m);
+        if (r < 0)
+                return r;
+        r = ask_all(m);
         memory->used_us += now_mono_us() - began_us;
         memory->pass++;
         return r;

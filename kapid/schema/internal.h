@@ -52,6 +52,10 @@ int schema_warn_hidden(const struct schema *s, const json_t *object, char ***war
  */
 int json_find_duplicates(const char *text, size_t n, char ***ret);
 
+/* Whether the string, number or boolean is there on the wire only when it is set; schema: the name
+ * of a definition. And the table of them, for tests: NULL past the end. */
+bool protobuf_is_pointer(const char *schema, const char *field);
+const char *protobuf_pointers(size_t i, const char **ret_fields);
 /* Protobuf (docs/wire.md section 4) to JSON. Message bytes without the envelope. */
 int protobuf_decode(
                 const struct schema *s, const void *data, size_t n, json_t **ret, char **ret_error);

@@ -1,9 +1,7 @@
 /* Decodes the protobuf form of built-in kinds along their schemas, whose fields carry the numbers
- * (docs/wire.md section 4). proto2 as Go writes it: strings and messages that are not
- * pointers are there even when empty, so empty strings and empty objects count as unset, while
- * numbers and booleans that are there count, zero or not, when the field is a pointer in Go. The
- * wire does not show which fields are pointers: a zero is kept where zero differs from absent (the
- * schema has a default or a lower bound), and dropped elsewhere. */
+ * (docs/wire.md section 4). proto2 as Go writes it: what is not a pointer is there even when
+ * unset, so that "", 0, false and some empty messages count as unset, while a pointer that is there
+ * is set, whatever it holds (protobuf-pointers.c). */
 #include "kapid/schema/format.h"
 #include "kapid/schema/internal.h"
 #include "lib/timefmt.h"
@@ -299,29 +297,9 @@ static bool is_map(const struct schema *s) {
         return s->type == SCHEMA_OBJECT && s->additional && s->field_count == 0;
 }
 
-/* Fields that are not pointers in Go: false or 0 is written for unset ones too. */
-static bool is_plain(const char *name) {
-        static const char *const plain[] = {"hostNetwork", "hostPID", "hostIPC", "stdin",
-                        "stdinOnce", "tty", "readOnly", "paused", "publishNotReadyAddresses",
-                        "unschedulable", "globalDefault", "nodePort", "healthCheckNodePort",
-                        "minReadySeconds"};
-
-        for (size_t i = 0; i < ELEMENTS(plain); i++)
-                if (streq(name, plain[i]))
-                        return true;
-        return false;
-}
-
-static bool keeps_zero(const struct schema_field *f) {
-        const struct schema_rules *rules = f->schema->rules;
-
-        if (is_plain(f->name))
-                return false;
-        if (f->schema->type == SCHEMA_BOOLEAN)
-                return true;
-        if (rules && rules->bounds & BOUND_MINIMUM)
-                return rules->minimum <= 0;
-        return f->fallback || f->flags & FIELD_REQUIRED;
+/* Whether a value that is "", 0 or false is set. */
+static bool keeps_empty(const struct schema *s, const struct schema_field *f) {
+        return f->flags & FIELD_REQUIRED || protobuf_is_pointer(strempty(s->name), f->name);
 }
 
 static int decode_repeated(struct decoder *d, const struct schema *items, unsigned wire,
@@ -347,8 +325,9 @@ static int decode_repeated(struct decoder *d, const struct schema *items, unsign
         return item && json_array_append_new(list, item) < 0 ? -ENOMEM : 0;
 }
 
-static int decode_field(struct decoder *d, const struct schema_field *f, unsigned wire,
-                uint64_t value, struct reader bytes, json_t *object) {
+/* owner: the schema that the field is in. */
+static int decode_field(struct decoder *d, const struct schema *owner, const struct schema_field *f,
+                unsigned wire, uint64_t value, struct reader bytes, json_t *object) {
         const struct schema *s = f->schema;
         json_t *v = NULL, *inside;
         int r;
@@ -364,7 +343,7 @@ static int decode_field(struct decoder *d, const struct schema_field *f, unsigne
                                        : decode_map_entry(d, s->additional, bytes, inside);
         }
         if (wire == WIRE_VARINT) {
-                if (value == 0 && !keeps_zero(f))
+                if (value == 0 && !keeps_empty(owner, f))
                         return 0;
                 v = decode_number(s, value);
                 return v && json_object_set_new(object, f->name, v) < 0 ? -ENOMEM : 0;
@@ -378,7 +357,7 @@ static int decode_field(struct decoder *d, const struct schema_field *f, unsigne
          * may be empty); empty messages stay only where being
          * there means something (emptyDir: {}), and that is everywhere but in metadata, spec and
          * status. */
-        if ((json_is_string(v) && !*json_string_value(v) && !(f->flags & FIELD_REQUIRED)) ||
+        if ((json_is_string(v) && !*json_string_value(v) && !keeps_empty(owner, f)) ||
                         (json_is_object(v) && json_object_size(v) == 0 &&
                                         (streq(f->name, "metadata") || streq(f->name, "status") ||
                                                         streq(f->name, "spec") ||
@@ -422,7 +401,7 @@ static int decode_fields(struct decoder *d, const struct schema *s, unsigned out
                 if (++d->values > VALUES_MAX)
                         return fail(d, "the message has too many values");
                 if (f)
-                        r = decode_field(d, f, wire, value, bytes, object);
+                        r = decode_field(d, s, f, wire, value, bytes, object);
                 else if (outer < 256 && number < 256 && wire == WIRE_BYTES &&
                                 is_inlined(s, outer << 8 | number))
                         r = decode_fields(d, s, outer << 8 | number, bytes, object);

@@ -477,6 +477,8 @@ static const struct {
         const char *reads; /* paths (lib/json-part.h); NULL: the whole object */
 } all[] = {
                 {"account-secrets", account_secrets, "secrets.name"},
+                {"apiservice-available", cells_apiservice_available, "status.conditions"},
+                {"apiservice-service", cells_apiservice_service, "spec.service"},
                 {"binding-accounts", binding_accounts, "subjects"},
                 {"binding-groups", binding_groups, "subjects"},
                 {"binding-role", binding_role, "roleRef"},

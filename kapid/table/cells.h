@@ -40,6 +40,10 @@ json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_modes(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us);
 
+/* APIServices, cells-apiservice.c. */
+json_t *cells_apiservice_available(const json_t *apiservice, uint64_t now_us);
+json_t *cells_apiservice_service(const json_t *apiservice, uint64_t now_us);
+
 /* HorizontalPodAutoscalers, cells-autoscaling.c. */
 json_t *cells_hpa_reference(const json_t *hpa, uint64_t now_us);
 json_t *cells_hpa_targets(const json_t *hpa, uint64_t now_us);

@@ -1,5 +1,9 @@
 /* DELETE of a collection: each object of the selection is deleted as if alone, some at a time. The
  * first failure ends it; objects deleted or changed meanwhile are not failures. */
+#include <inttypes.h>
+
+#include "kapid/audit/audit.h"
+#include "kapid/http/protobuf.h"
 #include "kapid/pipeline/write.h"
 #include "kapid/verbs/converted.h"
 #include "kapid/verbs/internal.h"
@@ -17,6 +21,7 @@ struct collection {
         struct bytes **deleted; /* the answer: its head, then texts and commas in turn */
         size_t deleted_count;
         struct bytes *comma;
+        bool protobuf; /* they are messages, without commas */
         bool failed;
 };
 
@@ -44,14 +49,27 @@ static void collection_free(struct verb_state *s) {
 
 static void collection_continue(struct request *request);
 
-/* As text at once: a tree takes many times as much. Slot 0 is for the head. */
-static void add_deleted(struct collection *c, const json_t *object) {
+/* NULL: it cannot be shown. */
+static struct bytes *show_deleted(struct request *request, const json_t *object) {
+        const struct message_type t = request_message(request);
         _cleanup_free_ char *text = json_text(object);
-        _cleanup_bytes_ struct bytes *b = text ? bytes_new(text, strlen(text)) : NULL;
+        _cleanup_buf_ struct buf b = {0};
+
+        if (!text)
+                return NULL;
+        if (!collection_of(request)->protobuf)
+                return bytes_new(text, strlen(text));
+        return encode_item(&b, &t, text, strlen(text)) < 0 ? NULL : bytes_new(b.data, b.size);
+}
+
+/* As text at once: a tree takes many times as much. Slot 0 is for the head. */
+static void add_deleted(struct request *request, const json_t *object) {
+        _cleanup_bytes_ struct bytes *b = show_deleted(request, object);
+        struct collection *c = collection_of(request);
 
         if (!b)
                 return;
-        if (c->deleted_count > 1)
+        if (c->deleted_count > 1 && !c->protobuf)
                 c->deleted[c->deleted_count++] = bytes_ref(c->comma);
         c->deleted[c->deleted_count++] = bytes_ref(b);
 }
@@ -66,32 +84,50 @@ static void on_one_deleted(struct write *w, const struct problem *p) {
                 c->failed = true;
                 respond_problem(request, p);
         } else if (!p && w->decision->object) {
-                add_deleted(c, w->decision->object);
+                add_deleted(request, w->decision->object);
         }
         collection_continue(request);
 }
 
+/* What stands before and behind the objects. */
+static int frame_deleted(struct request *request, struct buf *head, struct buf *tail) {
+        const struct message_type t = request_message(request);
+        const struct list_facts facts = {.revision = caches_revision(request->api->caches)};
+        const struct collection *c = collection_of(request);
+        size_t size = 0;
+
+        if (!c->protobuf) {
+                buf_append_str(tail, "]}");
+                return buf_printf(head,
+                                "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{"
+                                "\"resourceVersion\":\"%" PRIu64 "\"},\"items\":[",
+                                request->kind->list_kind, request->kind->api_version,
+                                facts.revision);
+        }
+        for (size_t i = 1; i < c->deleted_count; i++)
+                size += c->deleted[i]->size;
+        (void)encode_list_tail(tail);
+        return encode_list_head(head, &t, request->kind->list_kind, &facts, size);
+}
+
 static void collection_respond(struct request *request) {
         struct collection *c = collection_of(request);
-        char head[512];
-        int n = snprintf(head, sizeof(head),
-                        "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{"
-                        "\"resourceVersion\":\"%llu\"},\"items\":[",
-                        request->kind->list_kind, request->kind->api_version,
-                        (unsigned long long)caches_revision(request->api->caches));
-        struct bytes *first = n > 0 && (size_t)n < sizeof(head) ? bytes_new(head, (size_t)n) : NULL,
-                     *last = bytes_new("]}", 2);
+        _cleanup_buf_ struct buf head = {0}, tail = {0};
+        _cleanup_bytes_ struct bytes *first = NULL, *last = NULL;
 
+        if (frame_deleted(request, &head, &tail) >= 0 && !tail.failed) {
+                first = bytes_new(head.data, head.size);
+                last = bytes_new(tail.data, tail.size);
+        }
         if (!first || !last) {
-                bytes_unref(first);
-                bytes_unref(last);
                 respond_errno(request, -ENOMEM);
                 return;
         }
         bytes_unref(c->deleted[0]);
-        c->deleted[0] = first;
-        c->deleted[c->deleted_count++] = last;
-        respond_pieces(request, 200, "application/json", c->deleted, c->deleted_count);
+        c->deleted[0] = TAKE_PTR(first);
+        c->deleted[c->deleted_count++] = TAKE_PTR(last);
+        respond_pieces(request, 200, c->protobuf ? PROTOBUF_MEDIA_TYPE : "application/json",
+                        c->deleted, c->deleted_count);
 }
 
 static int delete_item(struct request *request, const struct item *it) {
@@ -186,6 +222,8 @@ void verb_delete_collection(struct request *request) {
                 return;
         }
         c->state.free = collection_free;
+        c->protobuf = request->protobuf && request->form == FORM_OBJECT &&
+                      !audit_wants_answer(request);
         request->state = &c->state;
         request_freshen(request, collection_start);
 }

@@ -27,11 +27,11 @@ static const json_t *find_port(const json_t *service, int64_t number) {
         return NULL;
 }
 
-static int pick_address(
-                struct api *a, struct webhook *w, const json_t *port, char **ret, char **ret_why) {
+static int pick_address(struct api *a, const struct webhook_target *t, uint64_t *turn,
+                const json_t *port, char **ret, char **ret_why) {
         _cleanup_strv_free_ char **addresses = NULL;
         _cleanup_json_ json_t *endpoints = NULL;
-        int r = find(a, "endpoints", &w->target, &endpoints);
+        int r = find(a, "endpoints", t, &endpoints);
 
         if (r < 0)
                 return r;
@@ -39,14 +39,14 @@ static int pick_address(
         if (r < 0)
                 return r;
         if (strv_length(addresses) == 0)
-                return no_place(ret_why, "no endpoints available for service", &w->target);
-        *ret = strdup(addresses[w->next_address++ % strv_length(addresses)]);
+                return no_place(ret_why, "no endpoints available for service", t);
+        *ret = strdup(addresses[(*turn)++ % strv_length(addresses)]);
         return *ret ? 0 : -ENOMEM;
 }
 
-static int service_address(struct api *a, struct webhook *w, char **ret, char **ret_why) {
+int webhook_service_address(struct api *a, const struct webhook_target *t, uint64_t *turn,
+                char **ret, char **ret_why) {
         _cleanup_json_ json_t *service = NULL;
-        const struct webhook_target *t = &w->target;
         const json_t *port;
         int r = find(a, "services", t, &service);
 
@@ -63,14 +63,14 @@ static int service_address(struct api *a, struct webhook *w, char **ret, char **
         if (!port)
                 return no_place(ret_why, "the port of the configuration is no port of the service",
                                 t);
-        return pick_address(a, w, port, ret, ret_why);
+        return pick_address(a, t, turn, port, ret, ret_why);
 }
 
 static int resolve_service(
                 struct api *a, struct webhook *w, struct webhook_place *place, char **ret_why) {
         const struct webhook_target *t = &w->target;
         _cleanup_free_ char *address = NULL;
-        int r = service_address(a, w, &address, ret_why);
+        int r = webhook_service_address(a, t, &w->next_address, &address, ret_why);
 
         if (r < 0)
                 return r;

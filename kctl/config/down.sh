@@ -8,7 +8,7 @@ for d in $daemons; do
 done
 systemctl disable -q --now keelson-address.service 2>/dev/null
 rm -f /etc/systemd/system/keelson-address.service /etc/keelson/keepalived.conf /etc/keelson/restoring
-rm -f /etc/systemd/system/keelson-kapid.service.d/encryption.conf
+rm -f /etc/systemd/system/keelson-kapid.service.d/encryption.conf /etc/systemd/system/keelson-kapid.service.d/front-proxy.conf
 rmdir /etc/systemd/system/keelson-kapid.service.d 2>/dev/null
 systemctl disable -q --now keelson-certs.timer 2>/dev/null
 systemctl stop keelson-certs.service 2>/dev/null

@@ -20,6 +20,19 @@ test ! -e keelson-certs.timer || install -m 0644 keelson-certs.service keelson-c
 # certificates in their kubeconfigs: they become files.
 chmod 0755 /etc/keelson/pki
 test "$certificates" = no || /opt/keelson/bin/kctl certs renew --prepare
+# The key that kapid shows to extension servers is a credential of its unit; a unit that names one which is not there
+# does not start, so the drop-in comes with the key.
+if test "$certificates" != no && test -e /etc/keelson/pki/front-proxy-client.crt; then
+        mkdir -p /etc/systemd/system/keelson-kapid.service.d
+        key=/etc/keelson/pki/front-proxy-client.key
+        printf '# Made by kctl: the certificate for extension servers.\n[Service]\nLoadCredential=%s:%s\nBindReadOnlyPaths=%%d/%s:%s\n' \
+                front-proxy-client.key $key front-proxy-client.key $key >/etc/systemd/system/keelson-kapid.service.d/front-proxy.conf
+        chmod 0755 /etc/systemd/system/keelson-kapid.service.d
+        chmod 0644 /etc/systemd/system/keelson-kapid.service.d/front-proxy.conf
+        grep -q '^proxy-client-cert-file:' /etc/keelson/kapid.yaml ||
+                printf '%s: /etc/keelson/pki/%s\n' proxy-client-cert-file front-proxy-client.crt proxy-client-key-file \
+                        front-proxy-client.key requestheader-client-ca-file front-proxy-ca.crt >>/etc/keelson/kapid.yaml
+fi
 mkdir -p /usr/local/bin
 ln -sf /opt/keelson/bin/kctl /usr/local/bin/kctl
 systemctl daemon-reload

@@ -83,6 +83,10 @@ static bool path_is_within(const char *path, const char *folder) {
         return strncmp(path, folder, n) == 0 && (path[n] == '/' || !path[n]);
 }
 
+const char *pod_hidden_path(size_t i) {
+        return i < ELEMENTS(hidden_paths) ? hidden_paths[i] : NULL;
+}
+
 bool pod_path_is_hidden(const char *path) {
         for (size_t i = 0; i < ELEMENTS(hidden_paths); i++)
                 if (path_is_within(path, hidden_paths[i]))
@@ -209,16 +213,60 @@ static int notify_socket(json_t *properties) {
                         list, json_pack("[s, s]", "/run/systemd/notify", "/run/systemd/notify"));
 }
 
-int pod_protect(const json_t *container, const json_t *volumes, json_t *properties) {
+static const json_t *mounted_at(const json_t *properties, const char *target) {
+        static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths", "TemporaryFileSystem"};
+        const json_t *m;
+        size_t i;
+
+        for (size_t k = 0; k < ELEMENTS(keys); k++)
+                json_array_foreach (json_object_get(properties, keys[k]), i, m)
+                        if (streq_ptr(json_string_value(json_array_get(m,
+                                                      streq(keys[k], "TemporaryFileSystem") ? 0
+                                                                                            : 1)),
+                                            target))
+                                return m;
+        return NULL;
+}
+
+/* 1 when /etc is the view of it that has no hidden files, or a copy of that (stage.c). It is
+ * read-only already: a bind that is not costs systemd less. */
+static int show_etc(const struct pod_facts *facts, json_t *properties) {
+        const json_t *there = mounted_at(properties, "/etc");
+        json_t *list = json_object_get(properties, "BindPaths");
+
+        if (!facts->etc_dir)
+                return 0;
+        if (there)
+                return streq_ptr(json_string_value(json_array_get(there, 2)), POD_BIND_MASKED);
+        if (!list) {
+                list = json_array();
+                if (json_object_set_new(properties, "BindPaths", list) < 0)
+                        return -ENOMEM;
+        }
+        return json_array_append_new(list, json_pack("[s, s]", facts->etc_dir, "/etc")) < 0
+                               ? -ENOMEM
+                               : 1;
+}
+
+int pod_protect(const json_t *container, const json_t *volumes, const struct pod_facts *facts,
+                json_t *properties) {
         bool image = json_object_get(properties, "RootDirectory") ||
                      json_object_get(properties, "RootImage");
+        int etc = 0;
         const json_t *m;
         size_t i;
         int r;
 
         if (container_is_privileged(container))
                 return 0;
+        if (!image) {
+                etc = show_etc(facts, properties);
+                if (etc < 0)
+                        return etc;
+        }
         for (i = 0; i < ELEMENTS(hidden_paths); i++) {
+                if (etc > 0 && startswith(hidden_paths[i], "/etc/"))
+                        continue;
                 r = hide(properties, "-", "", hidden_paths[i]);
                 if (r < 0)
                         return r;

@@ -18,6 +18,8 @@ struct pod_facts {
         const char *run_dir;        /* this pod's folder in /run (tmpfs) */
         const char *secret_dir;     /* this pod's folder on the ramfs for secrets */
         const char *terminal_dir;   /* shown as /dev/pts; NULL: the machine's own */
+        const char *etc_dir;        /* /etc without hidden files (etc-view.h); NULL: none */
+        const char *proc_dir;       /* /proc of plain users (proc-view.h); NULL: none */
         const char *exec_program;   /* path of kpod-exec, which every command is started through */
         const char *resolv_conf;    /* shown as /etc/resolv.conf; NULL: leave the root's own */
         const char *host_hosts;     /* text of the machine's /etc/hosts; NULL: not known */
@@ -103,7 +105,7 @@ const char *pod_token_text(const json_t *resources, const json_t *source);
  * only, "socket": of pod_socket_unit(), where there is one; or that of
  * pod_adopted_plan()}. "start" is the part that is not in the unit, because systemd would
  * change it, or because other users could read it there: {"dir", "report", "message", "devices":
- * paths, "messagePath", "workingDir", "environment": ["A=b"], "commands": {file in dir: [words]},
+ * paths, "folders": [paths of empty ones], "messagePath", "workingDir", "environment": ["A=b"], "commands": {file in dir: [words]},
  * "pids": of pod_pids()}.
  *
  * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
@@ -241,6 +243,8 @@ int pod_own_devices(json_t *properties, const char *dir);
 /* Shows the terminals of pods as /dev/pts, unless something else is mounted there; before
  * pod_own_devices(). -ENOMEM. */
 int pod_terminals(const struct pod_facts *facts, json_t *properties);
+/* The third word of a bind: a copy of /etc without hidden files, with mount points (stage.c). */
+#define POD_BIND_MASKED "masked"
 /* The sandbox; after pod_fields_apply(), image() and pod_mounts(). docs/pod-security.md describes
  * it. */
 int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
@@ -249,7 +253,13 @@ int pod_security(const json_t *pod, const json_t *container, const struct pod_fa
 int pod_passthrough(
                 const json_t *pod, const json_t *container, json_t *properties, struct problem *p);
 /* Hides keelson's own keys, state and sockets; after everything else. */
-int pod_protect(const json_t *container, const json_t *volumes, json_t *properties);
+int pod_protect(const json_t *container, const json_t *volumes, const struct pod_facts *facts,
+                json_t *properties);
+/* Leaves out mounts of a unit of a plan that cost its start more than they protect
+ * (plan/lighten.c). After all else has looked at the unit. -ENOMEM. */
+int pod_lighten(const struct pod_facts *facts, json_t *unit);
+/* The paths that pods never see, the first is 0; NULL: no more. */
+const char *pod_hidden_path(size_t i);
 /* Whether this absolute path is, or is inside, a path that pods never see; or contains one. */
 bool pod_path_is_hidden(const char *path);
 bool pod_path_holds_hidden(const char *path);

@@ -395,7 +395,7 @@ static int mount_all(const json_t *pod, const json_t *container, const json_t *v
         r = termination_message(container, volumes, f, properties, start, p);
         if (r < 0)
                 return r;
-        r = pod_protect(container, volumes, properties);
+        r = pod_protect(container, volumes, f, properties);
         if (r < 0)
                 return r;
         r = pod_shares_check(container, volumes, properties, p);
@@ -549,6 +549,21 @@ static const char *claimed_folder(const json_t *volumes) {
         return NULL;
 }
 
+static int lighten_all(const struct pod_facts *facts, json_t *plan) {
+        for (enum container_list l = 0; l < CONTAINER_LISTS; l++) {
+                json_t *unit;
+                size_t i;
+
+                json_array_foreach (json_object_get(plan, container_list_name(l)), i, unit) {
+                        int r = pod_lighten(facts, unit);
+
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p) {
         _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL,
@@ -584,6 +599,9 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         if (r < 0)
                 return r;
         r = ephemeral_warn(pod, out);
+        if (r < 0)
+                return r;
+        r = lighten_all(facts, out);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(out);

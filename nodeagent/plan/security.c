@@ -361,6 +361,16 @@ static bool path_is_below(const char *path, const char *folder) {
 
 /* A volume may be mounted where the machine has no folder: the mount point is then created in a
  * copy of the system's folder that only this container sees (stage.c), not on the machine. */
+static json_t *points_of(const struct context *c, const char *system) {
+        bool masked = c->facts->etc_dir && streq(system, "/etc");
+
+        /* Without the one that has no hidden files there is no start. */
+        return json_pack("[o, s, s]",
+                        json_sprintf("%s/points/%s%s", c->facts->run_dir,
+                                        json_str_or(c->container, "name", ""), system),
+                        system, masked ? POD_BIND_MASKED : "optional");
+}
+
 static void mount_points(struct context *c) {
         static const char *const system[] = {"/etc", "/usr"};
         /* Is mounted later. */
@@ -372,13 +382,7 @@ static void mount_points(struct context *c) {
                                     (message && path_is_below(message, system[i]))) &&
                                 !is_mount_point(c, system[i], false))
                         json_array_append_new(list_of(c->properties, "BindReadOnlyPaths"),
-                                        json_pack("[o, s, s]",
-                                                        json_sprintf("%s/points/%s%s",
-                                                                        c->facts->run_dir,
-                                                                        json_str_or(c->container,
-                                                                                        "name", ""),
-                                                                        system[i]),
-                                                        system[i], "optional"));
+                                        points_of(c, system[i]));
 }
 
 static void folders(struct context *c) {

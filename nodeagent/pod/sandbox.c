@@ -7,6 +7,7 @@
 #include "lib/timefmt.h"
 #include "nodeagent/network/policy.h"
 #include "nodeagent/dns/dns.h"
+#include "nodeagent/etc-view.h"
 #include "nodeagent/host-drift.h"
 #include "nodeagent/node.h"
 #include "nodeagent/plan/plan.h"
@@ -476,6 +477,8 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
                         .run_dir = p->run_dir,
                         .secret_dir = p->secret_dir,
                         .terminal_dir = AGENT_TERMINAL_DIR,
+                        .etc_dir = etc_view_dir(a->etc_view),
+                        .proc_dir = a->has_proc_view ? AGENT_PROC_DIR : NULL,
                         .exec_program = a->machine.exec_program,
                         .resolv_conf = a->machine.resolv_conf,
                         .cluster_dns = dns_address(a->dns),

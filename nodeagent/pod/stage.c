@@ -14,6 +14,7 @@
 #include "lib/buf.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
+#include "nodeagent/agent.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
 
@@ -401,13 +402,15 @@ static int begin_points(const char *place, const char *upper, const char *work) 
         return mkdir_parents(upper, 0755);
 }
 
-/* One copy of a system folder with the mount points that this unit needs in it. */
-static int stage_points(const json_t *unit, const char *place, const char *system) {
+/* One copy of a system folder with the mount points that this unit needs in it. mask: a layer over
+ * the folder, with which it is always made; or "". */
+static int stage_points(
+                const json_t *unit, const char *place, const char *system, const char *mask) {
         static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
         _cleanup_free_ char *upper = strformat("%s.upper", place),
                             *work = strformat("%s.work", place), *options = NULL;
         const json_t *b;
-        bool needed = false;
+        bool needed = *mask;
         size_t i;
         int r;
 
@@ -430,7 +433,8 @@ static int stage_points(const json_t *unit, const char *place, const char *syste
                 }
         if (!needed)
                 return 0;
-        options = strformat("lowerdir=%s,upperdir=%s,workdir=%s", system, upper, work);
+        options = strformat("lowerdir=%s%s%s,upperdir=%s,workdir=%s", mask, system,
+                        *mask ? ":" AGENT_ETC_BASE : "", upper, work);
         if (!options)
                 return -ENOMEM;
         if (mkdir(work, 0700) < 0 || mkdir(place, 0755) < 0)
@@ -447,12 +451,14 @@ static int stage_all_points(const json_t *unit, struct problem *p) {
 
         json_array_foreach (json_at(mounting(unit), "BindReadOnlyPaths"), i, b) {
                 const char *place = element(b, 0), *system = element(b, 1);
+                bool masked;
                 int r;
 
-                if (json_array_size(b) < 3 || !strstr(place, "/points/") ||
-                                !endswith(place, system))
+                masked = streq(element(b, 2), POD_BIND_MASKED);
+                if (!masked && (json_array_size(b) < 3 || !strstr(place, "/points/") ||
+                                               !endswith(place, system)))
                         continue;
-                r = stage_points(unit, place, system);
+                r = stage_points(unit, place, system, masked ? AGENT_ETC_MASK ":" : "");
                 if (r < 0)
                         return problem_set(p, -r, 0, REASON,
                                         "cannot make the mount points of container %s in %s: %s; "

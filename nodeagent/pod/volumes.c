@@ -405,6 +405,23 @@ static int make_devices(const char *dir) {
         return 0;
 }
 
+/* The container's own empty folders; what is in them are mount points of earlier starts. */
+static int make_folders(const json_t *list) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v) {
+                const char *path = strempty(json_string_value(v));
+                int r = mkdir_parents(path, 0755);
+
+                if (r < 0)
+                        return r;
+                if (chmod(path, 0755) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
 int volumes_write_commands(const json_t *unit) {
         const json_t *start = json_at(unit, "start");
         const char *dir = json_str(start, "dir"), *file;
@@ -425,6 +442,9 @@ int volumes_write_commands(const json_t *unit) {
         if (r < 0)
                 return r;
         r = make_devices(json_str(start, "devices"));
+        if (r < 0)
+                return r;
+        r = make_folders(json_object_get(start, "folders"));
         if (r < 0)
                 return r;
         json_object_foreach (json_object_get(start, "commands"), file, words) {

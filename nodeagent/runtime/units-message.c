@@ -94,7 +94,7 @@ static int append_pair(sd_bus_message *m, enum prop_type type, const json_t *v) 
                 return sd_bus_message_append(m, "(sb)", strempty(json_string_value(v)), 0);
         case PROP_BINDS:
                 return sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b),
-                                json_array_size(v) > 2 /* "optional" */,
+                                streq_ptr(json_string_value(json_array_get(v, 2)), "optional"),
                                 UINT64_C(16384) /* MS_REC */);
         default:
                 return sd_bus_message_append(m, "(ss)", strempty(a), strempty(b));
@@ -184,11 +184,10 @@ static int append_property(sd_bus_message *m, const struct prop_row *row, const 
 }
 
 /* A list of exceptions from a filter is the same property again, with the opposite meaning. */
-static int append_exceptions(
-                sd_bus_message *m, const struct prop_row *row, const json_t *filter) {
-        _cleanup_json_ json_t *inverse = json_pack("{s:b, s:O}", "allow",
-                        !json_bool_or(filter, "allow", true), "names",
-                        json_object_get(filter, "except"));
+static int append_exceptions(sd_bus_message *m, const struct prop_row *row, const json_t *filter) {
+        _cleanup_json_ json_t *inverse =
+                        json_pack("{s:b, s:O}", "allow", !json_bool_or(filter, "allow", true),
+                                        "names", json_object_get(filter, "except"));
 
         return inverse ? append_property(m, row, inverse) : -ENOMEM;
 }

@@ -295,6 +295,26 @@ def again():
 
 
 @case
+def policies():
+    """mutating policies come before webhooks; with IfNeeded each sees once more what the other did, and the validating webhook sees the end"""
+    rules = {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}], "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "hooks"}}}
+    expression = 'Object{data: {"p": "p" + (has(object.data.w) ? object.data.w : "")}}'
+    policy = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": {"name": "hooks"}, "spec": {
+        "matchConstraints": rules, "reinvocationPolicy": "IfNeeded", "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}]}}
+    binding = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": "hooks"}, "spec": {"policyName": "hooks"}}
+    word = lambda r: patch(r, {"op": "add", "path": "/data/w", "value": "w" + r["object"]["data"]["p"]})
+    is_(a.post(GROUP + "mutatingadmissionpolicies", policy), 201)
+    is_(a.post(GROUP + "mutatingadmissionpolicybindings", binding), 201)
+    with Configuration("Mutating", "pol", webhook("pol", word, reinvocationPolicy="IfNeeded")), validating("end"):
+        data = is_(a.post(MAPS, map_of("policies")), 201).json["data"]
+        assert data["p"] == "pwp" and data["w"] == "wpwp", data
+        assert [r["object"]["data"]["p"] for r in seen("pol")] == ["p", "pwp"], seen("pol")
+        assert seen("end")[0]["object"]["data"] == data
+    for plural in ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"):
+        is_(a.delete(GROUP + plural + "/hooks"), 200)
+
+
+@case
 def in_order():
     """mutating webhooks are asked by the configurations' names; the validating one sees the result"""
     word = lambda w: lambda r: patch(r, {"op": "add", "path": "/data/w", "value": r["object"]["data"].get("w", "") + w})

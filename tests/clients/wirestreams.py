@@ -174,16 +174,31 @@ def protobuf_writes():
     token = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 700}}
     got = protobuf(a.post("/api/v1/namespaces/default/serviceaccounts/default/token", encode(token), **h), 201)
     assert got["status"]["token"].count(".") == 2 and got["status"]["expirationTimestamp"].endswith("Z"), got
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pb"}, "spec": body["spec"]["template"]["spec"] | {"nodeName": "gone"}}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "pb"}, "spec": {"unschedulable": True}}
+    protobuf(a.post("/api/v1/nodes", encode(node), **h), 201)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pb"}, "spec": body["spec"]["template"]["spec"] | {"nodeName": "pb"}}
     protobuf(a.post(NS + "/pods", encode(pod), **h), 201)
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "pb"}, "deleteOptions": {"gracePeriodSeconds": 0}}
     got = protobuf(a.post(NS + "/pods/pb/eviction", encode(eviction), **h), 201)
     assert got["kind"] == "Status" and got["status"] == "Success", got
+    is_(a.get(NS + "/pods/pb"), 404)  # with a grace of more than 0 it would wait for its node
+    protobuf(a.post(NS + "/pods", encode(pod), **h), 201)
+    is_(a.delete(NS + "/pods/pb", b"k8s\0\n\x13\n\x02v1\x12\rDeleteOptions\x12\x02\x08\0", **h), 200)
+    is_(a.get(NS + "/pods/pb"), 404)
+    is_(a.delete("/api/v1/nodes/pb"), 200)
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "pb"}, "spec": {
+        "storageClassName": "", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    got = protobuf(a.post(NS + "/persistentvolumeclaims", encode(claim), **h), 201)
+    assert got["spec"]["storageClassName"] == "", got  # no class, rather than the default one
+    is_(a.delete(NS + "/persistentvolumeclaims/pb"), 200)
     for name in ("pb", "pb2"):  # Go's DeleteOptions: {gracePeriodSeconds: 0, propagationPolicy: Background}
         options = b"k8s\0\n\x13\n\x02v1\x12\rDeleteOptions\x12\x0e\x08\0\x22\x0aBackground"
         v = protobuf(a.delete(f"{deployments}/{name}", options, **h))
         assert v["kind"] in ("Status", "Deployment"), v
-    is_(a.delete(deployments + "?labelSelector=app", Accept=MEDIA), 200)
+    for i in range(3):
+        is_(a.post(CM, {"metadata": {"name": f"pb{i}", "labels": {"pb": str(i)}}, "data": {"a": str(i)}}), 201)
+    gone = protobuf(a.delete(CM + "?labelSelector=pb", Accept=MEDIA))
+    assert gone["kind"] == "ConfigMapList" and sorted(i["data"]["a"] for i in gone["items"]) == ["0", "1", "2"], gone
     gone = protobuf(a.delete(CM + "?labelSelector=none-has-it", Accept=MEDIA))
     assert gone["kind"] == "ConfigMapList" and gone["items"] == []
 

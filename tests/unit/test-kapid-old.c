@@ -6,7 +6,9 @@
 
 static int start(void **state) {
         static const char *const settings[] = {"extensions/v1beta1", "apps/v1beta1=true",
-                        "apps/v1beta2", "networking.k8s.io/v1beta1", "policy/v1beta1", NULL};
+                        "apps/v1beta2", "networking.k8s.io/v1beta1", "policy/v1beta1",
+                        "admissionregistration.k8s.io/v1beta1",
+                        "admissionregistration.k8s.io/v1alpha1", NULL};
         _cleanup_problem_ struct problem p = {0};
         int r = kind_registry_new_with(&registry, (char *const *)settings, &p);
 
@@ -42,11 +44,27 @@ static const struct kind *old(const char *api_version, const char *plural) {
         "[{'host':'h.org','http':{'paths':[{'path':'/','pathType':'ImplementationSpecific'," \
         "'backend':{'service':{'name':'b','port':{'name':'http'}}}}]}}]"
 
+#define POLICY(what) \
+        "{'metadata':{'name':'p'},'spec':{'matchConstraints':{'resourceRules':[{'apiGroups':['']," \
+        "'apiVersions':['v1'],'operations':['CREATE'],'resources':['pods']}]}," what "}}"
+#define MUTATING \
+        POLICY("'reinvocationPolicy':'Never','mutations':[{'patchType':'ApplyConfiguration'," \
+               "'applyConfiguration':{'expression':'Object{}'}}]")
+#define VALIDATING POLICY("'validations':[{'expression':'true'}]")
+
 /* The stored form of an object made through an old version. */
 static void test_stored(void **state) {
         static const struct {
                 const char *api_version, *plural, *object, *path, *expected;
         } cases[] = {
+                        {"admissionregistration.k8s.io/v1alpha1", "mutatingadmissionpolicies",
+                                        MUTATING, "apiVersion",
+                                        "'admissionregistration.k8s.io/v1'"},
+                        {"admissionregistration.k8s.io/v1beta1", "mutatingadmissionpolicies",
+                                        MUTATING, "spec.failurePolicy", "'Fail'"},
+                        {"admissionregistration.k8s.io/v1beta1", "validatingadmissionpolicies",
+                                        VALIDATING, "apiVersion",
+                                        "'admissionregistration.k8s.io/v1'"},
                         {"extensions/v1beta1", "deployments", SPEC(""), "apiVersion", "'apps/v1'"},
                         {"extensions/v1beta1", "deployments", SPEC(""), "spec.selector",
                                         "{'matchLabels':{'app':'web'}}"},

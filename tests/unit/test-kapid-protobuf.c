@@ -149,6 +149,22 @@ static json_t *random_string(struct dice *d, const struct schema *s) {
 
 static json_t *random_value(struct dice *d, const struct schema *s, unsigned depth);
 
+/* "", 0 or false, which a pointer may hold; NULL where they would count as unset. */
+static json_t *empty_value(const struct schema *s, const struct schema_field *f) {
+        if (!protobuf_is_pointer(strempty(s->name), f->name))
+                return NULL;
+        switch (f->schema->type) {
+        case SCHEMA_STRING:
+                return json_string("");
+        case SCHEMA_INTEGER:
+                return json_integer(0);
+        case SCHEMA_BOOLEAN:
+                return json_false();
+        default:
+                return NULL;
+        }
+}
+
 /* What goes over the wire: nothing that the decoder takes for unset. */
 static json_t *random_object(struct dice *d, const struct schema *s, unsigned depth) {
         static const char *const keys[] = {"zz", "b", "app", "x/y", "cpu", "a\"", "\xc3\xa4"};
@@ -158,8 +174,11 @@ static json_t *random_object(struct dice *d, const struct schema *s, unsigned de
         for (size_t i = 0; i < s->field_count; i++) {
                 const struct schema_field *f = &s->fields[i];
 
-                if (f->protobuf && roll(d, 13) < (depth < 3 ? 9 : 4) && depth < DEPTH_MAX)
-                        json_object_set_new(object, f->name, random_value(d, f->schema, depth + 1));
+                json_t *v = roll(d, 4) ? NULL : empty_value(s, f);
+
+                if (v || (f->protobuf && roll(d, 13) < (depth < 3 ? 9 : 4) && depth < DEPTH_MAX))
+                        json_object_set_new(object, f->name,
+                                        v ? v : random_value(d, f->schema, depth + 1));
         }
         for (n = s->additional ? 1 + roll(d, 4) : 0; n > 0; n--)
                 json_object_set_new(object, keys[roll(d, ELEMENTS(keys))],
@@ -339,6 +358,57 @@ static void test_numbers(void **state) {
         assert_false(kind_has_protobuf(kind("keelson.dev", "gitsyncs")));
 }
 
+/* The table of pointers names fields that there are, each schema once and in order. */
+static void test_pointers(void **state) {
+        const char *schema, *fields, *before = "";
+        size_t found = 0;
+
+        for (size_t i = 0; (schema = protobuf_pointers(i, &fields)); i++) {
+                const struct schema *s = kind_registry_definition(registry, schema);
+                _cleanup_strv_free_ char **names = NULL;
+
+                assert_true(strcmp(before, schema) < 0);
+                before = schema;
+                assert_int_equal(strv_split(fields, " ", &names), 0);
+                for (char **name = names; s && name && *name; name++) {
+                        if (!**name)
+                                continue;
+                        if (!schema_field_find(s, *name))
+                                fail_msg("%s has no %s", schema, *name);
+                        found++;
+                }
+        }
+        assert_true(found > 150);
+        assert_true(protobuf_is_pointer("core.v1.Toleration", "tolerationSeconds"));
+        assert_false(protobuf_is_pointer("core.v1.Toleration", "Seconds"));
+        assert_false(protobuf_is_pointer("core.v1.Toleration", "key"));
+        assert_false(protobuf_is_pointer("", "tolerationSeconds"));
+        assert_false(protobuf_is_pointer("zzz", "tolerationSeconds"));
+}
+
+static void assert_decoded(const struct kind *k, const char *hex, const char *expected) {
+        unsigned char data[512];
+        size_t n = bytes_of(hex, data);
+        _cleanup_json_ json_t *v = NULL;
+        _cleanup_free_ char *error = NULL;
+
+        if (protobuf_decode(k->schema, data, n, &v, &error) < 0)
+                fail_msg("%s", strempty(error));
+        assert_json(v, expected);
+}
+
+/* What Go writes for what is unset is nothing; a pointer to 0, false or "" is set. */
+static void test_unset(void **state) {
+        assert_decoded(kind("", "pods"),
+                        "12 16 b201 0b 0a01'k' 1200 1a00 2200 2800 c80100 5800 9a0100",
+                        "{'spec':{'tolerations':[{'key':'k','tolerationSeconds':0}],"
+                        "'priority':0}}");
+        assert_decoded(kind("", "persistentvolumeclaims"), "12 06 1200 1a00 2a00",
+                        "{'spec':{'storageClassName':''}}");
+        assert_decoded(kind("storage.k8s.io", "storageclasses"), "1200 2200 3000",
+                        "{'provisioner':'','reclaimPolicy':'','allowVolumeExpansion':false}");
+}
+
 /* --- what goes around objects --- */
 
 static void test_envelopes(void **state) {
@@ -420,6 +490,8 @@ int main(void) {
                         cmocka_unit_test(test_bytes),
                         cmocka_unit_test(test_there_and_back),
                         cmocka_unit_test(test_numbers),
+                        cmocka_unit_test(test_pointers),
+                        cmocka_unit_test(test_unset),
                         cmocka_unit_test(test_envelopes),
                         cmocka_unit_test(test_lists),
                         cmocka_unit_test(test_refusals),

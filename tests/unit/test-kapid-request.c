@@ -68,6 +68,20 @@ static void test_routes(void **state) {
         }
 }
 
+/* What follows a subresource is an extension server's; a resource of ours has no more. */
+static void test_deep_paths(void **state) {
+        _cleanup_route_ struct route r = {0}, deep = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_int_equal(route_parse("GET", "/api/v1/namespaces/a/pods/b/c", NULL, &r, &p), 0);
+        assert_false(r.deep);
+        assert_int_equal(route_parse("GET", "/apis/g/v1/namespaces/a/pods/b/c/d/e", NULL, &deep, &p),
+                        0);
+        assert_true(deep.deep);
+        assert_string_equal(deep.name, "b");
+        assert_string_equal(deep.subresource, "c");
+}
+
 static void test_plain_paths(void **state) {
         static const char *const paths[] = {"/", "/healthz", "/api", "/apis/", "/api/v1",
                         "/apis/apps", "/apis/apps/v1/", "/openapi/v3/apis/apps/v1"};
@@ -89,8 +103,8 @@ static void test_bad_paths(void **state) {
         } cases[] = {
                         {"GET", "/api/v1/pods/%zz", 400},
                         {"GET", "/api/v1/pods/a%00b", 400},
-                        {"GET", "/api/v1/namespaces/a/pods/b/c/d", 404},
-                        {"GET", "/a/b/c/d/e/f/g/h/i/j/k/l", 404},
+                        {"GET", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z/0/1/2/3/4/5/6",
+                                        404},
                         {"BREW", "/api/v1/pods", 405},
         };
         _cleanup_free_ char *longest = malloc(ROUTE_PATH_MAX + 3);
@@ -279,6 +293,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_routes),
                         cmocka_unit_test(test_plain_paths),
+                        cmocka_unit_test(test_deep_paths),
                         cmocka_unit_test(test_bad_paths),
                         cmocka_unit_test(test_rbac),
                         cmocka_unit_test(test_rbac_covers),

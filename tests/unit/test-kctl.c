@@ -84,7 +84,8 @@ static void test_cluster_files(void **state) {
                         "sa.pub", "store-ca.crt", "store-ca.key", "store.crt", "store.key", "peer.crt", "peer.key", "ssh_kapid",
                         "ssh_kapid.pub", "kreconciled.kubeconfig", "kschedd.kubeconfig",
                         "kgitd.kubeconfig", "kreconciled.crt", "kreconciled.key", "kschedd.crt",
-                        "kschedd.key", "kgitd.crt", "kgitd.key", "admin.kubeconfig"};
+                        "kschedd.key", "kgitd.crt", "kgitd.key", "front-proxy-ca.crt", "front-proxy-ca.key",
+                        "front-proxy-client.crt", "front-proxy-client.key", "admin.kubeconfig"};
         struct cluster_ranges ranges;
         const struct cluster_spec spec = {.names = (const char *const[]){"n1", NULL},
                         .addresses = (const char *const[]){"10.0.0.1", NULL},

@@ -21,6 +21,8 @@ static const struct pod_facts facts = {.node_name = "n1",
                 .disk_dir = "/disk",
                 .run_dir = "/run/pod",
                 .secret_dir = "/secret",
+                .etc_dir = "/run/etc",
+                .proc_dir = "/run/proc",
                 .exec_program = "/opt/keelson/bin/kpod-exec",
                 .cpu_milli = 4000,
                 .memory_bytes = INT64_C(1) << 33};

@@ -1,0 +1,53 @@
+/* Extension API servers behind APIServices: requests of their groups and versions are
+ * authenticated and authorized here like any other, and passed on to them (docs/aggregation.md).
+ *
+ *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to the
+ * servers aggregation.c  the set of remote ones                   auth-config.c  what they trust
+ * (pure) probe.c        whether they answer, and with what       publish.c      objects that kapid
+ * writes forward.c      headers and paths (pure)                 proxy.c        a request on its
+ * way tunnel.c       one that leaves HTTP */
+#pragma once
+
+#include "kapid/api.h"
+
+struct aggregation;
+struct remote; /* a version of a group that another server serves; counted */
+
+/* Files may be NULL: without certificate and key servers are called without one. */
+struct aggregation_options {
+        const char *cert_file, *key_file; /* shown to extension servers */
+        const char *ca_file;              /* its authority, which they are to trust */
+        char *const *allowed_names;       /* common names that they are to accept */
+        const char *client_ca_file;       /* clients' authorities, for them */
+};
+
+int aggregation_new(struct aggregation **ret, struct api *a, const struct aggregation_options *o,
+                struct problem *p);
+struct aggregation *aggregation_free(struct aggregation *g);
+DEFINE_CLEANUP(struct aggregation *, aggregation_free);
+/* A change of any cache; both NULL after a reload. */
+void aggregation_on_change(
+                struct aggregation *g, const struct cache *c, const struct change *change);
+
+/* The server of a group's version; borrowed. NULL: kapid itself, or nobody. g may be NULL. */
+struct remote *aggregation_find(struct aggregation *g, const char *group, const char *version);
+struct remote *remote_ref(struct remote *r);
+struct remote *remote_unref(struct remote *r);
+
+/* All that are served elsewhere, for discovery. */
+struct remote *aggregation_first(struct aggregation *g);
+struct remote *remote_next(struct remote *r);
+const char *remote_group(const struct remote *r);
+const char *remote_version(const struct remote *r);
+void remote_priorities(const struct remote *r, int64_t *ret_group, int64_t *ret_version);
+bool remote_is_available(const struct remote *r);
+/* The APIResourceList that it gave last; NULL: none yet. Borrowed. */
+const json_t *remote_resources(const struct remote *r);
+/* The hash of its OpenAPI v3 document; NULL: it has none. */
+const char *remote_openapi_hash(const struct remote *r);
+/* Grows when what discovery says may have changed. */
+uint64_t aggregation_generation(const struct aggregation *g);
+
+/* Passes a request with request->remote on, in its turn of dispatch. */
+struct request;
+void proxy_run(struct request *request);

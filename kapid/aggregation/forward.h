@@ -1,0 +1,36 @@
+/* What of a request goes on to an extension server, and what of its answer comes back: the path
+ * that was authorized and no other, no credentials, the user in headers that nobody else can have
+ * written. Pure. */
+#pragma once
+
+#include "kapid/auth/user.h"
+#include "lib/http-client.h"
+#include "lib/vector.h"
+
+enum {
+        FORWARD_HEADERS_MAX = 48, /* of an answer: the server adds some */
+        FORWARD_BYTES_MAX = 64 << 10,
+};
+
+/* Ended by a NULL name once there is any. Texts are owned. */
+struct forward_headers {
+        VECTOR(struct http_header);
+        size_t bytes;
+};
+void forward_headers_done(struct forward_headers *h);
+#define _cleanup_forward_headers_ _cleanup_(forward_headers_done)
+/* Copies. -E2BIG: too much; -EINVAL: no header could say it. */
+int forward_add(struct forward_headers *h, const char *name, const char *value);
+
+/* The target: each segment of the path decoded, looked at and encoded again, and the query. 400 in
+ * p for what servers understand differently (a slash in a segment, "..", an empty name). */
+int forward_target(const char *path, const char *query, char **ret, struct problem *p);
+
+/* Whether the client's header goes on, or the server's comes back. connection: the value of the
+ * message's own Connection header, which names further ones that do not; NULL: there is none. */
+bool forward_takes(const char *name, const char *value, const char *connection);
+bool forward_returns(const char *name, const char *value, const char *connection);
+
+/* X-Remote-User and the like. 400 in p for a name that a header cannot hold as it is: whoever reads
+ * it would take it for another one. */
+int forward_identity(const struct user *u, struct forward_headers *h, struct problem *p);

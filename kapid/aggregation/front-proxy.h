@@ -1,0 +1,20 @@
+/* The certificate by which extension servers know that a request comes from the API server, and the
+ * authorities that they are given to check it. The files are read again when they are replaced. */
+#pragma once
+
+#include "kapid/aggregation/aggregation.h"
+
+struct front_proxy;
+int front_proxy_new(
+                struct front_proxy **ret, const struct aggregation_options *o, struct problem *p);
+struct front_proxy *front_proxy_free(struct front_proxy *f);
+DEFINE_CLEANUP(struct front_proxy *, front_proxy_free);
+
+/* Reads replaced files, at most once a second. Grows when the certificate is another one. */
+uint64_t front_proxy_refresh(struct front_proxy *f);
+/* NULL: there are none. */
+const char *front_proxy_cert(const struct front_proxy *f);
+const char *front_proxy_key(const struct front_proxy *f);
+const char *front_proxy_ca(const struct front_proxy *f);
+const char *front_proxy_client_ca(const struct front_proxy *f);
+char *const *front_proxy_names(const struct front_proxy *f);

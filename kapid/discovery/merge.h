@@ -1,0 +1,25 @@
+/* What other servers serve, put into the documents of discovery and the index of OpenAPI. A version
+ * that both have is theirs. Pure. */
+#pragma once
+
+#include "lib/json.h"
+
+struct discovery_version {
+        const char *group, *version;
+        int64_t group_priority, version_priority;
+        bool stale;               /* the server does not answer: what it said last is listed */
+        const json_t *resources;  /* its APIResourceList; NULL: it never answered */
+        const char *openapi_hash; /* NULL: it has no document */
+};
+
+/* In the order in which they are listed behind our own: the largest priority first. */
+void discovery_versions_sort(struct discovery_version *v, size_t n);
+/* Of an APIGroupList. 0 or -ENOMEM, as below. */
+int discovery_merge_groups(json_t *list, const struct discovery_version *v, size_t n);
+/* An APIGroup, or NULL (taken); the same, or a new one, or NULL when nobody has the group. */
+json_t *discovery_merge_group(
+                json_t *group, const char *name, const struct discovery_version *v, size_t n);
+/* Of an APIGroupDiscoveryList. */
+int discovery_merge_aggregated(json_t *list, const struct discovery_version *v, size_t n);
+/* Of /openapi/v3. */
+int openapi_merge_index(json_t *index, const struct discovery_version *v, size_t n);
