@@ -1,6 +1,7 @@
 /* Parts of a JSON text that are found, or left out, without parsing the rest. */
 #include "tests/unit/unit.h"
 
+#include "lib/json-memory.h"
 #include "lib/json-part.h"
 #include "lib/json-read.h"
 #include "lib/json-text.h"
@@ -294,6 +295,28 @@ static void test_writing(void **state) {
         json_decref(bad);
 }
 
+/* Trees that come and go while their blocks are kept; what is kept stays whole. */
+static void test_memory(void **state) {
+        static const char text[] =
+                        "{\"a\":[1,\"two\",{\"three\":\"0123456789012345678901234567890\"}]}";
+        json_t *trees[100];
+
+        json_memory_keep();
+        for (unsigned round = 0; round < 3; round++) {
+                for (size_t i = 0; i < ELEMENTS(trees); i++)
+                        assert_int_equal(json_parse(text, strlen(text), 0, &trees[i], NULL), 0);
+                for (size_t i = 0; i < ELEMENTS(trees); i++) {
+                        _cleanup_free_ char *again = json_text(trees[i]); /* free() may have it */
+
+                        assert_string_equal(again, text);
+                        json_decref(trees[i]);
+                }
+                if (round == 1)
+                        json_memory_drop();
+        }
+        json_memory_drop();
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_member),
@@ -306,6 +329,7 @@ int main(void) {
                         cmocka_unit_test(test_reading_bounds),
                         cmocka_unit_test(test_reading_changed),
                         cmocka_unit_test(test_writing),
+                        cmocka_unit_test(test_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
