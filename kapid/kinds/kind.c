@@ -1,10 +1,7 @@
-/* Makes kinds from documents and finds them. Built-in documents and users' CRDs go through the same
- * function; a document's kinds share a source (the memory they live in), which goes with the last
- * reference. The registry is an array sorted by group, version preference and name; look-ups go
- * through a map of "group/version/plural". */
-#include "kapid/kinds/kind.h"
+/* Makes kinds from documents. Built-in documents and users' CRDs go through the same function; a
+ * document's kinds share a source (the memory they live in), which goes with the last reference. */
+#include "kapid/kinds/internal.h"
 
-#include "kapid/kinds/documents.h"
 #include "kapid/kinds/versions.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/rules.h"
@@ -12,36 +9,10 @@
 #include "kapid/strategy/strategy.h"
 #include "kapid/table/cells.h"
 #include "kapid/table/columns.h"
-#include "lib/map.h"
 
-enum { KEY_SIZE = 512, CRD_VERSIONS_MAX = 32 };
+enum { CRD_VERSIONS_MAX = 32 };
 
-/* The data behind kinds; counted, because requests outlive CRDs. */
-struct source {
-        unsigned refs;
-        struct schema_set *set;
-        struct rules_base *rules; /* owned by the built-in source, which lives longest */
-        bool owns_rules;
-};
-
-struct kind_entry {
-        struct kind kind; /* first: struct kind pointers are entries */
-        unsigned refs;
-        struct source *source;
-        const char *document; /* name of the CRD; of built-ins too */
-};
-
-struct kind_registry {
-        struct source *built_in;
-        struct kind_entry **entries;
-        size_t count;
-        struct map *by_plural; /* "group/version/plural" -> entry */
-        struct map *by_kind;   /* "group/version/Kind" -> entry */
-        uint64_t generation;
-        uint64_t serial; /* of the last kind made */
-};
-
-static struct source *source_unref(struct source *s) {
+struct source *source_unref(struct source *s) {
         if (s && --s->refs == 0) {
                 schema_set_free(s->set);
                 if (s->owns_rules)
@@ -49,6 +20,30 @@ static struct source *source_unref(struct source *s) {
                 free(s);
         }
         return NULL;
+}
+
+int source_new(struct source **ret, const struct schema_set *parent, struct rules_base *rules) {
+        struct source *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return -ENOMEM;
+        s->refs = 1;
+        int r = schema_set_new(&s->set, parent);
+        if (r < 0) {
+                free(s);
+                return r;
+        }
+        s->rules = rules;
+        if (!rules) {
+                r = rules_base_new(&s->rules);
+                s->owns_rules = true;
+        }
+        if (r < 0) {
+                source_unref(s);
+                return r;
+        }
+        *ret = s;
+        return 0;
 }
 
 static struct kind_entry *entry_of(const struct kind *k) {
@@ -396,14 +391,14 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                         (r = make_deprecation(m)) < 0)
                 return r;
         k->fills_defaults = m->custom && schema_has_defaults(k->schema);
-        k->prunes = m->custom && (json_int_or(m->crd, "metadata.generation", 1) > 1 ||
-                                                 json_array_size(json_at(m->crd,
-                                                                 "spec.versions")) > 1);
+        k->prunes = m->custom &&
+                    (json_int_or(m->crd, "metadata.generation", 1) > 1 ||
+                                    json_array_size(json_at(m->crd, "spec.versions")) > 1);
         k->has_embedded = m->custom && schema_has_embedded(k->schema);
         if (m->custom && (r = rules_new(schema, m->source->rules, &k->rules)) < 0)
                 return r;
-        k->by_webhook = m->custom && streq(json_str_or(m->spec, "conversion.strategy", "None"),
-                                                     "Webhook");
+        k->by_webhook = m->custom &&
+                        streq(json_str_or(m->spec, "conversion.strategy", "None"), "Webhook");
         k->terminating = m->custom && json_at(m->crd, "metadata.deletionTimestamp");
         k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->storage_group, k->kind);
         *ret = e;
@@ -439,10 +434,8 @@ static const char *storage_version_of(const json_t *versions) {
         return "";
 }
 
-/* Makes every served version of one document; *ret is an array of *ret_count entries. */
-static int make_document(struct source *source, const json_t *crd, bool custom,
-                char *const *settings, struct kind_entry ***ret, size_t *ret_count,
-                struct problem *p) {
+int kinds_make(struct source *source, const json_t *crd, bool custom, char *const *settings,
+                struct kind_entry ***ret, size_t *ret_count, struct problem *p) {
         const json_t *versions = json_at(crd, "spec.versions"), *v;
         struct kind_entry **made = calloc(json_array_size(versions) + 1, sizeof(*made));
         size_t i, n = 0;
@@ -481,330 +474,4 @@ static int make_document(struct source *source, const json_t *crd, bool custom,
         *ret = made;
         *ret_count = n;
         return 0;
-}
-
-static const char *key_of(char key[static KEY_SIZE], const char *group, const char *version,
-                const char *name) {
-        int n = snprintf(key, KEY_SIZE, "%s/%s/%s", group, version, name);
-
-        return n < 0 || n >= KEY_SIZE ? "" : key;
-}
-
-static int compare_entries(const void *a, const void *b) {
-        const struct kind *x = &(*(struct kind_entry *const *)a)->kind,
-                          *y = &(*(struct kind_entry *const *)b)->kind;
-        int order = strcmp(x->group, y->group);
-
-        if (order != 0)
-                return order;
-        order = versions_compare(x->version, y->version);
-        return order != 0 ? order : strcmp(x->plural, y->plural);
-}
-
-/* The maps and the order after a change. */
-static int reindex(struct kind_registry *registry) {
-        char key[KEY_SIZE];
-
-        if (registry->count > 0)
-                qsort(registry->entries, registry->count, sizeof(*registry->entries),
-                                compare_entries);
-        map_clear(registry->by_plural);
-        map_clear(registry->by_kind);
-        for (size_t i = 0; i < registry->count; i++) {
-                const struct kind *k = &registry->entries[i]->kind;
-
-                if (map_set(registry->by_plural, key_of(key, k->group, k->version, k->plural),
-                                    registry->entries[i]) < 0 ||
-                                map_set(registry->by_kind,
-                                                key_of(key, k->group, k->version, k->kind),
-                                                registry->entries[i]) < 0)
-                        return -ENOMEM;
-        }
-        registry->generation++;
-        return 0;
-}
-
-/* Takes the entries (not the array). */
-static int registry_add(struct kind_registry *registry, struct kind_entry **made, size_t n) {
-        struct kind_entry **grown =
-                        reallocarray(registry->entries, registry->count + n + 1, sizeof(*grown));
-
-        if (!grown) {
-                for (size_t i = 0; i < n; i++)
-                        kind_unref(&made[i]->kind);
-                return -ENOMEM;
-        }
-        registry->entries = grown;
-        memcpy(grown + registry->count, made, n * sizeof(*made));
-        registry->count += n;
-        return 0;
-}
-
-static size_t registry_drop(struct kind_registry *registry, const char *document) {
-        size_t kept = 0, all = registry->count;
-
-        for (size_t i = 0; i < all; i++)
-                if (registry->entries[i]->kind.custom &&
-                                streq(registry->entries[i]->document, document))
-                        kind_unref(&registry->entries[i]->kind);
-                else
-                        registry->entries[kept++] = registry->entries[i];
-        registry->count = kept;
-        return all - kept;
-}
-
-/* rules NULL: its own. */
-static int source_new(
-                struct source **ret, const struct schema_set *parent, struct rules_base *rules) {
-        struct source *s = calloc(1, sizeof(*s));
-
-        if (!s)
-                return -ENOMEM;
-        s->refs = 1;
-        int r = schema_set_new(&s->set, parent);
-        if (r < 0) {
-                free(s);
-                return r;
-        }
-        s->rules = rules;
-        if (!rules) {
-                r = rules_base_new(&s->rules);
-                s->owns_rules = true;
-        }
-        if (r < 0) {
-                source_unref(s);
-                return r;
-        }
-        *ret = s;
-        return 0;
-}
-
-static int load_built_in(struct kind_registry *registry, char *const *settings, struct problem *p) {
-        _cleanup_json_ json_t *documents = NULL;
-        _cleanup_free_ char *error = NULL;
-        const json_t *doc;
-        size_t i;
-        int r;
-
-        if (json_parse(kind_documents, kind_documents_size, 0, &documents, &error) < 0)
-                return problem_set(p, EINVAL, 500, "InternalError", "built-in kinds: %s",
-                                strempty(error));
-        r = versions_check(documents, settings, p);
-        if (r < 0)
-                return r;
-        json_array_foreach (documents, i, doc) {
-                json_t *definitions = json_object_get(doc, "definitions");
-
-                if (definitions && schema_set_define(registry->built_in->set, definitions) < 0)
-                        return -ENOMEM;
-        }
-        json_array_foreach (documents, i, doc) {
-                struct kind_entry **made;
-                size_t n;
-
-                if (!json_object_get(doc, "spec"))
-                        continue;
-                r = make_document(registry->built_in, doc, false, settings, &made, &n, p);
-                if (r < 0)
-                        return r;
-                r = registry_add(registry, made, n);
-                free(made);
-                if (r < 0)
-                        return r;
-        }
-        /* Definitions that no kind refers to but the pipeline needs. */
-        if (!schema_set_find(registry->built_in->set, "meta.v1.DeleteOptions", p) ||
-                        !schema_set_find(registry->built_in->set, "autoscaling.v1.Scale", p) ||
-                        !schema_set_find(registry->built_in->set, "meta.v1.ListMeta", p) ||
-                        !schema_set_find(registry->built_in->set, "meta.v1.PartialObjectMetadata",
-                                        p) ||
-                        !schema_set_find(registry->built_in->set, "meta.v1.Status", p))
-                return -EINVAL;
-        schema_set_seal(registry->built_in->set);
-        return reindex(registry);
-}
-
-/* A definition may be served again with changes: forms of objects made for an earlier one are known
- * by its number. */
-static void number_kinds(struct kind_registry *registry, struct kind_entry **made, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                made[i]->kind.serial = ++registry->serial;
-}
-
-int kind_registry_new(struct kind_registry **ret, struct problem *p) {
-        return kind_registry_new_with(ret, NULL, p);
-}
-
-int kind_registry_new_with(struct kind_registry **ret, char *const *settings, struct problem *p) {
-        _cleanup_(kind_registry_freep) struct kind_registry *registry =
-                        calloc(1, sizeof(*registry));
-
-        if (!registry)
-                return -ENOMEM;
-        registry->by_plural = map_new(NULL);
-        registry->by_kind = map_new(NULL);
-        if (!registry->by_plural || !registry->by_kind ||
-                        source_new(&registry->built_in, NULL, NULL) < 0)
-                return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
-        int r = load_built_in(registry, settings, p);
-        if (r < 0)
-                return r == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
-                                    : r;
-        number_kinds(registry, registry->entries, registry->count);
-        *ret = TAKE_PTR(registry);
-        return 0;
-}
-
-struct kind_registry *kind_registry_free(struct kind_registry *registry) {
-        if (!registry)
-                return NULL;
-        for (size_t i = 0; i < registry->count; i++)
-                kind_unref(&registry->entries[i]->kind);
-        free(registry->entries);
-        map_free(registry->by_plural);
-        map_free(registry->by_kind);
-        source_unref(registry->built_in);
-        free(registry);
-        return NULL;
-}
-
-const struct schema *kind_registry_definition(
-                const struct kind_registry *registry, const char *name) {
-        _cleanup_problem_ struct problem p = {0};
-
-        return schema_set_find(registry->built_in->set, name, &p);
-}
-
-static const struct kind *lookup(
-                const struct map *m, const char *group, const char *version, const char *name) {
-        char key[KEY_SIZE];
-        const struct kind_entry *e = map_get(m, key_of(key, group, version, name));
-
-        return e ? &e->kind : NULL;
-}
-
-const struct kind *kind_registry_find(const struct kind_registry *registry, const char *group,
-                const char *version, const char *plural) {
-        return lookup(registry->by_plural, group, version, plural);
-}
-
-const struct kind *kind_registry_find_kind(const struct kind_registry *registry, const char *group,
-                const char *version, const char *kind) {
-        return lookup(registry->by_kind, group, version, kind);
-}
-
-const struct kind *kind_registry_find_resource(
-                const struct kind_registry *registry, const char *group, const char *plural) {
-        for (size_t i = 0; i < registry->count; i++)
-                if (streq(registry->entries[i]->kind.group, group) &&
-                                streq(registry->entries[i]->kind.plural, plural))
-                        return &registry->entries[i]->kind;
-        return NULL;
-}
-
-bool kind_registry_has_group(const struct kind_registry *registry, const char *group) {
-        for (size_t i = 0; i < registry->count; i++)
-                if (streq(registry->entries[i]->kind.group, group))
-                        return true;
-        return false;
-}
-
-bool kind_registry_has_group_version(
-                const struct kind_registry *registry, const char *group, const char *version) {
-        for (size_t i = 0; i < registry->count; i++)
-                if (streq(registry->entries[i]->kind.group, group) &&
-                                streq(registry->entries[i]->kind.version, version))
-                        return true;
-        return false;
-}
-
-const struct kind *kind_registry_at(const struct kind_registry *registry, size_t i) {
-        return i < registry->count ? &registry->entries[i]->kind : NULL;
-}
-
-uint64_t kind_registry_generation(const struct kind_registry *registry) {
-        return registry->generation;
-}
-
-static int check_names_free(const struct kind_registry *registry, const struct kind *k,
-                const char *document, struct problem *p) {
-        for (size_t i = 0; i < registry->count; i++) {
-                const struct kind *other = &registry->entries[i]->kind;
-                bool same_kind = streq(other->kind, k->kind);
-
-                if (!streq(other->group, k->group) ||
-                                streq(registry->entries[i]->document, document))
-                        continue;
-                if (!other->custom || same_kind || streq(other->plural, k->plural)) {
-                        problem_set(p, EEXIST, 422, "Invalid",
-                                        "CustomResourceDefinition.apiextensions.k8s.io \"%s\" is "
-                                        "invalid: "
-                                        "spec.names.%s: Invalid value: \"%s\": is already taken in "
-                                        "group %s",
-                                        document, same_kind ? "kind" : "plural",
-                                        same_kind ? k->kind : k->plural, k->group);
-                        return problem_field(
-                                        p, -EINVAL, "spec.names.%s", same_kind ? "kind" : "plural");
-                }
-        }
-        return 0;
-}
-
-static int check_all_names_free(const struct kind_registry *registry, struct kind_entry **made,
-                size_t n, const char *document, struct problem *p) {
-        for (size_t i = 0; i < n; i++) {
-                int r = check_names_free(registry, &made[i]->kind, document, p);
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* Takes the entries (not the array) in the place of those that the document had. */
-static int registry_replace(struct kind_registry *registry, const char *document,
-                struct kind_entry **made, size_t n) {
-        int r;
-
-        number_kinds(registry, made, n);
-        registry_drop(registry, document);
-        r = registry_add(registry, made, n);
-        if (r < 0)
-                return r;
-        return reindex(registry);
-}
-
-int kind_registry_add_crd(struct kind_registry *registry, const json_t *crd, struct problem *p) {
-        const char *document = json_str_or(crd, "metadata.name", "");
-        struct kind_entry **made = NULL;
-        struct source *source;
-        size_t n;
-        int r = source_new(&source, registry->built_in->set, registry->built_in->rules);
-
-        if (r < 0)
-                return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
-        r = make_document(source, crd, true, NULL, &made, &n, p);
-        source_unref(source);
-        if (r < 0) {
-                if (r != -ENOMEM)
-                        problem_prefix(p,
-                                        "CustomResourceDefinition.apiextensions.k8s.io \"%s\" is "
-                                        "invalid",
-                                        document);
-                return r;
-        }
-        r = check_all_names_free(registry, made, n, document, p);
-        if (r < 0)
-                for (size_t i = 0; i < n; i++)
-                        kind_unref(&made[i]->kind);
-        else
-                r = registry_replace(registry, document, made, n);
-        free(made);
-        return r;
-}
-
-int kind_registry_remove_crd(struct kind_registry *registry, const char *crd_name) {
-        if (registry_drop(registry, crd_name) == 0)
-                return 0;
-        return reindex(registry) < 0 ? -ENOMEM : 1;
 }
