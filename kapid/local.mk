@@ -136,9 +136,14 @@ tests_unit_test_kapid_views_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-protobuf
 tests_unit_test_kapid_protobuf_SOURCES = tests/unit/test-kapid-protobuf.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_protobuf_LDADD = $(KAPID_CORE_LIBS)
-check_PROGRAMS += tests/unit/test-kapid-random
-tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c tests/unit/kapid-cases.h
+KAPID_RANDOM_PARTS = tests/unit/dice.h tests/unit/kapid-cases.h tests/unit/kapid-random.h tests/unit/random.h
+check_PROGRAMS += tests/unit/test-kapid-random tests/unit/test-kapid-random-patch tests/unit/test-kapid-random-apply
+tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c $(KAPID_RANDOM_PARTS)
 tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)
+tests_unit_test_kapid_random_patch_SOURCES = tests/unit/test-kapid-random-patch.c $(KAPID_RANDOM_PARTS)
+tests_unit_test_kapid_random_patch_LDADD = $(KAPID_CORE_LIBS)
+tests_unit_test_kapid_random_apply_SOURCES = tests/unit/test-kapid-random-apply.c $(KAPID_RANDOM_PARTS)
+tests_unit_test_kapid_random_apply_LDADD = $(KAPID_CORE_LIBS)
 
 check_PROGRAMS += tests/unit/test-kapid-pattern
 tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c
@@ -154,9 +159,11 @@ libkapid_core_a_SOURCES += kapid/cel/cel.h kapid/cel/function.h kapid/cel/types.
 	kapid/cel/unify.h kapid/cel/value.c \
 	kapid/schema/rules-compile.c kapid/schema/rules-definition.c kapid/schema/rules-internal.h \
 	kapid/schema/rules.c kapid/schema/rules.h
-check_PROGRAMS += tests/unit/test-cel
+check_PROGRAMS += tests/unit/test-cel tests/unit/test-cel-random
 tests_unit_test_cel_SOURCES = tests/unit/test-cel.c tests/unit/unit.h
 tests_unit_test_cel_LDADD = $(KAPID_CORE_LIBS)
+tests_unit_test_cel_random_SOURCES = tests/unit/test-cel-random.c tests/unit/dice.h tests/unit/random.h tests/unit/unit.h
+tests_unit_test_cel_random_LDADD = $(KAPID_CORE_LIBS)
 EXTRA_DIST += tests/unit/cel/cases.txt
 check_PROGRAMS += tests/unit/test-kapid-rules
 tests_unit_test_kapid_rules_SOURCES = tests/unit/test-kapid-rules.c tests/unit/kapid-cases.h
@@ -277,7 +284,7 @@ libkapid_api_a_SOURCES += \
 	kapid/admission/service-account-secret.c \
 	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
-	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
+	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/cache/followers.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/protobuf.c kapid/http/protobuf.h kapid/http/request.c kapid/http/request.h kapid/http/timeout.c kapid/http/timeout.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \

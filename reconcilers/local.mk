@@ -28,6 +28,7 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/gitsync.c reconcilers/gitsync/gitsync.h reconcilers/gitsync/gitsync-internal.h \
 	reconcilers/gitsync/figures.c reconcilers/gitsync/figures.h \
 	reconcilers/gitsync/requests.c reconcilers/gitsync/status.c \
+	reconcilers/gitsync/aside.c reconcilers/gitsync/aside.h \
 	reconcilers/gitsync/step-apply.c reconcilers/gitsync/step-check.c reconcilers/gitsync/step-drift.c \
 	reconcilers/gitsync/step-fetch.c reconcilers/gitsync/step-load.c reconcilers/gitsync/step-prune.c \
 	reconcilers/gitsync/step-record.c reconcilers/gitsync/step-resolve.c

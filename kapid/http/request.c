@@ -185,8 +185,9 @@ static void log_request(const struct request *request, int code) {
                         http_request_method(request->http), http_request_path(request->http), code);
 }
 
-/* Takes the HTTP request for answering it; NULL when no client waits for an answer. */
-static struct http_request *take_http(struct request *request, int code) {
+/* Takes the HTTP request for answering it with a body of that size; NULL when no client waits for
+ * an answer. */
+static struct http_request *take_http(struct request *request, int code, size_t size) {
         struct http_request *http = request->http;
 
         if (!http)
@@ -195,6 +196,7 @@ static struct http_request *take_http(struct request *request, int code) {
         http_response_header(http, "Cache-Control", "no-cache, private");
         log_request(request, code);
         request_end(request);
+        dispatch_answered(request, size);
         return http;
 }
 
@@ -205,6 +207,14 @@ static char *yaml_of(const struct buf *json) {
         if (json_parse(json->data, json->size, 0, &v, NULL) < 0)
                 return NULL;
         return yaml_text(v);
+}
+
+static size_t size_of(struct bytes *const *pieces, size_t n) {
+        size_t size = 0;
+
+        for (size_t i = 0; i < n; i++)
+                size += pieces[i]->size;
+        return size;
 }
 
 /* The JSON answer in the encoding that the client asked for; its type, or NULL: JSON is what it
@@ -233,7 +243,7 @@ void respond_pieces(struct request *request, int code, const char *content_type,
         if ((request->yaml || request->protobuf) && streq(content_type, "application/json"))
                 type = recode(request, pieces, n, &other);
         audit_answer(request, code, content_type, pieces, n);
-        http = take_http(request, code);
+        http = take_http(request, code, type ? other.size : size_of(pieces, n));
         if (!http)
                 return;
         if (type)
@@ -255,7 +265,7 @@ void respond_data(struct request *request, int code, const char *content_type, c
                 }
         }
         audit_answer_text(request, code, content_type, data, n);
-        http = take_http(request, code);
+        http = take_http(request, code, n);
         if (http)
                 http_respond(http, code, content_type, data, n);
 }
@@ -376,7 +386,7 @@ static void respond_encoded(struct request *request, int code, struct item *form
                 return;
         }
         audit_answer(request, code, "application/json", &text, 1);
-        http = take_http(request, code);
+        http = take_http(request, code, b.size);
         if (http)
                 http_respond(http, code, PROTOBUF_MEDIA_TYPE, b.data, b.size);
 }
@@ -405,7 +415,7 @@ void respond_item(struct request *request, int code, struct item *it) {
                 return;
         }
         audit_answer(request, code, "application/json", (struct bytes *[]){item_text(it)}, 1);
-        http = take_http(request, code);
+        http = take_http(request, code, item_text(it)->size);
         if (http)
                 http_respond_bytes(http, code, "application/json", item_text(it));
 }
@@ -456,7 +466,7 @@ struct http_stream *respond_stream_as(struct request *request, int code, const c
         struct http_request *http;
 
         audit_stream(request, code);
-        http = take_http(request, code);
+        http = take_http(request, code, SIZE_MAX);
         if (!http)
                 return NULL;
         request->carrier = http;
@@ -469,7 +479,7 @@ struct http_upgrade *respond_upgrade(struct request *request,
         struct http_request *http;
 
         audit_stream(request, 101);
-        http = take_http(request, 101);
+        http = take_http(request, 101, SIZE_MAX);
 
         return http ? http_upgrade_begin(http, handler, userdata) : NULL;
 }

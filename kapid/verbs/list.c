@@ -389,7 +389,7 @@ static void warn_unreadable(struct request *request, const char *prefix) {
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);
-        struct cache_walk walk;
+        _cleanup_(cache_walk_done) struct cache_walk walk = {0};
         struct item *it;
         int r;
 
@@ -401,7 +401,9 @@ static int list_collect(struct request *request, struct list *l) {
         if (!l->exact)
                 l->revision = caches_revision(request->api->caches);
         warn_unreadable(request, prefix);
-        cache_walk_begin(&walk, request->cache, prefix, l->from, l->selection.label_bits);
+        r = selection_walk(&l->selection, request->cache, prefix, l->from, &walk);
+        if (r < 0)
+                return r;
         while ((it = cache_walk_next(&walk))) {
                 if (everything && l->limit && l->found.count == l->limit) {
                         l->more = true;

@@ -131,6 +131,26 @@ int selection_matches(const struct kind *k, const struct selection *s, struct it
         return fields_are_name(s) ? 1 : fields_match(k, s, it, p);
 }
 
+const char *selection_value(const struct selection *s, const char *field) {
+        const char *path, *value;
+        bool negated;
+
+        for (size_t i = 0; field && field_selector_term(s->fields, i, &path, &value, &negated); i++)
+                if (!negated && streq(path, field) && !isempty(value))
+                        return value;
+        return NULL;
+}
+
+int selection_walk(const struct selection *s, const struct cache *c, const char *prefix,
+                const char *after, struct cache_walk *ret) {
+        const char *value = selection_value(s, cache_index_field(c));
+
+        if (value && strlen(value) < CACHE_VALUE_SIZE)
+                return cache_walk_value(ret, c, value, prefix, after);
+        cache_walk_begin(ret, c, prefix, after, s->label_bits);
+        return 0;
+}
+
 char *selection_prefix(const struct kind *k, const struct selection *s) {
         return k->namespaced && !isempty(s->namespace) ? strformat("%s/", s->namespace)
                                                        : strdup("");

@@ -391,6 +391,38 @@ static void test_conflicts(void **state) {
         assert_int_equal(ask(&named), 409);
 }
 
+/* An apply that changes nothing is remembered with the object, for these bytes and this manager
+ * alone, and until the object changes. */
+static void test_apply_again(void **state) {
+        static const struct {
+                const char *a, *manager, *force;
+                int txns, code; /* so many more */
+        } steps[] = {{"1", "one", "false", 1, 201}, {"1", "one", "false", 0, 200},
+                        {"1", "one", "false", 0, 200}, {"2", "one", "false", 1, 200},
+                        {"1", "one", "false", 1, 200}, {"1", "one", "false", 0, 200},
+                        {"1", "two", "false", 1, 200}, {"1", "one", "false", 0, 200},
+                        {"2", "one", "false", 0, 409}, {"2", "one", "true", 1, 200}};
+        int txns = 0;
+
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                _cleanup_free_ char *body = strformat(
+                                "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
+                                "\"name\":\"x\"},\"data\":{\"a\":\"%s\"}}",
+                                steps[i].a);
+                _cleanup_exchange_ struct exchange x = {.method = "PATCH",
+                                .path = CONFIG "/x",
+                                .body = body,
+                                .content_type = "application/apply-patch+yaml",
+                                .query = {"fieldManager", steps[i].manager, "force",
+                                                steps[i].force}};
+                int code = ask(&x);
+
+                txns += steps[i].txns;
+                if (code != steps[i].code || (int)f->txns != txns)
+                        fail_msg("step %zu: %d, %d writes", i, code, (int)f->txns);
+        }
+}
+
 static void test_names_taken(void **state) {
         static const char body[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
                                    "\"metadata\":{\"generateName\":\"c-\"}}";
@@ -769,6 +801,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_delete_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_apply_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_apply_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_names_taken, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leases, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_store_fails, setup, teardown),
