@@ -3,9 +3,9 @@
  *
  *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND]]
  *
- * WHAT: configmaps, nodes, pods, mixed, services (each of the pods of one app); objects: ConfigMaps
- * of 2 kB, one in a hundred with the label rare=yes; gets, updates, patches and applies: of them, a
- * ROUND being a number that is in the object and so changes it.
+ * WHAT: configmaps, nodes, pods, bound (pods on nodes), mixed, services (each of the pods of one
+ * app); objects: ConfigMaps of 2 kB, one in a hundred with the label rare=yes; gets, updates,
+ * patches and applies: of them, a ROUND being a number that is in the object and so changes it.
  * Prints how many were done in a second. */
 #include <stdio.h>
 
@@ -95,6 +95,16 @@ static json_t *make_mixed(unsigned long i) {
         return pod;
 }
 
+/* On one of as many nodes. */
+static json_t *make_bound(unsigned long i) {
+        _cleanup_free_ char *name = strformat("bound-%lu", i), *node = strformat("node-%lu", i);
+        json_t *pod = make_plain(i);
+
+        assert(json_set_str(pod, "metadata.name", name) >= 0);
+        assert(json_set_str(pod, "spec.nodeName", node) >= 0);
+        return pod;
+}
+
 static json_t *make_service(unsigned long i) {
         _cleanup_free_ char *name = strformat("service-%lu", i),
                             *app = strformat("app-%lu", i % DEPLOYMENTS);
@@ -164,6 +174,7 @@ static const struct kind kinds[] = {
                 {"configmaps", "/api/v1/namespaces/bench/configmaps", make_config_map},
                 {"nodes", "/api/v1/nodes", make_node},
                 {"pods", "/api/v1/namespaces/bench/pods", make_plain},
+                {"bound", "/api/v1/namespaces/bench/pods", make_bound},
                 {"mixed", "/api/v1/namespaces/bench/pods", make_mixed},
                 {"services", "/api/v1/namespaces/bench/services", make_service},
                 {"objects", .send = send_create},

@@ -6,7 +6,7 @@
 #include "lib/plain.h"
 
 struct output {
-        FILE *file;
+        FILE *file, *before; /* before: what stdout or stderr was */
         struct plain plain;
         int fd;
         bool exact;
@@ -64,6 +64,8 @@ int output_start(struct kctl *k) {
         k->err = output_new(STDERR_FILENO, _IONBF);
         if (!k->out || !k->err)
                 return -ENOMEM;
+        k->out->before = stdout;
+        k->err->before = stderr;
         stdout = k->out->file;
         stderr = k->err->file;
         return 0;
@@ -75,15 +77,20 @@ static int output_end(struct output *o) {
 
         if (plain_end(&o->plain, &out) < 0 || write_all(o->fd, out.data, out.size) < 0)
                 r = -EIO;
+        fclose(o->file);
+        free(o);
         return r;
 }
 
+/* Verbs print no more after it; what runs at exit has the streams of the start. */
 int output_finish(struct kctl *k) {
-        int r = k->out ? output_end(k->out) : 0;
+        struct output *out = TAKE_PTR(k->out), *err = TAKE_PTR(k->err);
+        int r;
 
-        if (k->err && output_end(k->err) < 0)
-                r = -EIO;
-        return r;
+        stdout = out->before;
+        stderr = err->before;
+        r = output_end(out);
+        return output_end(err) < 0 ? -EIO : r;
 }
 
 void output_exact(struct kctl *k, bool exact) {

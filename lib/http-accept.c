@@ -47,7 +47,7 @@ static void give_to_http1(struct http_connection *c) {
         }
         /* It closes the socket also where it refuses. */
         if (MHD_add_connection(s->mhd, fd, (const struct sockaddr *)&address, n) == MHD_YES)
-                http_server_run_soon(s);
+                http_server_run_fresh(s);
 }
 
 /* Looks at what has come. The edge that reports more of it comes by itself. */

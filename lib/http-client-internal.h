@@ -19,6 +19,7 @@ struct http_client {
         const struct http_header *standing; /* headers of every call; borrowed, or NULL */
         void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
         unsigned user_timeout_ms, flags, calls_max;
+        unsigned fresh;          /* added since curl was last asked to begin with them */
         unsigned depth;          /* > 0: curl or collect() is on the stack */
         bool dying;              /* freed by a callback: the outermost frame does it */
         struct http_call *calls; /* every call in flight */

@@ -10,7 +10,9 @@
 
 enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
 /* Kept open for the next requests, idle or not. */
-enum { CONNECTIONS_MAX = 256 };
+/* FRESH_MAX: calls that begin in one turn of the loop. Each may connect, which takes some
+ * milliseconds of cryptography. */
+enum { CONNECTIONS_MAX = 256, FRESH_MAX = 4 };
 
 static void client_destroy(struct http_client *c);
 
@@ -30,8 +32,10 @@ static void call_free(struct http_call *c) {
                 curl_easy_cleanup(c->easy);
         }
         /* Another one may have its turn. */
-        if (c->added && c->client->calls_max > 0)
+        if (c->added && (c->client->calls_max > 0 || c->client->fresh > 0))
                 defer(c->client);
+        if (c->added && c->client->fresh > 0)
+                c->client->fresh--;
         sd_event_source_disable_unref(c->idle);
         curl_slist_free_all(c->headers);
         curl_slist_free_all(c->connect_to);
@@ -108,9 +112,8 @@ static void call_finish(struct http_call *c, CURLcode code) {
         if (c->error < 0) {
                 result.error = c->error;
                 result.error_text = c->abandoned ? "the server does not answer, another one does"
-                                    : c->error == -ETIMEDOUT
-                                                    ? "the stream was silent for too long"
-                                                    : "the answer could not be taken";
+                                    : c->error == -ETIMEDOUT ? "the stream was silent for too long"
+                                                             : "the answer could not be taken";
         } else if (code != CURLE_OK) {
                 result.error = transport_error(c, code, &text);
                 result.error_text = strempty(text);
@@ -186,6 +189,7 @@ static void end_abandoned(struct http_client *client) {
 
 static void call_add(struct http_call *c) {
         c->added = true;
+        c->client->fresh++;
         (void)curl_multi_add_handle(c->client->multi, c->easy);
 }
 
@@ -194,7 +198,7 @@ static bool is_unlimited(const struct http_call *c) {
         return c->options.on_data || c->options.urgent;
 }
 
-/* The call that may begin when there is a limit: one that it does not concern, then the one that
+/* The call that may begin: where there is a limit one that it does not concern, then the one that
  * has waited for the longest. NULL: none. Calls that began later come earlier in the list. */
 static struct http_call *next_in_turn(struct http_client *client) {
         struct http_call *oldest = NULL;
@@ -211,13 +215,13 @@ static struct http_call *next_in_turn(struct http_client *client) {
                         return c;
                 oldest = c;
         }
-        return running < client->calls_max ? oldest : NULL;
+        return client->calls_max == 0 || running < client->calls_max ? oldest : NULL;
 }
 
 static void add_in_turn(struct http_client *client) {
         struct http_call *c;
 
-        while ((c = next_in_turn(client)))
+        while (client->fresh < FRESH_MAX && (c = next_in_turn(client)))
                 call_add(c);
 }
 
@@ -229,10 +233,7 @@ static int on_deferred(sd_event_source *s, void *userdata) {
                 next = c->next;
                 if (c->cancelled)
                         call_free(c);
-                else if (!c->added) {
-                        if (client->calls_max == 0)
-                                call_add(c);
-                } else if (c->held && !c->paused) {
+                else if (c->held && !c->paused) {
                         client->depth++;
                         let_go(c);
                         if (leave(client))
@@ -242,9 +243,16 @@ static int on_deferred(sd_event_source *s, void *userdata) {
         client->depth++;
         collect(client);
         end_abandoned(client);
-        if (!leave(client) && client->calls_max > 0)
+        if (!leave(client))
                 add_in_turn(client);
         return 0;
+}
+
+/* Curl begins with what was added whatever it is called for; others follow: on_deferred(). */
+static void acted(struct http_client *client) {
+        client->fresh = 0;
+        if (!leave(client))
+                defer(client);
 }
 
 static int on_socket_event(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -259,8 +267,7 @@ static int on_socket_event(sd_event_source *s, int fd, uint32_t revents, void *u
                 what |= CURL_CSELECT_ERR;
         client->depth++;
         curl_multi_socket_action(client->multi, fd, what, &running);
-        if (!leave(client))
-                defer(client);
+        acted(client);
         return 0;
 }
 
@@ -293,8 +300,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 
         client->depth++;
         curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        if (!leave(client))
-                defer(client);
+        acted(client);
         return 0;
 }
 
@@ -380,8 +386,7 @@ int http_client_new(
         c->flags = o->flags;
         c->user_timeout_ms = o->user_timeout_ms;
         c->calls_max = o->calls_max;
-        if (copy(&c->base_url, o->base_url) < 0 ||
-                        copy(&c->server_name, o->tls_server_name) < 0 ||
+        if (copy(&c->base_url, o->base_url) < 0 || copy(&c->server_name, o->tls_server_name) < 0 ||
                         copy(&c->unix_path, o->unix_path) < 0 ||
                         copy(&c->user_agent, o->user_agent) < 0)
                 return -ENOMEM;
@@ -585,13 +590,15 @@ int http_call_start(struct http_client *client, const struct http_call_options *
         r = call_new(client, o, &c);
         if (r < 0)
                 return r;
-        c->added = client->depth == 0 && (client->calls_max == 0 || next_in_turn(client) == c);
+        c->added = client->depth == 0 && client->fresh < FRESH_MAX &&
+                   (client->calls_max == 0 || next_in_turn(client) == c);
         if (!c->added)
                 defer(client);
         else if (curl_multi_add_handle(client->multi, c->easy) != CURLM_OK) {
                 call_free(c);
                 return -ENOMEM;
-        }
+        } else
+                client->fresh++;
         if (ret_call)
                 *ret_call = c;
         return 0;

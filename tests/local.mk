@@ -152,7 +152,7 @@ FUZZ_SOURCES = tests/fuzz/fuzz.h tests/fuzz/targets.c
 FUZZ_LIBS = libkapid_api.a libkapid_core.a $(PCRE2_LIBS) libgitsync.a nodeagent/libnodeagent.a libkstored.a libproto.a libkeelson.a \
 	$(SQLITE_LIBS) $(GITSYNC_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 check_PROGRAMS += tests/fuzz/replay
-tests_fuzz_replay_SOURCES = tests/fuzz/replay.c $(FUZZ_SOURCES)
+tests_fuzz_replay_SOURCES = tests/fuzz/replay.c tests/unit/dice.h $(FUZZ_SOURCES)
 tests_fuzz_replay_LDADD = $(FUZZ_LIBS)
 EXTRA_PROGRAMS += tests/fuzz/fuzz
 tests_fuzz_fuzz_SOURCES = tests/fuzz/libfuzzer.c $(FUZZ_SOURCES)

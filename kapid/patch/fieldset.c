@@ -542,7 +542,8 @@ static int prune_list(
                 const json_t *owned = element ? json_object_get(last, element) : NULL;
                 const json_t *kept = element ? json_object_get(keep, element) : NULL;
 
-                if (owned && !kept)
+                /* An item that others only have fields of goes with its last owner. */
+                if (owned && (!kept || (is_member(owned) && !is_member(kept))))
                         continue;
                 json_array_append(left, item);
                 if (owned && s->list == LIST_MAP) {

@@ -60,6 +60,7 @@ struct gitsync {
 
         /* The one thing waited for, and the timer that starts the next run. */
         struct child *child;
+        struct aside *aside; /* work on the candidate, off the loop (aside.h) */
         struct api_call *call;
         struct executor *executor;
         void (*then)(struct gitsync *s); /* when the executor's list is carried out */

@@ -6,6 +6,7 @@
 #include "lib/object.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
+#include "reconcilers/gitsync/aside.h"
 #include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/gitsync-internal.h"
@@ -103,6 +104,7 @@ struct gitsync *gitsync_free(struct gitsync *s) {
         figures_done(&s->figures);
         turn_leave(&s->turn);
         child_free(s->child);
+        gitsync_aside_leave(s);
         api_call_cancel(s->call);
         executor_free(s->executor);
         gitsync_prune_done(s);
@@ -262,7 +264,7 @@ void gitsync_log(const struct gitsync *s, int level, const char *other, const ch
 
 void gitsync_enter(struct gitsync *s, enum gitsync_state state) {
         assert(state < GITSYNC_STATES_MAX);
-        assert(!s->call && !s->child && !executor_is_running(s->executor));
+        assert(!s->call && !s->child && !s->aside && !executor_is_running(s->executor));
         gitsync_log(s, LOG_DEBUG, NULL, "GitSync %s: %s", s->key, steps[state].name);
         s->was = s->state;
         s->state = state;
@@ -304,7 +306,7 @@ void gitsync_fail(struct gitsync *s, const char *reason, const struct problem *p
                 figures_failed(&s->figures);
         free(s->message);
         s->message = strdup(p->message ? p->message : "out of memory");
-        revision_done(&s->candidate); /* the last good one stays */
+        gitsync_discard(s, &s->candidate); /* the last good one stays */
         gitsync_log(s, LOG_WARNING, NULL, "GitSync %s: %s", s->key, strempty(s->message));
         gitsync_enter(s, GITSYNC_REPORTING);
 }

@@ -33,8 +33,15 @@ struct gitsync_world {
         const char *data_dir;
         const char *program;      /* path of kgitd itself, for the fetch child */
         struct fetch_turns turns; /* turns of fetching */
+        struct asides *asides;    /* NULL: the loop does all work */
         struct figures_shared figures;
 };
+
+/* The thread for work that grows with a commit. */
+struct asides;
+int asides_new(struct asides **ret, sd_event *event);
+/* Waits for the work under way. After the GitSyncs. */
+struct asides *asides_free(struct asides *x);
 
 struct gitsync;
 

@@ -164,6 +164,9 @@ static int setup(struct kgitd *k, struct program *program) {
         r = turns_init(&world->turns, world->event, FETCHING_MAX, CHILDREN_MAX, QUIET_US);
         if (r < 0)
                 return r;
+        r = asides_new(&world->asides, world->event);
+        if (r < 0)
+                return r;
         r = discovery_new(&world->discovery, world->client);
         if (r < 0)
                 return r;
@@ -180,6 +183,7 @@ static int setup(struct kgitd *k, struct program *program) {
 
 static void teardown(struct kgitd *k) {
         map_free(k->syncs);
+        asides_free(k->world.asides);
         turns_done(&k->world.turns);
         informer_free(k->world.gitsyncs);
         drift_free(k->world.drift);

@@ -3,6 +3,7 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/timefmt.h"
+#include "reconcilers/gitsync/aside.h"
 #include "reconcilers/gitsync/fetch.h"
 #include "reconcilers/gitsync/gitsync-internal.h"
 
@@ -11,9 +12,9 @@
 
 static void start_child(struct gitsync *s, const json_t *secret);
 
-static int read_revision(struct gitsync *s, const json_t *reply, struct problem *p) {
-        struct manifest_owner owner = {s->name, s->ns};
-        struct revision *revision = &s->candidate;
+static int read_revision(struct revision *revision, const json_t *reply,
+                const struct aside_words *words, struct problem *p) {
+        struct manifest_owner owner = {words->name, words->ns};
         json_t *word;
         size_t i;
         int r;
@@ -34,6 +35,14 @@ static int read_revision(struct gitsync *s, const json_t *reply, struct problem 
         return revision->commit && revision->name && revision->summary && revision->ignored
                                ? 0
                                : -ENOMEM;
+}
+
+static void on_read(struct gitsync *s, int error, const struct problem *p) {
+        turn_leave(&s->turn);
+        if (error < 0)
+                gitsync_fail(s, "BuildFailed", p);
+        else
+                gitsync_next(s);
 }
 
 /* Nothing new in Git: the run ends here, unless something is left to do: a failed run, kept
@@ -58,8 +67,8 @@ static void on_fetched(const json_t *reply, const char *why, void *userdata) {
         const char *error = json_str(reply, "error");
 
         s->child = NULL;
-        turn_leave(&s->turn);
         if (!reply || error) {
+                turn_leave(&s->turn);
                 if (error)
                         problem_set(&p, EIO, 0, NULL, "%s", error);
                 else
@@ -73,16 +82,15 @@ static void on_fetched(const json_t *reply, const char *why, void *userdata) {
                 return;
         }
         if (json_bool_or(reply, "unchanged", false)) {
+                turn_leave(&s->turn);
                 on_unchanged(s);
                 return;
         }
         free(s->attempted);
         s->attempted = strdup(json_str_or(reply, "revision", ""));
-        if (read_revision(s, reply, &p) < 0) {
-                gitsync_fail(s, "BuildFailed", &p);
-                return;
-        }
-        gitsync_next(s);
+        /* It keeps its turn: few commits are in memory at a time. */
+        if (gitsync_aside(s, json_incref((json_t *)reply), read_revision, on_read) < 0)
+                on_read(s, -ENOMEM, out_of_memory());
 }
 
 /* A key of the secret as text; NULL when it has none. Caller frees. */

@@ -1,6 +1,7 @@
 /* Between the check and the first apply: the brakes on pruning, and the inventory that is recorded
  * before anything changes. */
 #include "lib/object.h"
+#include "reconcilers/gitsync/aside.h"
 #include "reconcilers/gitsync/gitsync-internal.h"
 
 /* The number of objects that left Git and were not kept before, and of all such objects. */
@@ -158,7 +159,7 @@ void gitsync_recorded(struct gitsync *s, int error) {
         /* From here on the new revision is the desired state: drift is corrected towards it.
          */
         if (s->revision == &s->candidate) {
-                revision_done(&s->current);
+                gitsync_discard(s, &s->current);
                 s->current = s->candidate;
                 s->candidate = (struct revision){0};
                 s->revision = &s->current;

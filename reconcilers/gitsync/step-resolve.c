@@ -2,7 +2,7 @@
  * the API, or known from a CRD of the same commit), which namespace it goes to, its hash, the
  * order. */
 #include "lib/object.h"
-#include "reconcilers/gitsync/identity.h"
+#include "reconcilers/gitsync/aside.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/gitsync-internal.h"
 
@@ -51,16 +51,21 @@ static struct kept_resource *keep(struct revision *r, const json_t *object,
         return k;
 }
 
+static struct kept_resource *kept_resource_of(const struct revision *r, const json_t *object) {
+        _cleanup_free_ char *key = kind_key(object);
+
+        return key ? map_get(r->resources, key) : NULL;
+}
+
 /* NULL when neither the API (as far as it was read) nor the commit has the kind. */
 static struct kept_resource *resource_of(
                 struct gitsync *s, struct revision *r, const json_t *object) {
-        _cleanup_free_ char *key = kind_key(object);
-        struct kept_resource *k = key ? map_get(r->resources, key) : NULL;
+        struct kept_resource *k = kept_resource_of(r, object);
         const struct api_resource *served;
         struct api_resource brought;
         const json_t *crd = NULL;
 
-        if (k || !key)
+        if (k)
                 return k;
         served = discovery_find(
                         s->world->discovery, object_api_version(object), object_kind(object));
@@ -72,9 +77,8 @@ static struct kept_resource *resource_of(
 
 /* Sets the namespace, once the resource is known: the target's, as written, or the GitSync's own.
  */
-static int place_item(struct gitsync *s, const struct manifest_item *item,
+static int place_item(const struct aside_words *words, const struct manifest_item *item,
                 const struct api_resource *resource, struct problem *p) {
-        const char *target = json_str(s->object, "spec.targetNamespace");
         json_t *metadata = json_object_get(item->object, "metadata");
 
         if (!resource->namespaced) {
@@ -87,9 +91,10 @@ static int place_item(struct gitsync *s, const struct manifest_item *item,
                 manifest_blame(item, p);
                 return -EINVAL;
         }
-        if (!isempty(target) || !json_str(item->object, "metadata.namespace"))
+        if (!isempty(words->target) || !json_str(item->object, "metadata.namespace"))
                 return json_object_set_new(metadata, "namespace",
-                                       json_string(!isempty(target) ? target : s->ns)) < 0
+                                       json_string(!isempty(words->target) ? words->target
+                                                                           : words->ns)) < 0
                                        ? -ENOMEM
                                        : 0;
         return 0;
@@ -155,15 +160,17 @@ static int compare_wanted(const void *a, const void *b) {
         return x->item < y->item ? -1 : x->item > y->item; /* else in the order of the files */
 }
 
-static int make_wanted(struct gitsync *s, struct revision *revision, struct problem *p) {
+/* All kinds are in revision->resources. */
+static int make_wanted(struct revision *revision, const json_t *reply,
+                const struct aside_words *words, struct problem *p) {
         revision->wanted = calloc(revision->set.count + 1, sizeof(*revision->wanted));
         if (!revision->wanted)
                 return -ENOMEM;
         for (size_t i = 0; i < revision->set.count; i++) {
                 const struct manifest_item *item = &revision->set.items[i];
-                const struct kept_resource *k = resource_of(s, revision, item->object);
+                const struct kept_resource *k = kept_resource_of(revision, item->object);
                 struct wanted *w = &revision->wanted[i];
-                int r = k ? place_item(s, item, &k->resource, p) : -ENOMEM;
+                int r = k ? place_item(words, item, &k->resource, p) : -ENOMEM;
 
                 if (r < 0)
                         return r;
@@ -177,24 +184,32 @@ static int make_wanted(struct gitsync *s, struct revision *revision, struct prob
                 revision->count = i + 1;
                 if (!w->key)
                         return -ENOMEM;
-                decide_hash(item->object, &k->resource, s->identity->user, w->hash);
+                decide_hash(item->object, &k->resource, words->user, w->hash);
         }
         qsort(revision->wanted, revision->count, sizeof(*revision->wanted), compare_wanted);
         return decide_duplicates(revision->wanted, revision->count, p);
 }
 
-/* 0: complete, 1: a request is under way; negative: refused. */
-static int make_revision(struct gitsync *s, struct revision *revision, struct problem *p) {
-        int r;
-
+/* 0: all kinds are known, 1: a request is under way; negative: refused. */
+static int find_kinds(struct gitsync *s, struct revision *revision, struct problem *p) {
         if (!revision->resources)
                 revision->resources = map_new(kept_resource_free);
         if (!revision->resources)
                 return -ENOMEM;
-        r = resolve_kinds(s, revision, p);
-        if (r != 0)
-                return r;
-        return make_wanted(s, revision, p);
+        return resolve_kinds(s, revision, p);
+}
+
+static void on_wanted(struct gitsync *s, int error, const struct problem *why) {
+        struct revision *revision = &s->candidate;
+        _cleanup_problem_ struct problem p = {0};
+
+        if (error < 0) {
+                problem_set(&p, -error, 0, NULL, "%s", strerror(-error));
+                gitsync_fail(s, "BuildFailed", why->message ? why : &p);
+                return;
+        }
+        (void)decide_apply(revision->wanted, revision->count, &s->inventory);
+        gitsync_next(s);
 }
 
 static void resolve(struct gitsync *s) {
@@ -202,17 +217,16 @@ static void resolve(struct gitsync *s) {
         _cleanup_problem_ struct problem p = {0};
         int r;
 
-        r = make_revision(s, revision, &p);
+        r = find_kinds(s, revision, &p);
         if (r > 0) /* an answer continues here */
                 return;
         if (r < 0) {
-                if (!p.message)
-                        problem_set(&p, -r, 0, NULL, "%s", strerror(-r));
-                gitsync_fail(s, "BuildFailed", &p);
+                on_wanted(s, r, &p);
                 return;
         }
-        (void)decide_apply(revision->wanted, revision->count, &s->inventory);
-        gitsync_next(s);
+        r = gitsync_aside(s, /* reply= */ NULL, make_wanted, on_wanted);
+        if (r < 0)
+                on_wanted(s, r, &p);
 }
 
 void gitsync_resolve_begin(struct gitsync *s) {

@@ -4,13 +4,22 @@
 #include "kapid/audit/policy.h"
 #include "kapid/auth/jwt.h"
 #include "kapid/auth/oidc-token.h"
+#include "kapid/cel/cel.h"
+#include "kapid/conversion/review.h"
+#include "kapid/http/route.h"
 #include "kapid/kinds/kind.h"
 #include "kapid/pipeline/delete-options.h"
 #include "kapid/pipeline/pipeline.h"
-#include "kapid/schema/internal.h"
-#include "kapid/schema/protobuf.h"
+#include "kapid/patch/managed.h"
 #include "kapid/patch/patch.h"
+#include "kapid/schema/internal.h"
+#include "kapid/schema/pattern.h"
+#include "kapid/schema/protobuf.h"
 #include "kapid/streams/client.h"
+#include "kapid/verbs/continue.h"
+#include "kapid/verbs/list-options.h"
+#include "kapid/webhooks/patched.h"
+#include "kapid/webhooks/review.h"
 #include "kstored/replica/peer-wire.h"
 #include "kstored/wal/block.h"
 #include "lib/crypto.h"
@@ -211,6 +220,128 @@ static void fuzz_patch(const char *text, size_t n) {
                 (void)patch_run(pods(), NULL, types[i], text, n, FIELD_VALIDATION_STRICT, target,
                                 &d, &p);
         }
+}
+
+/* An intent that is taken is kept: applied again it changes nothing. */
+static void fuzz_apply(const char *text, size_t n) {
+        struct apply_options one = {.manager = "one", .now_us = 1700000000000000},
+                             two = {.manager = "two", .now_us = 1700000001000000, .force = true};
+        _cleanup_decoded_ struct decoded made = {0}, again = {0}, taken = {0};
+        _cleanup_problem_ struct problem p = {0}, q = {0};
+
+        if (apply_run(pods(), text, n, NULL, &one, &made, &p) < 0)
+                return;
+        assert(apply_run(pods(), text, n, made.object, &one, &again, &p) == 0);
+        if (json_at(made.object, "metadata.managedFields"))
+                assert(json_equal(made.object, again.object));
+        (void)apply_run(pods(), text, n, made.object, &two, &taken, &q);
+}
+
+/* Whatever an expression is, it ends within its budget. */
+static void fuzz_cel(const char *text, size_t n) {
+        static const struct cel_limits limits = {.cost_max = 2000, .memory_max = 1 << 20};
+        static const struct cel_variable variables[] = {
+                        {"self", &cel_dyn_type}, {"i", &cel_int_type}, {"s", &cel_string_type}};
+        static struct cel_functions *functions;
+        static json_t *self;
+        _cleanup_cel_findings_ struct cel_findings f = {0};
+        _cleanup_(cel_program_freep) struct cel_program *program = NULL;
+        _cleanup_(cel_run_freep) struct cel_run *run = NULL;
+        struct cel_value values[ELEMENTS(variables)];
+
+        if (!functions) {
+                self = json_loads("{\"a\":[1,\"x\",null],\"b\":{\"c\":1.5}}", 0, NULL);
+                assert(cel_functions_new(cel_libraries, pattern_cache_new(), &functions, NULL) ==
+                                0);
+        }
+        if (cel_compile(&(struct cel_env){functions, variables, ELEMENTS(variables)}, text, n,
+                            &program, &f) < 0) {
+                assert(f.count > 0 && utf8_is_valid(f.text, strlen(f.text)));
+                return;
+        }
+        assert(cel_run_new(functions, &limits, &run) == 0);
+        values[0] = cel_from_json(run, self, &cel_dyn_type);
+        values[1] = cel_int(-7);
+        values[2] = cel_string_at("\xc3\xa4 text", 7);
+        (void)cel_eval(run, program, values);
+}
+
+/* Paths with the query's watch behind a question mark, continue tokens, options. */
+static void fuzz_request(const char *text, size_t n) {
+        static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"};
+        _cleanup_free_ char *copy = strdup(text), *path = NULL, *token = NULL, *name = NULL,
+                            *manager = NULL;
+        _cleanup_problem_ struct problem q = {0}, o = {0}, m = {0}, r = {0};
+        char *watch = copy ? strchr(copy, '?') : NULL;
+        uint64_t revision;
+
+        if (watch)
+                *watch++ = 0;
+        for (size_t i = 0; copy && i < ELEMENTS(methods); i++) {
+                _cleanup_route_ struct route route = {0};
+                _cleanup_problem_ struct problem refusal = {0};
+
+                if (route_parse(methods[i], copy, watch, &route, &refusal) < 0)
+                        continue;
+                assert(route.verb && route.path && (!route.resource || *route.plural));
+                assert(strlen(route.path) <= ROUTE_PATH_MAX);
+        }
+        if (continue_parse(text, &revision, &path, &q) == 0) {
+                _cleanup_free_ char *same = NULL;
+                uint64_t again;
+
+                token = continue_token(revision, path);
+                assert(token && continue_parse(token, &again, &same, &q) == 0);
+                assert(again == revision && streq(same, path));
+        }
+        (void)list_options_check_match(text, &o);
+        (void)field_manager_name(text, text, n % 2, &name, &m);
+        (void)field_manager_name(NULL, text, false, &manager, &r);
+}
+
+static const struct webhook *webhook(void) {
+        static struct webhook_config *config;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *object = NULL;
+
+        if (config)
+                return &config->webhooks[0];
+        object = json_loads("{\"metadata\":{\"name\":\"c\"},\"webhooks\":[{\"name\":"
+                            "\"w.example.com\",\"sideEffects\":\"None\","
+                            "\"admissionReviewVersions\":[\"v1\"],\"clientConfig\":{\"url\":"
+                            "\"https://h/x\"},\"rules\":[]}]}",
+                        0, NULL);
+        assert(webhook_config_new(&config, WEBHOOK_MUTATING, object, &p) == 0);
+        return &config->webhooks[0];
+}
+
+/* What a webhook answers, to an admission and to a conversion; its patch on a pod. */
+static void fuzz_webhook(const char *text, size_t n) {
+        const struct patched_facts facts = {
+                        .kind = pods(), .as = pods(), .who = "admission webhook"};
+        _cleanup_webhook_answer_ struct webhook_answer answer = {0};
+        _cleanup_free_ char *why = NULL, *no = NULL;
+        _cleanup_json_ json_t *pod = NULL, *patched = NULL, *object = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        json_t *converted = NULL;
+
+        object = json_loads("{\"apiVersion\":\"e.com/v1\",\"kind\":\"A\",\"metadata\":{\"name\":"
+                            "\"a\",\"uid\":\"1\"},\"spec\":{}}",
+                        0, NULL);
+        const struct conversion_question question = {
+                        "v1", "u", "e.com/v2", (json_t *const *)&object, 1};
+        if (conversion_answer(&question, text, n, &converted, &no) == 0) {
+                assert(streq(object_name(converted), "a"));
+                json_decref(converted);
+        }
+        if (webhook_answer_parse(webhook(), "u", text, n, &answer, &why) < 0 || !answer.patch)
+                return;
+        pod = json_loads("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\","
+                         "\"namespace\":\"b\",\"labels\":{\"x\":\"y\"}},\"spec\":{\"containers\":"
+                         "[{\"name\":\"c\",\"image\":\"i\"}]}}",
+                        0, NULL);
+        if (patched_object(&facts, pod, answer.patch, &patched, &p) == 0)
+                assert(streq(object_name(patched), "a"));
 }
 
 /* A definition that is taken can be served, and taken away again. */
@@ -422,6 +553,8 @@ static void fuzz_stream(const char *text, size_t n) {
 }
 
 const struct fuzz_target fuzz_targets[] = {
+                {"apply", fuzz_apply, "intents of server-side apply"},
+                {"cel", fuzz_cel, "expressions"},
                 {"certificate", fuzz_certificate, "certificates and signing requests"},
                 {"crd", fuzz_crd, "CustomResourceDefinitions, their schemas and patterns"},
                 {"image", fuzz_image, "documents of images, references, challenges, credentials"},
@@ -437,9 +570,11 @@ const struct fuzz_target fuzz_targets[] = {
                 {"pod-units", fuzz_pod_units, "pods to units"},
                 {"protobuf", fuzz_protobuf, "objects in protobuf"},
                 {"protobuf-answer", fuzz_protobuf_answer, "objects to protobuf"},
+                {"request", fuzz_request, "paths, continue tokens, options of requests"},
                 {"selector", fuzz_selector, "label and field selectors"},
                 {"stream", fuzz_stream, "clients of exec, attach and port-forward"},
                 {"token", fuzz_token, "service account tokens"},
+                {"webhook", fuzz_webhook, "answers of webhooks to admissions and conversions"},
                 {"words", fuzz_words, "quantities, times, durations, base64"},
                 {"yaml", fuzz_yaml, "YAML"},
 };
