@@ -196,7 +196,7 @@ static int add_caches(struct api *a) {
         pods = api_cache(a, "", "pods");
         if (!pods)
                 return -ENOMEM;
-        r = cache_set_index(pods, item_node_of_pod);
+        r = cache_set_index(pods, "spec.nodeName", item_node_of_pod);
         if (r < 0)
                 return r;
         a->cluster_users = api_cache(a, "keelson.dev", "clusterusers");

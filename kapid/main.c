@@ -222,6 +222,7 @@ enum {
         GZIP_ABOVE = 128 * 1024, /* as the reference server */
         DRAIN_STEP_US = 20 * 1000,
         DRAIN_MAX_US = 5 * 1000 * 1000,
+        CONNECTIONS_MAX = 24000, /* API_STREAMS_MAX watches by HTTP/1.1, and others */
 };
 
 /* NULL path: nothing. */
@@ -335,6 +336,7 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                         .tls_key = s->key,
                                         .tls_client_ca = s->ca,
                                         .tls_files = &files,
+                                        .connections_max = CONNECTIONS_MAX,
                                         .http2 = !f->http2_disabled,
                                         .http2_streams_max = f->http2_streams_max,
                                         .gzip_above = GZIP_ABOVE,

@@ -25,6 +25,8 @@ bool h2_session_wants_write(const struct h2_connection *c);
 bool h2_session_is_over(const struct h2_connection *c);
 /* No stream after the last one that was taken. */
 void h2_session_goaway(struct h2_connection *c);
+/* The first of two: it names no request. */
+void h2_session_notice(struct h2_connection *c);
 /* What the server of a connection granted; never NULL. */
 const struct h2_terms *h2_terms_of(const struct h2_connection *c);
 /* There is something to send on a stream again. */

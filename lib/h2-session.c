@@ -260,6 +260,10 @@ void h2_session_goaway(struct h2_connection *c) {
                         0);
 }
 
+void h2_session_notice(struct h2_connection *c) {
+        (void)nghttp2_submit_shutdown_notice(c->session);
+}
+
 void h2_connection_ping(struct h2_connection *c) {
         c->pinged = true;
         c->pinged_us = h2_now_us();

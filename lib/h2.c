@@ -583,8 +583,22 @@ void h2_connection_shutdown(struct h2_connection *c) {
 }
 
 void h2_connection_go_away(struct h2_connection *c) {
-        if (c->state != H2_OPEN || c->doomed || c->goes_away)
+        if (c->state != H2_OPEN || c->doomed || c->goes_away || c->notice_us)
                 return;
+        c->notice_us = h2_now_us();
+        h2_session_notice(c);
+        h2_loop_wake_at(c->loop, c->notice_us + H2_NOTICE_US);
+        h2_connection_dirty(c);
+}
+
+/* The client has had time to learn of it. */
+static void end_notice(struct h2_connection *c, uint64_t now_us, uint64_t *next_us) {
+        if (!c->notice_us || c->goes_away || c->state != H2_OPEN)
+                return;
+        if (now_us < c->notice_us + H2_NOTICE_US) {
+                *next_us = MIN(*next_us, c->notice_us + H2_NOTICE_US);
+                return;
+        }
         c->goes_away = true;
         h2_session_goaway(c);
         h2_connection_dirty(c);
@@ -620,5 +634,7 @@ void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *nex
                         break;
         }
         c->cursor = NULL;
+        if (!c->doomed)
+                end_notice(c, now_us, next_us);
         (void)leave(c);
 }

@@ -121,6 +121,7 @@ struct h2_connection {
         size_t first_size;
         bool pinged, settled;    /* settled: the peer's first frame has come */
         bool goes_away;          /* takes no further requests */
+        uint64_t notice_us;      /* when the client was told that it will not; 0: it was not */
         uint64_t idle_frames_us; /* see lib/h2-calm.h */
 };
 
@@ -146,6 +147,7 @@ struct h2_stream {
         uint64_t deadline_us;
 };
 
+enum { H2_NOTICE_US = 1000 * 1000 };
 enum h2_role { H2_CLIENT, H2_SERVER };
 
 /* Takes the socket. tls may be NULL; server_name is the name that a client expects, NULL for a
@@ -157,8 +159,9 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
 struct h2_connection *h2_connection_free(struct h2_connection *c);
 /* Sends GOAWAY, writes what can be written, frees. */
 void h2_connection_shutdown(struct h2_connection *c);
-/* Sends GOAWAY: the client takes further requests elsewhere (they are refused here); those that are
- * under way continue, and the connection ends with the last of them. */
+/* Tells the client by GOAWAY to take further requests elsewhere. Those that it sent before it knew
+ * are still served: after H2_NOTICE_US (h2_connection_check) a second GOAWAY names the last one,
+ * and the connection ends with the last of those under way (RFC 9113 section 6.8). */
 void h2_connection_go_away(struct h2_connection *c);
 /* Bytes wait for a socket that takes none. */
 bool h2_connection_is_stuck(const struct h2_connection *c);

@@ -77,7 +77,8 @@ struct http_request {
         const char *method; /* borrowed from libmicrohttpd */
         struct buf body;
         bool too_large;
-        bool drop; /* the program does not want the body */
+        bool http11; /* of HTTP/1.1: its streams are chunked */
+        bool drop;   /* the program does not want the body */
         bool busy; /* no room for the body */
         struct http_account *account;
         uint64_t receive_until_us; /* 0: nothing of a body is awaited */
@@ -145,6 +146,14 @@ struct http_stream {
         void *on_gone_userdata, *on_drained_userdata;
         bool suspended, ended, aborted, released; /* released: the program no longer has a handle */
         struct h2_stream *h2; /* HTTP/2 holds the queue, and this; NULL: HTTP/1.1 */
+        /* http-stream-send.c */
+        bool chunked; /* its chunks are written there and not by libmicrohttpd */
+        bool direct;  /* the head is out, and libmicrohttpd is out of the way */
+        bool blocked; /* the socket takes no more; then rest is what it did not take */
+        struct buf rest;
+        size_t rest_offset;
+        TAILQ_ENTRY(http_stream) send_entry; /* of the server's, while `to_send` */
+        bool to_send;
 };
 
 struct http_server {
@@ -174,6 +183,10 @@ struct http_server {
         bool ticking;
         struct http_request *requests;
         struct http_stream *drained;
+        /* http-stream-send.c */
+        TAILQ_HEAD(send_list, http_stream) to_send; /* they have something queued */
+        sd_event_source *send_soon;
+        char *record; /* where a chunk is put together */
         TAILQ_HEAD(upgrade_list, http_upgrade) opened; /* on_open is due */
         /* http-accept.c: where HTTP/2 is served, this accepts and not libmicrohttpd */
         sd_event_source *accept, *accept_again;
@@ -254,6 +267,19 @@ void http2_respond_gzip(
 /* The queue is empty: the next piece of it. */
 void http2_more_gzip(struct http2_request *h);
 void http_streams_tell_drained(struct http_server *s);
+/* Chunks past libmicrohttpd (http-stream-send.c). In its content reader: from now on. */
+void http_stream_go_direct(struct http_stream *s);
+/* Something was queued, or the stream has ended: it is sent in a turn of its own. */
+void http_stream_send_later(struct http_stream *s);
+/* The socket takes bytes again. */
+void http_stream_unblock(struct http_stream *s);
+/* Nothing more is sent. */
+void http_stream_send_stop(struct http_stream *s);
+/* Up to n of the queued bytes, which are then no longer queued. */
+size_t http_stream_take(struct http_stream *s, char *out, size_t n);
+/* Gives a suspended connection back to libmicrohttpd: the end. */
+void http_stream_wake(struct http_stream *s);
+void http_stream_note_drained(struct http_stream *s);
 /* The request has ended: notifies the program if it still holds the stream. NULL is fine. */
 void http_stream_detach(struct http_stream *s);
 /* Calls on_open of those that were opened in the last run of libmicrohttpd. */

@@ -118,7 +118,12 @@ static void request_gone(struct http_request *r) {
 }
 
 static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        request_gone(userdata);
+        struct http_request *r = userdata;
+
+        if (revents == EPOLLOUT && r->stream)
+                http_stream_unblock(r->stream);
+        else
+                request_gone(r);
         return 0;
 }
 
@@ -223,7 +228,8 @@ static enum MHD_Result refuse_busy(struct http_request *r) {
 static enum MHD_Result handle(struct http_request *r);
 
 /* The first call for a request: headers only. Bodies that can be refused now are never read. */
-static enum MHD_Result begin_request(struct http_request *r, const char *method) {
+static enum MHD_Result begin_request(
+                struct http_request *r, const char *method, const char *version) {
         struct http_server *s = r->server;
         const char *length = http_request_header(r, "Content-Length");
         const union MHD_ConnectionInfo *info =
@@ -232,6 +238,7 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
 
         r->connection = info ? info->socket_context : NULL;
         r->method = method;
+        r->http11 = streq(version, "HTTP/1.1");
         if (!r->connection)
                 return MHD_NO;
         r->connection->transport.gathering = &s->running;
@@ -296,7 +303,7 @@ static enum MHD_Result on_access(void *userdata, struct MHD_Connection *mhd, con
         if (!r || (r->server->stopping && r->state != REQUEST_ANSWERED))
                 return MHD_NO;
         if (!r->connection)
-                return begin_request(r, method);
+                return begin_request(r, method, version);
         if (*size > 0) {
                 result = receive(r, data, *size);
                 *size = 0;
@@ -533,6 +540,7 @@ int http_server_new(struct http_server **ret, sd_event *event,
         if (!s)
                 return -ENOMEM;
         TAILQ_INIT(&s->opened);
+        TAILQ_INIT(&s->to_send);
         TAILQ_INIT(&s->hellos);
         s->event = sd_event_ref(event);
         s->listen_fd = -EBADF;
@@ -585,11 +593,13 @@ struct http_server *http_server_free(struct http_server *s) {
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->soon);
         sd_event_source_disable_unref(s->look);
+        sd_event_source_disable_unref(s->send_soon);
         http_limits_done(s);
         sd_event_unref(s->event);
         tls_context_free(s->tls);
         free(s->client_ca);
         free(s->unix_path);
+        free(s->record);
         return mfree(s);
 }
 

@@ -1,10 +1,12 @@
-/* Streams: a bounded ring of shared bytes between the program and libmicrohttpd's content reader.
- * The reader suspends the connection when the ring is empty; a write resumes it. The program's
- * handle and libmicrohttpd's response end in either order: `released` says that the program has let
- * go, and the response's free function is the one place where a stream is freed. */
+/* Streams: a bounded ring of shared bytes between the program and the connection. Chunks are
+ * written by http-stream-send.c, while the connection is suspended for libmicrohttpd, which sends
+ * the head and the end. For a client of HTTP/1.0 libmicrohttpd's content reader takes the bytes: it
+ * suspends the connection when the ring is empty, and a write resumes it. The program's handle and
+ * libmicrohttpd's response end in either order: `released` says that the program has let go, and
+ * the response's free function is the one place where a stream is freed. */
 #include "lib/http-server-internal.h"
 
-enum { BLOCK_SIZE = 16 << 10 };
+enum { BLOCK_SIZE = 16 << 10, BLOCK_SIZE_UNUSED = 64 };
 
 static void ring_clear(struct http_stream *s) {
         while (s->count > 0) {
@@ -45,7 +47,7 @@ static void drained_unlink(struct http_stream *s) {
 }
 
 /* The program may write, end and abort in on_drained, so it is called outside of MHD_run(). */
-static void drained_note(struct http_stream *s) {
+void http_stream_note_drained(struct http_stream *s) {
         if (!s->on_drained || s->released || s->drained_link)
                 return;
         s->drained_next = s->server->drained;
@@ -65,12 +67,9 @@ void http_streams_tell_drained(struct http_server *server) {
         }
 }
 
-static ssize_t stream_read(void *userdata, uint64_t position, char *out, size_t n) {
-        struct http_stream *s = userdata;
+size_t http_stream_take(struct http_stream *s, char *out, size_t n) {
         size_t filled = 0;
 
-        if (s->aborted)
-                return MHD_CONTENT_READER_END_WITH_ERROR;
         while (s->count > 0 && filled < n) {
                 struct bytes *b = s->ring[s->head];
                 size_t part = MIN(n - filled, b->size - s->offset);
@@ -86,22 +85,34 @@ static ssize_t stream_read(void *userdata, uint64_t position, char *out, size_t 
                 }
         }
         s->queued -= filled;
+        return filled;
+}
+
+static ssize_t stream_read(void *userdata, uint64_t position, char *out, size_t n) {
+        struct http_stream *s = userdata;
+        size_t filled;
+
+        if (s->aborted)
+                return MHD_CONTENT_READER_END_WITH_ERROR;
+        filled = s->chunked ? 0 : http_stream_take(s, out, n);
         s->server->progress += filled;
         if (filled > 0) {
                 if (s->count == 0)
-                        drained_note(s);
+                        http_stream_note_drained(s);
                 return (ssize_t)filled;
         }
-        if (s->ended)
+        if (s->ended && s->count == 0)
                 return MHD_CONTENT_READER_END_OF_STREAM;
         if (!s->suspended && s->request) {
                 s->suspended = true;
                 MHD_suspend_connection(s->request->mhd);
+                if (s->chunked)
+                        http_stream_go_direct(s);
         }
         return 0;
 }
 
-static void stream_wake(struct http_stream *s) {
+void http_stream_wake(struct http_stream *s) {
         if (!s->suspended || !s->request)
                 return;
         s->suspended = false;
@@ -113,6 +124,7 @@ void http_stream_detach(struct http_stream *s) {
         if (!s)
                 return;
         drained_unlink(s);
+        http_stream_send_stop(s);
         if (s->request)
                 s->request->stream = NULL;
         s->request = NULL;
@@ -147,18 +159,19 @@ struct http_stream *http_stream_begin(struct http_request *r, int code, const ch
                         .queued_max = queued_bytes_max,
                         .on_gone = on_gone,
                         .on_gone_userdata = userdata};
-        struct MHD_Response *response = MHD_create_response_from_callback(
-                        MHD_SIZE_UNKNOWN, BLOCK_SIZE, stream_read, s, stream_freed);
+        /* A stream answered inside the handler is watched too. Without the watch a silent client's
+         * end would be seen at the next write only, which is late but not wrong. */
+        if (!r->hangup)
+                (void)http_request_watch(r);
+        s->chunked = r->http11 && r->hangup;
+        struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN,
+                        s->chunked ? BLOCK_SIZE_UNUSED : BLOCK_SIZE, stream_read, s, stream_freed);
         if (!response)
                 goto failed;
         s->request = r;
         r->stream = s;
         if (content_type)
                 (void)MHD_add_response_header(response, "Content-Type", content_type);
-        /* A stream answered inside the handler is watched too. Without the watch a silent client's
-         * end would be seen at the next write only, which is late but not wrong. */
-        if (!r->hangup)
-                (void)http_request_watch(r);
         http_request_answer(r, (unsigned)code, response);
         return s;
 failed:
@@ -180,7 +193,10 @@ int http_stream_write(struct http_stream *s, struct bytes *b) {
         r = ring_push(s, b);
         if (r < 0)
                 return r;
-        stream_wake(s);
+        if (s->chunked)
+                http_stream_send_later(s);
+        else
+                http_stream_wake(s);
         return 0;
 }
 
@@ -207,7 +223,10 @@ void http_stream_end(struct http_stream *s) {
                 return;
         }
         drained_unlink(s);
-        stream_wake(s);
+        if (s->direct)
+                http_stream_send_later(s);
+        else
+                http_stream_wake(s);
 }
 
 void http_stream_abort(struct http_stream *s) {
@@ -219,6 +238,7 @@ void http_stream_abort(struct http_stream *s) {
                 return;
         }
         drained_unlink(s);
+        http_stream_send_stop(s);
         ring_clear(s);
-        stream_wake(s);
+        http_stream_wake(s);
 }

@@ -61,7 +61,8 @@ static struct h2_stream *on_request(struct h2_connection *c, int32_t id) {
         } * pair;
         struct http_connection *connection = c->owner;
 
-        if (connection->server->stopping || connection->server->draining)
+        /* While it drains: what was on its way when the client was told. */
+        if (connection->server->stopping || (connection->server->draining && !c->notice_us))
                 return NULL;
         pair = calloc(1, sizeof(*pair));
         if (!pair)

@@ -20,7 +20,7 @@ lib_text_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
 libkeelson_a_SOURCES += \
 	lib/grpc.c lib/grpc-client.c lib/grpc-framing.c lib/grpc-framing.h lib/grpc-internal.h lib/grpc-listen.c lib/grpc-listen.h lib/grpc-server.c lib/h2.c lib/h2.h lib/h2-calm.c lib/h2-calm.h lib/h2-internal.h lib/h2-session.c lib/h2-stream.c \
 	lib/http2-answer.c lib/http2-server.c lib/http-accept.c lib/http-gzip.c lib/http-gzip.h \
-	lib/http-identity.c lib/http-identity.h lib/http-limits.c lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
+	lib/http-identity.c lib/http-identity.h lib/http-limits.c lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c lib/http-stream-send.c \
 	lib/http-upgrade.c lib/stream-frame.c lib/stream-frame.h lib/websocket.c lib/websocket.h \
 	lib/address.c lib/address.h lib/cidr.c lib/cidr.h lib/net.c lib/net.h lib/resolve.c lib/resolve.h lib/tls.c \
 	lib/tls-internal.h lib/tls-hello.c lib/tls-hello.h lib/tls-lists.c lib/tls-reload.c lib/tls-transport.c lib/web.c lib/web.h lib/web-gate.c lib/ask-socket.c lib/ask-socket.h lib/url.c lib/url.h lib/worker.c lib/worker.h

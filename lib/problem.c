@@ -9,6 +9,7 @@ void problem_done(struct problem *p) {
         free(p->field);
         free(p->message);
         json_decref(p->causes);
+        json_decref(p->about);
         json_decref(p->status);
         free(p->next);
         *p = (struct problem){0};
@@ -47,9 +48,9 @@ int problem_cause(struct problem *p, const char *reason, const char *field, cons
                 p->causes = json_array();
         if (!p->causes)
                 return -ENOMEM;
-        return json_array_append_new(
-                               p->causes, json_pack("{s:s*, s:s*, s:s*}", "reason", reason,
-                                                          "message", message, "field", field)) < 0
+        return json_array_append_new(p->causes,
+                               json_pack("{s:s*, s:s*, s:s*}", "reason", reason, "message", message,
+                                               "field", isempty(field) ? NULL : field)) < 0
                                ? -ENOMEM
                                : 0;
 }
@@ -71,11 +72,33 @@ void problem_prefix(struct problem *p, const char *fmt, ...) {
         p->message = message;
 }
 
+static json_t *details_of(const char *name, const char *group, const char *kind) {
+        return json_pack("{s:s*, s:s*, s:s*}", "name", isempty(name) ? NULL : name, "group",
+                        isempty(group) ? NULL : group, "kind", isempty(kind) ? NULL : kind);
+}
+
+void problem_about(struct problem *p, const char *group, const char *kind, const char *name) {
+        json_decref(p->about);
+        p->about = details_of(name, group, kind);
+}
+
+/* Whether a refusal of the kind says what it is about: as the reference server's do. */
+static bool names_object(int code) {
+        static const int silent[] = {400, 401, 406, 410, 413, 415, 504};
+
+        for (size_t i = 0; i < ELEMENTS(silent); i++)
+                if (silent[i] == code)
+                        return false;
+        return true;
+}
+
 json_t *problem_to_status(
                 const struct problem *p, const char *name, const char *group, const char *kind) {
-        _cleanup_json_ json_t *details = json_pack("{s:s*, s:s*, s:s*}", "name",
-                        isempty(name) ? NULL : name, "group", isempty(group) ? NULL : group, "kind",
-                        isempty(kind) ? NULL : kind);
+        bool named = names_object(p->code);
+        _cleanup_json_ json_t *details =
+                        p->about ? json_copy(p->about)
+                                 : details_of(named && p->code != 405 ? name : NULL,
+                                                   named ? group : NULL, named ? kind : NULL);
         int code = p->code ? p->code : 500;
 
         if (p->status)

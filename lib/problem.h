@@ -14,6 +14,8 @@ struct problem {
         char *field;        /* "spec.containers[0].image" or NULL */
         char *message;      /* one sentence that names the thing, the cause and the remedy */
         json_t *causes;     /* NULL or an array of {reason, message, field} */
+        json_t *about;      /* {name, group, kind} of the Status' details where they are not the
+                               request's object's; NULL */
         int retry_after_s;  /* 0: none */
         char *next;         /* a token by which a list can be continued all the same, or NULL */
         json_t *status; /* NULL, or the whole Status where another server made it; owned. Code and
@@ -30,10 +32,12 @@ int problem_set(struct problem *p, int error, int code, const char *reason, cons
 int problem_field(struct problem *p, int error, const char *fmt, ...) _printf_(3, 4);
 /* Adds one cause: reason in the API's words (FieldValueInvalid, ...), message, field. */
 int problem_cause(struct problem *p, const char *reason, const char *field, const char *message);
+/* Whom the details name: kind is the plural, or the kind for what is Invalid. name may be "". */
+void problem_about(struct problem *p, const char *group, const char *kind, const char *name);
 /* Puts text before the message: "web.yaml: ...". */
 void problem_prefix(struct problem *p, const char *fmt, ...) _printf_(2, 3);
 /* The Status object (docs/wire.md section 6) for the refusal; a new reference. name, group and
- * kind fill details and may be NULL. */
+ * kind fill details, of reasons that have them, and may be NULL. */
 json_t *problem_to_status(
                 const struct problem *p, const char *name, const char *group, const char *kind);
 /* The other way: reads an API error body. Unreadable bodies become a message with the HTTP code. */

@@ -4,6 +4,8 @@
  * kernel holds none for this client: there they find room for sure, so that nothing is left behind
  * when the connection is closed right after. */
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -33,10 +35,14 @@ static ssize_t transport_pull(gnutls_transport_ptr_t userdata, void *p, size_t n
 /* 0: nothing is held now. After an error of the connection what was held is dropped; the next read
  * will tell. */
 static int send_held(struct tls_transport *t) {
+        const int off = 0;
         ssize_t r;
 
         if (t->held.size == 0)
                 return 0;
+        /* libmicrohttpd has corked the socket for a small answer, and believes that it has pushed
+         * it out (tcp(7)). */
+        (void)setsockopt(t->fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
         r = send(t->fd, t->held.data, t->held.size, MSG_NOSIGNAL);
         if (r < 0 && errno == EAGAIN)
                 return -EAGAIN;

@@ -13,12 +13,12 @@ enum {
         TICK_US = 3 * 1000 * 1000,
         TICK_US_MAX = 60 * 1000 * 1000,
         LIBRARIES_FIRST_US = 15 * 1000 * 1000, /* the start is over */
-        LIBRARIES_US = 600 * 1000 * 1000,
+        LIBRARIES_US_MAX = 600 * 1000 * 1000,
 };
 
 struct trim {
         sd_event_source *timer, *libraries;
-        uint64_t tick_us;
+        uint64_t tick_us, libraries_us;
         size_t free_bytes;
         size_t free_after; /* the last time: what could not be given back */
 };
@@ -60,12 +60,16 @@ int trim_new(struct trim **ret, sd_event *event, size_t free_bytes) {
 }
 
 static int on_libraries(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct trim *t = userdata;
+
         library_pages_release();
-        (void)sd_event_source_set_time_relative(source, LIBRARIES_US);
+        t->libraries_us = MIN(2 * t->libraries_us, (uint64_t)LIBRARIES_US_MAX);
+        (void)sd_event_source_set_time_relative(source, t->libraries_us);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 int trim_libraries(struct trim *t) {
+        t->libraries_us = LIBRARIES_FIRST_US;
         return sd_event_add_time_relative(sd_event_source_get_event(t->timer), &t->libraries,
                         CLOCK_MONOTONIC, LIBRARIES_FIRST_US, LIBRARIES_FIRST_US / 4, on_libraries,
                         t);

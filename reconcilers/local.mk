@@ -120,6 +120,9 @@ libreconcile_a_SOURCES = \
 	reconcilers/cluster/resourcequota.c \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h reconcilers/signing.c reconcilers/signing.h
+check_PROGRAMS += tests/unit/test-jsondiff
+tests_unit_test_jsondiff_SOURCES = tests/unit/test-jsondiff.c tests/unit/unit.h
+tests_unit_test_jsondiff_LDADD = libreconcile.a $(TEST_LIBS)
 reconcilers_kreconciled_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
 # The scheduler's driver: queue, watches, bindings (its pure half is lib/sched/)
 libreconcile_a_SOURCES += \

@@ -17,6 +17,12 @@ static int refuse_terminating(const struct admission *a, struct problem *p) {
         return -EACCES;
 }
 
+static int not_found(const char *namespace, struct problem *p) {
+        problem_set(p, ENOENT, 404, "NotFound", "namespaces \"%s\" not found", namespace);
+        problem_about(p, "", "namespaces", namespace);
+        return -ENOENT;
+}
+
 static int check_namespace(struct admission *a, struct problem *p) {
         _cleanup_json_ json_t *namespace = NULL;
         struct item *it;
@@ -25,8 +31,7 @@ static int check_namespace(struct admission *a, struct problem *p) {
                 return 0;
         it = admission_find(a, "", "namespaces", "", a->namespace);
         if (!it)
-                return problem_set(p, ENOENT, 404, "NotFound", "namespaces \"%s\" not found",
-                                a->namespace);
+                return not_found(a->namespace, p);
         namespace = item_object(it);
         if (!namespace)
                 return -ENOMEM;

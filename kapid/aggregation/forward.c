@@ -146,8 +146,7 @@ static void normalise(const char *name, char ret[static NAME_SIZE_MAX + 1]) {
         ret[i] = 0;
 }
 
-/* Whether a list such as "close, X-Thing" has the name. */
-static bool is_listed(const char *list, const char *name) {
+bool forward_lists(const char *list, const char *name) {
         for (const char *s = strempty(list); *s;) {
                 size_t n = strcspn(s, ",");
                 const char *end = s + n;
@@ -193,7 +192,7 @@ static bool passes(const char *name, const char *value, const char *connection,
                 return false;
         normalise(name, plain);
         return !is_one_of(plain, of_connections) && !is_one_of(plain, kept) &&
-               !is_listed(connection, name);
+               !forward_lists(connection, name);
 }
 
 bool forward_takes(const char *name, const char *value, const char *connection) {

@@ -31,6 +31,8 @@ int forward_target(const char *path, const char *query, char **ret, struct probl
 bool forward_takes(const char *name, const char *value, const char *connection);
 bool forward_returns(const char *name, const char *value, const char *connection);
 
+/* Whether a list such as "close, Upgrade" has the word, whatever its case. list may be NULL. */
+bool forward_lists(const char *list, const char *word);
 /* X-Remote-User and the like. 400 in p for a name that a header cannot hold as it is: whoever reads
  * it would take it for another one. */
 int forward_identity(const struct user *u, struct forward_headers *h, struct problem *p);

@@ -14,7 +14,7 @@
 
 enum {
         QUEUE_MAX = 4 << 20,
-        QUEUE_HIGH = 256 << 10, /* above it the server has to wait */
+        QUEUE_HIGH = 64 << 10, /* above it the server has to wait */
         HEADER_LINES_MAX = 256,
         ERROR_TEXT_MAX = 512,
 };
@@ -204,6 +204,10 @@ static void answer_whole(struct proxied *p, const struct http_result *result) {
                                 "");
                 return;
         }
+        if (result->code < 200 || result->code > 599) {
+                fail(p, 502, "the extension server's answer has no valid status", "");
+                return;
+        }
         if (!p->request->http || add_headers(p) < 0) {
                 fail(p, 502, "the extension server's answer has too many headers", "");
                 return;
@@ -298,9 +302,7 @@ static int start_call(struct proxied *p, const char *address, const char *target
 
 /* Its share of what may be under way. */
 static int enter(struct proxied *p, struct problem *problem) {
-        const struct user *u =
-                        p->request->real_user.name ? &p->request->real_user : &p->request->user;
-        int r = webhook_shares_enter(p->all->shares, strempty(u->name), &p->share);
+        int r = webhook_shares_enter(p->all->shares, request_sharer(p->request), &p->share);
 
         if (r == -EBUSY) {
                 problem_set(problem, EBUSY, 429, "TooManyRequests",
@@ -373,7 +375,8 @@ void proxy_run(struct request *request) {
                 return;
         }
         audit_body(request);
-        if (!isempty(request_header(request, "Upgrade"))) {
+        if (!isempty(request_header(request, "Upgrade")) &&
+                        forward_lists(request_header(request, "Connection"), "upgrade")) {
                 tunnel_run(request);
                 return;
         }

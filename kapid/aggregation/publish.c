@@ -139,25 +139,30 @@ static const struct kind *apiservice_kind(struct publisher *p) {
                         p->all->api->kinds, "apiregistration.k8s.io", "v1", "apiservices");
 }
 
-static enum apiservice_wish wish_for(
-                const struct kind_registry *r, const char *group, const char *version) {
-        enum apiservice_wish wish = APISERVICE_UNWANTED;
+/* Of a version whose kinds begin at the i-th. */
+static enum apiservice_wish wish_at(const struct kind_registry *r, size_t i) {
+        const struct kind *first = kind_registry_at(r, i), *k;
+
+        for (; (k = kind_registry_at(r, i)) && streq(k->api_version, first->api_version); i++)
+                if (!k->custom)
+                        return apiservice_may_replace(r, k->group, k->version)
+                                               ? APISERVICE_UNWANTED
+                                               : APISERVICE_BUILT_IN;
+        return APISERVICE_CUSTOM;
+}
+
+/* Whether nothing is to say that kapid serves it. */
+static bool is_unwanted(const struct kind_registry *r, const char *group, const char *version) {
         const struct kind *k;
 
         for (size_t i = 0; (k = kind_registry_at(r, i)); i++)
-                if (streq(k->group, group) && streq(k->version, version)) {
-                        if (!k->custom)
-                                return apiservice_may_replace(r, group, version)
-                                                       ? APISERVICE_UNWANTED
-                                                       : APISERVICE_BUILT_IN;
-                        wish = APISERVICE_CUSTOM;
-                }
-        return wish;
+                if (streq(k->group, group) && streq(k->version, version))
+                        return wish_at(r, i) == APISERVICE_UNWANTED;
+        return true;
 }
 
 static int sync_one(struct publisher *p, const struct kind *k, const char *group,
-                const char *version, const char *name, struct item *it) {
-        enum apiservice_wish wish = wish_for(p->all->api->kinds, group, version);
+                const char *version, enum apiservice_wish wish, const char *name, struct item *it) {
         _cleanup_json_ json_t *live = it ? item_object_once(it) : NULL, *object = NULL;
         enum apiservice_action action;
         int r = it && !live ? -ENOMEM
@@ -186,7 +191,7 @@ static int sync_wanted(struct publisher *p, const struct kind *k) {
                 if (previous && streq(previous->api_version, at->api_version))
                         continue;
                 name = apiservice_name(at->group, at->version);
-                r = name ? sync_one(p, k, at->group, at->version, name,
+                r = name ? sync_one(p, k, at->group, at->version, wish_at(kinds, i), name,
                                            cache_find(p->all->apiservices, name))
                          : -ENOMEM;
                 if (r < 0)
@@ -208,8 +213,9 @@ static int sync_unwanted(struct publisher *p, const struct kind *k) {
 
                 if (!live)
                         return -ENOMEM;
-                if (wish_for(p->all->api->kinds, group, version) == APISERVICE_UNWANTED)
-                        r = sync_one(p, k, group, version, item_path(it), it);
+                if (object_label(live, APISERVICE_AUTOMANAGED) &&
+                                is_unwanted(p->all->api->kinds, group, version))
+                        r = sync_one(p, k, group, version, APISERVICE_UNWANTED, item_path(it), it);
                 if (r < 0)
                         return r;
         }
@@ -227,7 +233,7 @@ static int sync_local(struct publisher *p) {
         r = sync_wanted(p, k);
         if (r < 0)
                 return r;
-        r = sync_unwanted(p, k);
+        r = p->count > 0 ? 0 : sync_unwanted(p, k);
         if (r < 0)
                 return r;
         if (p->count == 0) {

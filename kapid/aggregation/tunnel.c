@@ -159,11 +159,11 @@ static void add_headers(struct tunnel *t) {
 
 /* Any other status: 1, it is answered and t is gone; 0, more is to come. */
 static int refuse(struct tunnel *t) {
-        bool redirect = t->code < 400;
+        bool odd = t->code < 400 || t->code > 599;
 
-        if (!redirect && t->down.size < t->body && !t->server_ended)
+        if (!odd && t->down.size < t->body && !t->server_ended)
                 return 0;
-        if (redirect) {
+        if (odd) {
                 fail(t, 502, "the server did not switch protocols");
                 return 1;
         }
@@ -480,7 +480,14 @@ static int write_head(struct tunnel *t, struct problem *p) {
         _cleanup_free_ char *target = NULL;
         struct http_request *http = t->request->http;
         const char *method = http_request_method(http);
-        int r = forward_target(http_request_path(http), http_request_query_text(http), &target, p);
+        size_t n;
+        int r;
+
+        (void)request_body(t->request, &n);
+        if (n > 0)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "a request that leaves HTTP (Upgrade) cannot have a body");
+        r = forward_target(http_request_path(http), http_request_query_text(http), &target, p);
 
         if (r < 0)
                 return r;
@@ -527,9 +534,7 @@ static int make_tls(struct tunnel *t, struct problem *p) {
 }
 
 static int enter(struct tunnel *t, struct problem *p) {
-        const struct user *u =
-                        t->request->real_user.name ? &t->request->real_user : &t->request->user;
-        int r = webhook_shares_enter(t->all->shares, strempty(u->name), &t->share);
+        int r = webhook_shares_enter(t->all->shares, request_sharer(t->request), &t->share);
 
         return r != -EBUSY ? r
                            : problem_set(p, EBUSY, 429, "TooManyRequests",

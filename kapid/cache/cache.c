@@ -1,4 +1,4 @@
-/* One resource's cache: its objects in key order, the window of its changes, and its followers. */
+/* One resource's cache: its objects in key order and the window of its changes. */
 #include "kapid/cache/internal.h"
 
 #include "lib/selector.h"
@@ -103,13 +103,18 @@ static int index_put(struct cache *c, struct slot *s) {
         return 0;
 }
 
-int cache_set_index(struct cache *c, cache_value_func value_of) {
+int cache_set_index(struct cache *c, const char *field, cache_value_func value_of) {
         assert(c->count == 0 && !c->value_of);
+        c->value_field = field;
         c->buckets = map_new(free);
         if (!c->buckets)
                 return -ENOMEM;
         c->value_of = value_of;
         return 0;
+}
+
+const char *cache_index_field(const struct cache *c) {
+        return c->value_field;
 }
 
 bool cache_any(const struct cache *c, const char *value,
@@ -148,8 +153,7 @@ static void cache_clear(struct cache *c) {
 void cache_free(void *p) {
         struct cache *c = p;
 
-        while (!LIST_EMPTY(&c->followers))
-                cache_unfollow(LIST_FIRST(&c->followers));
+        followers_done(c);
         window_clear(c, 0);
         cache_clear(c);
         map_free(c->buckets);
@@ -228,7 +232,41 @@ void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *p
                         .label_bits = label_bits};
 }
 
+static int compare_paths(const void *a, const void *b) {
+        return strcmp(item_path(*(struct item *const *)a), item_path(*(struct item *const *)b));
+}
+
+int cache_walk_value(struct cache_walk *w, const struct cache *c, const char *value,
+                const char *prefix, const char *after) {
+        const struct bucket *b = map_get(c->buckets, value);
+        size_t count = 0, n = strlen(prefix);
+        struct slot *s;
+
+        *w = (struct cache_walk){0};
+        if (!b)
+                return 0;
+        LIST_FOREACH(s, &b->slots, same)
+        count++;
+        w->items = reallocarray(NULL, count, sizeof(struct item *));
+        if (!w->items)
+                return -ENOMEM;
+        LIST_FOREACH(s, &b->slots, same) {
+                const char *path = item_path(s->item);
+
+                if (strncmp(path, prefix, n) == 0 && (!after || strcmp(path, after) > 0))
+                        w->items[w->count++] = s->item;
+        }
+        qsort(w->items, w->count, sizeof(struct item *), compare_paths);
+        return 0;
+}
+
+void cache_walk_done(struct cache_walk *w) {
+        w->items = mfree(w->items);
+}
+
 struct item *cache_walk_next(struct cache_walk *w) {
+        if (w->items)
+                return w->next < w->count ? w->items[w->next++] : NULL;
         while (w->at && w->at != w->end) {
                 const struct slot *s = w->at;
 
@@ -273,37 +311,6 @@ bool cache_is_at(const struct cache *c, uint64_t revision) {
 
 struct change *cache_change(const struct cache *c, uint64_t number) {
         return number >= c->window_first && number < c->window_end ? window_at(c, number) : NULL;
-}
-
-void cache_follow(struct cache *c, struct cache_follower *f) {
-        assert(f->func);
-        assert(!f->cache);
-        f->cache = c;
-        LIST_INSERT_HEAD(&c->followers, f, entry);
-}
-
-void cache_unfollow(struct cache_follower *f) {
-        struct cache *c = f->cache;
-
-        if (!c)
-                return;
-        if (c->calling == f)
-                c->calling = LIST_NEXT(f, entry);
-        LIST_REMOVE(f, entry);
-        f->cache = NULL;
-}
-
-void cache_call_followers(struct cache *c, bool lost) {
-        struct cache_follower *f = LIST_FIRST(&c->followers);
-
-        assert(!c->calling); /* not from within */
-        while (f) {
-                assert(f->cache == c);
-                c->calling = LIST_NEXT(f, entry);
-                f->func(f, lost);
-                f = c->calling;
-        }
-        c->calling = NULL;
 }
 
 static int window_reserve(struct cache *c) {
@@ -373,18 +380,24 @@ static int window_add(struct cache *c, const struct change *change) {
         return 0;
 }
 
-/* s: where the object is now; NULL: nowhere. Takes the references in change. */
-static int take_change(struct cache *c, struct slot *s, const struct change *change) {
+/* s: where the object is now; NULL: nowhere. before: the value it had. Takes the references in
+ * change. */
+static int take_change(struct cache *c, struct slot *s, const char *path, const char *before,
+                const struct change *change) {
         int r = s ? index_put(c, s) : 0;
 
         if (r < 0)
                 return r;
-        return window_add(c, change);
+        r = window_add(c, change);
+        if (r >= 0)
+                followers_mark(c, path, before, s && s->bucket ? s->bucket->value : NULL);
+        return r;
 }
 
 int cache_put(struct cache *c, const char *path, struct item *after, uint64_t revision) {
         struct slot *s = slot_from(c, path, false);
         struct change change = {.revision = revision, .seen_us = now_mono_us()};
+        char before[CACHE_VALUE_SIZE] = "";
         int r;
 
         if (s && !streq(item_path(s->item), path))
@@ -392,6 +405,8 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         assert(!after || streq(item_path(after), path));
         if (!s && !after)
                 return 0; /* it was never here */
+        if (s && s->bucket)
+                snprintf(before, sizeof(before), "%s", s->bucket->value);
         if (s && !after) {
                 assert(c->count > 0);
                 RB_REMOVE(slot_tree, &c->items, s);
@@ -415,7 +430,7 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         change.after = item_ref(after);
         c->changes++;
         c->dirty = true;
-        r = take_change(c, after ? s : NULL, &change);
+        r = take_change(c, after ? s : NULL, path, *before ? before : NULL, &change);
         if (r < 0) {
                 change_done(&change);
                 return r;
@@ -451,10 +466,9 @@ struct cache *cache_new(struct caches *cs, const char *prefix, uint64_t window_a
                 return NULL;
         c->caches = cs;
         RB_INIT(&c->items);
-        LIST_INIT(&c->followers);
         c->window_after = window_after;
         c->prefix = strdup(prefix);
-        if (!c->prefix) {
+        if (followers_init(c) < 0 || !c->prefix) {
                 cache_free(c);
                 return NULL;
         }

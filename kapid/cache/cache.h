@@ -109,16 +109,25 @@ struct slot;
 struct cache_walk {
         const struct slot *at, *end;
         uint64_t label_bits;
+        struct item **items; /* instead: in key order; owned */
+        size_t count, next;  /* of items */
 };
 void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
                 const char *after, uint64_t label_bits);
 struct item *cache_walk_next(struct cache_walk *w);
+/* The same over those with one value of the index. -ENOMEM. */
+int cache_walk_value(struct cache_walk *w, const struct cache *c, const char *value,
+                const char *prefix, const char *after);
+void cache_walk_done(struct cache_walk *w);
 
 /* The index of a cache: its items by a value that most have, as the pods by their node. value_of:
- * false when the item has none. To be set before anything is in the cache. 0 or -ENOMEM. */
+ * false when the item has none. field: what field selectors call the value; borrowed for good. To
+ * be set before anything is in the cache. 0 or -ENOMEM. */
 enum { CACHE_VALUE_SIZE = 256 };
 typedef bool (*cache_value_func)(const struct item *it, char value[static CACHE_VALUE_SIZE]);
-int cache_set_index(struct cache *c, cache_value_func value_of);
+int cache_set_index(struct cache *c, const char *field, cache_value_func value_of);
+/* NULL: there is no index. */
+const char *cache_index_field(const struct cache *c);
 /* Whether func says yes to one of the items with that value, in no order; not asked after that.
  * It may not change the cache. */
 bool cache_any(const struct cache *c, const char *value,
@@ -138,13 +147,28 @@ void cache_change_grew(struct cache *c, struct change *change, size_t n);
 struct change *cache_change(const struct cache *c, uint64_t number);
 
 /* A follower of a cache: called after changes came in (many at a time), and with lost when the
- * cache was reloaded and its window is gone: then the follower must stop reading. */
+ * cache was reloaded and its window is gone: then the follower must stop reading. One with an
+ * interest is called only after changes that may be of it: the others in the window are not. */
 struct cache_follower {
         void (*func)(struct cache_follower *f, bool lost);
-        LIST_ENTRY(cache_follower) entry;
-        struct cache *cache; /* NULL: it follows none */
+        LIST_ENTRY(cache_follower) entry, same;
+        struct cache *cache;       /* NULL: it follows none */
+        struct interest *interest; /* NULL: everything */
+        TAILQ_ENTRY(cache_follower) due_entry;
+        bool due;       /* to be called */
+        uint64_t first; /* the number of the change for which it was last called first */
 };
-void cache_follow(struct cache *c, struct cache_follower *f);
+/* What a follower wants to know of: one path, else the items with one value of the index (where
+ * there is one), else one namespace. NULL: not chosen by it. */
+enum { CACHE_PATH_SIZE = 1024 };
+struct cache_interest {
+        const char *path, *value, *namespace;
+};
+/* wanted NULL: everything. It may be called for more than it wants. */
+void cache_follow(struct cache *c, struct cache_follower *f, const struct cache_interest *wanted);
+/* For one with an interest that had seen the whole window: the number of the first change that may
+ * concern it; the window's end when there is none. */
+uint64_t cache_follower_next(const struct cache_follower *f);
 /* Allowed within func, also for others than itself. Fine when it follows nothing. */
 void cache_unfollow(struct cache_follower *f);
 

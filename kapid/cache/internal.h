@@ -1,4 +1,4 @@
-/* Shared by cache.c, caches.c and freshness.c. */
+/* Shared by cache.c, caches.c, followers.c and freshness.c. */
 #pragma once
 
 #include <bsd/sys/tree.h>
@@ -27,6 +27,7 @@ struct cache {
         struct slot_tree items;
         size_t count;
         cache_value_func value_of; /* NULL: there is no index */
+        const char *value_field;
         struct map *buckets;       /* value -> struct bucket */
         uint64_t changes;
         struct change *window; /* ring: number n stands at n % allocated */
@@ -34,7 +35,11 @@ struct cache {
         uint64_t window_first, window_end;
         size_t window_bytes;
         uint64_t window_after; /* changes after this revision are all in the window */
-        LIST_HEAD(, cache_follower) followers;
+        /* followers.c */
+        LIST_HEAD(, cache_follower) followers; /* of everything */
+        LIST_HEAD(, cache_follower) choosy;    /* those with an interest */
+        TAILQ_HEAD(, cache_follower) due;      /* of them: what they want has changed */
+        struct map *interests;
         struct cache_follower *calling; /* the next to call, kept right by cache_unfollow */
         bool dirty;
 };
@@ -91,6 +96,12 @@ void cache_reset(struct cache *c, uint64_t revision);
 int cache_insert(struct cache *c, struct item *it);
 /* Takes `after`; NULL: the object is deleted. */
 int cache_put(struct cache *c, const char *path, struct item *after, uint64_t revision);
+
+/* Followers (followers.c). */
+int followers_init(struct cache *c);
+void followers_done(struct cache *c);
+/* The last change of the window is of this path; before, after: its values of the index or NULL. */
+void followers_mark(struct cache *c, const char *path, const char *before, const char *after);
 void cache_call_followers(struct cache *c, bool lost);
 
 /* Waiting for revisions (freshness.c). */

@@ -3,6 +3,8 @@
 
 #include "kapid/cel/internal.h"
 
+enum { SHORT_TEXT_MAX = 32 };
+
 static struct cel_value refused(struct cel_run *run, const char *from, const char *to) {
         return cel_error(run, "type conversion error from '%s' to '%s'", from, to);
 }
@@ -228,6 +230,16 @@ static void estimate_to_string(const struct cel_range *a, size_t n, struct cel_r
         *ret_size = (struct cel_range){a[0].min / 4, a[0].max};
 }
 
+/* Texts of numbers and truth values are short, which Kubernetes' estimate does not know: messages
+ * such as its documentation's "limit of " + string(self.limit) would cost too much. */
+static void estimate_short_text(const struct cel_range *a, size_t n, struct cel_range *ret_cost,
+                struct cel_range *ret_size) {
+        (void)a;
+        (void)n;
+        *ret_cost = (struct cel_range){1, 1};
+        *ret_size = (struct cel_range){1, SHORT_TEXT_MAX};
+}
+
 static const struct cel_row rows[] = {
                 {"int", 0, "(int) -> int", itself, NULL, NULL, NULL},
                 {"int", 0, "(uint) -> int", int_of_uint, NULL, NULL, NULL},
@@ -245,10 +257,11 @@ static const struct cel_row rows[] = {
                 {"bool", 0, "(bool) -> bool", itself, NULL, NULL, NULL},
                 {"bool", 0, "(string) -> bool", bool_of_string, NULL, NULL, NULL},
                 {"string", 0, "(string) -> string", itself, NULL, NULL, NULL},
-                {"string", 0, "(bool) -> string", string_of_bool, NULL, NULL, NULL},
-                {"string", 0, "(int) -> string", string_of_int, NULL, NULL, NULL},
-                {"string", 0, "(uint) -> string", string_of_uint, NULL, NULL, NULL},
-                {"string", 0, "(double) -> string", string_of_double, NULL, NULL, NULL},
+                {"string", 0, "(bool) -> string", string_of_bool, NULL, estimate_short_text, NULL},
+                {"string", 0, "(int) -> string", string_of_int, NULL, estimate_short_text, NULL},
+                {"string", 0, "(uint) -> string", string_of_uint, NULL, estimate_short_text, NULL},
+                {"string", 0, "(double) -> string", string_of_double, NULL, estimate_short_text,
+                                NULL},
                 {"string", 0, "(bytes) -> string", string_of_bytes, cost_text, estimate_to_string,
                                 NULL},
                 {"bytes", 0, "(bytes) -> bytes", itself, NULL, NULL, NULL},

@@ -13,6 +13,7 @@
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/config.h"
 #include "kapid/webhooks/resolve.h"
+#include "kapid/webhooks/shares.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -46,7 +47,8 @@ struct conversion {
         uint64_t deadline_us;
         char uid[UUID_SIZE];
         sd_event_source *soon;
-        bool is_called, is_cancelled;
+        bool is_called;
+        struct webhook_share *share; /* of its user; NULL: none yet */
         struct conversion_waiter waiter;
 };
 
@@ -55,7 +57,7 @@ struct conversions {
         struct webhook_clients *clients;
         LIST_HEAD(, converter) converters;
         LIST_HEAD(, conversion) under_way;
-        size_t count, bytes;
+        struct webhook_shares *shares;
 };
 
 /* --- converters --- */
@@ -151,10 +153,21 @@ static void drop_batch(struct conversion *c) {
         c->batch = 0;
 }
 
+static void leave_request(const struct conversion *c) {
+        struct request *request = c->waiter.request;
+
+        if (request && request->on_gone_userdata == c)
+                request->on_gone = NULL;
+}
+
 static struct conversion *conversion_free(struct conversion *c) {
         LIST_REMOVE(c, entry);
-        c->all->count--;
-        c->all->bytes -= c->bytes;
+        if (c->is_called)
+                webhook_call_end(c->all->clients, c);
+        leave_request(c);
+        if (c->share)
+                webhook_shares_drop(c->all->shares, c->share, c->bytes);
+        webhook_shares_leave(c->all->shares, c->share);
         sd_event_source_disable_unref(c->soon);
         for (size_t i = 0; c->items && c->forms && i < c->item_count; i++) {
                 item_unref(c->items[i]);
@@ -180,8 +193,7 @@ static void finish(struct conversion *c_taken, int error, struct problem *p) {
         if (error < 0 && !p->code)
                 problem_set(p, -error, 500, "InternalError", "Internal error occurred: %s",
                                 strerror(-error));
-        if (c->is_cancelled)
-                return;
+        leave_request(c);
         if (w->stored) {
                 w->stored(error < 0 ? NULL : TAKE_PTR(c->stored_form), error < 0 ? p : NULL,
                                 w->userdata);
@@ -266,10 +278,6 @@ static void on_called(const struct http_result *result, void *userdata) {
         int r;
 
         c->is_called = false;
-        if (c->is_cancelled) {
-                conversion_free(c);
-                return;
-        }
         r = take_batch(c, result, &p);
         drop_batch(c);
         if (r < 0)
@@ -340,9 +348,9 @@ static int call(struct conversion *c, struct problem *p) {
 }
 
 static void next_call(struct conversion *c) {
-        const struct conversion_waiter *w = &c->waiter;
+        const struct request *request = c->waiter.request;
         _cleanup_problem_ struct problem p = {0};
-        int r = w->is_waiting && !w->is_waiting(w->userdata) ? -ECANCELED : call(c, &p);
+        int r = request && !request->http ? -ECANCELED : call(c, &p);
 
         if (r <= 0)
                 finish(c, r, &p);
@@ -356,10 +364,24 @@ static int on_soon(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+/* The client is gone: nobody waits for the call. Its owner is told in its own time. */
+static void on_client_gone(struct request *request) {
+        struct conversion *c = request->on_gone_userdata;
+
+        request->on_gone = NULL;
+        if (c->is_called)
+                webhook_call_end(c->all->clients, c);
+        c->is_called = false;
+        drop_batch(c);
+        if (!c->soon)
+                (void)sd_event_add_defer(c->all->api->event, &c->soon, on_soon, c);
+}
+
 static int too_many(struct problem *p) {
         problem_set(p, EBUSY, 429, "TooManyRequests",
                         "too many requests wait for conversion webhooks (bounds: %d, and %d MiB of "
-                        "objects); is a webhook slow? Please try again later",
+                        "objects; half of what is free for one user); is a webhook slow? Please "
+                        "try again later",
                         CONVERSIONS_MAX, CONVERSIONS_BYTES_MAX >> 20);
         p->retry_after_s = 1;
         return -EBUSY;
@@ -371,10 +393,9 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
         _cleanup_(conversion_freep) struct conversion *c = NULL;
         struct conversions *all = a->conversions;
         struct converter *converter = NULL;
+        struct request *request = waiter->request;
         int r;
 
-        if (all->count >= CONVERSIONS_MAX || all->bytes >= CONVERSIONS_BYTES_MAX)
-                return too_many(p);
         r = converter_get(all, k, &converter, p);
         if (r < 0)
                 return r;
@@ -383,9 +404,12 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
                 return -ENOMEM;
         LIST_INSERT_HEAD(&all->under_way, c, entry);
         c->all = all;
+        r = webhook_shares_enter(
+                        all->shares, request ? request_sharer(request) : waiter->user, &c->share);
+        if (r < 0)
+                return r == -EBUSY ? too_many(p) : r;
         c->bytes = bytes;
-        all->count++;
-        all->bytes += bytes;
+        webhook_shares_hold(all->shares, c->share, bytes);
         c->kind = kind_ref(k);
         c->config = webhook_config_ref(converter->config);
         c->version = converter->version;
@@ -397,6 +421,11 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
         r = sd_event_add_defer(a->event, &c->soon, on_soon, c);
         if (r < 0)
                 return r;
+        if (request) {
+                assert(!request->on_gone);
+                request->on_gone = on_client_gone;
+                request->on_gone_userdata = c;
+        }
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -449,19 +478,18 @@ int conversion_start(struct api *a, const struct kind *k, struct item *const *it
 }
 
 struct conversion *conversion_cancel(struct conversion *c) {
-        if (!c)
-                return NULL;
-        if (c->is_called)
-                c->is_cancelled = true; /* the answer frees it */
-        else
-                conversion_free(c);
-        return NULL;
+        return c ? conversion_free(c) : NULL;
 }
 
 int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,
                 const struct conversion_waiter *waiter, struct problem *p) {
+        return conversion_to(a, k, k->storage_api_version, object, waiter, p);
+}
+
+int conversion_to(struct api *a, const struct kind *k, const char *to_api_version, json_t *object,
+                const struct conversion_waiter *waiter, struct problem *p) {
         struct conversion *c = NULL;
-        int r = conversion_new(a, k, k->storage_api_version, json_size(object), waiter, &c, p);
+        int r = conversion_new(a, k, to_api_version, json_size(object), waiter, &c, p);
 
         if (r < 0)
                 return r;
@@ -483,6 +511,9 @@ int conversions_new(struct conversions **ret, struct api *a) {
         r = webhook_clients_new(&all->clients, a->event);
         if (r < 0)
                 return r;
+        r = webhook_shares_new(&all->shares, CONVERSIONS_MAX, CONVERSIONS_BYTES_MAX);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(all);
         return 0;
 }
@@ -490,9 +521,10 @@ int conversions_new(struct conversions **ret, struct api *a) {
 struct conversions *conversions_free(struct conversions *all) {
         if (!all)
                 return NULL;
-        webhook_clients_free(all->clients);
         while (!LIST_EMPTY(&all->under_way))
                 conversion_free(LIST_FIRST(&all->under_way));
+        webhook_clients_free(all->clients);
+        webhook_shares_free(all->shares);
         while (!LIST_EMPTY(&all->converters)) {
                 struct converter *c = LIST_FIRST(&all->converters);
 

@@ -3,14 +3,14 @@
  * there (kapid/cache/forms.h). */
 #pragma once
 
-#include "kapid/api.h"
+#include "kapid/http/request.h"
 
 enum {
         CONVERSION_OBJECTS_MAX = 200, /* of one call */
         CONVERSION_BYTES_MAX = 1 << 20,
         CONVERSION_TIMEOUT_S = 30, /* as Kubernetes */
         CONVERSION_TOTAL_S = 60,   /* of all calls */
-        CONVERSIONS_MAX = 256,     /* under way; beyond, none begins */
+        CONVERSIONS_MAX = 256,     /* under way, half of what is free for each user */
         CONVERSIONS_BYTES_MAX = 64 << 20,
 };
 
@@ -28,14 +28,16 @@ bool conversion_is_needed(struct item *it, const struct kind *k);
  * needed, and item_as() makes it. */
 typedef void (*conversion_done)(
                 struct item *const *forms, size_t n, struct problem *p, void *userdata);
-/* p NULL: the object in the storage version; the callback takes it. */
+/* p NULL: the object in the version that was asked for; the callback takes it. */
 typedef void (*conversion_stored)(json_t *object, struct problem *p, void *userdata);
 struct conversion_waiter {
         /* One of them. */
         conversion_done done;
         conversion_stored stored;
-        /* Asked before each call: false, and no further call is made (-ECANCELED). NULL: true. */
-        bool (*is_waiting)(void *userdata);
+        /* Borrowed. When its client is gone the call under way ends and no other is made
+           (-ECANCELED). NULL: it ends with a cancel alone. */
+        struct request *request;
+        const char *user; /* whose share it takes, where there is no request */
         void *userdata;
 };
 
@@ -46,6 +48,9 @@ int conversion_start(struct api *a, const struct kind *k, struct item *const *it
                 const struct conversion_waiter *waiter, struct conversion **ret, struct problem *p);
 /* Its callback will not be called. NULL is fine; returns NULL. */
 struct conversion *conversion_cancel(struct conversion *c);
+/* An object of the kind in another of its versions, for `stored`. Refuses likewise. */
+int conversion_to(struct api *a, const struct kind *k, const char *to_api_version, json_t *object,
+                const struct conversion_waiter *waiter, struct problem *p);
 /* An object in the kind's version as it is stored. Refuses likewise. */
 int conversion_to_storage(struct api *a, const struct kind *k, json_t *object,
                 const struct conversion_waiter *waiter, struct problem *p);

@@ -6,13 +6,14 @@
 #include "lib/timefmt.h"
 
 enum {
-        SLICE_US = 1000,    /* long work stops here */
-        TURN_US = 2 * 1000, /* of one turn of the loop */
+        SLICE_US = 500,    /* long work stops here */
+        TURN_US = 2 * 500, /* of one turn of the loop */
         WAIT_TICK_US = 1000 * 1000,
         BODY_WIDTH_BYTES = 64 << 10,
         LIST_WIDTH_OBJECTS = 500,
         LIST_WIDTH_MAX = 40,
         LIST_WIDTH_COPY = 4,
+        SMALL_ANSWER = 64 << 10,
 };
 
 struct dispatch {
@@ -140,7 +141,7 @@ void dispatch_submit(struct request *request, void (*func)(struct request *reque
         const struct route *t = &request->route;
         enum fairness_level level = fairness_classify(
                         strempty(u->name), u->groups, strempty(t->group), strempty(t->plural));
-        bool idle = fairness_queued(d->fairness) == 0 && d->burst_us < SLICE_US && !d->running;
+        bool idle = d->burst_us < SLICE_US && !d->running;
         int r = fairness_enqueue(d->fairness, &request->ticket, level, strempty(u->name),
                         width_of(request), now_mono_us());
 
@@ -149,7 +150,9 @@ void dispatch_submit(struct request *request, void (*func)(struct request *reque
                 refuse(request);
         else if (r < 0)
                 respond_errno(request, r);
-        else if (idle && fairness_next(d->fairness) == &request->ticket) {
+        else if (idle && fairness_is_next(d->fairness, &request->ticket)) {
+                /* Its answer leaves in this turn of the loop, also beside long work of others. */
+                (void)fairness_next(d->fairness);
                 run(d, request);
                 if (d->burst_us >= SLICE_US)
                         run_soon(d); /* the loop's turn: it ends the burst */
@@ -188,6 +191,16 @@ void dispatch_leave(struct request *request) {
         fairness_leave(d->fairness, &request->ticket);
         if (fairness_queued(d->fairness) > 0)
                 run_soon(d);
+}
+
+void dispatch_answered(struct request *request, size_t size) {
+        struct dispatch *d = request->api->dispatch;
+
+        if (!d || size > SMALL_ANSWER || !request->ticket.seated)
+                return;
+        if (d->current == request)
+                fairness_charge(d->fairness, &request->ticket, now_mono_us() - d->started_us);
+        dispatch_leave(request);
 }
 
 void dispatch_return(struct request *request, void (*func)(struct request *request)) {

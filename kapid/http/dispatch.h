@@ -21,6 +21,8 @@ void dispatch_continue(struct request *r, void (*func)(struct request *r));
 bool dispatch_stream(struct request *r);
 /* The answer has been taken or the client has gone. */
 void dispatch_leave(struct request *r);
+/* Its answer of that size is made. A small one may wait for its reader without a seat. */
+void dispatch_answered(struct request *r, size_t size);
 /* One that has left has more to do: as dispatch_submit(). */
 void dispatch_return(struct request *r, void (*func)(struct request *r));
 /* Brings the metrics up to date. */

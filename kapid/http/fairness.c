@@ -205,13 +205,25 @@ static struct fairness_ticket *next_of(const struct fairness *f, const struct fa
         return begun && (flow->begun_next || !fresh) ? begun : fresh;
 }
 
-struct fairness_ticket *fairness_next(struct fairness *f) {
+static struct fairness_flow *next_flow(const struct fairness *f) {
         struct fairness_flow *flow, *best = NULL;
-        struct fairness_ticket *t;
 
         TAILQ_FOREACH(flow, &f->waiting, entry)
         if ((!best || flow->clock < best->clock) && next_of(f, flow))
                 best = flow;
+        return best;
+}
+
+bool fairness_is_next(const struct fairness *f, const struct fairness_ticket *t) {
+        const struct fairness_flow *flow = next_flow(f);
+
+        return flow && next_of(f, flow) == t;
+}
+
+struct fairness_ticket *fairness_next(struct fairness *f) {
+        struct fairness_flow *best = next_flow(f);
+        struct fairness_ticket *t;
+
         if (!best)
                 return NULL;
         t = next_of(f, best);

@@ -61,6 +61,8 @@ int fairness_enqueue(struct fairness *f, struct fairness_ticket *t, enum fairnes
 void fairness_yield(struct fairness *f, struct fairness_ticket *t, uint64_t now_us);
 /* Takes the next one off its queue and seats it. NULL: none waits, or none that fits in. */
 struct fairness_ticket *fairness_next(struct fairness *f);
+/* Whether fairness_next() would take this one. */
+bool fairness_is_next(const struct fairness *f, const struct fairness_ticket *t);
 /* One that has waited longer than FAIRNESS_WAIT_US without a seat; it is taken off. NULL: none. */
 struct fairness_ticket *fairness_overdue(struct fairness *f, uint64_t now_us);
 /* The time that its last run took. */

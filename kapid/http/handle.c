@@ -13,6 +13,7 @@
 #include "kapid/http/paths.h"
 #include "kapid/http/protobuf.h"
 #include "kapid/http/timeout.h"
+#include "kapid/pipeline/options.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -305,16 +306,15 @@ static int step_options(struct request *request, struct problem *p) {
                         snprintf(text, sizeof(text),
                                         "Unsupported value: \"%.64s\": supported values: \"All\"",
                                         dry_run);
-                        problem_set(p, EINVAL, 422, "Invalid", "options is invalid: dryRun: %s",
-                                        text);
-                        problem_cause(p, "FieldValueNotSupported", "dryRun", text);
-                        return -EINVAL;
+                        return options_refused(p, options_kind(request->route.verb),
+                                        "FieldValueNotSupported", "dryRun", text);
                 }
                 request->dry_run = true;
         }
         r = request_read_timeout(request, p);
         return r < 0 ? r
-                     : field_validation_parse(request_query(request, "fieldValidation"),
+                     : field_validation_parse(options_kind(request->route.verb),
+                                       request_query(request, "fieldValidation"),
                                        &request->validation, p);
 }
 

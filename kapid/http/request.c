@@ -102,6 +102,10 @@ struct request *request_unref(struct request *request) {
         return mfree(request);
 }
 
+const char *request_sharer(const struct request *request) {
+        return request->real_user.name ? request->real_user.name : strempty(request->user.name);
+}
+
 const char *request_query(const struct request *request, const char *name) {
         return request->http ? http_request_query(request->http, name) : NULL;
 }
@@ -181,8 +185,9 @@ static void log_request(const struct request *request, int code) {
                         http_request_method(request->http), http_request_path(request->http), code);
 }
 
-/* Takes the HTTP request for answering it; NULL when no client waits for an answer. */
-static struct http_request *take_http(struct request *request, int code) {
+/* Takes the HTTP request for answering it with a body of that size; NULL when no client waits for
+ * an answer. */
+static struct http_request *take_http(struct request *request, int code, size_t size) {
         struct http_request *http = request->http;
 
         if (!http)
@@ -191,6 +196,7 @@ static struct http_request *take_http(struct request *request, int code) {
         http_response_header(http, "Cache-Control", "no-cache, private");
         log_request(request, code);
         request_end(request);
+        dispatch_answered(request, size);
         return http;
 }
 
@@ -201,6 +207,14 @@ static char *yaml_of(const struct buf *json) {
         if (json_parse(json->data, json->size, 0, &v, NULL) < 0)
                 return NULL;
         return yaml_text(v);
+}
+
+static size_t size_of(struct bytes *const *pieces, size_t n) {
+        size_t size = 0;
+
+        for (size_t i = 0; i < n; i++)
+                size += pieces[i]->size;
+        return size;
 }
 
 /* The JSON answer in the encoding that the client asked for; its type, or NULL: JSON is what it
@@ -229,7 +243,7 @@ void respond_pieces(struct request *request, int code, const char *content_type,
         if ((request->yaml || request->protobuf) && streq(content_type, "application/json"))
                 type = recode(request, pieces, n, &other);
         audit_answer(request, code, content_type, pieces, n);
-        http = take_http(request, code);
+        http = take_http(request, code, type ? other.size : size_of(pieces, n));
         if (!http)
                 return;
         if (type)
@@ -251,7 +265,7 @@ void respond_data(struct request *request, int code, const char *content_type, c
                 }
         }
         audit_answer_text(request, code, content_type, data, n);
-        http = take_http(request, code);
+        http = take_http(request, code, n);
         if (http)
                 http_respond(http, code, content_type, data, n);
 }
@@ -313,14 +327,12 @@ void respond_error(struct request *request, int error, const struct problem *p) 
 }
 
 void respond_success(struct request *request, int code, const char *name, const char *uid) {
-        _cleanup_json_ json_t *v = json_pack("{ss, ss, s{}, ss, s{ss, ss}}", "kind", "Status",
-                        "apiVersion", "v1", "metadata", "status", "Success", "details", "name",
-                        strempty(name), "kind", request->kind ? request->kind->plural : "");
+        const struct kind *k = request->kind;
+        _cleanup_json_ json_t *v = json_pack("{ss, ss, s{}, ss, s{ss, ss*, ss, ss*}}", "kind",
+                        "Status", "apiVersion", "v1", "metadata", "status", "Success", "details",
+                        "name", strempty(name), "group", k && *k->group ? k->group : NULL, "kind",
+                        k ? k->plural : "", "uid", isempty(uid) ? NULL : uid);
 
-        if (v && request->kind && !isempty(request->kind->group))
-                json_set_str(v, "details.group", request->kind->group);
-        if (v && !isempty(uid))
-                json_set_str(v, "details.uid", uid);
         audit_status(request, v);
         respond_json(request, code, v);
 }
@@ -374,7 +386,7 @@ static void respond_encoded(struct request *request, int code, struct item *form
                 return;
         }
         audit_answer(request, code, "application/json", &text, 1);
-        http = take_http(request, code);
+        http = take_http(request, code, b.size);
         if (http)
                 http_respond(http, code, PROTOBUF_MEDIA_TYPE, b.data, b.size);
 }
@@ -403,7 +415,7 @@ void respond_item(struct request *request, int code, struct item *it) {
                 return;
         }
         audit_answer(request, code, "application/json", (struct bytes *[]){item_text(it)}, 1);
-        http = take_http(request, code);
+        http = take_http(request, code, item_text(it)->size);
         if (http)
                 http_respond_bytes(http, code, "application/json", item_text(it));
 }
@@ -454,7 +466,7 @@ struct http_stream *respond_stream_as(struct request *request, int code, const c
         struct http_request *http;
 
         audit_stream(request, code);
-        http = take_http(request, code);
+        http = take_http(request, code, SIZE_MAX);
         if (!http)
                 return NULL;
         request->carrier = http;
@@ -467,13 +479,15 @@ struct http_upgrade *respond_upgrade(struct request *request,
         struct http_request *http;
 
         audit_stream(request, 101);
-        http = take_http(request, 101);
+        http = take_http(request, 101, SIZE_MAX);
 
         return http ? http_upgrade_begin(http, handler, userdata) : NULL;
 }
 
 int problem_not_found(struct problem *p, const struct kind *k, const char *name) {
-        return problem_set(p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->resource, name);
+        problem_set(p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->resource, name);
+        problem_about(p, k->group, k->plural, name);
+        return -ENOENT;
 }
 
 int problem_conflict(struct problem *p, const struct kind *k, const char *name, const char *why) {
@@ -551,7 +565,10 @@ static void on_fresh(int error, void *userdata) {
                 return;
         }
         if (error == -ETIMEDOUT && caches_are_following(request->api->caches)) {
-                problem_set(&p, ETIMEDOUT, 504, "Timeout", "Too large resource version");
+                problem_set(&p, ETIMEDOUT, 504, "Timeout",
+                                "Timeout: Too large resource version: %s, current: %" PRIu64,
+                                strempty(request_query(request, "resourceVersion")),
+                                caches_revision(request->api->caches));
                 problem_cause(&p, "ResourceVersionTooLarge", "", "Too large resource version");
                 p.retry_after_s = 1;
         } else {

@@ -60,7 +60,8 @@ struct request {
         struct delete_options delete_options;
         const char *new_name;     /* of an object in a collection that a create names; NULL: none */
         struct verb_state *state; /* owned */
-        /* Called once the client has left, or got the answer of a timer, while none was begun. */
+        /* Called when the client has left, or got the answer of a timer: what still works for it
+         * may end. NULL: nothing does. */
         void (*on_gone)(struct request *request);
         void *on_gone_userdata;
 };
@@ -70,6 +71,9 @@ struct request *request_ref(struct request *request);
 struct request *request_unref(struct request *request);
 DEFINE_CLEANUP(struct request *, request_unref);
 #define _cleanup_request_ _cleanup_(request_unrefp)
+
+/* The user whose share of bounded things the request takes: the impersonating one. */
+const char *request_sharer(const struct request *request);
 
 /* Query parameter, NULL when absent (also when the client has gone). */
 const char *request_query(const struct request *request, const char *name);

@@ -79,12 +79,14 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (!request->http)
                 return 0;
+        request_ref(request);
         problem_set(&p, ETIMEDOUT, 504, "Timeout",
                         "Timeout: request did not complete within requested timeout - context "
                         "deadline exceeded");
         respond_problem(request, &p);
         if (request->on_gone)
                 request->on_gone(request);
+        request_unref(request);
         return 0;
 }
 

@@ -32,6 +32,8 @@
  *   - on a field, x-protobuf: its number, or [outer, inner] below an inlined message ([outer,
  *     inner, number] below one in another);
  *     x-kubernetes-patch-strategy and -merge-key as in Kubernetes' own documents;
+ *   - on a definition, x-keelson-omits: the fields whose zero value (0, false, "", [], {}) is not
+ *     kept: those that Kubernetes' own types tag with omitempty and hold by value;
  *   - on a field, x-keelson-no-effect: it is accepted without effect; the text says why. As
  *     {value, text}: only that value has no effect; as {except, text}: values that begin with one
  *     of the words of except have one. See lib/no-effect.h;

@@ -4,6 +4,7 @@
 
 #include "kapid/patch/configuration.h"
 #include "kapid/patch/fieldset.h"
+#include "kapid/pipeline/options.h"
 #include "kapid/schema/internal.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -36,8 +37,8 @@ static int out_of_memory(struct problem *p) {
         return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
 }
 
-int field_manager_name(const char *query, const char *user_agent, bool is_apply, char **ret,
-                struct problem *p) {
+int field_manager_name(const char *query, const char *user_agent, const char *options,
+                bool is_apply, char **ret, struct problem *p) {
         size_t n;
 
         if (isempty(query) && is_apply)
@@ -46,14 +47,14 @@ int field_manager_name(const char *query, const char *user_agent, bool is_apply,
                                 "value: is required for apply patch");
         if (!isempty(query)) {
                 if (strlen(query) > MANAGER_SIZE_MAX)
-                        return problem_set(p, EINVAL, 422, "Invalid",
-                                        "fieldManager: Too long: may not be more than %i bytes",
-                                        MANAGER_SIZE_MAX);
+                        return options_refused(p, options, "FieldValueTooLong", "fieldManager",
+                                        "Too long: may not be more than 128 bytes");
                 for (const char *s = query; *s; s++)
                         if ((unsigned char)*s < 0x20 || *s == 0x7f)
-                                return problem_set(p, EINVAL, 422, "Invalid",
-                                                "fieldManager: Invalid value: should only contain "
-                                                "printable characters");
+                                return options_refused(p, options, "FieldValueInvalid",
+                                                "fieldManager",
+                                                "Invalid value: should only contain printable "
+                                                "characters");
                 *ret = strdup(query);
         } else {
                 n = user_agent ? strcspn(user_agent, "/") : 0;

@@ -4,9 +4,10 @@
 #include "kapid/pipeline/pipeline.h"
 
 /* The manager of a request: fieldManager, else the User-Agent's part before '/', else "unknown";
- * cut to 128 bytes. Caller frees. For apply the query parameter is a must: 400. -EINVAL 422 when
- * not printable or too long. */
-int field_manager_name(const char *query, const char *user_agent, bool is_apply, char **ret,
+ * cut to 128 bytes. Caller frees. For apply the query parameter is a must: 400. -EINVAL 422 about
+ * the options (their kind) when not printable or too long. */
+int field_manager_name(const char *query, const char *user_agent, const char *options,
+                bool is_apply, char **ret,
                 struct problem *p);
 
 struct apply_options {

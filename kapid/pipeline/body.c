@@ -2,6 +2,7 @@
 #include "kapid/pipeline/body.h"
 
 #include "kapid/audit/audit.h"
+#include "kapid/pipeline/options.h"
 #include "lib/object.h"
 
 int request_decode(struct request *request, struct problem *p) {
@@ -47,7 +48,8 @@ int request_check_names(struct request *request, json_t *object, struct problem 
 int request_apply_options(struct request *request, bool is_apply, struct apply_options *ret,
                 char **ret_manager, struct problem *p) {
         int r = field_manager_name(request_query(request, "fieldManager"),
-                        request_header(request, "User-Agent"), is_apply, ret_manager, p);
+                        request_header(request, "User-Agent"), options_kind(request->route.verb),
+                        is_apply, ret_manager, p);
 
         if (r < 0)
                 return r;

@@ -1,5 +1,6 @@
 /* From a request's bytes to a pruned, normalised object; strict and duplicate-field errors in the
  * words of the API (docs/wire.md section 11). */
+#include "kapid/pipeline/options.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/internal.h"
 #include "lib/object.h"
@@ -31,7 +32,8 @@ bool pipeline_can_decode(const char *content_type) {
         return encoding_of(content_type) != ENCODING_NONE;
 }
 
-int field_validation_parse(const char *word, enum field_validation *ret, struct problem *p) {
+int field_validation_parse(const char *options, const char *word, enum field_validation *ret,
+                struct problem *p) {
         if (isempty(word) || streq(word, "Warn"))
                 *ret = FIELD_VALIDATION_WARN;
         else if (streq(word, "Ignore"))
@@ -39,12 +41,14 @@ int field_validation_parse(const char *word, enum field_validation *ret, struct 
         else if (streq(word, "Strict"))
                 *ret = FIELD_VALIDATION_STRICT;
         else {
-                problem_set(p, EINVAL, 422, "Invalid",
-                                "fieldValidation: Unsupported value: \"%s\": supported values: "
-                                "\"Ignore\", \"Strict\", \"Warn\"",
+                char text[128];
+
+                snprintf(text, sizeof(text),
+                                "Unsupported value: \"%.32s\": supported values: \"Ignore\", "
+                                "\"Strict\", \"Warn\"",
                                 word);
-                problem_cause(p, "FieldValueNotSupported", "fieldValidation", p->message);
-                return -EINVAL;
+                return options_refused(
+                                p, options, "FieldValueNotSupported", "fieldValidation", text);
         }
         return 0;
 }

@@ -1,6 +1,7 @@
 /* DeleteOptions is not a served kind, so its schema is here. */
 #include "kapid/pipeline/delete-options.h"
 
+#include "kapid/pipeline/options.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/internal.h"
 
@@ -50,7 +51,16 @@ static int parse_propagation(
         static const char *const words[] = {"", "Background", "Foreground", "Orphan"};
         bool orphans = json_is_true(json_object_get(body, "orphanDependents"));
         const char *given = json_str(body, "propagationPolicy");
+        char text[256];
 
+        if (given && json_object_get(body, "orphanDependents")) {
+                (void)snprintf(text, sizeof(text),
+                                "Invalid value: \"%.64s\": orphanDependents and "
+                                "deletionPropagation cannot be both set",
+                                given);
+                return options_refused(
+                                p, "DeleteOptions", "FieldValueInvalid", "propagationPolicy", text);
+        }
         if (!given)
                 given = !isempty(query) ? query : orphans ? "Orphan" : "";
         /* Named in the body, it is one of the words; the query may leave it empty. */
@@ -59,27 +69,27 @@ static int parse_propagation(
                         *ret = words[i];
                         return 0;
                 }
-        problem_set(p, EINVAL, 422, "Invalid",
-                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
-                        "value: \"%.64s\": supported values: \"Background\", \"Foreground\", "
-                        "\"Orphan\"",
+        (void)snprintf(text, sizeof(text),
+                        "Unsupported value: \"%.64s\": supported values: \"Background\", "
+                        "\"Foreground\", \"Orphan\", \"nil\"",
                         given);
-        problem_cause(p, "FieldValueNotSupported", "propagationPolicy", "Unsupported value");
-        return -EINVAL;
+        return options_refused(
+                        p, "DeleteOptions", "FieldValueNotSupported", "propagationPolicy", text);
 }
 
 static int parse_dry_run(const json_t *body, bool *ret, struct problem *p) {
         const json_t *v;
         bool dry_run = false;
+        char text[128];
         size_t i;
 
         json_array_foreach (json_object_get(body, "dryRun"), i, v) {
                 if (!streq(strempty(json_string_value(v)), "All")) {
-                        problem_set(p, EINVAL, 422, "Invalid",
-                                        "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: "
-                                        "Unsupported value: supported values: \"All\"");
-                        problem_cause(p, "FieldValueNotSupported", "dryRun", "Unsupported value");
-                        return -EINVAL;
+                        (void)snprintf(text, sizeof(text),
+                                        "Unsupported value: \"%.64s\": supported values: \"All\"",
+                                        strempty(json_string_value(v)));
+                        return options_refused(p, "DeleteOptions", "FieldValueNotSupported",
+                                        "dryRun", text);
                 }
                 dry_run = true;
         }

@@ -13,7 +13,9 @@
 
 enum field_validation { FIELD_VALIDATION_WARN, FIELD_VALIDATION_IGNORE, FIELD_VALIDATION_STRICT };
 /* "Ignore", "Warn", "Strict", NULL or "" (Warn). Refusal: 422 in p. */
-int field_validation_parse(const char *word, enum field_validation *ret, struct problem *p);
+/* options: their kind, for a refusal. */
+int field_validation_parse(const char *options, const char *word, enum field_validation *ret,
+                struct problem *p);
 
 /* The writer and the time; strategies need it (a CSR records its requestor, conditions carry
  * times). */
@@ -76,12 +78,14 @@ int pipeline_prepare_update(const struct kind *k, const struct kind_subresource 
 /* 422 Invalid in p with every finding as a cause: `Pod "x" is invalid: spec.containers[0].name:
  * Required value`. */
 int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p);
-/* Validates the new object and what must not change. */
+/* Validates the new object and what must not change. What breaks a rule of its definition in parts
+ * that the update leaves as they were is a warning (warnings may be NULL). */
 int pipeline_validate_update(const struct kind *k, const struct kind_subresource *sub,
-                const json_t *old, const json_t *object, struct problem *p);
+                const json_t *old, const json_t *object, char ***warnings, struct problem *p);
 /* Appends what the writer of a valid object should know: items of keyed lists that hide earlier
- * ones. -ENOMEM. */
-int pipeline_warnings(const struct kind *k, const json_t *object, char ***warnings);
+ * ones, finalizers (that old has not; it may be NULL) whose names others may use too. -ENOMEM. */
+int pipeline_warnings(const struct kind *k, const json_t *old, const json_t *object,
+                char ***warnings);
 /* A subresource's own body (Binding, Eviction, TokenRequest, Scale): schema only. Defaults it
  * first. */
 int pipeline_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,

@@ -5,6 +5,7 @@
 #include "kapid/pipeline/convert.h"
 #include "kapid/schema/internal.h"
 #include "kapid/schema/rules.h"
+#include "kapid/strategy/initial-status.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 
@@ -53,7 +54,7 @@ int pipeline_prepare_create(
                 return r;
         if (k->strategy->prepare_create)
                 r = k->strategy->prepare_create(object, c);
-        return r;
+        return r < 0 ? r : strategy_initial_status(k, object);
 }
 
 static int keep(json_t *object, const json_t *old, const char *key) {
@@ -193,8 +194,8 @@ static bool blocks_rules(const struct findings *f) {
         return false;
 }
 
-static void validate_expressions(
-                struct findings *f, const struct kind *k, const json_t *object, const json_t *old) {
+static void validate_expressions(struct findings *f, const struct kind *k, const json_t *object,
+                const json_t *old, char ***warnings) {
         _cleanup_json_ json_t *none = json_null();
 
         if (blocks_rules(f))
@@ -202,12 +203,13 @@ static void validate_expressions(
                                 "some validation rules were not checked because the object was "
                                 "invalid; correct the existing errors to complete validation");
         else
-                rules_validate(f, k->rules, object, old, NULL);
+                rules_validate(f, k->rules, object, old, warnings);
 }
 
-/* old: before an update, else NULL. */
-static void validate_whole(
-                struct findings *f, const struct kind *k, const json_t *object, const json_t *old) {
+/* old: before an update, else NULL. warnings: what an update breaks in parts that it does not
+ * change; may be NULL. */
+static void validate_whole(struct findings *f, const struct kind *k, const json_t *object,
+                const json_t *old, char ***warnings) {
         f->built_in = !k->custom;
         if (k->stored)
                 strategy_validate_metadata(f, json_object_get(object, "metadata"),
@@ -219,17 +221,60 @@ static void validate_whole(
         if (k->strategy->validate && findings_count(f) == 0)
                 validate_rules(f, k, object);
         if (k->rules)
-                validate_expressions(f, k, object, old);
+                validate_expressions(f, k, object, old, warnings);
 }
 
-int pipeline_warnings(const struct kind *k, const json_t *object, char ***warnings) {
-        return k->custom ? 0 : schema_warn_hidden(k->schema, object, warnings);
+static bool list_has(const json_t *list, const char *word) {
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach (list, i, item)
+                if (json_is_string(item) && streq(json_string_value(item), word))
+                        return true;
+        return false;
+}
+
+static int warn_finalizer(const char *name, char ***warnings) {
+        static const char *const known[] = {"foregroundDeletion", "orphan", "kubernetes"};
+        _cleanup_free_ char *text = NULL;
+
+        for (size_t i = 0; i < ELEMENTS(known); i++)
+                if (streq(name, known[i]))
+                        return 0;
+        if (strchr(name, '/'))
+                return 0;
+        text = strformat(
+                        "metadata.finalizers: \"%s\": prefer a domain-qualified finalizer name%s to "
+                        "avoid accidental conflicts with other finalizer writers",
+                        name, strchr(name, '.') ? " including a path (/)" : "");
+        return text ? strv_extend(warnings, text) : -ENOMEM;
+}
+
+static int warn_finalizers(const json_t *old, const json_t *object, char ***warnings) {
+        const json_t *list = json_at(object, "metadata.finalizers"),
+                     *had = json_at(old, "metadata.finalizers"), *item;
+        size_t i;
+
+        json_array_foreach (list, i, item) {
+                const char *name = strempty(json_string_value(item));
+                int r = list_has(had, name) ? 0 : warn_finalizer(name, warnings);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int pipeline_warnings(
+                const struct kind *k, const json_t *old, const json_t *object, char ***warnings) {
+        return k->custom ? warn_finalizers(old, object, warnings)
+                         : schema_warn_hidden(k->schema, object, warnings);
 }
 
 int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p) {
         _cleanup_findings_ struct findings f = {0};
 
-        validate_whole(&f, k, object, NULL);
+        validate_whole(&f, k, object, NULL, NULL);
         if (k->strategy->validate_create && findings_count(&f) == 0)
                 validate_rules_create(&f, k, object);
         return findings_problem(&f, k, NULL, object_name(object), p);
@@ -271,10 +316,10 @@ static void validate_metadata_update(struct findings *f, const json_t *old, cons
 }
 
 int pipeline_validate_update(const struct kind *k, const struct kind_subresource *sub,
-                const json_t *old, const json_t *object, struct problem *p) {
+                const json_t *old, const json_t *object, char ***warnings, struct problem *p) {
         _cleanup_findings_ struct findings f = {0};
 
-        validate_whole(&f, k, object, old);
+        validate_whole(&f, k, object, old, warnings);
         validate_metadata_update(&f, old, object);
         if (k->strategy->validate_update && findings_count(&f) == 0)
                 validate_rules_update(&f, k, sub ? sub->name : "", old, object);

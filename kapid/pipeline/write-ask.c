@@ -1,5 +1,7 @@
 /* What writes ask admission policies and webhooks. Nothing is held meanwhile that another write may
  * need. */
+#include "kapid/conversion/conversion.h"
+#include "kapid/http/dispatch.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/write-internal.h"
 #include "kapid/pipeline/write-object.h"
@@ -111,7 +113,57 @@ static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
                 write_carry_out(userdata);
 }
 
-/* Admission policies, before webhooks are asked. */
+/* Without a form the policies say what that means for them. */
+static int take_form(
+                struct run *run, json_t *form, const struct problem *failed, struct problem *p) {
+        int r;
+
+        if (!run->write.request->http) {
+                json_decref(form);
+                return -ECANCELED;
+        }
+        r = made_forms_add(&run->forms, run->form_kind, run->converted, form,
+                        failed ? failed->message : NULL);
+        return r < 0 ? r : write_check_place(run, p);
+}
+
+static void on_form(json_t *form, struct problem *p, void *userdata) {
+        struct run *run = userdata;
+        _cleanup_problem_ struct problem own = {0};
+        int r = take_form(run, form, p, &own);
+
+        kind_unref(TAKE_PTR(run->form_kind));
+        if (r < 0)
+                write_fail(run, r, &own);
+        else
+                write_ask_validating(run);
+}
+
+/* The versions of the object that policies want and the conversion webhook of its definition makes.
+ * 1: it is asked, and write_ask_validating() comes again. */
+static int convert_for_policies(
+                struct run *run, const struct webhook_request *facts, struct problem *p) {
+        struct request *request = run->write.request;
+        struct api *api = request->api;
+        const struct conversion_waiter waiter = {
+                        .stored = on_form, .request = request, .userdata = run};
+        const struct kind *as;
+        int r = policy_set_lacks_form(api->policies, request, facts, &as, &run->converted);
+
+        if (r <= 0)
+                return r;
+        r = conversion_to(
+                        api, run->kind, as->api_version, json_unconst(run->converted), &waiter, p);
+        if (r < 0)
+                return r;
+        run->form_kind = kind_ref(as);
+        run->asked = true;
+        turns_leave(api->turns, &run->turn, 0);
+        dispatch_leave(request);
+        return 1;
+}
+
+/* Admission policies, before webhooks are asked. 1: not yet. */
 static int judge_by_policies(struct run *run, struct problem *p) {
         struct write *w = &run->write;
         struct policy_set *policies = w->request->api->policies;
@@ -124,6 +176,10 @@ static int judge_by_policies(struct run *run, struct problem *p) {
         r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
         if (r < 0)
                 return r;
+        facts.forms = &run->forms;
+        r = convert_for_policies(run, &facts, p);
+        if (r != 0)
+                return r;
         return policy_set_judge(policies, w->request, &facts, &run->warned, p);
 }
 
@@ -131,6 +187,8 @@ void write_ask_validating(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         int r = judge_by_policies(run, &p);
 
+        if (r > 0)
+                return;
         if (r < 0) {
                 if (run->fresh)
                         write_fail(run, r, &p);

@@ -1,6 +1,7 @@
 /* Inside of writes: one under way, and what the files of write.h have of each other. */
 #pragma once
 
+#include "kapid/conversion/made-forms.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/pipeline/write.h"
 
@@ -26,6 +27,9 @@ struct run {
         bool confirmed;           /* the caches were freshened after a refusal by quotas */
         bool asked;               /* webhooks, about the decision that is being made */
         char **warned;            /* by them */
+        struct made_forms forms;  /* for admission policies */
+        const json_t *converted;  /* the object that is being made one of them */
+        struct kind *form_kind;   /* and of which version */
         /* What was found out about an object that is not fresh: it counts if the store has it so,
          * without asking webhooks again. */
         bool confirming;

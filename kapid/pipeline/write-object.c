@@ -7,6 +7,7 @@
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/policies/set.h"
+#include "kapid/schema/internal.h"
 #include "kapid/webhooks/webhooks.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -16,8 +17,10 @@
 /* An object on its way. */
 struct passage {
         struct write *write;
-        const json_t *live; /* NULL: a create */
-        json_t *object;     /* owned; changed in place; ours alone */
+        const json_t *live;   /* NULL: a create */
+        json_t *object;       /* owned; changed in place; ours alone */
+        const json_t *stored; /* what live was */
+        json_t *old;          /* owned; what live is: without zero values of older versions */
         enum object_origin origin;
         struct decision *decision;
         size_t next;     /* of the steps */
@@ -86,6 +89,31 @@ static int kept_metadata(const json_t *live, json_t *object) {
         return 0;
 }
 
+/* Objects of older versions have zero values that new ones are written without: neither a change
+ * nor a breach of what may not change. */
+static int step_old_zeros(struct passage *a, struct problem *p) {
+        a->stored = a->live;
+        if (!a->live || a->write->kind->custom)
+                return 0;
+        a->old = schema_without_zeros(a->write->kind->schema, a->live);
+        if (!a->old)
+                return -ENOMEM;
+        a->live = a->old;
+        return 0;
+}
+
+/* A pod template stays as it is stored where nothing else changes in it, as controllers compare it
+ * with those of the sets and revisions that they made from it. */
+static int keep_template(struct passage *a) {
+        static const char path[] = "spec.template";
+        const json_t *was = json_at(a->stored, path), *old = json_at(a->live, path),
+                     *new = json_at(a->object, path);
+
+        if (old == was || !old || !new || !json_equal(old, new))
+                return 0;
+        return json_set_at(a->object, path, json_deep_copy(was));
+}
+
 static int step_server_metadata(struct passage *a, struct problem *p) {
         return a->live ? kept_metadata(a->live, a->object) : new_metadata(a->write, a->object);
 }
@@ -136,7 +164,8 @@ static int step_validate(struct passage *a, struct problem *p) {
 
         if (!a->live)
                 return pipeline_validate_create(w->kind, a->object, p);
-        return pipeline_validate_update(w->kind, w->request->sub, a->live, a->object, p);
+        return pipeline_validate_update(
+                        w->kind, w->request->sub, a->live, a->object, &a->decision->warnings, p);
 }
 
 static int step_admit(struct passage *a, struct problem *p) {
@@ -146,12 +175,14 @@ static int step_admit(struct passage *a, struct problem *p) {
 static int step_warnings(struct passage *a, struct problem *p) {
         if (a->write->request->sub)
                 return 0;
-        return pipeline_warnings(a->write->kind, a->object, &a->decision->warnings);
+        return pipeline_warnings(a->write->kind, a->live, a->object, &a->decision->warnings);
 }
 
 /* An apply that changes nothing writes nothing. */
 static int step_settle(struct passage *a, struct problem *p) {
-        return a->live ? managed_settle(a->live, a->object) : 0;
+        int r = a->live ? keep_template(a) : 0;
+
+        return r >= 0 && a->live ? managed_settle(a->live, a->object) : r;
 }
 
 static const struct {
@@ -159,6 +190,7 @@ static const struct {
         int (*run)(struct passage *a, struct problem *p);
 } steps[] = {
                 {"preconditions", step_preconditions},
+                {"old zeros", step_old_zeros},
                 {"server metadata", step_server_metadata},
                 {"defaults", step_defaults},
                 {"ownership", step_ownership},
@@ -186,7 +218,7 @@ static int conclude(struct passage *a, struct problem *p) {
         ret->created = !a->live;
         ret->question = ASK_ABOUT_WRITE;
         ret->object = TAKE_PTR(a->object);
-        if (a->live && json_same(ret->object, a->live)) {
+        if (a->stored && json_same(ret->object, a->stored)) {
                 ret->unchanged = true;
                 ret->act = DECIDE_NOTHING;
                 return 0;
@@ -239,6 +271,7 @@ struct passage *passage_free(struct passage *a) {
         if (!a)
                 return NULL;
         json_decref(a->object);
+        json_decref(a->old);
         policy_memory_done(&a->policies);
         return mfree(a);
 }

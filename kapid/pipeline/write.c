@@ -31,6 +31,8 @@ static struct run *run_free(struct run *run) {
         passage_free(run->write.passage);
         decision_done(&run->decision);
         problem_done(&run->refusal);
+        made_forms_done(&run->forms);
+        kind_unref(run->form_kind);
         strv_free(run->warned);
         json_decref(run->live);
         item_unref(run->write.item);
@@ -111,12 +113,6 @@ static int take_form(struct run *run, struct item *it, bool fresh, struct proble
         return 0;
 }
 
-static bool has_client(void *userdata) {
-        const struct run *run = userdata;
-
-        return run->write.request->http;
-}
-
 /* A webhook has made the form of the live object. */
 static int take_converted(struct run *run, struct item *form, struct problem *p) {
         bool stale = run->stale;
@@ -151,7 +147,7 @@ static void on_converted(struct item *const *forms, size_t n, struct problem *p,
 static int take_item(struct run *run, struct item *it, bool fresh, struct problem *p) {
         struct api *api = run->write.request->api;
         const struct conversion_waiter waiter = {
-                        .done = on_converted, .is_waiting = has_client, .userdata = run};
+                        .done = on_converted, .request = run->write.request, .userdata = run};
         int r = conversion_start(api, run->kind, &it, 1, &waiter, NULL, p);
 
         if (r == 0)
@@ -535,7 +531,7 @@ static int convert_to_storage(struct run *run, struct problem *p) {
         struct api *api = run->write.request->api;
         const struct kind *k = run->kind;
         const struct conversion_waiter waiter = {
-                        .stored = on_storage_form, .is_waiting = has_client, .userdata = run};
+                        .stored = on_storage_form, .request = run->write.request, .userdata = run};
         int r;
 
         if (!k->by_webhook || run->decision.act != DECIDE_PUT || run->text ||
@@ -608,6 +604,7 @@ static void decide(struct run *run) {
         run->asked = false;
         strv_free(run->warned);
         run->warned = NULL;
+        made_forms_done(&run->forms);
         r = run->decide(&run->write, run->live, &run->decision, &p);
         write_decided(run, r, &p);
 }

@@ -2,6 +2,7 @@
 #include "kapid/policies/asking.h"
 
 #include "kapid/cache/forms.h"
+#include "kapid/conversion/made-forms.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/policies/rights.h"
 #include "kapid/webhooks/review.h"
@@ -71,6 +72,7 @@ int policy_asking_begin(struct policy_asking *a, uint64_t budget_us) {
 static int form_of(struct policy_asking *a, const json_t *object, json_t **ret) {
         const struct webhook_request *facts = &a->facts;
         _cleanup_problem_ struct problem p = {0};
+        const char *why;
         int r;
 
         if (!object)
@@ -79,7 +81,10 @@ static int form_of(struct policy_asking *a, const json_t *object, json_t **ret) 
                 *ret = json_ref(object);
                 return 0;
         }
-        r = object_as(object, a->as, ret, &p);
+        *ret = json_ref(made_forms_find(facts->forms, a->as, object, &why));
+        if (*ret)
+                return 0;
+        r = why ? problem_set(&p, EPROTO, 500, NULL, "%s", why) : object_as(object, a->as, ret, &p);
         if (r >= 0 || r == -ENOMEM)
                 return r;
         a->unfit = strformat("failed to convert object version: %s", strempty(p.message));

@@ -4,6 +4,7 @@
 #include "kapid/policies/set.h"
 
 #include "kapid/audit/audit.h"
+#include "kapid/conversion/made-forms.h"
 #include "kapid/policies/params.h"
 #include "kapid/policies/set-internal.h"
 #include "lib/timefmt.h"
@@ -90,17 +91,17 @@ static int code_of(const char *reason) {
 /* The first refusal is the one that the client sees. */
 static int deny(struct judgement *j, const char *policy, const char *binding, const char *reason,
                 const char *message) {
-        _cleanup_free_ char *text = binding
-                                        ? strformat("ValidatingAdmissionPolicy '%s' with binding "
+        _cleanup_free_ char
+                        *text = binding ? strformat("ValidatingAdmissionPolicy '%s' with binding "
                                                     "'%s' denied request: %s",
                                                           policy, binding, message)
                                         : strformat("ValidatingAdmissionPolicy '%s' denied "
                                                     "request: %s",
                                                           policy, message),
-                            *whole = text ? strformat("%s \"%s\" is forbidden: %s",
-                                                           j->asking.facts.kind->resource,
-                                                           policy_asking_name(&j->asking), text)
-                                          : NULL;
+                        *whole = text ? strformat("%s \"%s\" is forbidden: %s",
+                                                        j->asking.facts.kind->resource,
+                                                        policy_asking_name(&j->asking), text)
+                                      : NULL;
 
         if (!whole)
                 return -ENOMEM;
@@ -167,13 +168,12 @@ struct one {
 
 static void count(struct judgement *j, const struct one *one, const char *action,
                 const char *failure) {
-        policy_figures_count(j->figures,
-                        &(struct policy_figure){.type = POLICY_VALIDATING,
-                                        .policy = one->policy->name,
-                                        .binding = one->binding->name,
-                                        .failure = failure,
-                                        .action = action,
-                                        .took_us = one->took_us});
+        policy_figures_count(j->figures, &(struct policy_figure){.type = POLICY_VALIDATING,
+                                                         .policy = one->policy->name,
+                                                         .binding = one->binding->name,
+                                                         .failure = failure,
+                                                         .action = action,
+                                                         .took_us = one->took_us});
 }
 
 static int carry_out_one(
@@ -200,8 +200,7 @@ static int carry_out_one(
         return note_failure(j, p, b, refusal);
 }
 
-static int carry_out(
-                struct judgement *j, const struct one *one, const struct policy_verdict *v) {
+static int carry_out(struct judgement *j, const struct one *one, const struct policy_verdict *v) {
         if (v->ignored)
                 count(j, one, "allow", v->ignored);
         for (size_t i = 0; i < v->refusal_count; i++) {
@@ -259,8 +258,8 @@ static int judge_binding(struct judgement *j, const struct policy *p,
         return 0;
 }
 
-static int on_binding(const struct policy *p, const struct policy_binding *b,
-                const struct kind *as, void *userdata) {
+static int on_binding(const struct policy *p, const struct policy_binding *b, const struct kind *as,
+                void *userdata) {
         struct judgement *j = userdata;
         struct policy_question q;
         int r;
@@ -302,6 +301,62 @@ static int judge_request(struct judgement *j) {
                 return r;
         annotate(j);
         return 0;
+}
+
+/* --- forms that only a conversion webhook makes --- */
+
+struct lack {
+        struct policy_asking asking;
+        const struct kind *as; /* NULL: nothing is lacking */
+        const json_t *object;
+};
+
+static int on_lacking(const struct policy *p, const struct policy_binding *b, const struct kind *as,
+                void *userdata) {
+        struct lack *l = userdata;
+        const struct webhook_request *facts = &l->asking.facts;
+        const json_t *const objects[] = {facts->object, facts->old_object};
+
+        if (as == facts->kind || !as->by_webhook)
+                return 0;
+        for (size_t i = 0; i < ELEMENTS(objects); i++) {
+                const char *why = NULL;
+
+                if (!objects[i] || made_forms_find(facts->forms, as, objects[i], &why) || why)
+                        continue;
+                l->as = as;
+                l->object = objects[i];
+                return -EEXIST;
+        }
+        return 0;
+}
+
+static int find_lacking(struct lack *l) {
+        int r = policy_asking_begin(&l->asking, POLICY_SET_US);
+
+        return r < 0 ? r : policy_asking_each(&l->asking, on_lacking, l);
+}
+
+int policy_set_lacks_form(struct policy_set *h, struct request *request,
+                const struct webhook_request *facts, const struct kind **ret_as,
+                const json_t **ret_object) {
+        struct lack l = {};
+        int r;
+
+        if (!facts->kind->by_webhook || webhook_has_own_form(facts->kind, facts->sub) ||
+                        !policy_set_has(h, POLICY_VALIDATING))
+                return 0;
+        r = policy_set_refresh(h, POLICY_VALIDATING);
+        if (r < 0)
+                return r;
+        l.asking = policy_set_asking(h, POLICY_VALIDATING, request, facts);
+        r = find_lacking(&l);
+        policy_asking_done(&l.asking);
+        if (r < 0 && !l.as)
+                return r;
+        *ret_as = l.as;
+        *ret_object = l.object;
+        return l.as != NULL;
 }
 
 int policy_set_judge(struct policy_set *h, struct request *request,

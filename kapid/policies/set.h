@@ -13,6 +13,12 @@ DEFINE_CLEANUP(struct policy_set *, policy_set_free);
 void policy_set_on_change(struct policy_set *h, const struct cache *c);
 /* Whether there is any policy of the type in effect at all. */
 bool policy_set_has(const struct policy_set *h, enum policy_type type);
+/* A version of the facts' object or old object that a policy wants and only the conversion webhook
+ * of the definition makes, and that facts->forms lacks: 1 with the kind and the object (borrowed);
+ * 0: there is none. -ENOMEM. */
+int policy_set_lacks_form(struct policy_set *h, struct request *request,
+                const struct webhook_request *facts, const struct kind **ret_as,
+                const json_t **ret_object);
 /* Judges; facts as for webhooks_ask(). Adds warnings; -EACCES with p: it is refused. -ENOMEM. */
 int policy_set_judge(struct policy_set *h, struct request *request,
                 const struct webhook_request *facts, char ***warnings, struct problem *p);

@@ -105,6 +105,14 @@ size_t findings_count(const struct findings *f) {
         return json_array_size(f->causes);
 }
 
+/* "Scale.autoscaling": kind and group. */
+static void about_word(struct problem *p, const char *word, const char *name) {
+        const char *dot = strchr(word, '.');
+        _cleanup_free_ char *kind = strndup(word, dot ? (size_t)(dot - word) : strlen(word));
+
+        problem_about(p, dot ? dot + 1 : "", strempty(kind), name);
+}
+
 int findings_problem(const struct findings *f, const struct kind *k, const char *kind_word,
                 const char *name, struct problem *p) {
         size_t n = json_array_size(f->causes), i;
@@ -122,6 +130,10 @@ int findings_problem(const struct findings *f, const struct kind *k, const char 
                         kind_word ? kind_word : k->kind, !kind_word && *k->group ? "." : "",
                         !kind_word ? k->group : "", strempty(name), n > 1 ? "[" : "",
                         strempty(text.data), n > 1 ? "]" : "");
+        if (kind_word)
+                about_word(p, kind_word, name);
+        else
+                problem_about(p, k->group, k->kind, name);
         problem_field(p, 0, "%s", json_str_or(json_array_get(f->causes, 0), "field", ""));
         p->causes = json_incref(f->causes);
         return -EINVAL;

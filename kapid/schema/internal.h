@@ -22,8 +22,12 @@ void metadata_drop_empty(json_t *object);
 void normaliser_done(struct normaliser *n);
 #define _cleanup_normaliser_ _cleanup_(normaliser_done)
 
-/* Fills in the schema's defaults, in place. */
+/* Removes what is absent in all but its form (FIELD_OMITS_ZERO) and fills in the schema's defaults,
+ * in place. */
 int schema_default(const struct schema *s, json_t *object);
+/* The object without such values, as one that an older version wrote may have them: itself where
+ * there are none. A new reference; NULL when out of memory. */
+json_t *schema_without_zeros(const struct schema *s, const json_t *object);
 /* Whether each default of a CustomResourceDefinition's schema fits the schema that carries it;
  * the findings' path is the schema's. */
 void schema_check_defaults(struct findings *f, const struct schema *s);

@@ -457,6 +457,16 @@ static int compile_field(struct compiler *c, const char *name, const json_t *doc
         return 0;
 }
 
+/* Fields that Kubernetes' own types leave out of an object when they have their zero value. */
+static void mark_omitted(struct compiler *c, const json_t *names, struct schema_field *f) {
+        const json_t *name;
+        size_t i;
+
+        json_array_foreach (c->custom ? NULL : names, i, name)
+                if (streq(strempty(json_string_value(name)), f->name))
+                        f->flags |= FIELD_OMITS_ZERO;
+}
+
 static int compare_fields(const void *a, const void *b) {
         return strcmp(((const struct schema_field *)a)->name,
                         ((const struct schema_field *)b)->name);
@@ -479,10 +489,11 @@ static int compile_fields(struct compiler *c, const json_t *doc, bool structural
         if (!fields)
                 return -ENOMEM;
         json_object_foreach ((json_t *)properties, name, child) {
-                int r = compile_field(c, name, child, structural, path, depth, &fields[used++]);
+                int r = compile_field(c, name, child, structural, path, depth, &fields[used]);
 
                 if (r < 0)
                         return r;
+                mark_omitted(c, json_object_get(doc, "x-keelson-omits"), &fields[used++]);
         }
         qsort(fields, used, sizeof(*fields), compare_fields);
         json_array_foreach (required, i, item) {

@@ -85,6 +85,7 @@ enum schema_field_flag {
         FIELD_REQUIRED = 1 << 0,
         FIELD_PATCH_MERGE = 1 << 1,       /* x-kubernetes-patch-strategy has merge */
         FIELD_PATCH_RETAIN_KEYS = 1 << 2, /* ... retainKeys */
+        FIELD_OMITS_ZERO = 1 << 3,        /* x-keelson-omits: 0, false, "", [] and {} are absent */
 };
 struct schema_field {
         const char *name;

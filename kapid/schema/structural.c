@@ -80,6 +80,9 @@ static void check_forbidden(struct findings *f, const json_t *doc) {
         static const char *const undefined[] = {"additionalProperties", "default",
                         "x-kubernetes-list-type", "x-kubernetes-map-type"};
         static const char *const empty[] = {"type", "title", "description"};
+        /* Kubernetes takes rules below none of allOf, anyOf, oneOf and not. */
+        static const char *const empty_lists[] = {
+                        "x-kubernetes-list-map-keys", "x-kubernetes-validations"};
         static const char *const off[] = {"nullable", "x-kubernetes-preserve-unknown-fields",
                         "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"};
 
@@ -87,9 +90,10 @@ static void check_forbidden(struct findings *f, const json_t *doc) {
                 if (*text_of(doc, empty[i]))
                         finding_add(f, FINDING_FORBIDDEN, empty[i], NULL,
                                         "must be empty to be structural");
-        if (json_array_size(get(doc, "x-kubernetes-list-map-keys")) > 0)
-                finding_add(f, FINDING_FORBIDDEN, "x-kubernetes-list-map-keys", NULL,
-                                "must be empty to be structural");
+        for (size_t i = 0; i < ELEMENTS(empty_lists); i++)
+                if (json_array_size(get(doc, empty_lists[i])) > 0)
+                        finding_add(f, FINDING_FORBIDDEN, empty_lists[i], NULL,
+                                        "must be empty to be structural");
         for (size_t i = 0; i < ELEMENTS(undefined); i++)
                 if (get(doc, undefined[i]))
                         finding_add(f, FINDING_FORBIDDEN, undefined[i], NULL,
@@ -168,6 +172,9 @@ static void check_nested(
                                 structure != NULL);
                 findings_pop(f, length);
         }
+        if (get(get(doc, "properties"), "metadata"))
+                finding_add(f, FINDING_FORBIDDEN, "properties[metadata]", NULL,
+                                "must not be specified in a nested context");
         if (json_is_object(get(doc, "items"))) {
                 _cleanup_free_ char *below = strformat("%s.items", at);
 

@@ -5,6 +5,7 @@
 #include "lib/object.h"
 #include "lib/quantity.h"
 
+#define V1_METRICS "autoscaling.alpha.kubernetes.io/metrics"
 enum { DEFAULT_CPU_PERCENT = 80, WINDOW_MAX_S = 3600, PERIOD_MAX_S = 1800 };
 /* Of metrics, and of policies: kreconciled looks at all of them, for each pod, every 15 s. */
 enum { ITEMS_MAX = 100 };
@@ -64,9 +65,14 @@ static int hpa_defaults(json_t *object) {
         json_t *spec = json_object_get(object, "spec"),
                *behavior = json_object_get(spec, "behavior"), *metrics;
 
-        /* In v1 the conversion makes the metrics. */
-        if (!json_is_object(spec) || streq(object_api_version(object), "autoscaling/v1"))
+        if (!json_is_object(spec))
                 return 0;
+        /* In v1 the conversion makes the metrics, of the annotation where there is one. */
+        if (streq(object_api_version(object), "autoscaling/v1"))
+                return json_get(object, "metadata", "annotations", V1_METRICS, NULL)
+                                       ? 0
+                                       : set_absent(spec, "targetCPUUtilizationPercentage",
+                                                         json_integer(DEFAULT_CPU_PERCENT));
         if (json_array_size(json_object_get(spec, "metrics")) == 0) {
                 metrics = strategy_default_hpa_metrics();
                 if (!metrics || json_object_set_new(spec, "metrics", metrics) < 0)

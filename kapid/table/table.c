@@ -212,10 +212,9 @@ int partial_metadata_write(struct buf *b, const char *text, size_t n, const char
 
         if (!past) /* no object is stored without */
                 return -EINVAL;
-        buf_printf(b,
-                        "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/%s\","
-                        "\"metadata\":",
-                        version);
+        buf_append_str(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/");
+        buf_append_str(b, version);
+        buf_append_str(b, "\",\"metadata\":");
         buf_append(b, at, (size_t)(past - at));
         return buf_append_char(b, '}');
 }

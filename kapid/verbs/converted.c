@@ -19,12 +19,6 @@ struct wait {
 
 static void select_or_convert(struct request *request, request_select select, unsigned again);
 
-static bool is_waiting(void *userdata) {
-        const struct wait *w = userdata;
-
-        return w->request->http;
-}
-
 static void on_converted(struct item *const *forms, size_t n, struct problem *p, void *userdata) {
         _cleanup_free_ struct wait *w = userdata;
         _cleanup_request_ struct request *request = w->request;
@@ -61,9 +55,8 @@ static int convert(const struct wait *with, struct item **items, size_t n, struc
                 return -ENOMEM;
         *w = *with;
         r = conversion_start(request->api, request->kind, items, n,
-                        &(struct conversion_waiter){.done = on_converted,
-                                        .is_waiting = is_waiting,
-                                        .userdata = w},
+                        &(struct conversion_waiter){
+                                        .done = on_converted, .request = request, .userdata = w},
                         NULL, p);
         if (r <= 0) {
                 free(w);

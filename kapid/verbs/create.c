@@ -28,9 +28,12 @@ int create_decide(struct write *w, const json_t *live, struct decision *ret, str
         const char *base = generate_base(request);
         json_t *object;
 
-        if (live && !base)
-                return problem_set(p, EEXIST, 409, "AlreadyExists", "%s \"%s\" already exists",
+        if (live && !base) {
+                problem_set(p, EEXIST, 409, "AlreadyExists", "%s \"%s\" already exists",
                                 w->kind->resource, w->name);
+                problem_about(p, w->kind->group, w->kind->plural, w->name);
+                return -EEXIST;
+        }
         if (live) {
                 ret->act = DECIDE_RENAME;
                 ret->name = generated_name(base);

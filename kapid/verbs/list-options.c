@@ -1,12 +1,11 @@
 /* The reference server's validation of ListOptions. */
 #include "kapid/verbs/list-options.h"
 
+#include "kapid/pipeline/options.h"
+
 int list_options_refused(
                 struct problem *p, const char *reason, const char *field, const char *text) {
-        problem_set(p, EINVAL, 422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: %s: %s",
-                        field, text);
-        problem_cause(p, reason, field, text);
-        return -EINVAL;
+        return options_refused(p, "ListOptions", reason, field, text);
 }
 
 int list_options_check_match(const char *match, struct problem *p) {

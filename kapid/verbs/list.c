@@ -15,7 +15,7 @@
 #include "lib/object.h"
 #include "lib/vector.h"
 
-enum { STORE_PAGE = 500 };
+enum { STORE_PAGE = 500, CONVERTED_AT_ONCE = 500 };
 
 /* --- the parts of a list --- */
 
@@ -33,7 +33,9 @@ struct list {
         size_t count;
         /* From the cache: the objects at the time it began. */
         VECTOR(struct item *) found;
-        size_t at; /* the next one of found */
+        size_t at;        /* the next one of found */
+        size_t converted; /* of found: they have their forms */
+        bool store_more;  /* the store has more behind those of found */
         /* The answer: texts in a row, the cache's own in the plain form. The first is the head's.
          */
         VECTOR(struct bytes *) pieces;
@@ -315,6 +317,28 @@ static int add_found(struct request *request, struct list *l, struct item *it, s
         return list_add(request, l, it, p);
 }
 
+static void list_slice(struct request *request);
+static void list_store_page(struct request *request);
+
+/* It left its seat to wait, and may have a long way to go. */
+static void list_converted(struct request *request) {
+        dispatch_return(request, list_slice);
+}
+
+/* The next items get their forms where a webhook makes them: no more than may be shown. 1: it is
+ * asked, and the list continues with its answer. */
+static int convert_next(struct request *request, struct list *l, struct problem *p) {
+        size_t n = l->found.count - l->at;
+
+        if (!request->kind->by_webhook || l->at < l->converted)
+                return 0;
+        if (l->limit && l->limit - l->count < CONVERTED_AT_ONCE)
+                n = MIN(n, (size_t)(l->limit - l->count + 1));
+        n = MIN(n, (size_t)CONVERTED_AT_ONCE);
+        l->converted = l->at + n;
+        return request_convert(request, l->found.items + l->at, n, list_converted, p);
+}
+
 /* Some milliseconds' worth, then others have their turn. */
 static void list_slice(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
@@ -328,11 +352,18 @@ static void list_slice(struct request *request) {
                         dispatch_continue(request, list_slice);
                         return;
                 }
+                r = convert_next(request, l, &p);
+                if (r > 0)
+                        return;
+                if (r < 0)
+                        break;
                 it = l->found.items[l->at++];
                 r = add_found(request, l, it, &p);
         }
         if (r < 0)
                 respond_error(request, r, &p);
+        else if (l->store_more && !l->more)
+                list_store_page(request);
         else
                 list_respond(request, l);
 }
@@ -358,7 +389,7 @@ static void warn_unreadable(struct request *request, const char *prefix) {
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);
-        struct cache_walk walk;
+        _cleanup_(cache_walk_done) struct cache_walk walk = {0};
         struct item *it;
         int r;
 
@@ -370,7 +401,9 @@ static int list_collect(struct request *request, struct list *l) {
         if (!l->exact)
                 l->revision = caches_revision(request->api->caches);
         warn_unreadable(request, prefix);
-        cache_walk_begin(&walk, request->cache, prefix, l->from, l->selection.label_bits);
+        r = selection_walk(&l->selection, request->cache, prefix, l->from, &walk);
+        if (r < 0)
+                return r;
         while ((it = cache_walk_next(&walk))) {
                 if (everything && l->limit && l->found.count == l->limit) {
                         l->more = true;
@@ -385,25 +418,11 @@ static int list_collect(struct request *request, struct list *l) {
         return 0;
 }
 
-/* It left its seat to wait, and may have a long way to go. */
-static void list_converted(struct request *request) {
-        dispatch_return(request, list_slice);
-}
-
 static void list_gather(struct request *request) {
-        _cleanup_problem_ struct problem p = {0};
-        struct list *l = list_of(request);
-        int r = list_collect(request, l);
+        int r = list_collect(request, list_of(request));
 
-        if (r < 0) {
-                respond_errno(request, r);
-                return;
-        }
-        r = request_convert(request, l->found.items, l->found.count, list_converted, &p);
-        if (r > 0)
-                return;
         if (r < 0)
-                respond_error(request, r, &p);
+                respond_errno(request, r);
         else
                 list_slice(request);
 }
@@ -417,7 +436,19 @@ static void list_from_cache(struct request *request) {
 
 /* --- at a revision --- */
 
-static void list_store_page(struct request *request);
+/* Those that a webhook converts are gathered first, then shown. */
+static int keep_kv(struct list *l, struct item *it) {
+        int r = 0;
+
+        if (selection_is_everything(&l->selection) && l->limit &&
+                        l->count + (l->found.count - l->at) == l->limit)
+                return 1;
+        r = vector_append(&l->found, it);
+        if (r < 0)
+                return r;
+        item_ref(it);
+        return 0;
+}
 
 /* 0, or 1 when the list is full. */
 static int take_kv(struct request *request, struct list *l, const struct store_kv *kv,
@@ -439,7 +470,9 @@ static int take_kv(struct request *request, struct list *l, const struct store_k
                         kv->revision, &it);
         if (r == -EINVAL)
                 return 0; /* not an object */
-        return r < 0 ? r : add_found(request, l, it, p);
+        if (r < 0)
+                return r;
+        return request->kind->by_webhook ? keep_kv(l, it) : add_found(request, l, it, p);
 }
 
 static int take_page(struct request *request, struct list *l, const struct store_result *res,
@@ -452,7 +485,7 @@ static int take_page(struct request *request, struct list *l, const struct store
                 if (r > 0) {
                         if (selection_is_everything(&l->selection))
                                 l->remaining = res->total - i;
-                        return 0;
+                        return r;
                 }
         }
         return 0;
@@ -505,9 +538,13 @@ static void on_store_page(const struct store_result *res, void *userdata) {
         if (l->revision == CONTINUE_NEWEST)
                 l->revision = res->revision;
         r = take_page(request, l, res, &p);
+        l->more = r > 0;
+        l->store_more = r == 0 && res->more;
         if (r < 0)
                 respond_error(request, r, &p);
-        else if (res->more && !l->more)
+        else if (request->kind->by_webhook)
+                list_slice(request);
+        else if (l->store_more)
                 list_store_page(request);
         else
                 list_respond(request, l);
@@ -629,22 +666,6 @@ static int list_fresh(struct request *request, struct list *l, const char *versi
         return 0;
 }
 
-/* Objects that a webhook converts are listed from the cache, which keeps their forms: all in one
- * page, which a server may always do. In the storage version too, as some may be stored in a former
- * one. */
-static bool is_from_cache_only(const struct request *request) {
-        return request->kind->by_webhook;
-}
-
-static int list_whole(struct request *request, struct list *l, const char *version,
-                const char *match, const char *token, struct problem *p) {
-        if (!isempty(token) || streq(match, "Exact"))
-                return problem_set(p, ESTALE, 410, "Expired",
-                                "The resourceVersion for the provided list is too old.");
-        l->limit = 0;
-        return list_fresh(request, l, version, match, p);
-}
-
 static int list_start(struct request *request, struct list *l, struct problem *p) {
         const char *version = strempty(request_query(request, "resourceVersion")),
                    *match = strempty(request_query(request, "resourceVersionMatch")),
@@ -667,8 +688,6 @@ static int list_start(struct request *request, struct list *l, struct problem *p
         r = list_options_check_match(match, p);
         if (r < 0)
                 return r;
-        if (is_from_cache_only(request))
-                return list_whole(request, l, version, match, token, p);
         if (!isempty(token))
                 return list_continue(request, l, token, p);
         return list_fresh(request, l, version, match, p);

@@ -46,7 +46,8 @@ int selection_parse(struct request *request, struct selection *ret, struct probl
         r = kind_field_selector_part(s.fields, &s.part);
         if (r < 0)
                 return r;
-        s.label_bits = label_selector_bits(s.labels);
+        if (!request->kind->by_webhook) /* whose labels may differ from those that are stored */
+                s.label_bits = label_selector_bits(s.labels);
         *ret = s;
         s = (struct selection){0};
         return 0;
@@ -119,11 +120,35 @@ int selection_matches(const struct kind *k, const struct selection *s, struct it
         if (!path_matches(k, s, item_path(it)))
                 return 0;
         if (!label_selector_is_everything(s->labels)) {
+                /* A converter may change labels. */
+                r = k->by_webhook ? item_as(it, k, &it, p) : 0;
+                if (r < 0)
+                        return r;
                 r = labels_match(s, it);
                 if (r <= 0)
                         return r;
         }
         return fields_are_name(s) ? 1 : fields_match(k, s, it, p);
+}
+
+const char *selection_value(const struct selection *s, const char *field) {
+        const char *path, *value;
+        bool negated;
+
+        for (size_t i = 0; field && field_selector_term(s->fields, i, &path, &value, &negated); i++)
+                if (!negated && streq(path, field) && !isempty(value))
+                        return value;
+        return NULL;
+}
+
+int selection_walk(const struct selection *s, const struct cache *c, const char *prefix,
+                const char *after, struct cache_walk *ret) {
+        const char *value = selection_value(s, cache_index_field(c));
+
+        if (value && strlen(value) < CACHE_VALUE_SIZE)
+                return cache_walk_value(ret, c, value, prefix, after);
+        cache_walk_begin(ret, c, prefix, after, s->label_bits);
+        return 0;
 }
 
 char *selection_prefix(const struct kind *k, const struct selection *s) {

@@ -18,8 +18,14 @@ void selection_done(struct selection *s);
 int selection_parse(struct request *request, struct selection *ret, struct problem *p);
 /* Whether it takes everything in its namespace. */
 bool selection_is_everything(const struct selection *s);
-/* 1 or 0. Fields are compared in the kind's version: its conversion may refuse (p). -ENOMEM. */
+/* 1 or 0. Fields, and the labels where a webhook converts, are compared in the kind's version: its
+ * conversion may refuse (p). -ENOMEM. */
 int selection_matches(const struct kind *k, const struct selection *s, struct item *it,
                 struct problem *p);
+/* What the field must be; NULL: it is not asked for, or may be empty. Borrowed. */
+const char *selection_value(const struct selection *s, const char *field);
+/* A walk over what may match, in key order; to be ended by cache_walk_done(). -ENOMEM. */
+int selection_walk(const struct selection *s, const struct cache *c, const char *prefix,
+                const char *after, struct cache_walk *ret);
 /* "ns/": where the selection's items begin in the cache; caller frees. */
 char *selection_prefix(const struct kind *k, const struct selection *s) _warn_unused_;

@@ -5,6 +5,7 @@
 #include "kapid/patch/managed.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
+#include "kapid/pipeline/options.h"
 #include "kapid/pipeline/write-object.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/verbs.h"
@@ -273,6 +274,9 @@ static int patch_begin(struct request *request, struct problem *p) {
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required "
                                 "value: is required for apply patch");
+        if (type != PATCH_APPLY && request_query(request, "force"))
+                return options_refused(p, "PatchOptions", "FieldValueForbidden", "force",
+                                "Forbidden: may not be specified for non-apply patch");
         if (type == PATCH_APPLY && form_of(request))
                 type = PATCH_MERGE; /* a form has one field: applying it is merging it */
         request->patch_type = type;

@@ -33,9 +33,10 @@ enum {
 struct watcher {
         struct api *api;
         struct cache_follower follower;
+        bool idle; /* it wants some changes only, and had seen all when it was last looked at */
         struct kind *kind;
         struct selection selection;
-        char *namespace;
+        char *namespace, *user;
         bool everything;
         enum form form;
         char form_version[8];
@@ -74,6 +75,7 @@ static struct watcher *watcher_free(struct watcher *w) {
                 w->api->streams--;
         selection_done(&w->selection);
         free(w->namespace);
+        free(w->user);
         kind_unref(w->kind);
         return mfree(w);
 }
@@ -350,7 +352,8 @@ static void watcher_converted(
                 struct item *const *forms, size_t n, struct problem *p, void *userdata);
 
 static int convert(struct watcher *w, struct item *const *items, size_t n, struct problem *p) {
-        const struct conversion_waiter waiter = {.done = watcher_converted, .userdata = w};
+        const struct conversion_waiter waiter = {
+                        .done = watcher_converted, .user = w->user, .userdata = w};
 
         return conversion_start(w->api, w->kind, items, n, &waiter, &w->conversion, p);
 }
@@ -452,6 +455,15 @@ static int pump_some(struct watcher *w, struct problem *p) {
         return 0;
 }
 
+/* Whether everything up to the caches' revision has been sent. */
+static bool is_current(const struct watcher *w) {
+        const struct cache *c = w->follower.cache;
+
+        if (w->initial.count > 0 || w->announce_end || !c)
+                return false;
+        return w->idle ? !w->follower.due : w->place == cache_window_end(c);
+}
+
 /* Writes what there is as long as the connection takes it. May end the watch. */
 static void pump(struct watcher *w) {
         _cleanup_problem_ struct problem p = {0};
@@ -459,6 +471,9 @@ static void pump(struct watcher *w) {
 
         if (w->conversion)
                 return;
+        if (w->idle) /* what lies between is not of its interest */
+                w->place = cache_follower_next(&w->follower);
+        w->idle = false;
         take_present_kind(w);
         r = convert_initial(w, &p);
         if (r > 0)
@@ -470,6 +485,8 @@ static void pump(struct watcher *w) {
                 watcher_refuse(w, &p);
         else if (r < 0)
                 watcher_break(w, "its reader is too slow");
+        else
+                w->idle = w->follower.interest && is_current(w);
 }
 
 /* The forms of what comes next are there: it is written now, before others are read. */
@@ -497,10 +514,14 @@ static void watcher_converted(
 static void on_changes(struct cache_follower *f, bool lost) {
         struct watcher *w = container_of(f, struct watcher, follower);
 
-        if (lost)
+        if (lost) {
                 watcher_break(w, "the store's history is gone");
-        else
-                pump(w);
+                return;
+        }
+        if (w->idle)
+                w->place = f->first;
+        w->idle = false;
+        pump(w);
 }
 
 static void on_drained(struct http_stream *s, void *userdata) {
@@ -509,12 +530,6 @@ static void on_drained(struct http_stream *s, void *userdata) {
 
 static void on_stream_gone(struct http_stream *s, void *userdata) {
         watcher_free(userdata);
-}
-
-/* Whether everything up to the caches' revision has been sent. */
-static bool is_current(struct watcher *w) {
-        return w->initial.count == 0 && w->follower.cache &&
-               w->place == cache_window_end(w->follower.cache);
 }
 
 static int send_bookmark(struct watcher *w) {
@@ -552,12 +567,11 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         _cleanup_free_ char *prefix = selection_prefix(w->kind, &w->selection);
-        struct cache_walk walk;
+        _cleanup_(cache_walk_done) struct cache_walk walk = {0};
         struct item *it;
 
-        if (!prefix)
+        if (!prefix || selection_walk(&w->selection, c, prefix, NULL, &walk) < 0)
                 return -ENOMEM;
-        cache_walk_begin(&walk, c, prefix, NULL, w->selection.label_bits);
         while ((it = cache_walk_next(&walk))) {
                 int r = selection_matches(w->kind, &w->selection, it, p);
 
@@ -572,6 +586,24 @@ static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         }
         w->after = caches_revision(w->api->caches);
         w->place = cache_window_end(c);
+        return 0;
+}
+
+/* Changes that can't concern it do not wake it. */
+static int follow(struct watcher *w, struct cache *c) {
+        const struct selection *s = &w->selection;
+        const char *namespace = w->kind->namespaced && *s->namespace ? s->namespace : NULL;
+        _cleanup_free_ char *path = NULL;
+
+        if (s->name && (namespace || !w->kind->namespaced)) {
+                path = namespace ? strformat("%s/%s", namespace, s->name) : strdup(s->name);
+                if (!path)
+                        return -ENOMEM;
+        }
+        cache_follow(c, &w->follower,
+                        &(struct cache_interest){.path = path,
+                                        .value = selection_value(s, cache_index_field(c)),
+                                        .namespace = namespace});
         return 0;
 }
 
@@ -619,7 +651,8 @@ static int watcher_new(struct request *request, const struct watch_params *param
         if (r < 0)
                 return r;
         w->namespace = strdup(w->selection.namespace);
-        if (!w->namespace)
+        w->user = strdup(request_sharer(request));
+        if (!w->namespace || !w->user)
                 return -ENOMEM;
         w->selection.namespace = w->namespace;
         if (params->initial) {
@@ -653,7 +686,9 @@ static int start(struct request *request, const struct watch_params *params, str
                 return r;
         if (!dispatch_stream(request))
                 return 0;
-        cache_follow(request->cache, &w->follower);
+        r = follow(w, request->cache);
+        if (r < 0)
+                return r;
         w->stream = respond_stream(request,
                         w->protobuf ? PROTOBUF_WATCH_MEDIA_TYPE : "application/json", QUEUE_MAX,
                         on_stream_gone, w);

@@ -143,12 +143,7 @@ static void next_soon(struct webhook_clients *cs) {
         (void)sd_event_source_set_enabled(cs->soon, SD_EVENT_ONESHOT);
 }
 
-/* Its place is free, then its owner gets the result. */
-static void call_finish(struct call *c, const struct http_result *result) {
-        struct webhook_clients *cs = c->clients;
-        webhook_call_done done = c->done;
-        void *userdata = c->userdata;
-
+static void call_leave(struct webhook_clients *cs, struct call *c) {
         TAILQ_REMOVE(&cs->calls, c, entry);
         cs->count--;
         if (c->client) {
@@ -158,6 +153,14 @@ static void call_finish(struct call *c, const struct http_result *result) {
                 cs->in_flight--;
                 next_soon(cs);
         }
+}
+
+/* Its place is free, then its owner gets the result. */
+static void call_finish(struct call *c, const struct http_result *result) {
+        webhook_call_done done = c->done;
+        void *userdata = c->userdata;
+
+        call_leave(c->clients, c);
         done(result, userdata);
         call_free(c);
 }
@@ -265,6 +268,18 @@ int webhook_call_start(struct webhook_clients *cs, struct webhook *w,
         c->size = strlen(text);
         next_soon(cs);
         return 0;
+}
+
+void webhook_call_end(struct webhook_clients *cs, const void *userdata) {
+        struct call *c;
+
+        TAILQ_FOREACH(c, &cs->calls, entry)
+        if (c->userdata == userdata)
+                break;
+        if (!c)
+                return;
+        call_leave(cs, c);
+        call_free(c);
 }
 
 size_t webhook_clients_calls(const struct webhook_clients *c) {

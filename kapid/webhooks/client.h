@@ -36,3 +36,5 @@ typedef void (*webhook_call_done)(const struct http_result *result, void *userda
 int webhook_call_start(struct webhook_clients *c, struct webhook *w,
                 const struct webhook_place *place, const char *text, uint64_t timeout_us,
                 webhook_call_done done, void *userdata);
+/* Ends the call with this userdata, whose done will not be called; nothing where there is none. */
+void webhook_call_end(struct webhook_clients *c, const void *userdata);

@@ -51,8 +51,8 @@ static int read_again(const struct patched_facts *f, const json_t *patched, json
         if (!text)
                 return -ENOMEM;
         if (strlen(text) > PATCHED_BYTES_MAX)
-                return problem_set(p, EINVAL, 500, NULL,
-                                "the object would have more than %d bytes", PATCHED_BYTES_MAX);
+                return problem_set(p, EINVAL, 500, NULL, "the object would have more than %d bytes",
+                                PATCHED_BYTES_MAX);
         r = pipeline_decode(f->kind, f->sub, "application/json", text, strlen(text),
                         f->strict ? FIELD_VALIDATION_STRICT : FIELD_VALIDATION_IGNORE, &d, p);
         if (r < 0)
@@ -144,4 +144,19 @@ int patched_object(const struct patched_facts *f, const json_t *object, const js
         r = patched_accept(f, object, patched, ret, p);
         /* That it is another object now is said by itself. */
         return r == -ENOMEM || r == -EPERM ? r : r < 0 ? unfit(f, p) : 0;
+}
+
+int patched_apply(const struct patched_facts *f, const json_t *form, const json_t *patch,
+                json_t **ret, struct problem *p) {
+        _cleanup_json_ json_t *patched = NULL;
+        int r = patch_json(form, patch, &patched, p);
+
+        if (r >= 0 && !json_is_object(patched))
+                return problem_set(p, EPROTO, 500, "InternalError",
+                                "Internal error occurred: the patch of %s leaves no object",
+                                f->who);
+        if (r < 0)
+                return r == -ENOMEM ? r : unfit(f, p);
+        *ret = TAKE_PTR(patched);
+        return 0;
 }

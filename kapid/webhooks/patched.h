@@ -25,3 +25,7 @@ int patched_form(const struct patched_facts *facts, const json_t *object, json_t
                 struct problem *p);
 int patched_accept(const struct patched_facts *facts, const json_t *before, const json_t *patched,
                 json_t **ret, struct problem *p);
+/* The patch on a form that a conversion webhook made; the result is converted back before it is
+ * accepted. */
+int patched_apply(const struct patched_facts *facts, const json_t *form, const json_t *patch,
+                json_t **ret, struct problem *p);

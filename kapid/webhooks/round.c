@@ -8,6 +8,7 @@
  * A request that waits holds nothing but its objects (docs/admission.md). */
 #include "kapid/webhooks/round.h"
 
+#include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/policies/judge.h"
@@ -42,6 +43,7 @@ struct round *round_free(struct round *round) {
         webhook_list_unref(round->list);
         for (size_t i = 0; round->equivalents.kinds[i]; i++)
                 kind_unref((struct kind *)round->equivalents.kinds[i]);
+        made_forms_done(&round->forms);
         kind_unref(round->kind);
         json_decref(round->object);
         json_decref(round->old_object);
@@ -93,8 +95,12 @@ static void refuse(struct round *round, const struct probe *probe, struct proble
 
 /* --- one call --- */
 
-static int object_form(const json_t *object, const struct round *round, const struct kind *as,
-                json_t **ret, struct problem *p) {
+/* -EAGAIN: the conversion webhook makes it first. */
+static int object_form(const json_t *object, struct probe *probe, json_t **ret, struct problem *p) {
+        const struct round *round = probe->round;
+        const struct kind *as = probe->as;
+        const json_t *made;
+
         *ret = NULL;
         if (!object)
                 return 0;
@@ -102,18 +108,26 @@ static int object_form(const json_t *object, const struct round *round, const st
                 *ret = json_ref(object);
                 return 0;
         }
-        return object_as(object, as, ret, p);
+        if (!as->by_webhook)
+                return object_as(object, as, ret, p);
+        made = made_forms_find(&round->forms, as, object, NULL);
+        if (!made) {
+                probe->converted = object;
+                return -EAGAIN;
+        }
+        *ret = json_ref(made);
+        return 0;
 }
 
 static int message(struct probe *probe, json_t **ret, struct problem *p) {
         struct round *round = probe->round;
         struct webhook_request facts = round->facts;
         _cleanup_json_ json_t *object = NULL, *old = NULL;
-        int r = object_form(round->object, round, probe->as, &object, p);
+        int r = object_form(round->object, probe, &object, p);
 
         if (r < 0)
                 return r;
-        r = object_form(round->old_object, round, probe->as, &old, p);
+        r = object_form(round->old_object, probe, &old, p);
         if (r < 0)
                 return r;
         facts.object = object;
@@ -177,51 +191,162 @@ static int on_failure(struct probe *probe, int error, const char *why) {
         return error;
 }
 
-/* Only the conversion webhook of the definition could make what is to be sent. */
-static int on_no_form(struct probe *probe) {
-        _cleanup_free_ char *why = strformat(
-                        "its rules name %s, and only the conversion webhook of the definition of "
-                        "%s makes that version, which is not asked for admission; let the rules "
-                        "name version %s too",
-                        probe->as->api_version, probe->as->resource, probe->round->kind->version);
-
-        return on_failure(probe, -EAGAIN, why ? why : "out of memory");
-}
-
-/* The patch becomes the round's object. */
-static int take_patch(struct probe *probe, const json_t *patch, bool *ret_mutated) {
-        struct round *round = probe->round;
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *who = strformat("admission webhook \"%s\"", probe->webhook->name);
-        const struct patched_facts facts = {.kind = round->kind,
-                        .sub = round->facts.sub,
+static struct patched_facts facts_of_patch(const struct probe *probe, const char *who) {
+        return (struct patched_facts){.kind = probe->round->kind,
+                        .sub = probe->round->facts.sub,
                         .as = probe->as,
                         .who = who};
-        json_t *object = NULL;
-        int r = who ? patched_object(&facts,
-                                    round->facts.operation == WEBHOOK_CONNECT ? NULL
-                                                                              : round->object,
-                                    patch, &object, &p)
-                    : -ENOMEM;
+}
 
+static char *author(const struct probe *probe) {
+        return strformat("admission webhook \"%s\"", probe->webhook->name);
+}
+
+static int on_allowed(struct probe *probe, bool mutated) {
+        struct round *round = probe->round;
+
+        webhook_record(probe, WEBHOOK_OK, mutated, NULL);
+        if (round->question.type == WEBHOOK_MUTATING) {
+                json_decref(probe->after);
+                probe->after = json_ref(round->object);
+        }
+        return 0;
+}
+
+/* The patched object becomes the round's. */
+static int take_object(struct probe *probe, json_t *object) {
+        struct round *round = probe->round;
+        bool mutated = !json_same(object, round->object);
+
+        round->changed |= mutated;
+        round->changed_in_pass |= mutated;
+        json_decref(round->object);
+        round->object = object;
+        round->facts.object = object;
+        return on_allowed(probe, mutated);
+}
+
+/* --- with a conversion webhook --- */
+
+static void round_continue(struct round *round, int r);
+static int call(struct probe *probe);
+
+/* Its refusal is the request's, whatever the failurePolicy. */
+static int not_converted(struct probe *probe, struct problem *p) {
+        struct problem own = *p;
+
+        *p = (struct problem){0};
+        webhook_record(probe, WEBHOOK_FAILED, false, strempty(own.message));
+        refuse(probe->round, probe, &own);
+        return -EPROTO;
+}
+
+/* 1: done follows. */
+static int convert(struct probe *probe, const json_t *object, const char *to_api_version,
+                conversion_stored done) {
+        struct round *round = probe->round;
+        _cleanup_problem_ struct problem p = {0};
+        const struct conversion_waiter waiter = {.stored = done,
+                        .user = request_sharer(round->question.request),
+                        .userdata = probe};
+        int r = conversion_to(round->hooks->api, round->kind, to_api_version, json_unconst(object),
+                        &waiter, &p);
+
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return not_converted(probe, &p);
+        round->waiting++;
+        return 1;
+}
+
+static int take_form(struct probe *probe, json_t *form, struct problem *p) {
+        struct round *round = probe->round;
+        int r;
+
+        if (p)
+                return not_converted(probe, p);
+        r = made_forms_add(&round->forms, probe->as, probe->converted, form, NULL);
+        return r < 0 ? r : call(probe);
+}
+
+/* What is to be sent to the webhook. */
+static void on_form(json_t *form, struct problem *p, void *userdata) {
+        struct probe *probe = userdata;
+        struct round *round = probe->round;
+
+        round->waiting--;
+        round_continue(round, take_form(probe, form, p));
+}
+
+static int take_patched(struct probe *probe, const json_t *converted, struct problem *p) {
+        _cleanup_free_ char *who = author(probe);
+        const struct patched_facts facts = facts_of_patch(probe, who);
+        struct problem own = {0};
+        json_t *object = NULL;
+        int r;
+
+        if (p)
+                return not_converted(probe, p);
+        if (!who)
+                return -ENOMEM;
+        r = patched_accept(&facts, probe->round->object, converted, &object, &own);
+        if (r < 0) {
+                refuse(probe->round, probe, &own);
+                return r;
+        }
+        return take_object(probe, object);
+}
+
+/* What the webhook made of it, in the version of the request again. */
+static void on_patched(json_t *object, struct problem *p, void *userdata) {
+        struct probe *probe = userdata;
+        struct round *round = probe->round;
+        int r = take_patched(probe, object, p);
+
+        json_decref(object);
+        round->waiting--;
+        round_continue(round, r);
+}
+
+static bool is_converted(const struct probe *probe) {
+        const struct round *round = probe->round;
+
+        return probe->as->by_webhook && probe->as != round->kind &&
+               !webhook_has_own_form(round->kind, round->facts.sub);
+}
+
+/* 1: the patched form is converted, and the round continues with it. */
+static int take_patch(struct probe *probe, const json_t *patch) {
+        struct round *round = probe->round;
+        _cleanup_free_ char *who = author(probe);
+        const struct patched_facts facts = facts_of_patch(probe, who);
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *form = NULL;
+        const json_t *object = round->facts.operation == WEBHOOK_CONNECT ? NULL : round->object,
+                     *made = object && is_converted(probe)
+                                             ? made_forms_find(&round->forms, probe->as, object,
+                                                               NULL)
+                                             : NULL;
+        json_t *patched = NULL;
+        int r;
+
+        if (!who)
+                return -ENOMEM;
+        r = made ? patched_apply(&facts, made, patch, &form, &p)
+                 : patched_object(&facts, object, patch, &patched, &p);
         if (r < 0) {
                 refuse(round, probe, &p);
                 return r;
         }
-        *ret_mutated = !json_same(object, round->object);
-        round->changed |= *ret_mutated;
-        round->changed_in_pass |= *ret_mutated;
-        json_decref(round->object);
-        round->object = object;
-        round->facts.object = object;
-        return 0;
+        return made ? convert(probe, form, round->kind->api_version, on_patched)
+                    : take_object(probe, patched);
 }
 
-/* 0: the round continues. */
+/* 0: the round continues; 1: later. */
 static int on_verdict(struct probe *probe, const struct webhook_answer *a) {
         struct round *round = probe->round;
         struct problem p = {0};
-        bool mutated = false;
         int r = webhook_take_notes(round, a);
 
         if (r < 0)
@@ -234,17 +359,8 @@ static int on_verdict(struct probe *probe, const struct webhook_answer *a) {
                 refuse(round, probe, &p);
                 return -EACCES;
         }
-        if (json_array_size(a->patch) > 0) {
-                r = take_patch(probe, a->patch, &mutated);
-                if (r < 0)
-                        return r;
-        }
-        webhook_record(probe, WEBHOOK_OK, mutated, NULL);
-        if (round->question.type == WEBHOOK_MUTATING) {
-                json_decref(probe->after);
-                probe->after = json_ref(round->object);
-        }
-        return 0;
+        return json_array_size(a->patch) > 0 ? take_patch(probe, a->patch)
+                                             : on_allowed(probe, false);
 }
 
 static int judge(struct probe *probe, const struct http_result *result) {
@@ -278,12 +394,20 @@ static int judge(struct probe *probe, const struct http_result *result) {
 static void on_answer(const struct http_result *result, void *userdata) {
         struct probe *probe = userdata;
         struct round *round = probe->round;
-        int r = judge(probe, result);
+        int r;
 
         assert(round->waiting > 0);
         round->waiting--;
         webhook_shares_drop(round->hooks->shares, round->share, probe->size);
         probe->size = 0;
+        r = judge(probe, result);
+        round_continue(round, r);
+}
+
+/* r: what has become of a probe; 1: it goes on by itself. */
+static void round_continue(struct round *round, int r) {
+        if (r > 0)
+                return;
         if (round->question.type == WEBHOOK_VALIDATING) {
                 if (r < 0 && !round->refusal.code)
                         problem_set(&round->refusal, r, 500, "InternalError",
@@ -310,7 +434,7 @@ static int call(struct probe *probe) {
                 return on_failure(probe, -ETIMEDOUT, "the request took too long in all");
         r = message(probe, &review, &p);
         if (r == -EAGAIN)
-                return on_no_form(probe);
+                return convert(probe, probe->converted, probe->as->api_version, on_form);
         if (r < 0) {
                 refuse(round, probe, &p);
                 return r;

@@ -2,6 +2,7 @@
  * webhooks.c, round.c and outcome.c. */
 #pragma once
 
+#include "kapid/conversion/made-forms.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/review.h"
 #include "kapid/webhooks/shares.h"
@@ -43,6 +44,7 @@ struct probe {
         uint64_t began_us;
         size_t size;   /* of the message that is under way; 0: none is */
         json_t *after; /* mutating: the object as the webhook left it */
+        const json_t *converted; /* what is being converted for it, of the round's */
 };
 
 struct round {
@@ -57,6 +59,7 @@ struct round {
         struct probe *probes; /* one for each of the list */
         char *namespace, *name;
         json_t *object, *old_object, *options, *user, *labels;
+        struct made_forms forms; /* of object and old_object, by a conversion webhook */
         sd_event_source *soon;
         uint64_t deadline_us;
         uint64_t conditions_us; /* that matchConditions took */

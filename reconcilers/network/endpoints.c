@@ -57,6 +57,18 @@ static json_t *address_of(const json_t *endpoint) {
         return address;
 }
 
+/* The API keeps none. */
+static void drop_empty_lists(json_t *subsets) {
+        static const char *const names[] = {"addresses", "notReadyAddresses", "ports"};
+        json_t *subset;
+        size_t i;
+
+        json_array_foreach (subsets, i, subset)
+                for (size_t k = 0; k < ELEMENTS(names); k++)
+                        if (json_array_size(json_object_get(subset, names[k])) == 0)
+                                json_object_del(subset, names[k]);
+}
+
 /* The ports of a slice as a subset has them: without empty names. */
 static json_t *ports_of(const json_t *slice) {
         json_t *ports = json_deep_copy(json_object_get(slice, "ports")), *port;
@@ -194,6 +206,7 @@ static json_t *wanted_of(const struct world *w, const char *name, const json_t *
                 json_object_set_new(annotations, OVER_CAPACITY, json_string("truncated"));
         else if (annotations)
                 json_object_del(annotations, OVER_CAPACITY);
+        drop_empty_lists(subsets);
         if (json_array_size(subsets) > 0)
                 json_object_set(wanted, "subsets", subsets);
         else

@@ -14,6 +14,7 @@ import threading
 class Converter:
     def __init__(self):
         self.mode, self.calls, self.meanwhile, self.during = "", [], lambda: None, None
+        self.local = threading.local()
         folder = tempfile.mkdtemp()
         key, certificate = os.path.join(folder, "key"), os.path.join(folder, "crt")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -22,6 +23,7 @@ class Converter:
         self.bundle = base64.b64encode(open(certificate, "rb").read()).decode()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # of calls that ended before their answer
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
@@ -40,6 +42,7 @@ class Converter:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
+                owner.local.connection = self.connection
                 review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 text = json.dumps(owner.answer(review)).encode()
                 self.send_response(418 if owner.mode == "teapot" else 200)
@@ -52,6 +55,10 @@ class Converter:
                 pass
 
         return Handler
+
+    def connection(self):
+        """That of the call which is being answered."""
+        return self.local.connection
 
     def answer(self, review):
         request = review["request"]

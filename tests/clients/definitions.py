@@ -282,7 +282,7 @@ def converted():
     assert is_(a.get(API + "addresses/b"), 200).json["spec"] == {"address": "g:2"}
     for path in ("addresses", "addresses?limit=1", "addresses?resourceVersion=0"):
         items = is_(a.get(V2 + path), 200).json["items"]
-        assert [i["spec"]["host"] for i in items] == ["h", "g"], (path, items)
+        assert [i["spec"]["host"] for i in items] == ["h", "g"][:1 if "limit" in path else 2], (path, items)
     assert [i["spec"] for i in a.get(API + "addresses").json["items"]] == [{"address": "h:1"}, {"address": "g:2"}]
     watch = Watch(V2 + "addresses?watch=1&timeoutSeconds=60")
     assert [watch.next()["object"]["spec"]["port"] for _ in range(2)] == [1, 2]
@@ -345,10 +345,10 @@ def converted_in_parts():
     assert [i["spec"]["port"] for i in items] == [7] + list(range(250)), items
     # The watches of the garbage collector have some converted, too.
     assert max(converter.calls[calls:], default=0) <= 200, converter.calls[calls:]
-    other = Client()
     turns = []
 
     def change():
+        other = Client()
         turns.append(0)
         is_(other.merge(API + "addresses/n000", {"metadata": {"labels": {"turn": str(len(turns))}}}), 200)
         is_(other.get(API + "addresses/n000"), 200)
@@ -375,8 +375,7 @@ def migrated():
     is_(a.put(name, crd), 200)
     for path in ("addresses", "addresses?limit=1", "addresses?resourceVersion=0"):
         items = is_(a.get(V2 + path), 200).json["items"]
-        assert [i["spec"]["port"] for i in items] == [7, 1], (path, items)
-    is_(a.get(V2 + "addresses?resourceVersionMatch=Exact&resourceVersion=1"), 410, "Expired")
+        assert [i["spec"]["port"] for i in items] == [7, 1][:1 if "limit" in path else 2], (path, items)
     is_(a.delete(V2 + "addresses/z"), 200)
     r = subprocess.run([sys.argv[2], "migrate", "addresses.defs.example.com"], capture_output=True, text=True,
                        env={**os.environ, "KUBECONFIG": sys.argv[1]}, timeout=60)
@@ -387,6 +386,10 @@ def migrated():
     converter.mode = ""
     assert is_(a.get(API + "addresses/a"), 200).json["spec"] == {"address": "i:7"}
     remove("addresses")
+
+
+import structural  # noqa: E402,F401 pylint: disable=wrong-import-position,unused-import; its cases run here
+import conversions  # noqa: E402 pylint: disable=wrong-import-position,unused-import; its cases run here
 
 
 @case

@@ -388,9 +388,27 @@ def equivalent():
         assert not seen("exact")
 
 
+def conversion(request, how):
+    """The answer of a conversion webhook; how: a function from an object and the wanted version, None: it fails."""
+    response = {"uid": request["uid"], "result": {"status": "Failed", "message": "not today"}}
+    if how:
+        response["result"] = {"status": "Success"}
+        response["convertedObjects"] = [how(o, request["desiredAPIVersion"]) for o in request["objects"]]
+    return json.dumps({"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview", "response": response}).encode()
+
+
+def turned(o, wanted):
+    """`one` in v1 is `two` in v2."""
+    was, becomes = ("one", "two") if wanted.endswith("/v2") else ("two", "one")
+    o = {**o, "apiVersion": wanted}
+    if was in o:
+        o[becomes] = o.pop(was)
+    return o
+
+
 @case
-def not_converted():
-    """a rule of a version that only a conversion webhook makes: its calls fail, as failurePolicy says; of the request's own version they do not"""
+def converted():
+    """a rule of a version that a conversion webhook makes: the object is converted for it, its patch is converted back, and what cannot be converted is refused"""
     open_ = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     crd = {"metadata": {"name": "turns.hooks.example.com"}, "spec": {
         "group": "hooks.example.com", "scope": "Namespaced", "names": {"plural": "turns", "kind": "Turn"},
@@ -403,17 +421,41 @@ def not_converted():
     is_(a.post(definitions, crd), 201)
     until(lambda: a.get(turns).code == 200)
     of = lambda v: [rule(["turns"], ["CREATE", "UPDATE", "DELETE"], ["hooks.example.com"], [v])]
+    hooks["convert"] = lambda r: conversion(r, turned)
     for new in validating, mutating:
+        for more in {}, {"failurePolicy": "Ignore"}:
+            hooks["convert"] = lambda r: conversion(r, None)
+            with new("v2", rules=of("v2"), **more):
+                is_(a.post(turns, turn("t")), 500, "InternalError", "conversion webhook for hooks.example.com/v1, Kind=Turn failed: not today")
+            assert not seen("v2")
+        hooks["convert"] = lambda r: conversion(r, turned)
         with new("v2", rules=of("v2")):
-            is_(a.post(turns, turn("t")), 500, "InternalError", 'failed calling webhook "v2.hooks.example.com": its rules name hooks.example.com/v2')
-        with new("v2", rules=of("v2"), failurePolicy="Ignore"):
-            is_(a.post(turns + "?dryRun=All", turn("t")), 201)
-        assert not seen("v2")
+            is_(a.post(turns + "?dryRun=All", {**turn("t"), "one": 7}), 201)
+            r, = seen("v2")
+            assert r["object"]["apiVersion"] == "hooks.example.com/v2" and r["object"]["two"] == 7 and "one" not in r["object"], r
+            assert r["kind"]["version"] == r["resource"]["version"] == "v2" and r["requestKind"]["version"] == "v1", r
         with new("v1", rules=of("v1")):
             is_(a.post(turns + "?dryRun=All", turn("t")), 201)
             assert len(seen("v1")) == 1
+    double = lambda r: patch(r, {"op": "replace", "path": "/two", "value": 2 * r["object"]["two"]})
+    with mutating("v2", double, of("v2")), validating("last", rules=of("v1")):
+        assert is_(a.post(turns, {**turn("p"), "one": 4}), 201).json["one"] == 8
+        assert seen("last")[0]["object"]["one"] == 8
+        assert is_(a.get(turns + "/p"), 200).json["one"] == 8
+    with Configuration("Mutating", "twice", webhook("first", double, of("v2")), webhook("second", double, of("v2"), reinvocationPolicy="IfNeeded")):
+        assert is_(a.post(turns, {**turn("q"), "one": 1}), 201).json["one"] == 4
+        assert [r["object"]["two"] for r in seen("first") + seen("second")] == [1, 2]
+    with validating("v2", lambda r: deny(r, message="%s became %s" % (r["oldObject"]["two"], r["object"]["two"])), of("v2")):
+        is_(a.merge(turns + "/p", {"one": 9}), 400, None, "8 became 9")
+    with validating("v2", lambda r: deny(r, message="%s goes" % r["oldObject"]["two"]), [rule(["turns"], ["DELETE"], ["hooks.example.com"], ["v2"])]):
+        is_(a.delete(turns + "/p"), 400, None, "8 goes")
     with validating("v2", rules=of("v2"), matchPolicy="Exact"):
         is_(a.post(turns, turn("t")), 201)
+    # Two webhooks that want the same version share what was made for the first.
+    calls.clear()
+    with Configuration("Validating", "both", webhook("one", rules=of("v2")), webhook("other", rules=of("v2"))):
+        is_(a.post(turns + "?dryRun=All", {**turn("s"), "one": 3}), 201)
+        assert seen("one")[0]["object"]["two"] == seen("other")[0]["object"]["two"] == 3
     is_(a.delete(definitions + "/turns.hooks.example.com"), 200)
 
 

@@ -342,6 +342,8 @@ def tables():
     assert first["object"]["kind"] == "Table" and len(first["object"]["rows"]) == 1
 
 
+import applied  # noqa: E402,F401 pylint: disable=wrong-import-position,unused-import; its cases run here
+import details  # noqa: E402,F401 pylint: disable=wrong-import-position,unused-import; its cases run here
 import wirelists  # noqa: E402 pylint: disable=wrong-import-position,unused-import; its cases run here
 import wirestreams  # noqa: E402 pylint: disable=wrong-import-position,unused-import; and these
 

@@ -105,7 +105,7 @@ static _unused_ int set_up(void **state) {
                                          &(struct caches_options){.on_change = on_change}),
                         0);
         assert_int_equal(cache_set_index(caches_get(api.caches, "/registry/pods/"),
-                                         item_node_of_pod),
+                                         "spec.nodeName", item_node_of_pod),
                         0);
         api.rbac = rbac_new();
         assert_non_null(api.rbac);

@@ -376,6 +376,27 @@ static void ends_with_its_streams(void **state) {
         world_stop(&w);
 }
 
+/* A request and the notice cross each other on their way. */
+static void answers_what_crossed_the_notice(void **state) {
+        struct answer a;
+        struct world w;
+
+        world_start(&w, (struct http_server_options){0});
+        ask(&w, &a, "GET", "/wait", NULL, 0);
+        loop_until(w.event, w.waiting);
+        http_respond(w.waiting, 200, NULL, "one", 3);
+        w.waiting = NULL;
+        expect(&w, &a, "200", "one");
+        http_server_stop_accepting(w.server);
+        ask(&w, &a, "GET", "/wait", NULL, 0);
+        loop_until(w.event, w.waiting || a.over);
+        assert_false(a.over);
+        http_respond(w.waiting, 200, NULL, "two", 3);
+        expect(&w, &a, "200", "two");
+        loop_until(w.event, w.goaway && w.broken);
+        world_stop(&w);
+}
+
 static void idle_connections_end(void **state) {
         struct answer a;
         struct world w;
@@ -399,6 +420,7 @@ int main(void) {
                         cmocka_unit_test(answers_later_or_never),
                         cmocka_unit_test(streams),
                         cmocka_unit_test(ends_with_its_streams),
+                        cmocka_unit_test(answers_what_crossed_the_notice),
                         cmocka_unit_test(idle_connections_end),
         };
 

@@ -1,6 +1,7 @@
 /* Parts of a JSON text that are found, or left out, without parsing the rest. */
 #include "tests/unit/unit.h"
 
+#include "lib/json-memory.h"
 #include "lib/json-part.h"
 #include "lib/json-read.h"
 #include "lib/json-text.h"
@@ -36,6 +37,27 @@ static void test_member(void **state) {
                         fail_msg("%s: %s and not %s", cases[i].text, value ? value : "nothing",
                                         strempty(cases[i].value));
         }
+}
+
+/* A quote or a backslash at every place of the eight that are looked at together, beside bytes that
+ * differ from them by one bit. */
+static void test_long_strings(void **state) {
+        enum { SIZE = 40 };
+        static const char fill[] = "#\xa2\x22\xdc]!\x7f\xff";
+
+        for (size_t at = 0; at < SIZE; at++)
+                for (size_t k = 0; fill[k]; k++) {
+                        char text[SIZE + 4] = "\"";
+
+                        if (fill[k] == '"')
+                                continue;
+                        memset(text + 1, fill[k], at);
+                        memcpy(text + 1 + at, "\"x", 2);
+                        assert_ptr_equal(json_text_value_end(text, text + at + 3), text + at + 2);
+                        memcpy(text + 1 + at, "\\\"\"", 3);
+                        assert_ptr_equal(json_text_value_end(text, text + at + 4), text + at + 4);
+                        assert_null(json_text_value_end(text, text + at + 3));
+                }
 }
 
 /* Every text that is cut short is refused, and never read past its end. */
@@ -273,9 +295,32 @@ static void test_writing(void **state) {
         json_decref(bad);
 }
 
+/* Trees that come and go while their blocks are kept; what is kept stays whole. */
+static void test_memory(void **state) {
+        static const char text[] =
+                        "{\"a\":[1,\"two\",{\"three\":\"0123456789012345678901234567890\"}]}";
+        json_t *trees[100];
+
+        json_memory_keep();
+        for (unsigned round = 0; round < 3; round++) {
+                for (size_t i = 0; i < ELEMENTS(trees); i++)
+                        assert_int_equal(json_parse(text, strlen(text), 0, &trees[i], NULL), 0);
+                for (size_t i = 0; i < ELEMENTS(trees); i++) {
+                        _cleanup_free_ char *again = json_text(trees[i]); /* free() may have it */
+
+                        assert_string_equal(again, text);
+                        json_decref(trees[i]);
+                }
+                if (round == 1)
+                        json_memory_drop();
+        }
+        json_memory_drop();
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_member),
+                        cmocka_unit_test(test_long_strings),
                         cmocka_unit_test(test_cut),
                         cmocka_unit_test(test_without),
                         cmocka_unit_test(test_part),
@@ -284,6 +329,7 @@ int main(void) {
                         cmocka_unit_test(test_reading_bounds),
                         cmocka_unit_test(test_reading_changed),
                         cmocka_unit_test(test_writing),
+                        cmocka_unit_test(test_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,9 +229,9 @@ static void test_job_updates(void **state) {
 
                 assert_int_equal(json_set_at(new, cases[i].path, parse(cases[i].value)), 0);
                 if (!cases[i].expected) {
-                        if (pipeline_validate_update(k, NULL, old, new, &p) < 0)
+                        if (pipeline_validate_update(k, NULL, old, new, NULL, &p) < 0)
                                 fail_msg("%s: %s", cases[i].path, p.message);
-                } else if (pipeline_validate_update(k, NULL, old, new, &p) == 0 ||
+                } else if (pipeline_validate_update(k, NULL, old, new, NULL, &p) == 0 ||
                                 !strstr(p.message, cases[i].expected))
                         fail_msg("%s: %s", cases[i].path, strempty(p.message));
         }
@@ -248,11 +248,11 @@ static void test_job_update_pairs(void **state) {
 
         json_set_int(new, "spec.completions", 4);
         json_set_int(new, "spec.parallelism", 4);
-        assert_int_equal(pipeline_validate_update(k, NULL, old, new, &p), 0);
+        assert_int_equal(pipeline_validate_update(k, NULL, old, new, NULL, &p), 0);
         json_set_str(suspended, "status.startTime", "2026-01-01T00:00:00Z");
         changed = json_deep_copy(suspended);
         json_set_str(changed, "spec.template.spec.nodeSelector.a", "b");
-        assert_true(pipeline_validate_update(k, NULL, suspended, changed, &p) < 0);
+        assert_true(pipeline_validate_update(k, NULL, suspended, changed, NULL, &p) < 0);
 }
 
 int main(void) {

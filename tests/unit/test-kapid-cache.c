@@ -314,7 +314,7 @@ static void test_index(void **state) {
         struct bed *b = *state;
         unsigned asked = 0;
 
-        assert_int_equal(cache_set_index(pods(b), node_of), 0);
+        assert_int_equal(cache_set_index(pods(b), "spec.nodeName", node_of), 0);
         for (unsigned i = 1; i <= STEPS; i++) {
                 unsigned pod = i * 7919 % PODS, what = i * i % 11;
                 _cleanup_free_ char *path = strformat("a/p%u", pod),
@@ -539,9 +539,9 @@ static void test_followers(void **state) {
         struct bed *b = *state;
         struct counter one = {.follower.func = on_follow}, two = one, three = one;
 
-        cache_follow(pods(b), &one.follower);
-        cache_follow(pods(b), &two.follower);
-        cache_follow(pods(b), &three.follower);
+        cache_follow(pods(b), &one.follower, NULL);
+        cache_follow(pods(b), &two.follower, NULL);
+        cache_follow(pods(b), &three.follower, NULL);
         assert_int_equal(caches_feed(b->caches, "/registry/pods/a/p", plain, strlen(plain), 1), 0);
         assert_int_equal(caches_feed(b->caches, "/registry/pods/a/q", plain, strlen(plain), 2), 0);
         caches_feed_done(b->caches, 2);
@@ -557,6 +557,88 @@ static void test_followers(void **state) {
         assert_int_equal(one.calls, 3);
         cache_unfollow(&one.follower);
         cache_unfollow(&two.follower);
+}
+
+struct choosy {
+        struct cache_follower follower;
+        unsigned calls;
+        uint64_t first;
+        bool lost;
+};
+
+static void on_choosy(struct cache_follower *f, bool lost) {
+        struct choosy *c = container_of(f, struct choosy, follower);
+
+        c->calls++;
+        c->first = f->first;
+        c->lost = lost;
+}
+
+static const char *on_node(const char *node, char text[static 128]) {
+        (void)snprintf(text, 128, "{\"metadata\":{},\"spec\":{\"nodeName\":\"%s\"}}", node);
+        return text;
+}
+
+/* Each is called for what it wants, with the first change of it, and for nothing else. */
+static void test_interests(void **state) {
+        struct bed *b = *state;
+        struct choosy name = {.follower.func = on_choosy}, space = name, node = name, all = name;
+        char text[128];
+
+        assert_int_equal(cache_set_index(pods(b), "spec.nodeName", node_of), 0);
+        cache_follow(pods(b), &name.follower, &(struct cache_interest){"a/p", NULL, "a"});
+        cache_follow(pods(b), &space.follower, &(struct cache_interest){.namespace = "a"});
+        cache_follow(pods(b), &node.follower, &(struct cache_interest){NULL, "n1", "a"});
+        cache_follow(pods(b), &all.follower, &(struct cache_interest){0});
+        feed(b, "b/p", plain, 1);
+        feed(b, "ab/p", plain, 2);
+        assert_int_equal(name.calls + space.calls + node.calls, 0);
+        assert_int_equal(all.calls, 2);
+        feed(b, "a/q", plain, 3);
+        assert_int_equal(name.calls, 0);
+        assert_int_equal(space.calls, 1);
+        assert_int_equal(space.first, cache_window_end(pods(b)) - 1);
+        feed(b, "a/p", on_node("n1", text), 4); /* comes to the node, */
+        feed(b, "a/p", on_node("n2", text), 5); /* leaves it */
+        feed(b, "a/p", on_node("n2", text), 6);
+        assert_int_equal(node.calls, 2);
+        assert_int_equal(name.calls, 3);
+        feed(b, "b/r", on_node("n1", text), 7); /* it may be called for more than it wants */
+        feed(b, "b/r", NULL, 8);
+        assert_int_equal(node.calls, 4);
+        assert_int_equal(cache_follower_next(&name.follower), cache_window_end(pods(b)));
+        assert_int_equal(caches_feed(b->caches, "/registry/pods/b/s", plain, strlen(plain), 9), 0);
+        assert_int_equal(caches_feed(b->caches, "/registry/pods/a/p", plain, strlen(plain), 10), 0);
+        assert_int_equal(caches_feed(b->caches, "/registry/pods/a/p", plain, strlen(plain), 11), 0);
+        assert_int_equal(cache_follower_next(&name.follower), cache_window_end(pods(b)) - 2);
+        cache_unfollow(&space.follower); /* while it is to be called */
+        caches_feed_done(b->caches, 11);
+        assert_int_equal(name.calls, 4);
+        assert_int_equal(name.first, cache_window_end(pods(b)) - 2);
+        assert_int_equal(space.calls, 4);
+        cache_unfollow(&name.follower);
+        cache_unfollow(&node.follower);
+        cache_unfollow(&all.follower);
+}
+
+static void test_walk_of_a_value(void **state) {
+        static const char *const paths[] = {"b/2", "a/9", "b/1", "c/1", "b/3"};
+        struct bed *b = *state;
+        struct cache_walk walk;
+        char text[128];
+
+        assert_int_equal(cache_set_index(pods(b), "spec.nodeName", node_of), 0);
+        for (size_t i = 0; i < ELEMENTS(paths); i++)
+                feed(b, paths[i], on_node("n1", text), i + 1);
+        feed(b, "b/11", on_node("n2", text), 9);
+        assert_int_equal(cache_walk_value(&walk, pods(b), "n1", "b/", "b/1"), 0);
+        assert_string_equal(item_path(cache_walk_next(&walk)), "b/2");
+        assert_string_equal(item_path(cache_walk_next(&walk)), "b/3");
+        assert_null(cache_walk_next(&walk));
+        cache_walk_done(&walk);
+        assert_int_equal(cache_walk_value(&walk, pods(b), "n9", "", NULL), 0);
+        assert_null(cache_walk_next(&walk));
+        cache_walk_done(&walk);
 }
 
 static void on_waited(int error, void *userdata) {
@@ -641,6 +723,8 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_window_bytes, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_transitions, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_followers, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_interests, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_walk_of_a_value, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         };

@@ -439,7 +439,7 @@ static void test_hidden(void **state) {
                 _cleanup_json_ json_t *pod = parse(text);
                 _cleanup_strv_free_ char **warnings = NULL;
 
-                assert_int_equal(pipeline_warnings(kind("", "pods"), pod, &warnings), 0);
+                assert_int_equal(pipeline_warnings(kind("", "pods"), NULL, pod, &warnings), 0);
                 assert_int_equal(strv_length(warnings), cases[i].warning ? 1 : 0);
                 if (cases[i].warning)
                         assert_string_equal(warnings[0], cases[i].warning);

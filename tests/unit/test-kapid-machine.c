@@ -165,9 +165,9 @@ static void test_pod(void **state) {
         assert_int_equal(json_array_size(json_at(o, "spec.tolerations")), 2);
         _cleanup_json_ json_t *changed = json_deep_copy(o);
         json_set_str(json_array_get(json_at_mut(changed, "spec.containers"), 0), "image", "other");
-        assert_int_equal(pipeline_validate_update(k, NULL, o, changed, &p), 0);
+        assert_int_equal(pipeline_validate_update(k, NULL, o, changed, NULL, &p), 0);
         json_set_str(changed, "spec.nodeName", "n1");
-        assert_true(pipeline_validate_update(k, NULL, o, changed, &p) < 0);
+        assert_true(pipeline_validate_update(k, NULL, o, changed, NULL, &p) < 0);
         assert_non_null(strstr(p.message,
                         "spec: Forbidden: pod updates may not change fields other than"));
         create_fails(k, "{'metadata':{'name':'p','namespace':'d'},'spec':{'containers':[]}}",
@@ -201,7 +201,7 @@ static void test_service(void **state) {
         assert_string_equal(json_str(put, "spec.clusterIP"), "10.96.0.7");
         json_set_str(put, "spec.clusterIP", "10.96.0.8");
         json_set_at(put, "spec.clusterIPs", json_pack("[s]", "10.96.0.8"));
-        assert_true(pipeline_validate_update(k, NULL, o, put, &p) < 0);
+        assert_true(pipeline_validate_update(k, NULL, o, put, NULL, &p) < 0);
         if (!strstr(p.message, "may not change once set"))
                 fail_msg("%s", p.message);
         create_fails(k,

@@ -147,6 +147,15 @@ static const struct {
                                 "Object{spec: Object.spec{replicas: Object.spec{replicas: 7}"
                                 ".replicas}}",
                                 DEPLOYMENT(PLAIN), "\"replicas\":7"},
+                {"objects of two types differ", "ApplyConfiguration",
+                                "dyn(Object.spec{a: 1}) == dyn(Object{a: 1}) ? Object{} : "
+                                "Object{spec: Object.spec{paused: true}}",
+                                DEPLOYMENT(PLAIN), "\"paused\":true"},
+                {"those of one do not", "ApplyConfiguration",
+                                "Object.spec{a: 1} == Object.spec{a: 1} && !has(Object{a: 1}.b) && "
+                                "has(Object{a: 1}.a) ? Object{spec: Object.spec{paused: true}} : "
+                                "Object{}",
+                                DEPLOYMENT(PLAIN), "\"paused\":true"},
                 {"defaults come in", "ApplyConfiguration",
                                 IN_POD("containers: [Object.spec.template.spec.containers{name: "
                                        "'d', image: 'i'}]"),
@@ -215,6 +224,13 @@ static const struct {
                 /* --- what does not compile --- */
                 {"a text", "ApplyConfiguration", "'teapot'", DEPLOYMENT(PLAIN),
                                 "must evaluate to Object but got string"},
+                {"two types compared", "ApplyConfiguration",
+                                "Object.spec{} == Object{} ? Object{} : Object{}", DEPLOYMENT(PLAIN),
+                                "found no matching overload for '_==_' applied to '(Object.spec, "
+                                "Object)'"},
+                {"a field twice", "ApplyConfiguration",
+                                "Object{spec: Object.spec{paused: true, paused: false}}",
+                                DEPLOYMENT(PLAIN), "resulted in error: Failed with repeated key"},
                 {"a part", "ApplyConfiguration", "Object.spec{}", DEPLOYMENT(PLAIN),
                                 "must evaluate to Object but got Object.spec"},
                 {"a map", "ApplyConfiguration", "{'spec': {'replicas': 1}}", DEPLOYMENT(PLAIN),

@@ -164,8 +164,8 @@ static void test_controller_stays(void **state) {
                               *new = create(k, CLASS("'controller':'example.com/d'"), NULL);
         _cleanup_problem_ struct problem p = {0};
 
-        assert_int_equal(pipeline_validate_update(k, NULL, old, old, &p), 0);
-        assert_true(pipeline_validate_update(k, NULL, old, new, &p) < 0);
+        assert_int_equal(pipeline_validate_update(k, NULL, old, old, NULL, &p), 0);
+        assert_true(pipeline_validate_update(k, NULL, old, new, NULL, &p) < 0);
         assert_non_null(strstr(p.message,
                         "spec.controller: Invalid value: \"example.com/d\": field "
                         "is immutable"));

@@ -53,72 +53,65 @@ static const struct kind *old(const char *api_version, const char *plural) {
 #define VALIDATING POLICY("'validations':[{'expression':'true'}]")
 
 /* The stored form of an object made through an old version. */
-static void test_stored(void **state) {
-        static const struct {
-                const char *api_version, *plural, *object, *path, *expected;
-        } cases[] = {
-                        {"admissionregistration.k8s.io/v1alpha1", "mutatingadmissionpolicies",
-                                        MUTATING, "apiVersion",
-                                        "'admissionregistration.k8s.io/v1'"},
-                        {"admissionregistration.k8s.io/v1beta1", "mutatingadmissionpolicies",
-                                        MUTATING, "spec.failurePolicy", "'Fail'"},
-                        {"admissionregistration.k8s.io/v1beta1", "validatingadmissionpolicies",
-                                        VALIDATING, "apiVersion",
-                                        "'admissionregistration.k8s.io/v1'"},
-                        {"extensions/v1beta1", "deployments", SPEC(""), "apiVersion", "'apps/v1'"},
-                        {"extensions/v1beta1", "deployments", SPEC(""), "spec.selector",
-                                        "{'matchLabels':{'app':'web'}}"},
-                        {"extensions/v1beta1", "deployments", SPEC(""), "metadata.labels",
-                                        "{'app':'web'}"},
-                        {"extensions/v1beta1", "deployments", SPEC(""), "spec.strategy",
-                                        "{'type':'RollingUpdate','rollingUpdate':{'maxSurge':1,"
-                                        "'maxUnavailable':1}}"},
-                        {"extensions/v1beta1", "deployments",
-                                        SPEC(",'strategy':{'type':'Recreate'}"), "spec.strategy",
-                                        "{'type':'Recreate'}"},
-                        {"extensions/v1beta1", "deployments", SPEC(""), "spec.revisionHistoryLimit",
-                                        "2147483647"},
-                        {"extensions/v1beta1", "deployments", SPEC(",'revisionHistoryLimit':3"),
-                                        "spec.revisionHistoryLimit", "3"},
-                        {"apps/v1beta1", "deployments", SPEC(""), "spec.revisionHistoryLimit", "2"},
-                        {"apps/v1beta1", "deployments", SPEC(""),
-                                        "spec.strategy.rollingUpdate.maxSurge", "'25%'"},
-                        {"apps/v1beta2", "deployments", SELECTED, "spec.revisionHistoryLimit",
-                                        "10"},
-                        {"extensions/v1beta1", "replicasets", SPEC(""), "spec.selector",
-                                        "{'matchLabels':{'app':'web'}}"},
-                        {"extensions/v1beta1", "daemonsets", SPEC(""), "spec.updateStrategy",
-                                        "{'type':'OnDelete'}"},
-                        {"apps/v1beta2", "daemonsets", SELECTED, "spec.updateStrategy.type",
-                                        "'RollingUpdate'"},
-                        {"apps/v1beta1", "statefulsets", SPEC(""), "spec.updateStrategy",
-                                        "{'type':'OnDelete'}"},
-                        {"apps/v1beta2", "statefulsets", SELECTED, "spec.updateStrategy.type",
-                                        "'RollingUpdate'"},
-                        {"extensions/v1beta1", "ingresses", OLD_INGRESS, "apiVersion",
-                                        "'networking.k8s.io/v1'"},
-                        {"extensions/v1beta1", "ingresses", OLD_INGRESS, "spec",
-                                        "{'defaultBackend':{'service':{'name':'a','port':{'number':"
-                                        "80}}},'rules':" NEW_RULES "}"},
-                        {"networking.k8s.io/v1beta1", "ingresses", OLD_INGRESS, "spec.rules",
-                                        NEW_RULES},
-                        {"policy/v1beta1", "poddisruptionbudgets", BUDGET("{}"), "spec.selector",
-                                        "{'matchExpressions':[{'key':'" OLD_EMPTY
-                                        "','operator':'Exists'}]}"},
-                        {"policy/v1beta1", "poddisruptionbudgets",
-                                        BUDGET("{'matchLabels':{'a':'b'}}"), "spec.selector",
-                                        "{'matchLabels':{'a':'b'}}"},
-        };
+static const struct {
+        const char *api_version, *plural, *object, *path, *expected;
+} stored_cases[] = {
+                {"admissionregistration.k8s.io/v1alpha1", "mutatingadmissionpolicies", MUTATING,
+                                "apiVersion", "'admissionregistration.k8s.io/v1'"},
+                {"admissionregistration.k8s.io/v1beta1", "mutatingadmissionpolicies", MUTATING,
+                                "spec.failurePolicy", "'Fail'"},
+                {"admissionregistration.k8s.io/v1beta1", "validatingadmissionpolicies", VALIDATING,
+                                "apiVersion", "'admissionregistration.k8s.io/v1'"},
+                {"extensions/v1beta1", "deployments", SPEC(""), "apiVersion", "'apps/v1'"},
+                {"extensions/v1beta1", "deployments", SPEC(""), "spec.selector",
+                                "{'matchLabels':{'app':'web'}}"},
+                {"extensions/v1beta1", "deployments", SPEC(""), "metadata.labels", "{'app':'web'}"},
+                {"extensions/v1beta1", "deployments", SPEC(""), "spec.strategy",
+                                "{'type':'RollingUpdate','rollingUpdate':{'maxSurge':1,"
+                                "'maxUnavailable':1}}"},
+                {"extensions/v1beta1", "deployments", SPEC(",'strategy':{'type':'Recreate'}"),
+                                "spec.strategy", "{'type':'Recreate'}"},
+                {"extensions/v1beta1", "deployments", SPEC(""), "spec.revisionHistoryLimit",
+                                "2147483647"},
+                {"extensions/v1beta1", "deployments", SPEC(",'revisionHistoryLimit':3"),
+                                "spec.revisionHistoryLimit", "3"},
+                {"apps/v1beta1", "deployments", SPEC(""), "spec.revisionHistoryLimit", "2"},
+                {"apps/v1beta1", "deployments", SPEC(""), "spec.strategy.rollingUpdate.maxSurge",
+                                "'25%'"},
+                {"apps/v1beta2", "deployments", SELECTED, "spec.revisionHistoryLimit", "10"},
+                {"extensions/v1beta1", "replicasets", SPEC(""), "spec.selector",
+                                "{'matchLabels':{'app':'web'}}"},
+                {"extensions/v1beta1", "daemonsets", SPEC(""), "spec.updateStrategy",
+                                "{'type':'OnDelete'}"},
+                {"apps/v1beta2", "daemonsets", SELECTED, "spec.updateStrategy.type",
+                                "'RollingUpdate'"},
+                {"apps/v1beta1", "statefulsets", SPEC(""), "spec.updateStrategy",
+                                "{'type':'OnDelete'}"},
+                {"apps/v1beta2", "statefulsets", SELECTED, "spec.updateStrategy.type",
+                                "'RollingUpdate'"},
+                {"extensions/v1beta1", "ingresses", OLD_INGRESS, "apiVersion",
+                                "'networking.k8s.io/v1'"},
+                {"extensions/v1beta1", "ingresses", OLD_INGRESS, "spec",
+                                "{'defaultBackend':{'service':{'name':'a','port':{'number':"
+                                "80}}},'rules':" NEW_RULES "}"},
+                {"networking.k8s.io/v1beta1", "ingresses", OLD_INGRESS, "spec.rules", NEW_RULES},
+                {"policy/v1beta1", "poddisruptionbudgets", BUDGET("{}"), "spec.selector",
+                                "{'matchExpressions':[{'key':'" OLD_EMPTY
+                                "','operator':'Exists'}]}"},
+                {"policy/v1beta1", "poddisruptionbudgets", BUDGET("{'matchLabels':{'a':'b'}}"),
+                                "spec.selector", "{'matchLabels':{'a':'b'}}"},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                const struct kind *k = old(cases[i].api_version, cases[i].plural);
-                _cleanup_json_ json_t *o = create(k, cases[i].object, NULL), *stored = NULL,
+static void test_stored(void **state) {
+        for (size_t i = 0; i < ELEMENTS(stored_cases); i++) {
+                const struct kind *k = old(stored_cases[i].api_version, stored_cases[i].plural);
+                _cleanup_json_ json_t *o = create(k, stored_cases[i].object, NULL), *stored = NULL,
                                       *again = NULL;
                 _cleanup_problem_ struct problem p = {0};
 
                 assert_int_equal(json_set_str(o, "apiVersion", k->api_version), 0);
                 assert_int_equal(kind_store_form(k, o, &stored, &p), 0);
-                assert_json(json_at(stored, cases[i].path), cases[i].expected);
+                assert_json(json_at(stored, stored_cases[i].path), stored_cases[i].expected);
                 /* read through the old version it is what was written */
                 assert_int_equal(object_as(stored, k, &again, &p), 0);
                 if (!json_equal(again, o)) {

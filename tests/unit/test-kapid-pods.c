@@ -26,7 +26,7 @@ static json_t *put(const char *before, const char *after, struct problem *p) {
         assert_int_equal(pipeline_default(k, old), 0);
         assert_int_equal(pipeline_default(k, object), 0);
         assert_int_equal(pipeline_prepare_update(k, sub, old, object, &context), 0);
-        if (pipeline_validate_update(k, sub, old, object, p) < 0)
+        if (pipeline_validate_update(k, sub, old, object, NULL, p) < 0)
                 return NULL;
         return TAKE_PTR(object);
 }

@@ -116,11 +116,11 @@ static void check_object(struct dice *d, const struct kind *k) {
         assert_int_equal(managed_update(k, once, twice, &a), 0);
         same(k, "updated without a change", once, twice);
         assert_int_equal(pipeline_prepare_update(k, NULL, once, twice, &c), 0);
-        (void)pipeline_validate_update(k, NULL, once, twice, &q);
+        (void)pipeline_validate_update(k, NULL, once, twice, NULL, &q);
         /* Another object written over it. */
         assert_int_equal(pipeline_default(k, other), 0);
         assert_int_equal(pipeline_prepare_update(k, NULL, once, other, &c), 0);
-        (void)pipeline_validate_update(k, NULL, once, other, &q);
+        (void)pipeline_validate_update(k, NULL, once, other, NULL, &q);
         assert_int_equal(managed_update(k, once, other, &a), 0);
         /* An object is its own merge patch. */
         assert_int_equal(patch_merge(once, once, &merged), 0);

@@ -295,9 +295,9 @@ static void test_ratchet(void **state) {
         assert_int_equal(json_set_str(longer, "spec.short", "longer"), 0);
         assert_int_equal(json_set_str(bad, "spec.other", "bad"), 0);
         assert_int_equal(pipeline_validate_create(k, old, &p), -EINVAL);
-        assert_int_equal(pipeline_validate_update(k, NULL, old, same, &p), 0);
-        assert_int_equal(pipeline_validate_update(k, NULL, old, longer, &q), -EINVAL);
-        assert_int_equal(pipeline_validate_update(k, NULL, old, bad, &o), -EINVAL);
+        assert_int_equal(pipeline_validate_update(k, NULL, old, same, NULL, &p), 0);
+        assert_int_equal(pipeline_validate_update(k, NULL, old, longer, NULL, &q), -EINVAL);
+        assert_int_equal(pipeline_validate_update(k, NULL, old, bad, NULL, &o), -EINVAL);
         assert_non_null(strstr(o.message, "spec: Invalid value: failed rule: !has(self.other)"));
         assert_int_equal(kind_registry_remove_crd(registry, "things.rules.example.com"), 1);
 }

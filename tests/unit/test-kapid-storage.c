@@ -184,7 +184,7 @@ static void test_updates(void **state) {
 
                 assert_int_equal(pipeline_default(k, old), 0);
                 assert_int_equal(pipeline_default(k, o), 0);
-                r = pipeline_validate_update(k, NULL, old, o, &p);
+                r = pipeline_validate_update(k, NULL, old, o, NULL, &p);
                 if (updates[i].refusal ? r >= 0 || !strstr(p.message, updates[i].refusal) : r < 0)
                         fail_msg("%s: %s", updates[i].object, strempty(p.message));
         }

@@ -172,8 +172,8 @@ static void test_updates(void **state) {
 
                 assert_int_equal(json_set_at(new, cases[i].path, parse(cases[i].value)), 0);
                 if (!cases[i].expected)
-                        assert_int_equal(pipeline_validate_update(k, NULL, old, new, &p), 0);
-                else if (pipeline_validate_update(k, NULL, old, new, &p) == 0 ||
+                        assert_int_equal(pipeline_validate_update(k, NULL, old, new, NULL, &p), 0);
+                else if (pipeline_validate_update(k, NULL, old, new, NULL, &p) == 0 ||
                                 !strstr(p.message, cases[i].expected))
                         fail_msg("%s: %s", cases[i].path, strempty(p.message));
         }
@@ -186,9 +186,9 @@ static void test_revision_is_immutable(void **state) {
         _cleanup_problem_ struct problem p = {0};
 
         json_set_int(new, "revision", 5);
-        assert_int_equal(pipeline_validate_update(k, NULL, old, new, &p), 0);
+        assert_int_equal(pipeline_validate_update(k, NULL, old, new, NULL, &p), 0);
         json_set_int(other, "data.spec", 2);
-        assert_true(pipeline_validate_update(k, NULL, old, other, &p) < 0);
+        assert_true(pipeline_validate_update(k, NULL, old, other, NULL, &p) < 0);
         assert_non_null(strstr(p.message, "data: Invalid value"));
         assert_int_equal(json_int_or(old, "metadata.generation", 0), 0);
 }

@@ -163,6 +163,35 @@ static void test_put_decides(void **state) {
         }
 }
 
+/* What an older version stored with zero values: they are no change of what may not change. */
+static void test_put_over_zeros(void **state) {
+        static const char live[] =
+                        "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'x','namespace':"
+                        "'default','uid':'u1','creationTimestamp':'2020-01-01T00:00:00Z',"
+                        "'resourceVersion':'7'},'spec':{'containers':[{'name':'c','image':'i',"
+                        "'args':[],'tty':false,'resources':{},'terminationMessagePath':"
+                        "'/dev/termination-log','terminationMessagePolicy':'File'}],"
+                        "'hostNetwork':false,'nodeName':'','restartPolicy':'Always','dnsPolicy':"
+                        "'ClusterFirst','enableServiceLinks':true,'schedulerName':"
+                        "'default-scheduler','securityContext':{},"
+                        "'terminationGracePeriodSeconds':30},'status':{'phase':'Pending'}}";
+        _cleanup_free_ char *body = quoted(live);
+        _cleanup_(trial_done) struct trial t = {
+                        .x = {.method = "PUT",
+                                        .path = "/api/v1/namespaces/default/pods/x",
+                                        .body = body}};
+        const json_t *spec;
+
+        trial_begin(&t, live);
+        if (run(&t, put_decide) < 0)
+                fail_msg("%s", strempty(t.p.message));
+        assert_int_equal(t.decision.act, DECIDE_PUT);
+        spec = json_object_get(t.decision.object, "spec");
+        assert_null(json_object_get(spec, "hostNetwork"));
+        assert_null(json_object_get(spec, "nodeName"));
+        assert_null(json_at(json_array_get(json_object_get(spec, "containers"), 0), "tty"));
+}
+
 static void test_put_on_nothing(void **state) {
         _cleanup_(trial_done) struct trial config = {
                         .x = {.method = "PUT", .path = CONFIG "/x", .body = "{\"metadata\":{}}"}};
@@ -360,6 +389,38 @@ static void test_conflicts(void **state) {
         assert_null(json_at(stored, "metadata.resourceVersion"));
         /* A revision that the client names: not again. */
         assert_int_equal(ask(&named), 409);
+}
+
+/* An apply that changes nothing is remembered with the object, for these bytes and this manager
+ * alone, and until the object changes. */
+static void test_apply_again(void **state) {
+        static const struct {
+                const char *a, *manager, *force;
+                int txns, code; /* so many more */
+        } steps[] = {{"1", "one", "false", 1, 201}, {"1", "one", "false", 0, 200},
+                        {"1", "one", "false", 0, 200}, {"2", "one", "false", 1, 200},
+                        {"1", "one", "false", 1, 200}, {"1", "one", "false", 0, 200},
+                        {"1", "two", "false", 1, 200}, {"1", "one", "false", 0, 200},
+                        {"2", "one", "false", 0, 409}, {"2", "one", "true", 1, 200}};
+        int txns = 0;
+
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                _cleanup_free_ char *body = strformat(
+                                "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
+                                "\"name\":\"x\"},\"data\":{\"a\":\"%s\"}}",
+                                steps[i].a);
+                _cleanup_exchange_ struct exchange x = {.method = "PATCH",
+                                .path = CONFIG "/x",
+                                .body = body,
+                                .content_type = "application/apply-patch+yaml",
+                                .query = {"fieldManager", steps[i].manager, "force",
+                                                steps[i].force}};
+                int code = ask(&x);
+
+                txns += steps[i].txns;
+                if (code != steps[i].code || (int)f->txns != txns)
+                        fail_msg("step %zu: %d, %d writes", i, code, (int)f->txns);
+        }
 }
 
 static void test_names_taken(void **state) {
@@ -734,11 +795,13 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_create_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_create_renames, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_put_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_put_over_zeros, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_put_on_nothing, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_delete_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_delete_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_apply_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_apply_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_names_taken, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leases, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_store_fails, setup, teardown),

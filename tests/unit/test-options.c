@@ -1,6 +1,7 @@
 /* Flags, config files and their errors; metrics text. */
 #include "tests/unit/unit.h"
 
+#include "lib/metric-names.h"
 #include "lib/metrics.h"
 #include "lib/options-man.h"
 #include "lib/options.h"
@@ -104,6 +105,17 @@ static void test_config(void **state) {
         unlink(path);
 }
 
+/* Names beyond the number share a value; those that were there keep theirs. */
+static void test_metric_names(void **state) {
+        _cleanup_(metric_names_freep) struct metric_names *n = NULL;
+
+        assert_int_equal(metric_names_new(&n, 2), 0);
+        assert_string_equal(metric_name(n, "a"), "a");
+        assert_string_equal(metric_name(n, "b"), "b");
+        assert_string_equal(metric_name(n, "c"), "other");
+        assert_string_equal(metric_name(n, "a"), "a");
+}
+
 static void test_metrics(void **state) {
         _cleanup_(metrics_freep) struct metrics *m = metrics_new();
         _cleanup_buf_ struct buf b = {0};
@@ -168,6 +180,7 @@ int main(void) {
                         cmocka_unit_test(test_refusals),
                         cmocka_unit_test(test_config),
                         cmocka_unit_test(test_metrics),
+                        cmocka_unit_test(test_metric_names),
                         cmocka_unit_test(test_man),
         };
 

@@ -1,6 +1,7 @@
 // What programs written with Kubernetes' client for Node.js do with each kind; run by tests/clients/node with $KUBECONFIG set.
 // Speaks TAP.
 import * as k8s from '@kubernetes/client-node';
+import { more } from './more.mjs';
 
 const config = new k8s.KubeConfig();
 config.loadFromDefault();
@@ -125,5 +126,6 @@ await test('a pod is evicted', async () => {
     await core.createNamespacedPodEviction({ name: 'p', namespace: 'js', body: { metadata: { name: 'p', namespace: 'js' } } });
     await refused(404, () => core.readNamespacedPod({ name: 'p', namespace: 'js' }));
 });
+await more({ k8s, config, core, apps, objects, test, equal, within, refused });
 console.log(`1..${tests}`);
 process.exit(failures > 0 ? 1 : 0);
