@@ -9,6 +9,7 @@
  * nothing outside of it is read. */
 #include "kapid/schema/protobuf.h"
 
+#include "kapid/schema/format.h"
 #include "lib/crypto.h"
 #include "lib/json-text.h"
 #include "lib/timefmt.h"
@@ -340,9 +341,16 @@ static int put_seconds(struct encoder *e, unsigned number, const char *text, siz
 static int put_base64(struct encoder *e, unsigned number, const char *text, size_t n) {
         _cleanup_free_ char *copy = strndup(text, n);
         _cleanup_free_ void *data = NULL;
-        size_t size;
-        int r = copy ? base64_decode(copy, &data, &size) : -ENOMEM;
+        size_t size, at;
+        char last;
+        int r;
 
+        if (!copy)
+                return -ENOMEM;
+        last = base64_last(copy, n, &at);
+        if (last)
+                copy[at] = last;
+        r = base64_decode(copy, &data, &size);
         if (r >= 0)
                 put_bytes(e->out, number, data, size);
         return r;

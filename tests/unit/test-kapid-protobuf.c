@@ -94,6 +94,9 @@ static void test_bytes(void **state) {
                                         " 900100 c801feffffffffffffffff01"},
                         {"", "secrets", "{'data':{'b':'','a':'aGk='},'type':'Opaque'}",
                                         "1207 0a01'a' 1202'hi' 1205 0a01'b' 1200 1a06'Opaque'"},
+                        /* Bits that no byte takes. */
+                        {"", "secrets", "{'data':{'a':'QR==','b':'QUJ='}}",
+                                        "1206 0a01'a' 1201'A' 1207 0a01'b' 1202'AB'"},
                         {"", "services",
                                         "{'spec':{'ports':[{'port':80,'targetPort':8080},"
                                         "{'port':443,'targetPort':'tls'}]}}",
