@@ -319,12 +319,17 @@ static int read_integer(struct encoder *e, int64_t *ret) {
 /* --- single values --- */
 
 static int put_seconds(struct encoder *e, unsigned number, const char *text, size_t n, bool micro) {
-        char copy[TIMEFMT_SIZE * 2];
+        char few[TIMEFMT_SIZE * 2];
+        _cleanup_free_ char *many = NULL;
+        char *copy = few;
         uint64_t us;
         size_t start;
 
-        if (n >= sizeof(copy))
-                return -EINVAL;
+        if (n >= sizeof(few)) { /* a fraction has as many digits as one likes */
+                copy = many = malloc(n + 1);
+                if (!many)
+                        return -ENOMEM;
+        }
         memcpy(copy, text, n);
         copy[n] = 0;
         if (n > 0 && time_parse(copy, &us) < 0)

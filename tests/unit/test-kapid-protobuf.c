@@ -109,6 +109,11 @@ static void test_bytes(void **state) {
                         {"coordination.k8s.io", "leases",
                                         "{'spec':{'renewTime':'2024-01-02T03:04:05.000006Z'}}",
                                         "12 0b 2209 08a5facdac06 10f02e"},
+                        {"coordination.k8s.io", "leases",
+                                        "{'spec':{'renewTime':'2024-01-02T03:04:05."
+                                        "0000060000000000000000000000000000000000000000000000"
+                                        "00000000000000000000000000000000000000000000000Z'}}",
+                                        "12 0b 2209 08a5facdac06 10f02e"},
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
