@@ -153,11 +153,19 @@ static void drop_batch(struct conversion *c) {
         c->batch = 0;
 }
 
-static void leave_request(const struct conversion *c) {
-        struct request *request = c->waiter.request;
+static void on_client_gone(struct request *request);
 
-        if (request && request->on_gone_userdata == c)
-                request->on_gone = NULL;
+/* A request may have several: the objects of a collection are deleted some at a time. */
+static void leave_request(struct conversion *c) {
+        const struct conversion *other;
+        struct request *request = TAKE_PTR(c->waiter.request);
+
+        if (!request || request->on_gone != on_client_gone)
+                return;
+        LIST_FOREACH(other, &c->all->under_way, entry)
+        if (other->waiter.request == request)
+                return;
+        request->on_gone = NULL;
 }
 
 static struct conversion *conversion_free(struct conversion *c) {
@@ -364,17 +372,23 @@ static int on_soon(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* The client is gone: nobody waits for the call. Its owner is told in its own time. */
-static void on_client_gone(struct request *request) {
-        struct conversion *c = request->on_gone_userdata;
-
-        request->on_gone = NULL;
+static void stop(struct conversion *c) {
         if (c->is_called)
                 webhook_call_end(c->all->clients, c);
         c->is_called = false;
         drop_batch(c);
         if (!c->soon)
                 (void)sd_event_add_defer(c->all->api->event, &c->soon, on_soon, c);
+}
+
+/* The client is gone: nobody waits for the calls. Their owners are told in their own time. */
+static void on_client_gone(struct request *request) {
+        struct conversion *c;
+
+        request->on_gone = NULL;
+        LIST_FOREACH(c, &request->api->conversions->under_way, entry)
+        if (c->waiter.request == request)
+                stop(c);
 }
 
 static int too_many(struct problem *p) {
@@ -422,9 +436,8 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
         if (r < 0)
                 return r;
         if (request) {
-                assert(!request->on_gone);
+                assert(!request->on_gone || request->on_gone == on_client_gone);
                 request->on_gone = on_client_gone;
-                request->on_gone_userdata = c;
         }
         *ret = TAKE_PTR(c);
         return 0;

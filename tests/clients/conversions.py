@@ -187,6 +187,22 @@ def label_deletion():
     is_(a.delete(ONE + "/z1"), 200)
 
 
+@case
+def held_deletion():
+    """objects of a collection that finalizers hold are marked beside each other, each by a conversion of its own"""
+    held = [f"y{i}" for i in range(4)]
+    for one in held:
+        o = home(one, "held:1")
+        o["metadata"]["finalizers"] = ["example.com/hold"]
+        is_(a.post(ONE, o), 201)
+    shown = is_(a.delete(TWO + "?labelSelector=host%3Dheld"), 200).json["items"]
+    assert sorted(i["metadata"]["name"] for i in shown) == held, shown
+    assert all(i["apiVersion"] == "conv.example.com/v2" and i["metadata"]["deletionTimestamp"] for i in shown), shown
+    for one in held:
+        is_(a.merge(ONE + "/" + one, {"metadata": {"finalizers": None}}), 200)
+    assert names(a.get(ONE)) == ALL
+
+
 def stuck(blocked):
     """Makes the converter wait for the event."""
     converter.meanwhile = lambda: blocked.wait(60)
