@@ -286,10 +286,17 @@ static int write_client(struct tunnel *t) {
         return 1;
 }
 
+/* Where nothing is awaited the source is off: a hangup would be told again and again. */
+static void await(sd_event_source *source, uint32_t events) {
+        (void)sd_event_source_set_io_events(source, events);
+        (void)sd_event_source_set_enabled(source, events ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
 static void update(struct tunnel *t) {
         uint32_t server = 0, client = 0;
 
-        if (t->state == CONNECTING || (t->state == HANDSHAKE && t->want_write) || t->up.size > 0)
+        if (t->state == CONNECTING || (t->state == HANDSHAKE && t->want_write) ||
+                        (t->state > HANDSHAKE && t->up.size > 0))
                 server |= EPOLLOUT;
         if (t->state > CONNECTING && !t->server_ended && t->down.size < BUFFER_MAX)
                 server |= EPOLLIN;
@@ -297,9 +304,9 @@ static void update(struct tunnel *t) {
                 client |= EPOLLIN;
         if (t->down.size > 0)
                 client |= EPOLLOUT;
-        (void)sd_event_source_set_io_events(t->server_io, server);
+        await(t->server_io, server);
         if (t->client_io)
-                (void)sd_event_source_set_io_events(t->client_io, client);
+                await(t->client_io, client);
 }
 
 /* Nothing more will come, and what came was passed on. */
