@@ -28,7 +28,7 @@ struct proxied {
         size_t held; /* bytes of the body, for the share */
         struct http_call *call;
         struct http_stream *stream;
-        sd_event_source *head_timer; /* of one without a limit */
+        sd_event_source *head_timer; /* until it streams */
         struct forward_headers answer;
         size_t lines, bytes;
         bool too_much; /* of headers */
@@ -158,9 +158,9 @@ static int on_headers(struct http_call *call, int code, void *userdata) {
         struct proxied *p = userdata;
         const char *type = answer_header(p, "Content-Type");
 
-        p->head_timer = sd_event_source_disable_unref(p->head_timer);
         if (code >= 300 || code == 204 || is_head(p))
-                return 0; /* its end brings everything */
+                return 0; /* its end brings everything, in the same time */
+        p->head_timer = sd_event_source_disable_unref(p->head_timer);
         if (add_headers(p) < 0) {
                 fail(p, 502, "the extension server's answer has too many headers", "");
                 return -ECANCELED;
