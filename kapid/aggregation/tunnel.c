@@ -24,6 +24,7 @@ enum {
         ROUNDS_MAX = 8, /* of pump(), then others have their turn */
         HEAD_TIME_US = 30 * 1000 * 1000,
         TICK_US = 30 * 1000 * 1000,
+        ERROR_TEXT_MAX = 512,
 };
 
 enum tunnel_state { CONNECTING, HANDSHAKE, HEAD, BODY, OPENING, OPEN };
@@ -82,10 +83,13 @@ void tunnels_end_all(struct aggregation *g) {
 /* Ends it; a client that still waits gets the reason. */
 static void fail(struct tunnel *t, int code, const char *why) {
         _cleanup_problem_ struct problem p = {0};
+        char shown[ERROR_TEXT_MAX]; /* it may quote the server's certificate */
 
         if (t->request) {
+                (void)snprintf(shown, sizeof(shown), "%s", why);
+                shown[utf8_clean(shown, strlen(shown))] = 0;
                 problem_set(&p, EIO, code, code == 504 ? "Timeout" : "ServiceUnavailable",
-                                "error trying to reach service: %s", why);
+                                "error trying to reach service: %s", shown);
                 respond_problem(t->request, &p);
         }
         metric_add(t->all->requests[1], 1);
