@@ -51,3 +51,5 @@ uint64_t aggregation_generation(const struct aggregation *g);
 /* Passes a request with request->remote on, in its turn of dispatch. */
 struct request;
 void proxy_run(struct request *request);
+/* Watches, logs, exec and the like take as long as they take. */
+bool proxy_is_long_running(const struct request *request);

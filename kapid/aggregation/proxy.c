@@ -262,8 +262,8 @@ int proxy_headers(struct request *request, struct forward_headers *h, struct pro
         return MIN(r, 0);
 }
 
-/* As the reference server: these take as long as they take. */
-static bool is_long_running(const struct request *request) {
+/* As the reference server. */
+bool proxy_is_long_running(const struct request *request) {
         static const char *const subresources[] = {"attach", "exec", "log", "portforward", "proxy"};
 
         if (streq(strempty(request->route.verb), "watch"))
@@ -290,8 +290,9 @@ static int start_call(struct proxied *p, const char *address, const char *target
                                         .body_size = n,
                                         .content_type = request_header(request, "Content-Type"),
                                         .accept = isempty(accept) ? "*/*" : accept,
-                                        .timeout_us = is_long_running(request) ? UINT64_MAX
-                                                                               : PROXY_TIME_US,
+                                        .timeout_us = proxy_is_long_running(request)
+                                                                      ? UINT64_MAX
+                                                                      : PROXY_TIME_US,
                                         .on_header = on_header,
                                         .on_headers = on_headers,
                                         .on_data = on_data,
@@ -350,7 +351,7 @@ static int begin(struct proxied *p, struct problem *problem) {
 
 /* The seat goes back before the call begins: its errors come from the loop, never from here. */
 static bool leave_seat(struct request *request) {
-        if (is_long_running(request))
+        if (proxy_is_long_running(request))
                 return dispatch_stream(request);
         dispatch_leave(request);
         return true;
