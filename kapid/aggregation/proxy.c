@@ -277,7 +277,8 @@ bool proxy_is_long_running(const struct request *request) {
 static int start_call(struct proxied *p, const char *address, const char *target,
                 const struct forward_headers *h) {
         struct request *request = p->request;
-        const char *accept = request_header(request, "Accept");
+        const char *accept = request_header(request, "Accept"),
+                   *type = request_header(request, "Content-Type");
         size_t n;
         const char *body = request_body(request, &n);
 
@@ -288,7 +289,7 @@ static int start_call(struct proxied *p, const char *address, const char *target
                                         .headers = h->items,
                                         .body = n > 0 ? body : NULL,
                                         .body_size = n,
-                                        .content_type = request_header(request, "Content-Type"),
+                                        .content_type = strempty(type), /* "": libcurl adds none */
                                         .accept = isempty(accept) ? "*/*" : accept,
                                         .timeout_us = proxy_is_long_running(request)
                                                                       ? UINT64_MAX
