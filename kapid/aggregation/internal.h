@@ -42,6 +42,7 @@ struct remote {
         uint64_t openapi_us;
         unsigned failures;
         bool is_openapi; /* the call asks for it */
+        bool again;      /* something changed since the call began */
 };
 
 struct aggregation {
