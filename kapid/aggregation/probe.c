@@ -17,8 +17,8 @@ enum {
         ANSWER_US = 5 * 1000 * 1000,
         CONFIRM_US = 300 * 1000,
         CONFIRMATIONS = 2,
-        DISCOVERY_MAX = 2 << 20,
-        INDEX_MAX = 1 << 20,
+        DISCOVERY_MAX = 512 << 10, /* trees take up to a hundred times as much */
+        INDEX_MAX = 512 << 10,
         ACCURACY_US = 50 * 1000,
         HASH_MAX = 128,
 };
