@@ -62,6 +62,20 @@ void proxied_end_all(struct aggregation *g) {
         }
 }
 
+size_t proxied_end_of(struct aggregation *g, const char *user) {
+        struct proxied *next;
+        size_t n = 0;
+
+        for (struct proxied *p = LIST_FIRST(&g->calls); p; p = next) {
+                next = LIST_NEXT(p, entry);
+                if (!p->request->http || !streq(request_sharer(p->request), user))
+                        continue;
+                http_request_hang_up(p->request->http); /* p may be gone */
+                n++;
+        }
+        return n;
+}
+
 void proxy_refuse(struct request *request, const char *why) {
         _cleanup_problem_ struct problem p = {0};
 

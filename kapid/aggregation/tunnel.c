@@ -34,6 +34,7 @@ struct tunnel {
         struct aggregation *all;
         struct remote *remote;
         struct request *request; /* NULL: answered */
+        char *user;              /* who asked */
         struct webhook_share *share;
         enum tunnel_state state;
         int fd;
@@ -67,6 +68,7 @@ static struct tunnel *tunnel_free(struct tunnel *t) {
         buf_done(&t->up);
         buf_done(&t->down);
         forward_headers_done(&t->answer);
+        free(t->user);
         webhook_shares_leave(t->all->shares, t->share);
         remote_unref(t->remote);
         request_unref(t->request);
@@ -78,6 +80,23 @@ void tunnels_end_all(struct aggregation *g) {
 
         while ((t = LIST_FIRST(&g->tunnels)))
                 tunnel_free(t);
+}
+
+size_t tunnels_end_of(struct aggregation *g, const char *user) {
+        struct tunnel *next;
+        size_t n = 0;
+
+        for (struct tunnel *t = LIST_FIRST(&g->tunnels); t; t = next) {
+                next = LIST_NEXT(t, entry);
+                if (!streq(t->user, user))
+                        continue;
+                if (t->request && t->request->http)
+                        http_request_hang_up(t->request->http); /* t may be gone */
+                else
+                        tunnel_free(t);
+                n++;
+        }
+        return n;
 }
 
 /* Ends it; a client that still waits gets the reason. */
@@ -586,17 +605,21 @@ static int begin(struct tunnel *t, struct problem *p) {
 void tunnel_run(struct request *request) {
         struct aggregation *g = request->remote->all;
         _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *user = NULL;
         struct tunnel *t;
         int r;
 
         if (!dispatch_stream(request))
                 return;
         t = calloc(1, sizeof(*t));
-        if (!t) {
+        user = strdup(request_sharer(request));
+        if (!t || !user) {
+                free(t);
                 respond_errno(request, ENOMEM);
                 return;
         }
         *t = (struct tunnel){.all = g,
+                        .user = TAKE_PTR(user),
                         .remote = remote_ref(request->remote),
                         .request = request_ref(request),
                         .fd = -EBADF};
