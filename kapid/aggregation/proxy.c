@@ -364,14 +364,6 @@ static int begin(struct proxied *p, struct problem *problem) {
         return r < 0 ? r : start_call(p, address, target, &h);
 }
 
-/* The seat goes back before the call begins: its errors come from the loop, never from here. */
-static bool leave_seat(struct request *request) {
-        if (proxy_is_long_running(request))
-                return dispatch_stream(request);
-        dispatch_leave(request);
-        return true;
-}
-
 static void audit_body(struct request *request) {
         size_t n;
         const char *body = request_body(request, &n);
@@ -396,7 +388,7 @@ void proxy_run(struct request *request) {
                 tunnel_run(request);
                 return;
         }
-        if (!leave_seat(request))
+        if (proxy_is_long_running(request) && !dispatch_stream(request))
                 return;
         p = calloc(1, sizeof(*p));
         if (!p) {
@@ -410,8 +402,9 @@ void proxy_run(struct request *request) {
         request->on_gone = on_gone;
         request->on_gone_userdata = p;
         r = begin(p, &problem);
-        if (r >= 0)
-                return;
-        respond_error(request, r, &problem);
-        proxied_end(p);
+        if (r < 0) {
+                respond_error(request, r, &problem);
+                proxied_end(p);
+        } else if (!proxy_is_long_running(request))
+                dispatch_leave(request); /* what the call costs is its user's */
 }
