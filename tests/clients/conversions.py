@@ -203,6 +203,16 @@ def held_deletion():
     assert names(a.get(ONE)) == ALL
 
 
+@case
+def whole_deletion():
+    """a whole collection of objects that have no form yet is deleted: each of several at a time has its own made"""
+    one, two, made = ONE.replace("/wire/", "/default/"), TWO.replace("/wire/", "/default/"), [f"y{i}" for i in range(4)]
+    for name in made:
+        is_(a.post(one, home(name, "gone:1")), 201)
+    assert sorted(names(a.delete(two))) == made
+    assert names(a.get(one)) == []
+
+
 def stuck(blocked):
     """Makes the converter wait for the event."""
     converter.meanwhile = lambda: blocked.wait(60)
