@@ -6,9 +6,11 @@
 #include "nodeagent/pod/stage.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 
 #include "lib/buf.h"
@@ -504,6 +506,39 @@ int stage_container(const json_t *unit, const json_t *volumes, struct problem *p
         }
         r = stage_all_nested(unit, p);
         return r < 0 ? r : stage_all_points(unit, p);
+}
+
+/* Whether a copy of /etc is there, and without the hidden files. */
+static bool is_masked(const char *place) {
+        _cleanup_free_ char *hidden = strformat("%s/shadow", place);
+        struct statfs fs;
+        struct stat st;
+
+        return hidden && statfs(place, &fs) >= 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC &&
+               lstat(hidden, &st) >= 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+               (st.st_mode & 07777) == 0;
+}
+
+int stage_command(json_t *unit) {
+        json_t *b;
+        size_t i;
+
+        json_array_foreach (json_get(unit, "properties", "BindReadOnlyPaths", NULL), i, b) {
+                _cleanup_free_ char *own = NULL;
+                int r;
+
+                if (!streq(element(b, 2), POD_BIND_MASKED) || is_masked(element(b, 0)))
+                        continue;
+                own = strformat("%s.command", element(b, 0));
+                if (!own)
+                        return -ENOMEM;
+                r = is_masked(own) ? 0 : stage_points(unit, own, element(b, 1), AGENT_ETC_MASK ":");
+                if (r < 0)
+                        return r;
+                if (json_array_set_new(b, 0, json_string(own)) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 void stage_unmount_below(const char *dir) {
