@@ -352,11 +352,26 @@ static const char *element(const json_t *bind, size_t i) {
         return strempty(json_string_value(json_array_get(bind, i)));
 }
 
+/* What is hidden is a file in the layer over the machine's: nothing is below it, and no folder can
+ * be mounted there. */
+static bool lacks_hidden_point(const char *target, bool folder) {
+        const char *hidden;
+
+        for (size_t i = 0; (hidden = pod_hidden_path(i)); i++) {
+                const char *rest = startswith(target, hidden);
+
+                if (rest && (*rest == '/' || (folder && !*rest)))
+                        return true;
+        }
+        return false;
+}
+
 /* Makes target's mount point in the upper folder of an overlay over a folder of the system, unless
- * the machine has one. 1 when it was made. */
-static int make_point(const char *upper, const char *target, size_t skip, bool folder) {
+ * the machine has one that is seen. 1 when it was made. */
+static int make_point(
+                const char *upper, const char *target, size_t skip, bool folder, bool masked) {
         size_t end = skip;
-        bool made = false;
+        bool made = false, own = masked && lacks_hidden_point(target, folder);
 
         while (target[end]) {
                 _cleanup_free_ char *lower = NULL, *path = NULL;
@@ -374,7 +389,7 @@ static int make_point(const char *upper, const char *target, size_t skip, bool f
                 if (there && S_ISLNK(st.st_mode) && access(target, F_OK) < 0)
                         return -ELOOP;
                 /* Through a link or at something else: systemd handles both. */
-                if (there && (last || !S_ISDIR(st.st_mode)))
+                if (there && (last ? !own : !S_ISDIR(st.st_mode)))
                         break;
                 if (last && !folder) {
                         int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -428,7 +443,7 @@ static int stage_points(
 
                         if (!rest || *rest != '/' || stat(element(b, 0), &st) < 0)
                                 continue;
-                        r = make_point(upper, target, strlen(system), S_ISDIR(st.st_mode));
+                        r = make_point(upper, target, strlen(system), S_ISDIR(st.st_mode), *mask);
                         if (r < 0)
                                 return r;
                         needed |= r > 0;
