@@ -10,8 +10,8 @@ enum {
         OPERATIONS_MAX = 10000,
         SEGMENT_MAX = 1024,
         COPIES_SIZE_MAX = 3 * 1024 * 1024,
-        DEPTH_MAX = 100,          /* as bodies: a deeper object could not be read again */
-        DEPTH_BETWEEN_MAX = 1000, /* between two operations */
+        DEPTH_MAX = 100,         /* as bodies: a deeper object could not be read again */
+        DEPTH_BETWEEN_MAX = 400, /* between two operations */
         MEASURES_MAX = 20,
 };
 
@@ -305,7 +305,9 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
         } else if (streq(op, "copy")) {
                 _cleanup_free_ char *text = json_text(source);
 
-                *copied += text ? strlen(text) : 0;
+                if (!text)
+                        return out_of_memory(p);
+                *copied += strlen(text);
                 if (*copied > COPIES_SIZE_MAX)
                         return refuse(p, "the copies are too large", op, path);
                 r = put(root, path, json_deep_copy(source), false);
