@@ -145,6 +145,10 @@ void http_request_hang_up(struct http_request *r) {
                 (void)shutdown(r->connection->fd, SHUT_RDWR);
 }
 
+size_t http_request_unread(const struct http_request *r) {
+        return r->h2 ? r->h2->stream.connection->queued : 0; /* else one answer at a time */
+}
+
 uint64_t http_request_discard_max(const struct http_request *r) {
         return r->connection->stranger
                                ? STRANGERS_DISCARD_MAX

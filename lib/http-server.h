@@ -123,6 +123,8 @@ void http_request_on_gone(struct http_request *r,
 /* Breaks the connection, of HTTP/2 the request's stream, as if the client had left: on_gone
  * follows. */
 void http_request_hang_up(struct http_request *r);
+/* How many bytes of other answers wait on its connection for a client that has not read them. */
+size_t http_request_unread(const struct http_request *r);
 
 /* Adds a header to the answer; before http_respond / http_stream_begin. */
 int http_response_header(struct http_request *r, const char *name, const char *value);

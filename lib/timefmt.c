@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+/* 9999-12-31T23:59:59Z: a year has four digits (RFC 3339). */
+#define LAST_S INT64_C(253402300799)
+
 static uint64_t clock_us(clockid_t id) {
         struct timespec ts;
 
@@ -115,7 +118,7 @@ int time_parse(const char *s, uint64_t *ret_wall_us) {
         tm.tm_year -= 1900;
         tm.tm_mon -= 1;
         time_t t = timegm(&tm) - offset;
-        if (t < 0)
+        if (t < 0 || t > LAST_S)
                 return -EINVAL;
         *ret_wall_us = (uint64_t)t * 1000000 + micro;
         return 0;

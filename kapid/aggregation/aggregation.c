@@ -212,6 +212,10 @@ const char *remote_openapi_hash(const struct remote *remote) {
         return remote->openapi_hash;
 }
 
+size_t aggregation_end_of(struct aggregation *g, const char *user) {
+        return g ? proxied_end_of(g, user) + tunnels_end_of(g, user) : 0;
+}
+
 uint64_t aggregation_generation(const struct aggregation *g) {
         return g ? g->generation : 0;
 }

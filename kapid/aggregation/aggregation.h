@@ -48,6 +48,12 @@ const char *remote_openapi_hash(const struct remote *r);
 /* Grows when what discovery says may have changed. */
 uint64_t aggregation_generation(const struct aggregation *g);
 
+/* Ends what waits for a server or has left HTTP; how many there were. user: who asked, whoever they
+ * act as. Open streams are the API's own (request->carrier). g may be NULL. */
+size_t aggregation_end_of(struct aggregation *g, const char *user);
+
 /* Passes a request with request->remote on, in its turn of dispatch. */
 struct request;
 void proxy_run(struct request *request);
+/* Watches, logs, exec and the like take as long as they take. */
+bool proxy_is_long_running(const struct request *request);

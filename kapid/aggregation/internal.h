@@ -42,6 +42,7 @@ struct remote {
         uint64_t openapi_us;
         unsigned failures;
         bool is_openapi; /* the call asks for it */
+        bool again;      /* something changed since the call began */
 };
 
 struct aggregation {
@@ -82,9 +83,11 @@ DEFINE_CLEANUP(struct publisher *, publisher_free);
 void publisher_wake(struct publisher *p);
 
 void proxied_end_all(struct aggregation *g);
+size_t proxied_end_of(struct aggregation *g, const char *user);
 /* tunnel.c: the request wants to leave HTTP. */
 void tunnel_run(struct request *request);
 void tunnels_end_all(struct aggregation *g);
+size_t tunnels_end_of(struct aggregation *g, const char *user);
 /* The headers of the request that go on, and the user's. */
 int proxy_headers(struct request *request, struct forward_headers *h, struct problem *p);
 /* 503 for a server that cannot be called. */

@@ -17,8 +17,8 @@ enum {
         ANSWER_US = 5 * 1000 * 1000,
         CONFIRM_US = 300 * 1000,
         CONFIRMATIONS = 2,
-        DISCOVERY_MAX = 2 << 20,
-        INDEX_MAX = 1 << 20,
+        DISCOVERY_MAX = 512 << 10, /* trees take up to a hundred times as much */
+        INDEX_MAX = 512 << 10,
         ACCURACY_US = 50 * 1000,
         HASH_MAX = 128,
 };
@@ -173,6 +173,8 @@ static void on_done(struct http_call *call, const struct http_result *result, vo
                 on_index(remote, result);
         } else
                 on_discovery(remote, result);
+        if (remote->all && remote->again && !remote->probe)
+                schedule(remote, 0);
         remote_unref(remote);
 }
 
@@ -240,6 +242,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (!remote->all || remote->probe)
                 return 0;
+        remote->again = false;
         if (!caches_are_loaded(remote->all->api->caches)) {
                 schedule(remote, RETRY_US);
                 return 0;
@@ -263,6 +266,7 @@ int probe_start(struct remote *remote) {
 }
 
 void probe_soon(struct remote *remote) {
+        remote->again = true;
         if (!remote->probe)
                 schedule(remote, 0);
 }

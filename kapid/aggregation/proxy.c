@@ -28,7 +28,7 @@ struct proxied {
         size_t held; /* bytes of the body, for the share */
         struct http_call *call;
         struct http_stream *stream;
-        sd_event_source *head_timer; /* of one without a limit */
+        sd_event_source *head_timer; /* until it streams */
         struct forward_headers answer;
         size_t lines, bytes;
         bool too_much; /* of headers */
@@ -60,6 +60,20 @@ void proxied_end_all(struct aggregation *g) {
                         http_stream_abort(p->stream);
                 proxied_end(p);
         }
+}
+
+size_t proxied_end_of(struct aggregation *g, const char *user) {
+        struct proxied *next;
+        size_t n = 0;
+
+        for (struct proxied *p = LIST_FIRST(&g->calls); p; p = next) {
+                next = LIST_NEXT(p, entry);
+                if (!p->request->http || !streq(request_sharer(p->request), user))
+                        continue;
+                http_request_hang_up(p->request->http); /* p may be gone */
+                n++;
+        }
+        return n;
 }
 
 void proxy_refuse(struct request *request, const char *why) {
@@ -158,9 +172,9 @@ static int on_headers(struct http_call *call, int code, void *userdata) {
         struct proxied *p = userdata;
         const char *type = answer_header(p, "Content-Type");
 
-        p->head_timer = sd_event_source_disable_unref(p->head_timer);
         if (code >= 300 || code == 204 || is_head(p))
-                return 0; /* its end brings everything */
+                return 0; /* its end brings everything, in the same time */
+        p->head_timer = sd_event_source_disable_unref(p->head_timer);
         if (add_headers(p) < 0) {
                 fail(p, 502, "the extension server's answer has too many headers", "");
                 return -ECANCELED;
@@ -262,8 +276,8 @@ int proxy_headers(struct request *request, struct forward_headers *h, struct pro
         return MIN(r, 0);
 }
 
-/* As the reference server: these take as long as they take. */
-static bool is_long_running(const struct request *request) {
+/* As the reference server. */
+bool proxy_is_long_running(const struct request *request) {
         static const char *const subresources[] = {"attach", "exec", "log", "portforward", "proxy"};
 
         if (streq(strempty(request->route.verb), "watch"))
@@ -277,7 +291,8 @@ static bool is_long_running(const struct request *request) {
 static int start_call(struct proxied *p, const char *address, const char *target,
                 const struct forward_headers *h) {
         struct request *request = p->request;
-        const char *accept = request_header(request, "Accept");
+        const char *accept = request_header(request, "Accept"),
+                   *type = request_header(request, "Content-Type");
         size_t n;
         const char *body = request_body(request, &n);
 
@@ -288,10 +303,11 @@ static int start_call(struct proxied *p, const char *address, const char *target
                                         .headers = h->items,
                                         .body = n > 0 ? body : NULL,
                                         .body_size = n,
-                                        .content_type = request_header(request, "Content-Type"),
+                                        .content_type = strempty(type), /* "": libcurl adds none */
                                         .accept = isempty(accept) ? "*/*" : accept,
-                                        .timeout_us = is_long_running(request) ? UINT64_MAX
-                                                                               : PROXY_TIME_US,
+                                        .timeout_us = proxy_is_long_running(request)
+                                                                      ? UINT64_MAX
+                                                                      : PROXY_TIME_US,
                                         .on_header = on_header,
                                         .on_headers = on_headers,
                                         .on_data = on_data,
@@ -348,14 +364,6 @@ static int begin(struct proxied *p, struct problem *problem) {
         return r < 0 ? r : start_call(p, address, target, &h);
 }
 
-/* The seat goes back before the call begins: its errors come from the loop, never from here. */
-static bool leave_seat(struct request *request) {
-        if (is_long_running(request))
-                return dispatch_stream(request);
-        dispatch_leave(request);
-        return true;
-}
-
 static void audit_body(struct request *request) {
         size_t n;
         const char *body = request_body(request, &n);
@@ -380,7 +388,7 @@ void proxy_run(struct request *request) {
                 tunnel_run(request);
                 return;
         }
-        if (!leave_seat(request))
+        if (proxy_is_long_running(request) && !dispatch_stream(request))
                 return;
         p = calloc(1, sizeof(*p));
         if (!p) {
@@ -394,8 +402,9 @@ void proxy_run(struct request *request) {
         request->on_gone = on_gone;
         request->on_gone_userdata = p;
         r = begin(p, &problem);
-        if (r >= 0)
-                return;
-        respond_error(request, r, &problem);
-        proxied_end(p);
+        if (r < 0) {
+                respond_error(request, r, &problem);
+                proxied_end(p);
+        } else if (!proxy_is_long_running(request))
+                dispatch_leave(request); /* what the call costs is its user's */
 }

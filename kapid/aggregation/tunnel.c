@@ -24,6 +24,7 @@ enum {
         ROUNDS_MAX = 8, /* of pump(), then others have their turn */
         HEAD_TIME_US = 30 * 1000 * 1000,
         TICK_US = 30 * 1000 * 1000,
+        ERROR_TEXT_MAX = 512,
 };
 
 enum tunnel_state { CONNECTING, HANDSHAKE, HEAD, BODY, OPENING, OPEN };
@@ -33,6 +34,7 @@ struct tunnel {
         struct aggregation *all;
         struct remote *remote;
         struct request *request; /* NULL: answered */
+        char *user;              /* who asked */
         struct webhook_share *share;
         enum tunnel_state state;
         int fd;
@@ -66,6 +68,7 @@ static struct tunnel *tunnel_free(struct tunnel *t) {
         buf_done(&t->up);
         buf_done(&t->down);
         forward_headers_done(&t->answer);
+        free(t->user);
         webhook_shares_leave(t->all->shares, t->share);
         remote_unref(t->remote);
         request_unref(t->request);
@@ -79,13 +82,33 @@ void tunnels_end_all(struct aggregation *g) {
                 tunnel_free(t);
 }
 
+size_t tunnels_end_of(struct aggregation *g, const char *user) {
+        struct tunnel *next;
+        size_t n = 0;
+
+        for (struct tunnel *t = LIST_FIRST(&g->tunnels); t; t = next) {
+                next = LIST_NEXT(t, entry);
+                if (!streq(t->user, user))
+                        continue;
+                if (t->request && t->request->http)
+                        http_request_hang_up(t->request->http); /* t may be gone */
+                else
+                        tunnel_free(t);
+                n++;
+        }
+        return n;
+}
+
 /* Ends it; a client that still waits gets the reason. */
 static void fail(struct tunnel *t, int code, const char *why) {
         _cleanup_problem_ struct problem p = {0};
+        char shown[ERROR_TEXT_MAX]; /* it may quote the server's certificate */
 
         if (t->request) {
+                (void)snprintf(shown, sizeof(shown), "%s", why);
+                shown[utf8_clean(shown, strlen(shown))] = 0;
                 problem_set(&p, EIO, code, code == 504 ? "Timeout" : "ServiceUnavailable",
-                                "error trying to reach service: %s", why);
+                                "error trying to reach service: %s", shown);
                 respond_problem(t->request, &p);
         }
         metric_add(t->all->requests[1], 1);
@@ -286,10 +309,17 @@ static int write_client(struct tunnel *t) {
         return 1;
 }
 
+/* Where nothing is awaited the source is off: a hangup would be told again and again. */
+static void await(sd_event_source *source, uint32_t events) {
+        (void)sd_event_source_set_io_events(source, events);
+        (void)sd_event_source_set_enabled(source, events ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
 static void update(struct tunnel *t) {
         uint32_t server = 0, client = 0;
 
-        if (t->state == CONNECTING || (t->state == HANDSHAKE && t->want_write) || t->up.size > 0)
+        if (t->state == CONNECTING || (t->state == HANDSHAKE && t->want_write) ||
+                        (t->state > HANDSHAKE && t->up.size > 0))
                 server |= EPOLLOUT;
         if (t->state > CONNECTING && !t->server_ended && t->down.size < BUFFER_MAX)
                 server |= EPOLLIN;
@@ -297,9 +327,9 @@ static void update(struct tunnel *t) {
                 client |= EPOLLIN;
         if (t->down.size > 0)
                 client |= EPOLLOUT;
-        (void)sd_event_source_set_io_events(t->server_io, server);
+        await(t->server_io, server);
         if (t->client_io)
-                (void)sd_event_source_set_io_events(t->client_io, client);
+                await(t->client_io, client);
 }
 
 /* Nothing more will come, and what came was passed on. */
@@ -575,17 +605,21 @@ static int begin(struct tunnel *t, struct problem *p) {
 void tunnel_run(struct request *request) {
         struct aggregation *g = request->remote->all;
         _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *user = NULL;
         struct tunnel *t;
         int r;
 
         if (!dispatch_stream(request))
                 return;
         t = calloc(1, sizeof(*t));
-        if (!t) {
+        user = strdup(request_sharer(request));
+        if (!t || !user) {
+                free(t);
                 respond_errno(request, ENOMEM);
                 return;
         }
         *t = (struct tunnel){.all = g,
+                        .user = TAKE_PTR(user),
                         .remote = remote_ref(request->remote),
                         .request = request_ref(request),
                         .fd = -EBADF};

@@ -3,6 +3,7 @@
  * other ways does not, once there is one. Names without an object are not looked at. */
 #include "kapid/auth/revoked.h"
 
+#include "kapid/aggregation/aggregation.h"
 #include "kapid/api.h"
 #include "kapid/http/request.h"
 #include "kapid/streams/session.h"
@@ -86,5 +87,6 @@ void revoked_on_change(struct api *a, const struct change *change) {
                 ended++;
         }
         ended += stream_sessions_end_of(a, name);
+        ended += aggregation_end_of(a->aggregation, name);
         log_notice("User %s was revoked; watches and sessions that end: %zu", name, ended);
 }

@@ -49,6 +49,7 @@ struct conversion {
         sd_event_source *soon;
         bool is_called;
         struct webhook_share *share; /* of its user; NULL: none yet */
+        struct conversion *sibling;  /* the next one of its request */
         struct conversion_waiter waiter;
 };
 
@@ -153,11 +154,34 @@ static void drop_batch(struct conversion *c) {
         c->batch = 0;
 }
 
-static void leave_request(const struct conversion *c) {
-        struct request *request = c->waiter.request;
+static void on_client_gone(struct request *request);
 
-        if (request && request->on_gone_userdata == c)
-                request->on_gone = NULL;
+/* A request may have several at a time (a deleted collection): they are a list behind on_gone. */
+static void join_request(struct conversion *c, struct request *request) {
+        assert(!request->on_gone || request->on_gone == on_client_gone);
+        c->sibling = request->on_gone ? request->on_gone_userdata : NULL;
+        request->on_gone = on_client_gone;
+        request->on_gone_userdata = c;
+}
+
+/* Once: whoever is called afterwards may let the request go. */
+static void leave_request(struct conversion *c) {
+        struct request *request = TAKE_PTR(c->waiter.request);
+        struct conversion *at;
+
+        if (!request || request->on_gone != on_client_gone)
+                return;
+        at = request->on_gone_userdata;
+        if (at == c) {
+                request->on_gone_userdata = c->sibling;
+                if (!c->sibling)
+                        request->on_gone = NULL;
+                return;
+        }
+        while (at && at->sibling != c)
+                at = at->sibling;
+        if (at)
+                at->sibling = c->sibling;
 }
 
 static struct conversion *conversion_free(struct conversion *c) {
@@ -364,17 +388,26 @@ static int on_soon(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* The client is gone: nobody waits for the call. Its owner is told in its own time. */
-static void on_client_gone(struct request *request) {
-        struct conversion *c = request->on_gone_userdata;
-
-        request->on_gone = NULL;
+/* Nobody waits for the call. Its owner is told in its own time. */
+static void end_call(struct conversion *c) {
         if (c->is_called)
                 webhook_call_end(c->all->clients, c);
         c->is_called = false;
         drop_batch(c);
         if (!c->soon)
                 (void)sd_event_add_defer(c->all->api->event, &c->soon, on_soon, c);
+}
+
+static void on_client_gone(struct request *request) {
+        struct conversion *c = request->on_gone_userdata;
+
+        request->on_gone = NULL;
+        while (c) {
+                struct conversion *next = TAKE_PTR(c->sibling);
+
+                end_call(c);
+                c = next;
+        }
 }
 
 static int too_many(struct problem *p) {
@@ -421,11 +454,8 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
         r = sd_event_add_defer(a->event, &c->soon, on_soon, c);
         if (r < 0)
                 return r;
-        if (request) {
-                assert(!request->on_gone);
-                request->on_gone = on_client_gone;
-                request->on_gone_userdata = c;
-        }
+        if (request)
+                join_request(c, request);
         *ret = TAKE_PTR(c);
         return 0;
 }

@@ -3,6 +3,8 @@
  * of APIResourceLists (KEP-3352). */
 #include "kapid/discovery/merge.h"
 
+#include "lib/map.h"
+
 enum { RESOURCES_MAX = 4000 };
 
 static int compare(const void *left, const void *right) {
@@ -150,9 +152,9 @@ static int add_subresource(json_t *parent, const json_t *resource,
 }
 
 /* One of the APIResourceList: "things", or "things/status" below its parent, which may be missing.
- */
-static int add_resource(
-                json_t *resources, const json_t *resource, const struct discovery_version *v) {
+ * parents: those of the list by name; there may be thousands. */
+static int add_resource(json_t *resources, struct map *parents, const json_t *resource,
+                const struct discovery_version *v) {
         const char *name = json_str_or(resource, "name", ""), *slash = strchr(name, '/');
         _cleanup_free_ char *first = slash ? strndup(name, (size_t)(slash - name)) : strdup(name);
         json_t *parent;
@@ -161,10 +163,11 @@ static int add_resource(
                 return -ENOMEM;
         if (!*first)
                 return 0;
-        parent = find(resources, "resource", first);
+        parent = map_get(parents, first);
         if (!parent) {
                 parent = new_resource(resource, v, first, slash != NULL);
-                if (json_array_append_new(resources, parent) < 0)
+                if (json_array_append_new(resources, parent) < 0 ||
+                                map_set(parents, first, parent) < 0)
                         return -ENOMEM;
         }
         return slash ? add_subresource(parent, resource, v, slash + 1) : 0;
@@ -173,10 +176,11 @@ static int add_resource(
 static json_t *new_version(const struct discovery_version *v) {
         _cleanup_json_ json_t *made = json_pack("{s:s, s:s, s:[]}", "version", v->version,
                         "freshness", v->stale || !v->resources ? "Stale" : "Current", "resources");
+        _cleanup_(map_freep) struct map *parents = map_new(NULL);
         const json_t *resource;
         size_t i;
 
-        if (!made)
+        if (!made || !parents)
                 return NULL;
         /* Resources before subresources, so that a parent is what it says of itself. */
         for (int subs = 0; subs < 2; subs++)
@@ -186,7 +190,7 @@ static json_t *new_version(const struct discovery_version *v) {
                         if (i >= RESOURCES_MAX)
                                 break;
                         if (sub == (subs == 1) && add_resource(json_object_get(made, "resources"),
-                                                                  resource, v) < 0)
+                                                                  parents, resource, v) < 0)
                                 return NULL;
                 }
         return TAKE_PTR(made);

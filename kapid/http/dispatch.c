@@ -188,6 +188,9 @@ void dispatch_leave(struct request *request) {
 
         if (!d)
                 return;
+        /* Whoever runs it no longer can. */
+        if (d->current == request)
+                fairness_charge(d->fairness, &request->ticket, now_mono_us() - d->started_us);
         fairness_leave(d->fairness, &request->ticket);
         if (fairness_queued(d->fairness) > 0)
                 run_soon(d);
@@ -196,11 +199,8 @@ void dispatch_leave(struct request *request) {
 void dispatch_answered(struct request *request, size_t size) {
         struct dispatch *d = request->api->dispatch;
 
-        if (!d || size > SMALL_ANSWER || !request->ticket.seated)
-                return;
-        if (d->current == request)
-                fairness_charge(d->fairness, &request->ticket, now_mono_us() - d->started_us);
-        dispatch_leave(request);
+        if (d && size <= SMALL_ANSWER && request->ticket.seated)
+                dispatch_leave(request);
 }
 
 void dispatch_return(struct request *request, void (*func)(struct request *request)) {

@@ -21,7 +21,8 @@ void dispatch_continue(struct request *r, void (*func)(struct request *r));
 bool dispatch_stream(struct request *r);
 /* The answer has been taken or the client has gone. */
 void dispatch_leave(struct request *r);
-/* Its answer of that size is made. A small one may wait for its reader without a seat. */
+/* Its answer is made; so many bytes wait for its reader, with those of its connection's other
+ * answers. Few may wait without a seat: not all the streams of a client that never reads. */
 void dispatch_answered(struct request *r, size_t size);
 /* One that has left has more to do: as dispatch_submit(). */
 void dispatch_return(struct request *r, void (*func)(struct request *r));

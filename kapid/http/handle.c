@@ -297,8 +297,8 @@ static int step_options(struct request *request, struct problem *p) {
 
         if (!request->route.resource)
                 return 0;
-        if (request->remote) /* the others are the server's */
-                return request_read_timeout(request, p);
+        if (request->remote) /* the others are the server's, and this one of what runs long */
+                return proxy_is_long_running(request) ? 0 : request_read_timeout(request, p);
         if (!isempty(dry_run)) {
                 if (!streq(dry_run, "All")) {
                         char text[256];

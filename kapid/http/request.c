@@ -196,7 +196,7 @@ static struct http_request *take_http(struct request *request, int code, size_t 
         http_response_header(http, "Cache-Control", "no-cache, private");
         log_request(request, code);
         request_end(request);
-        dispatch_answered(request, size);
+        dispatch_answered(request, size > SIZE_MAX / 2 ? size : size + http_request_unread(http));
         return http;
 }
 

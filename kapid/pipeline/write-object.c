@@ -178,11 +178,12 @@ static int step_warnings(struct passage *a, struct problem *p) {
         return pipeline_warnings(a->write->kind, a->live, a->object, &a->decision->warnings);
 }
 
-/* An apply that changes nothing writes nothing. */
+/* An apply that changes nothing writes nothing. The template is compared before it becomes the
+ * stored one again, as live has no zero values of older versions. */
 static int step_settle(struct passage *a, struct problem *p) {
-        int r = a->live ? keep_template(a) : 0;
+        int r = a->live ? managed_settle(a->live, a->object) : 0;
 
-        return r >= 0 && a->live ? managed_settle(a->live, a->object) : r;
+        return r >= 0 && a->live ? keep_template(a) : r;
 }
 
 static const struct {

@@ -138,6 +138,19 @@ bool base64_is_valid(const char *text, size_t n, size_t *ret_size) {
         return true;
 }
 
+char base64_last(const char *text, size_t n, size_t *ret_at) {
+        static const char letters[] =
+                        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        size_t padding = n > 3 && text[n - 1] == '=' ? 1 + (text[n - 2] == '=') : 0;
+        const char *at;
+
+        if (padding == 0)
+                return 0;
+        *ret_at = n - padding - 1;
+        at = strchr(letters, text[*ret_at]);
+        return at && *at ? letters[(at - letters) & (padding == 1 ? 0x3c : 0x30)] : 0;
+}
+
 bool number_is_whole(double d) {
         return d >= -9.2e18 && d <= 9.2e18 && (double)(int64_t)d == d;
 }

@@ -15,5 +15,8 @@ const char *format_custom_name(uint8_t format);
 bool format_custom_fits(uint8_t format, const char *text);
 /* Strict base64 with padding; the number of decoded bytes in ret_size (may be NULL). */
 bool base64_is_valid(const char *text, size_t n, size_t *ret_size);
+/* Of such a text the last character before the padding, with no bit set that no byte takes (most
+ * decoders want them clear, Go's does not look), and where it stands; 0: there is no padding. */
+char base64_last(const char *text, size_t n, size_t *ret_at);
 /* Whether the number is an integer that 64 bits hold. */
 bool number_is_whole(double d);

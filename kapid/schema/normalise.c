@@ -192,6 +192,25 @@ static int canonical_time(
         return *ret ? 0 : -ENOMEM;
 }
 
+/* The bytes are what counts: the text is the one that everybody decodes. */
+static int canonical_bytes(struct normaliser *n, const json_t *v, json_t **ret) {
+        const char *text = json_string_value(v);
+        size_t size = json_string_length(v), at;
+        char last;
+
+        if (!base64_is_valid(text, size, NULL))
+                return bad_value(n, "illegal base64 data");
+        last = n->custom ? 0 : base64_last(text, size, &at);
+        if (!last || text[at] == last)
+                return 0;
+        _cleanup_free_ char *copy = strdup(text);
+        if (!copy)
+                return -ENOMEM;
+        copy[at] = last;
+        *ret = json_string(copy);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int walk_string(
                 struct normaliser *n, const struct schema *s, const json_t *v, json_t **ret) {
         if (s->format == FORMAT_QUANTITY)
@@ -200,10 +219,7 @@ static int walk_string(
                 return wrong_type(n, v, "string");
         if (s->format == FORMAT_DATE_TIME || s->format == FORMAT_MICRO_TIME)
                 return canonical_time(n, s, v, ret);
-        if (s->format == FORMAT_BYTE &&
-                        !base64_is_valid(json_string_value(v), json_string_length(v), NULL))
-                return bad_value(n, "illegal base64 data");
-        return 0;
+        return s->format == FORMAT_BYTE ? canonical_bytes(n, v, ret) : 0;
 }
 
 static int walk_integer(

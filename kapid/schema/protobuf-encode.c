@@ -9,6 +9,7 @@
  * nothing outside of it is read. */
 #include "kapid/schema/protobuf.h"
 
+#include "kapid/schema/format.h"
 #include "lib/crypto.h"
 #include "lib/json-text.h"
 #include "lib/timefmt.h"
@@ -318,12 +319,17 @@ static int read_integer(struct encoder *e, int64_t *ret) {
 /* --- single values --- */
 
 static int put_seconds(struct encoder *e, unsigned number, const char *text, size_t n, bool micro) {
-        char copy[TIMEFMT_SIZE * 2];
+        char few[TIMEFMT_SIZE * 2];
+        _cleanup_free_ char *many = NULL;
+        char *copy = few;
         uint64_t us;
         size_t start;
 
-        if (n >= sizeof(copy))
-                return -EINVAL;
+        if (n >= sizeof(few)) { /* a fraction has as many digits as one likes */
+                copy = many = malloc(n + 1);
+                if (!many)
+                        return -ENOMEM;
+        }
         memcpy(copy, text, n);
         copy[n] = 0;
         if (n > 0 && time_parse(copy, &us) < 0)
@@ -340,9 +346,16 @@ static int put_seconds(struct encoder *e, unsigned number, const char *text, siz
 static int put_base64(struct encoder *e, unsigned number, const char *text, size_t n) {
         _cleanup_free_ char *copy = strndup(text, n);
         _cleanup_free_ void *data = NULL;
-        size_t size;
-        int r = copy ? base64_decode(copy, &data, &size) : -ENOMEM;
+        size_t size, at;
+        char last;
+        int r;
 
+        if (!copy)
+                return -ENOMEM;
+        last = base64_last(copy, n, &at);
+        if (last)
+                copy[at] = last;
+        r = base64_decode(copy, &data, &size);
         if (r >= 0)
                 put_bytes(e->out, number, data, size);
         return r;

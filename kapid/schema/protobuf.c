@@ -247,6 +247,8 @@ static int decode_list_message(
         while ((r = read_field(&in, &field, &wire, &value, &bytes)) == 0) {
                 json_t *item = NULL;
 
+                if (++d->values > VALUES_MAX)
+                        return fail(d, "the message has too many values");
                 if (field != 1 || wire != WIRE_BYTES)
                         continue;
                 r = decode_value(d, s->items, bytes, &item);
@@ -310,6 +312,8 @@ static int decode_repeated(struct decoder *d, const struct schema *items, unsign
                 item = decode_number(items, value);
         else if (items->type == SCHEMA_INTEGER) { /* packed */
                 while (bytes.s < bytes.end) {
+                        if (++d->values > VALUES_MAX)
+                                return fail(d, "the message has too many values");
                         if (read_varint(&bytes, &value) < 0)
                                 return fail(d, "a packed list is malformed");
                         if (json_array_append_new(list, decode_number(items, value)) < 0)

@@ -472,7 +472,7 @@ static void pump(struct watcher *w) {
         if (w->conversion)
                 return;
         if (w->idle) /* what lies between is not of its interest */
-                w->place = cache_follower_next(&w->follower);
+                w->place = MAX(w->place, cache_follower_next(&w->follower));
         w->idle = false;
         take_present_kind(w);
         r = convert_initial(w, &p);
@@ -518,8 +518,8 @@ static void on_changes(struct cache_follower *f, bool lost) {
                 watcher_break(w, "the store's history is gone");
                 return;
         }
-        if (w->idle)
-                w->place = f->first;
+        if (w->idle) /* it may have been read before the call */
+                w->place = MAX(w->place, f->first);
         w->idle = false;
         pump(w);
 }

@@ -61,6 +61,10 @@ char *pod_slice_name(const char *uid) _warn_unused_;
 /* A hash of the parts of the container that cannot change while it runs; its unit's Description
  * ends in it: "[1a2b3c4d]". */
 uint32_t pod_container_hash(const json_t *pod, const json_t *container);
+/* Whether the unit of that description was made from this container. An empty command, empty
+ * arguments or an empty directory may have gone since: a server that keeps no zero values drops
+ * them from objects that an older one has stored. */
+bool pod_container_made(const json_t *pod, const json_t *container, const char *description);
 
 /* plan/resources.c: the properties of the pod's slice: CPUWeight, MemoryLow of what the pod
  * requests as a whole, CPUQuotaPerSecUSec and MemoryMax of its limits, where every container has

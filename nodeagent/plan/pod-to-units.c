@@ -91,18 +91,41 @@ const char *container_list_name(enum container_list list) {
         return names[list];
 }
 
-uint32_t pod_container_hash(const json_t *pod, const json_t *container) {
-        static const char *const keys[] = {"name", "image", "command", "args", "workingDir"};
+/* Keys that may be there and empty come last. */
+enum { EMPTY_FROM = 2, EMPTY_COUNT = 3 };
+
+/* empty: a bit for each of those that counts as empty where the container lacks it. */
+static uint32_t hash_of(const json_t *pod, const json_t *container, unsigned empty) {
+        static const char *const keys[EMPTY_FROM + EMPTY_COUNT] = {
+                        "name", "image", "command", "args", "workingDir"};
+        static const char *const empties[EMPTY_COUNT] = {"[]", "[]", "\"\""};
         uint32_t hash = fnv(UINT32_C(2166136261), object_uid(pod));
 
         for (size_t i = 0; i < ELEMENTS(keys); i++) {
                 const json_t *v = json_object_get(container, keys[i]);
+                const bool is_empty = i >= EMPTY_FROM && empty & 1u << (i - EMPTY_FROM);
                 char *text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS)
                                : NULL;
-                hash = fnv(fnv(hash, "|"), strempty(text));
+
+                hash = fnv(fnv(hash, "|"), text ? text : is_empty ? empties[i - EMPTY_FROM] : "");
                 free(text);
         }
         return hash;
+}
+
+uint32_t pod_container_hash(const json_t *pod, const json_t *container) {
+        return hash_of(pod, container, 0);
+}
+
+bool pod_container_made(const json_t *pod, const json_t *container, const char *description) {
+        for (unsigned empty = 0; empty < 1u << EMPTY_COUNT; empty++) {
+                char hash[16];
+
+                snprintf(hash, sizeof(hash), "[%08x]", hash_of(pod, container, empty));
+                if (strstr(description, hash))
+                        return true;
+        }
+        return false;
 }
 
 bool pod_readiness_is_notify(const json_t *pod, const char *container) {

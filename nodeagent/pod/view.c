@@ -7,13 +7,8 @@
 /* Whether the container was made from another spec than the pod's present one (an image changed
  * while the agent was away). */
 static bool is_outdated(const struct container *c, const struct run_state *state) {
-        char hash[16];
-
-        if (!state->description[0])
-                return false;
-        snprintf(hash, sizeof(hash), "[%08x]",
-                        pod_container_hash(c->pod->object, container_spec(c)));
-        return strstr(state->description, hash) == NULL;
+        return state->description[0] &&
+               !pod_container_made(c->pod->object, container_spec(c), state->description);
 }
 
 static void view_run(struct container *c, struct container_view *v) {

@@ -187,6 +187,32 @@ def label_deletion():
     is_(a.delete(ONE + "/z1"), 200)
 
 
+@case
+def held_deletion():
+    """objects of a collection that finalizers hold are marked beside each other, each by a conversion of its own"""
+    held = [f"y{i}" for i in range(4)]
+    for one in held:
+        o = home(one, "held:1")
+        o["metadata"]["finalizers"] = ["example.com/hold"]
+        is_(a.post(ONE, o), 201)
+    shown = is_(a.delete(TWO + "?labelSelector=host%3Dheld"), 200).json["items"]
+    assert sorted(i["metadata"]["name"] for i in shown) == held, shown
+    assert all(i["apiVersion"] == "conv.example.com/v2" and i["metadata"]["deletionTimestamp"] for i in shown), shown
+    for one in held:
+        is_(a.merge(ONE + "/" + one, {"metadata": {"finalizers": None}}), 200)
+    assert names(a.get(ONE)) == ALL
+
+
+@case
+def whole_deletion():
+    """a whole collection of objects that have no form yet is deleted: each of several at a time has its own made"""
+    one, two, made = ONE.replace("/wire/", "/default/"), TWO.replace("/wire/", "/default/"), [f"y{i}" for i in range(4)]
+    for name in made:
+        is_(a.post(one, home(name, "gone:1")), 201)
+    assert sorted(names(a.delete(two))) == made
+    assert names(a.get(one)) == []
+
+
 def stuck(blocked):
     """Makes the converter wait for the event."""
     converter.meanwhile = lambda: blocked.wait(60)

@@ -295,8 +295,8 @@ static void fuzz_request(const char *text, size_t n) {
                 assert(again == revision && streq(same, path));
         }
         (void)list_options_check_match(text, &o);
-        (void)field_manager_name(text, text, n % 2, &name, &m);
-        (void)field_manager_name(NULL, text, false, &manager, &r);
+        (void)field_manager_name(text, text, "PatchOptions", n % 2, &name, &m);
+        (void)field_manager_name(NULL, text, "UpdateOptions", false, &manager, &r);
 }
 
 static const struct webhook *webhook(void) {

@@ -300,6 +300,10 @@ void http_request_on_gone(struct http_request *r,
                 void (*func)(struct http_request *r, void *userdata), void *userdata) {
 }
 
+size_t http_request_unread(const struct http_request *r) {
+        return 0;
+}
+
 void http_request_hang_up(struct http_request *r) {
 }
 

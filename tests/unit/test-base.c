@@ -187,6 +187,9 @@ static void test_times(void **state) {
         assert_int_equal(time_parse("2024-02-29 23:59:58Z", &t), -EINVAL);
         assert_int_equal(time_parse("2024-13-01T00:00:00Z", &t), -EINVAL);
         assert_int_equal(time_parse("2024-01-01T00:00:00", &t), -EINVAL);
+        assert_int_equal(time_parse("9999-12-31T23:59:59Z", &t), 0);
+        assert_string_equal(time_format(t, b), "9999-12-31T23:59:59Z");
+        assert_int_equal(time_parse("9999-12-31T23:59:59-00:01", &t), -EINVAL);
         assert_int_equal(seconds_us(5), 5000000);
         assert_int_equal(seconds_us(-5), 0);
         assert_int_equal(seconds_us(INT64_MIN), 0);

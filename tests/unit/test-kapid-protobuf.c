@@ -94,6 +94,9 @@ static void test_bytes(void **state) {
                                         " 900100 c801feffffffffffffffff01"},
                         {"", "secrets", "{'data':{'b':'','a':'aGk='},'type':'Opaque'}",
                                         "1207 0a01'a' 1202'hi' 1205 0a01'b' 1200 1a06'Opaque'"},
+                        /* Bits that no byte takes. */
+                        {"", "secrets", "{'data':{'a':'QR==','b':'QUJ='}}",
+                                        "1206 0a01'a' 1201'A' 1207 0a01'b' 1202'AB'"},
                         {"", "services",
                                         "{'spec':{'ports':[{'port':80,'targetPort':8080},"
                                         "{'port':443,'targetPort':'tls'}]}}",
@@ -105,6 +108,11 @@ static void test_bytes(void **state) {
                                         "12 10 0a0e '{\"a\": [1, {}]}' 18 03"},
                         {"coordination.k8s.io", "leases",
                                         "{'spec':{'renewTime':'2024-01-02T03:04:05.000006Z'}}",
+                                        "12 0b 2209 08a5facdac06 10f02e"},
+                        {"coordination.k8s.io", "leases",
+                                        "{'spec':{'renewTime':'2024-01-02T03:04:05."
+                                        "0000060000000000000000000000000000000000000000000000"
+                                        "00000000000000000000000000000000000000000000000Z'}}",
                                         "12 0b 2209 08a5facdac06 10f02e"},
         };
 

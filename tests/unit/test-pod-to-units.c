@@ -675,6 +675,35 @@ static void test_hash_follows_the_container(void **state) {
         assert_int_equal(pod_container_hash(pod, a), pod_container_hash(pod, same));
 }
 
+/* What an older server kept and a newer one dropped makes no other container. */
+static void test_hash_without_empty_parts(void **state) {
+        static const struct {
+                const char *was, *is;
+                bool same;
+        } rows[] = {
+                        {"{name: c, image: a}", "{name: c, image: a}", true},
+                        {"{name: c, image: a, args: []}", "{name: c, image: a}", true},
+                        {"{name: c, image: a, command: [], workingDir: ''}", "{name: c, image: a}",
+                                        true},
+                        {"{name: c, image: a, command: [x], args: []}",
+                                        "{name: c, image: a, command: [x]}", true},
+                        {"{name: c, image: a, args: [x]}", "{name: c, image: a}", false},
+                        {"{name: c, image: a, args: []}", "{name: c, image: b}", false},
+                        {"{name: c, image: a, args: []}", "{name: c, image: a, args: [x]}", false},
+        };
+        _cleanup_json_ json_t *pod = json_pack("{s:{s:s}}", "metadata", "uid", "u");
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                _cleanup_json_ json_t *was = parse(rows[i].was), *is = parse(rows[i].is);
+                char description[64];
+
+                snprintf(description, sizeof(description), "Pod n/p container c [%08x]",
+                                pod_container_hash(pod, was));
+                if (pod_container_made(pod, is, description) != rows[i].same)
+                        fail_msg("row %zu", i);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
                         cmocka_unit_test(test_keep_claims), cmocka_unit_test(test_shares),
@@ -685,6 +714,7 @@ int main(void) {
                         cmocka_unit_test(test_stream_unit),
                         cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container),
+                        cmocka_unit_test(test_hash_without_empty_parts),
                         cmocka_unit_test(test_ephemeral_sees), cmocka_unit_test(test_terminals),
                         cmocka_unit_test(test_mounts_in_volumes),
                         cmocka_unit_test(test_many_groups), cmocka_unit_test(test_many_variables),
