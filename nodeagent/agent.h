@@ -115,7 +115,8 @@ struct agent {
 #define AGENT_SECRET_DIR "/run/keelson/nodeagent/secrets"
 #define AGENT_TERMINAL_DIR "/run/keelson/nodeagent/terminals"
 #define AGENT_ETC_DIR "/run/keelson/nodeagent/etc"           /* etc-view.h */
-#define AGENT_ETC_MASK "/run/keelson/nodeagent/etc-hidden-1" /* another list: another number */
+/* Another list of hidden paths: another number, and another AGENT_ETC_DIR, which stays mounted. */
+#define AGENT_ETC_MASK "/run/keelson/nodeagent/etc-hidden-1"
 #define AGENT_PROC_DIR "/run/keelson/nodeagent/proc"         /* proc-view.h */
 #define AGENT_ETC_BASE "/run/keelson/nodeagent/etc-points"
 

@@ -190,8 +190,15 @@ static int follow(struct etc_view *v, sd_event *event) {
 
         if (r < 0)
                 return r;
-        return sd_event_add_inotify(event, &v->changes, ETC,
+        /* A machine that has no watches left has its pods all the same. */
+        r = sd_event_add_inotify(event, &v->changes, ETC,
                         IN_CREATE | IN_DELETE | IN_MOVE | IN_ONLYDIR, on_change, v);
+        if (r < 0)
+                log_warning_errno(r,
+                                "Cannot watch %s: pods see files that are replaced in it "
+                                "up to a minute later",
+                                ETC);
+        return r == -ENOMEM ? r : 0;
 }
 
 int etc_view_new(struct etc_view **ret, sd_event *event) {

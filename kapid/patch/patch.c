@@ -6,7 +6,14 @@
 #include "kapid/schema/internal.h"
 #include "lib/yaml.h"
 
-enum { OPERATIONS_MAX = 10000, SEGMENT_MAX = 1024, COPIES_SIZE_MAX = 3 * 1024 * 1024 };
+enum {
+        OPERATIONS_MAX = 10000,
+        SEGMENT_MAX = 1024,
+        COPIES_SIZE_MAX = 3 * 1024 * 1024,
+        DEPTH_MAX = 100,         /* as bodies: a deeper object could not be read again */
+        DEPTH_BETWEEN_MAX = 400, /* between two operations */
+        MEASURES_MAX = 20,
+};
 
 static int out_of_memory(struct problem *p) {
         return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
@@ -216,21 +223,74 @@ static int refuse(struct problem *p, const char *why, const char *op, const char
                         op, why, path);
 }
 
-static int run_operation(
-                json_t **root, const json_t *operation, size_t *copied, struct problem *p) {
+/* A patch that moves values into each other nests deeper with every operation. */
+struct nesting {
+        size_t bound; /* no deeper than this; an estimate */
+        unsigned measures;
+};
+
+/* Levels of lists and objects. What comes here is not deeper than the bound. */
+static size_t depth_of(const json_t *v) {
+        size_t deepest = 0, i;
+        const char *key;
+        json_t *child;
+
+        if (!json_is_object(v) && !json_is_array(v))
+                return 0;
+        json_object_each (v, key, child)
+                deepest = MAX(deepest, depth_of(child));
+        json_array_foreach (v, i, child)
+                deepest = MAX(deepest, depth_of(child));
+        return deepest + 1;
+}
+
+static size_t levels_of(const char *pointer) {
+        size_t n = 0;
+
+        for (; *pointer; pointer++)
+                n += *pointer == '/';
+        return n;
+}
+
+static bool fits(struct nesting *n, size_t depth) {
+        if (depth > DEPTH_BETWEEN_MAX)
+                return false;
+        n->bound = MAX(n->bound, depth);
+        return true;
+}
+
+/* Whether what is at from may lie at path, too. */
+static bool may_move(struct nesting *n, const json_t *root, const char *from, const char *path) {
+        size_t to = levels_of(path), of = levels_of(from);
+
+        if (fits(n, to + n->bound - MIN(n->bound, of)))
+                return true;
+        if (n->measures++ == MEASURES_MAX)
+                return false;
+        n->bound = depth_of(root);
+        return fits(n, to + n->bound - MIN(n->bound, of));
+}
+
+static int run_operation(json_t **root, const json_t *operation, size_t *copied,
+                struct nesting *nesting, struct problem *p) {
         const char *op = json_str_or(operation, "op", ""), *path = json_str(operation, "path"),
                    *from = json_str(operation, "from");
+        bool is_new = streq(op, "add") || streq(op, "replace"),
+             is_moved = streq(op, "move") || streq(op, "copy");
         json_t *value = json_object_get(operation, "value"),
-               *source = from ? find(*root, from) : NULL;
+               *source = from && is_moved ? find(*root, from) : NULL;
         int r;
 
         if (!path)
                 return refuse(p, "path is missing", op, "");
-        if ((streq(op, "add") || streq(op, "replace") || streq(op, "test")) && !value)
+        if ((is_new || streq(op, "test")) && !value)
                 return refuse(p, "value is missing", op, path);
-        if ((streq(op, "move") || streq(op, "copy")) && !source)
+        if (is_moved && !source)
                 return refuse(p, "from does not exist", op, path);
-        if (streq(op, "add") || streq(op, "replace"))
+        if ((is_new && !fits(nesting, levels_of(path) + depth_of(value))) ||
+                        (is_moved && !may_move(nesting, *root, from, path)))
+                return refuse(p, "the values are nested too deeply", op, path);
+        if (is_new)
                 r = put(root, path, json_deep_copy(value), *op == 'r');
         else if (streq(op, "remove"))
                 r = take_out(*root, path);
@@ -245,7 +305,9 @@ static int run_operation(
         } else if (streq(op, "copy")) {
                 _cleanup_free_ char *text = json_text(source);
 
-                *copied += text ? strlen(text) : 0;
+                if (!text)
+                        return out_of_memory(p);
+                *copied += strlen(text);
                 if (*copied > COPIES_SIZE_MAX)
                         return refuse(p, "the copies are too large", op, path);
                 r = put(root, path, json_deep_copy(source), false);
@@ -262,6 +324,7 @@ static int run_operation(
 
 int patch_json(const json_t *target, const json_t *operations, json_t **ret, struct problem *p) {
         _cleanup_json_ json_t *result = NULL;
+        struct nesting nesting = {.bound = 2 * DEPTH_MAX};
         const json_t *operation;
         size_t i, copied = 0;
 
@@ -276,11 +339,14 @@ int patch_json(const json_t *target, const json_t *operations, json_t **ret, str
         if (!result)
                 return out_of_memory(p);
         json_array_foreach (operations, i, operation) {
-                int r = run_operation(&result, operation, &copied, p);
+                int r = run_operation(&result, operation, &copied, &nesting, p);
 
                 if (r < 0)
                         return r;
         }
+        if (depth_of(result) > DEPTH_MAX)
+                return problem_set(p, EINVAL, 422, "Invalid",
+                                "the patched object is nested deeper than %i levels", DEPTH_MAX);
         *ret = TAKE_PTR(result);
         return 0;
 }

@@ -318,6 +318,21 @@ static void on_txn(const struct store_result *res, void *userdata) {
                 on_guard_failed(userdata, res);
 }
 
+/* What is stored is read again, with the bound on nesting of every JSON; the record of its managers
+ * is nested deeper than the object itself. */
+static int take_text(struct run *run, const json_t *form, struct problem *p) {
+        run->text = json_text(form);
+        if (!run->text)
+                return -ENOMEM;
+        if (json_depth_ok(run->text, strlen(run->text)))
+                return 0;
+        run->text = mfree(run->text);
+        return problem_set(p, EINVAL, 422, "Invalid",
+                        "%s \"%s\" is invalid: with metadata.managedFields it is nested deeper "
+                        "than 100 levels",
+                        run->kind->kind, run->name);
+}
+
 static int make_text(struct run *run, struct problem *p) {
         _cleanup_json_ json_t *form = NULL;
         int r;
@@ -327,8 +342,7 @@ static int make_text(struct run *run, struct problem *p) {
         r = kind_store_form(run->kind, run->decision.object, &form, p);
         if (r < 0)
                 return r;
-        run->text = json_text(form);
-        return run->text ? 0 : -ENOMEM;
+        return take_text(run, form, p);
 }
 
 /* Whether the text that is stored is the answer's, too, but for its revision. */
@@ -515,11 +529,9 @@ static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
                 return;
         }
         json_del_at(form, "metadata.resourceVersion");
-        run->text = json_text(form);
-        if (!run->write.request->http)
-                r = -ECANCELED;
-        else
-                r = run->text ? write_check_place(run, &own) : -ENOMEM;
+        r = run->write.request->http ? take_text(run, form, &own) : -ECANCELED;
+        if (r >= 0)
+                r = write_check_place(run, &own);
         if (r < 0)
                 write_fail(run, r, &own);
         else

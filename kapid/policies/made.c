@@ -139,13 +139,16 @@ static int measure_patch(struct making *m, struct cel_value v) {
         for (size_t i = 0, n = cel_list_count(v); i < n; i++) {
                 struct cel_value item = cel_list_at(m->run, v, i), key, value;
                 struct cel_map_at walk = {0};
+                int r;
 
                 if (!cel_message_of(item))
                         return refuse(m, strdup("type mismatch: the expression gave an item that "
                                                 "is not a JSONPatch"));
+                r = take(m, NODE_BYTES, 0);
+                if (r < 0)
+                        return r;
                 while (cel_map_next(m->run, item, &walk, &key, &value)) {
-                        int r = measure(m, value, (struct place){.depth = 1});
-
+                        r = measure(m, value, (struct place){.depth = 1});
                         if (r < 0)
                                 return r;
                 }

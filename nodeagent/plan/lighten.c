@@ -31,7 +31,9 @@ static bool is_plain_user(const json_t *properties) {
         const json_t *bounding = json_object_get(properties, "CapabilityBoundingSet");
         const char *user = json_str_or(properties, "User", "0");
 
-        return json_is_array(bounding) && json_array_size(bounding) == 0 &&
+        /* Or it could become root by a program of the machine. */
+        return is_on(properties, "NoNewPrivileges") && json_is_array(bounding) &&
+               json_array_size(bounding) == 0 &&
                !json_object_get(properties, "AmbientCapabilities") && !streq(user, "0") &&
                !streq(user, "root");
 }

@@ -2,6 +2,7 @@
  * limits and network. */
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/stage.h"
 #include "nodeagent/pod/volumes.h"
 
 struct container_exec {
@@ -37,6 +38,9 @@ static void on_done(enum exec_outcome outcome, const char *message, void *userda
 static int start(struct container_exec *x) {
         int r = container_join(x->container, x->unit);
 
+        if (r < 0)
+                return r;
+        r = stage_command(x->unit);
         if (r < 0)
                 return r;
         r = volumes_write_commands(x->unit);

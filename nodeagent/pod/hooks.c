@@ -4,6 +4,7 @@
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/stage.h"
 #include "nodeagent/pod/volumes.h"
 
 enum { POST_START_MAX_S = 60 };
@@ -83,6 +84,9 @@ static int start_command(struct container *c, const json_t *command) {
         if (!run)
                 return -ENOMEM;
         r = container_join(c, run);
+        if (r < 0)
+                return r;
+        r = stage_command(run);
         if (r < 0)
                 return r;
         r = volumes_write_commands(run);

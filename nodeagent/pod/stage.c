@@ -6,9 +6,11 @@
 #include "nodeagent/pod/stage.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 
 #include "lib/buf.h"
@@ -350,11 +352,26 @@ static const char *element(const json_t *bind, size_t i) {
         return strempty(json_string_value(json_array_get(bind, i)));
 }
 
+/* What is hidden is a file in the layer over the machine's: nothing is below it, and no folder can
+ * be mounted there. */
+static bool lacks_hidden_point(const char *target, bool folder) {
+        const char *hidden;
+
+        for (size_t i = 0; (hidden = pod_hidden_path(i)); i++) {
+                const char *rest = startswith(target, hidden);
+
+                if (rest && (*rest == '/' || (folder && !*rest)))
+                        return true;
+        }
+        return false;
+}
+
 /* Makes target's mount point in the upper folder of an overlay over a folder of the system, unless
- * the machine has one. 1 when it was made. */
-static int make_point(const char *upper, const char *target, size_t skip, bool folder) {
+ * the machine has one that is seen. 1 when it was made. */
+static int make_point(
+                const char *upper, const char *target, size_t skip, bool folder, bool masked) {
         size_t end = skip;
-        bool made = false;
+        bool made = false, own = masked && lacks_hidden_point(target, folder);
 
         while (target[end]) {
                 _cleanup_free_ char *lower = NULL, *path = NULL;
@@ -372,7 +389,7 @@ static int make_point(const char *upper, const char *target, size_t skip, bool f
                 if (there && S_ISLNK(st.st_mode) && access(target, F_OK) < 0)
                         return -ELOOP;
                 /* Through a link or at something else: systemd handles both. */
-                if (there && (last || !S_ISDIR(st.st_mode)))
+                if (there && (last ? !own : !S_ISDIR(st.st_mode)))
                         break;
                 if (last && !folder) {
                         int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -426,7 +443,7 @@ static int stage_points(
 
                         if (!rest || *rest != '/' || stat(element(b, 0), &st) < 0)
                                 continue;
-                        r = make_point(upper, target, strlen(system), S_ISDIR(st.st_mode));
+                        r = make_point(upper, target, strlen(system), S_ISDIR(st.st_mode), *mask);
                         if (r < 0)
                                 return r;
                         needed |= r > 0;
@@ -504,6 +521,39 @@ int stage_container(const json_t *unit, const json_t *volumes, struct problem *p
         }
         r = stage_all_nested(unit, p);
         return r < 0 ? r : stage_all_points(unit, p);
+}
+
+/* Whether a copy of /etc is there, and without the hidden files. */
+static bool is_masked(const char *place) {
+        _cleanup_free_ char *hidden = strformat("%s/shadow", place);
+        struct statfs fs;
+        struct stat st;
+
+        return hidden && statfs(place, &fs) >= 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC &&
+               lstat(hidden, &st) >= 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+               (st.st_mode & 07777) == 0;
+}
+
+int stage_command(json_t *unit) {
+        json_t *b;
+        size_t i;
+
+        json_array_foreach (json_get(unit, "properties", "BindReadOnlyPaths", NULL), i, b) {
+                _cleanup_free_ char *own = NULL;
+                int r;
+
+                if (!streq(element(b, 2), POD_BIND_MASKED) || is_masked(element(b, 0)))
+                        continue;
+                own = strformat("%s.command", element(b, 0));
+                if (!own)
+                        return -ENOMEM;
+                r = is_masked(own) ? 0 : stage_points(unit, own, element(b, 1), AGENT_ETC_MASK ":");
+                if (r < 0)
+                        return r;
+                if (json_array_set_new(b, 0, json_string(own)) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 void stage_unmount_below(const char *dir) {

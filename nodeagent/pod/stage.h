@@ -10,6 +10,10 @@
  * and the mount is made from the file descriptor (CVE-2017-1002101, CVE-2021-25741). -EINVAL and
  * other errors with p, which names the mount. volumes: of pod_volumes(). */
 int stage_container(const json_t *unit, const json_t *volumes, struct problem *p);
+/* For a command beside a running container (pod_exec_unit(), which is changed): the copy of /etc
+ * without hidden files, where the container has none because an agent before this one has started
+ * it. -errno. */
+int stage_command(json_t *unit);
 /* What a relative path means below a folder, as an O_PATH descriptor: no link leads out. make: a
  * missing folder is made, as open as the one above. -ELOOP: it is a link itself. */
 int stage_open(int root, const char *sub, bool make);

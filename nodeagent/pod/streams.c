@@ -7,6 +7,7 @@
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/stage.h"
 #include "nodeagent/pod/volumes.h"
 
 struct pod_stream {
@@ -116,6 +117,9 @@ int pods_stream_start(struct pods *p, const struct pod_target *t,
         if (r < 0)
                 return r;
         r = container_join(c, x->unit);
+        if (r < 0)
+                return r;
+        r = stage_command(x->unit);
         if (r < 0)
                 return r;
         r = volumes_write_commands(x->unit);

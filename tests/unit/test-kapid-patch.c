@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "kapid/patch/patch.h"
+#include "lib/buf.h"
 #include "tests/unit/kapid-cases.h"
 
 static void test_json_patch(void **state) {
@@ -52,6 +53,53 @@ static void test_json_patch(void **state) {
                 }
                 assert_json(target, cases[i].target);
         }
+}
+
+static int run_text(const char *target, const char *operations, json_t **ret) {
+        _cleanup_json_ json_t *was = json_loads(target, 0, NULL),
+                              *list = json_loads(operations, 0, NULL);
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_non_null(was);
+        assert_non_null(list);
+        return patch_json(was, list, ret, &p);
+}
+
+static void append_times(struct buf *b, const char *text, unsigned n) {
+        while (n-- > 0)
+                buf_append_str(b, text);
+}
+
+/* Operations that move values into each other would nest deeper than any stack is. */
+static void test_json_patch_nesting(void **state) {
+        enum { LEVELS = 90, ROUNDS = 3000 };
+        _cleanup_json_ json_t *result = NULL;
+        _cleanup_buf_ struct buf b = {0}, siblings = {0};
+
+        buf_append_char(&b, '[');
+        for (unsigned i = 0; i < ROUNDS; i++) {
+                buf_append_str(&b, i > 0 ? ",{\"op\":\"add\",\"path\":\"/y\",\"value\":"
+                                         : "{\"op\":\"add\",\"path\":\"/y\",\"value\":");
+                append_times(&b, "{\"\":", LEVELS);
+                buf_append_str(&b, "{}");
+                append_times(&b, "}", LEVELS);
+                buf_append_str(&b, "},{\"op\":\"move\",\"from\":\"/x\",\"path\":\"/y");
+                append_times(&b, "/", LEVELS);
+                buf_append_str(&b, "/k\"},{\"op\":\"move\",\"from\":\"/y\",\"path\":\"/x\"}");
+        }
+        buf_append_char(&b, ']');
+        assert_int_equal(run_text("{\"x\":{}}", b.data, &result), -EINVAL);
+
+        /* What goes from place to place is no deeper than before. */
+        buf_append_char(&siblings, '[');
+        for (unsigned i = 0; i < ROUNDS; i++)
+                buf_append_str(&siblings,
+                                i == 0 ? "{\"op\":\"copy\",\"from\":\"/a/b\",\"path\":\"/a/c\"}"
+                                       : ",{\"op\":\"copy\",\"from\":\"/a/b\","
+                                         "\"path\":\"/a/c\"}");
+        buf_append_char(&siblings, ']');
+        assert_int_equal(run_text("{\"a\":{\"b\":{}}}", siblings.data, &result), 0);
+        assert_json(result, "{'a':{'b':{},'c':{}}}");
 }
 
 /* The examples of RFC 7386's appendix. */
@@ -281,6 +329,7 @@ static void test_frame(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_json_patch),
+                        cmocka_unit_test(test_json_patch_nesting),
                         cmocka_unit_test(test_merge_patch),
                         cmocka_unit_test(test_strategic),
                         cmocka_unit_test(test_strategic_refused),

@@ -91,7 +91,8 @@ static void test_hidden_in_volume(void **state) {
 }
 
 #define PLAIN \
-        "CapabilityBoundingSet: [], User: kp-1, ProtectKernelTunables: true, " \
+        "CapabilityBoundingSet: [], User: kp-1, NoNewPrivileges: true, " \
+        "ProtectKernelTunables: true, " \
         "ProtectControlGroups: true, ProtectKernelModules: true, ProtectKernelLogs: true, " \
         "PrivateDevices: true, SystemCallFilter: {allow: true, names: ['@system-service']}, " \
         "ProtectProc: ptraceable, ProtectHome: tmpfs, InaccessiblePaths: [-/run/keelson, " \
@@ -194,6 +195,7 @@ static void test_not_lighter(void **state) {
                         {"{CapabilityBoundingSet: [CAP_KILL]}", "ProtectKernelModules"},
                         {"{User: '0'}", "ProtectKernelTunables"},
                         {"{User: root}", "ProtectKernelTunables"},
+                        {"{NoNewPrivileges: false}", "ProtectKernelTunables"},
                         {"{RootDirectory: /x}", "ProtectControlGroups"},
                         {"{RootImage: /x}", "ProtectControlGroups"},
                         {"{ProtectControlGroups: false}", "ProtectKernelTunables"},
