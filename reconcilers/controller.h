@@ -1,4 +1,4 @@
-/* A controller: three pure functions in a table entry. The runner (runner.h) owns
+/* A controller: a few pure functions in a table entry. The runner (runner.h) owns
  * everything else: queue, back-off, leadership, not acting on a stale cache, carrying actions out.
  */
 #pragma once
@@ -26,6 +26,10 @@ struct controller {
         /* The whole new status of the primary object `name`; NULL: no change. failed: why the
          * plan's actions failed, NULL on success. The function may be NULL. */
         json_t *(*report)(const struct world *w, const char *name, const struct problem *failed);
+        /* What a written report says for the first time, as events: the world may have moved
+         * between plan and report, so plan cannot know. The primary object before and after the
+         * write. Nothing but events. The function may be NULL. */
+        void (*reported)(const json_t *before, const json_t *after, struct actions *a);
 };
 
 #define DECLARE_CONTROLLER(name) extern const struct controller name##_controller;

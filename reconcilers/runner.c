@@ -41,6 +41,8 @@ struct round {
         char *name;
         struct executor *executor;
         struct api_call *report; /* the write of the status under way */
+        json_t *before;          /* the object that the report was made from */
+        bool is_telling;         /* of what was written: the last actions of the round */
         uint64_t requeue_after_us;
         struct problem problem;
         int failure;          /* the first error of the round, which `problem` explains */
@@ -174,6 +176,7 @@ static struct round *round_free(struct round *o) {
                 return NULL;
         executor_free(o->executor);
         api_call_cancel(o->report);
+        json_decref(o->before);
         problem_done(&o->problem);
         free(o->name);
         free(o);
@@ -206,6 +209,21 @@ static void round_end(struct round *o) {
         round_free(o);
 }
 
+/* True: the executor ends the round. */
+static bool round_tell(struct round *o, const json_t *after) {
+        const struct controller *c = o->runner->controller;
+        _cleanup_actions_ struct actions actions = {0};
+
+        if (!c->reported)
+                return false;
+        c->reported(o->before, after, &actions);
+        if (actions.count == 0)
+                return false;
+        o->is_telling = true;
+        executor_run(o->executor, &actions);
+        return true;
+}
+
 static void on_reported(int error, const json_t *object, const struct problem *p, void *userdata) {
         struct round *o = userdata;
 
@@ -214,6 +232,8 @@ static void on_reported(int error, const json_t *object, const struct problem *p
                 if (object_resource_version(object) > 0)
                         await_version(o->runner, o->name, o->runner->controller->primary,
                                         object_resource_version(object));
+                if (round_tell(o, object))
+                        return;
         } else if (error < 0 && error != -ENOENT && o->failure == 0) {
                 o->failure = error;
                 problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
@@ -237,6 +257,7 @@ static void round_report(struct round *o) {
                 diff = json_merge_diff(json_object_get(object, "status"), status);
         if (!diff || json_object_size(diff) == 0)
                 return round_end(o);
+        o->before = json_ref(object);
         body = json_pack("{s:{s:s}, s:O}", "metadata", "resourceVersion",
                         json_str_or(object, "metadata.resourceVersion", ""), "status", diff);
         path = api_path(world_resource(c->primary), object_namespace(object), object_name(object),
@@ -285,6 +306,10 @@ static void on_action(const struct action *x, int error, const json_t *object,
 static void on_carried_out(int error, const struct problem *p, void *userdata) {
         struct round *o = userdata;
 
+        if (o->is_telling) { /* an event that could not be written is not written again */
+                round_end(o);
+                return;
+        }
         assert(!o->report && o->failure == 0);
         o->failure = error;
         if (error < 0)

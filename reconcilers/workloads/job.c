@@ -139,21 +139,26 @@ static void drop_finalizers(const struct job_view *v, struct actions *a) {
                         drop_finalizer(a, v->items[i].pod);
 }
 
-/* Events of what the report of this round writes. */
-static void plan_events(const struct job_view *v, struct actions *a) {
-        bool was_suspended = object_condition_true(v->job, "Suspended");
+/* The condition, if it is true after the write and was not before. */
+static const json_t *became_true(const json_t *before, const json_t *after, const char *type) {
+        return object_condition_true(before, type) || !object_condition_true(after, type)
+                               ? NULL
+                               : object_condition(after, type);
+}
 
-        if (v->verdict && job_is_settled(v)) {
-                if (streq(v->verdict, "SuccessCriteriaMet"))
-                        action_event(a, v->job, "Normal", "Completed", "Job completed");
-                else
-                        action_event(a, v->job, "Warning", v->reason, "%s", v->message);
-        } else if (v->verdict)
-                return;
-        else if (v->suspended && !was_suspended)
-                action_event(a, v->job, "Normal", "Suspended", "Job suspended");
-        else if (!v->suspended && was_suspended)
-                action_event(a, v->job, "Normal", "Resumed", "Job resumed");
+static void job_reported(const json_t *before, const json_t *after, struct actions *a) {
+        const json_t *failed = became_true(before, after, "Failed");
+
+        if (became_true(before, after, "Complete"))
+                action_event(a, after, "Normal", "Completed", "Job completed");
+        if (failed)
+                action_event(a, after, "Warning", json_str_or(failed, "reason", ""), "%s",
+                                json_str_or(failed, "message", ""));
+        if (became_true(before, after, "Suspended"))
+                action_event(a, after, "Normal", "Suspended", "Job suspended");
+        if (object_condition_true(before, "Suspended") &&
+                        !object_condition_true(after, "Suspended"))
+                action_event(a, after, "Normal", "Resumed", "Job resumed");
 }
 
 static void wait_for_deadline(const struct job_view *v, const struct world *w, struct actions *a) {
@@ -183,7 +188,6 @@ static void job_plan(const struct world *w, const char *name, struct actions *a)
                 job_delete_active(&v, a, v.active);
                 return;
         }
-        plan_events(&v, a);
         if (v.verdict || v.suspended)
                 job_delete_active(&v, a, v.active);
         else if (!adopt(&v, a)) /* adopted pods are counted before others are made */
@@ -309,4 +313,5 @@ const struct controller job_controller = {
                 .wake = job_wake,
                 .plan = job_plan,
                 .report = job_report,
+                .reported = job_reported,
 };

@@ -1,6 +1,7 @@
 """Cases of tests/clients/definitions: a version that a webhook makes is listed in pages and selected by its own labels; what
 waits for the webhook ends with its client and leaves room for other users."""
 import http.client
+import select
 import threading
 import time
 import urllib.parse
@@ -270,16 +271,22 @@ def shares():
     renew("h04")
     blocked = threading.Event()
     stuck(blocked)
-    waiting = [ask(TWO + "/h04", **bearer) for _ in range(128)]
-    refused = is_(Client(nobody).get(TWO + "/h04", **bearer), 429, "TooManyRequests", "half of what is free for one user")
-    assert refused.headers["Retry-After"] == "1"
+    waiting = [ask(TWO + "/h04", **bearer) for _ in range(140)]
+    answered = []
+    until(lambda: answered.extend(select.select([c.sock for c in waiting], [], [], 0)[0]) or answered)
+    refused = next(c for c in waiting if c.sock in answered)
+    waiting.remove(refused)
+    r = refused.getresponse()
+    assert r.status == 429 and r.headers["Retry-After"] == "1", r.status
+    assert b"half of what is free for one user" in r.read()
     mine = ask(TWO + "/h04")
     time.sleep(0.2)
     blocked.set()
     converter.meanwhile = lambda: None
     assert mine.getresponse().status == 200
-    assert {c.getresponse().status for c in waiting} == {200}
-    for c in waiting:
+    got = [c.getresponse().status for c in waiting]
+    assert set(got) <= {200, 429} and got.count(200) >= 100, got
+    for c in [refused, *waiting]:
         c.close()
 
 

@@ -130,8 +130,8 @@ static void test_bytes(void **state) {
 static json_t *random_string(struct dice *d, const struct schema *s) {
         static const char *const texts[] = {"a", "x-y", "a/b\"\\\n", "25%", "\xc3\xa4",
                         "\xf0\x9f\x98\x80 \x01", "Always",
-                        "a text that is longer than the 127 bytes whose length one byte can say, so "
-                        "that the place of the length has to grow when it is known: more, more"};
+                        ("a text that is longer than the 127 bytes whose length one byte can say, so "
+                         "that the place of the length has to grow when it is known: more, more")};
         const json_t *allowed = s->rules ? s->rules->enumeration : NULL;
         const char *word = allowed ? json_string_value(json_array_get(
                                                      allowed, roll(d, json_array_size(allowed))))
