@@ -530,8 +530,11 @@ static void on_storage_form(json_t *object, struct problem *p, void *userdata) {
         }
         json_del_at(form, "metadata.resourceVersion");
         r = run->write.request->http ? take_text(run, form, &own) : -ECANCELED;
-        if (r >= 0)
-                r = write_check_place(run, &own);
+        if (r < 0) {
+                write_fail(run, r, &own);
+                return;
+        }
+        r = write_check_place(run, &own);
         if (r < 0)
                 write_fail(run, r, &own);
         else

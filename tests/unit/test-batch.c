@@ -366,43 +366,6 @@ static void test_job_pods(void **state) {
         assert_null(job_controller.report(&f->world, "d/j", NULL));
 }
 
-/* What the report says for the first time when it is written; and nothing the next time. */
-static void assert_tells(struct fake *f, const char *name, const char *event) {
-        const json_t *before = world_get_key(&f->world, WORLD_JOBS, name);
-        _cleanup_json_ json_t *after = json_deep_copy(before);
-        _cleanup_actions_ struct actions a = {0}, again = {0};
-        _cleanup_free_ char *said = NULL;
-
-        json_object_set_new(after, "status", job_controller.report(&f->world, name, NULL));
-        job_controller.reported(before, after, &a);
-        assert_int_equal(a.count, 1);
-        said = strformat("%s %s: %s", a.items[0].event_type, a.items[0].reason, a.items[0].message);
-        assert_string_equal(said, event);
-        job_controller.reported(after, after, &again);
-        assert_int_equal(again.count, 0);
-}
-
-static void test_job_events(void **state) {
-        static const struct {
-                const char *spec, *status, *event;
-        } cases[] = {
-                        {"completions: 1", "succeeded: 1", "Normal Completed: Job completed"},
-                        {"backoffLimit: 0", "failed: 1",
-                                        "Warning BackoffLimitExceeded: Job has reached the "
-                                        "specified backoff limit"},
-                        {"suspend: true", "", "Normal Suspended: Job suspended"},
-                        {"suspend: false", "conditions: [{type: Suspended, status: 'True'}]",
-                                        "Normal Resumed: Job resumed"},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_fake_ struct fake *f = fake_new();
-
-                put_job(f, cases[i].spec, cases[i].status);
-                assert_tells(f, "d/j", cases[i].event);
-        }
-}
-
 /* A pod that the selector no longer matches is no longer the job's: it loses reference and
  * finalizer, is not counted, and another one takes its place. */
 static void test_job_release(void **state) {
@@ -801,7 +764,6 @@ int main(void) {
                         cmocka_unit_test(test_job_failure_policy),
                         cmocka_unit_test(test_job_success_policy),
                         cmocka_unit_test(test_job_pods),
-                        cmocka_unit_test(test_job_events),
                         cmocka_unit_test(test_job_release),
                         cmocka_unit_test(test_ttl),
                         cmocka_unit_test(test_cronjob),
