@@ -352,7 +352,7 @@ static int put_base64(struct encoder *e, unsigned number, const char *text, size
 
         if (!copy)
                 return -ENOMEM;
-        last = base64_last(copy, n, &at);
+        last = base64_last(copy, strlen(copy), &at); /* a NUL ends it */
         if (last)
                 copy[at] = last;
         r = base64_decode(copy, &data, &size);
