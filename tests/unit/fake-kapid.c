@@ -513,3 +513,22 @@ void exchange_done(struct exchange *x) {
         buf_done(&x->answer);
         buf_done(&x->warnings);
 }
+
+char *fake_quoted(const char *text) {
+        char *s = strdup(text);
+
+        assert_non_null(s);
+        for (char *c = s; *c; c++)
+                if (*c == '\'')
+                        *c = '"';
+        return s;
+}
+
+json_t *fake_json(const char *text) {
+        _cleanup_free_ char *s = fake_quoted(text);
+        json_t *v = json_loads(s, 0, NULL);
+
+        if (!v)
+                fail_msg("bad JSON in the test: %s", s);
+        return v;
+}

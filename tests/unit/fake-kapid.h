@@ -48,3 +48,7 @@ struct request *fake_request(struct fake_kapid *f, struct exchange *x);
 /* Runs the exchange's verb. The caller ends it with exchange_done. */
 void exchange(struct fake_kapid *f, struct exchange *x);
 void exchange_done(struct exchange *x);
+#define _cleanup_exchange_ _cleanup_(exchange_done)
+/* The text, and its tree, with double quotes for single ones; the caller's. */
+char *fake_quoted(const char *text);
+json_t *fake_json(const char *text);

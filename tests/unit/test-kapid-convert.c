@@ -21,28 +21,8 @@ static int teardown(void **state) {
         return 0;
 }
 
-/* Single quotes stand for double ones. */
-static char *quoted(const char *text) {
-        char *s = strdup(text);
-
-        assert_non_null(s);
-        for (char *c = s; *c; c++)
-                if (*c == '\'')
-                        *c = '"';
-        return s;
-}
-
-static json_t *parse(const char *text) {
-        _cleanup_free_ char *s = quoted(text);
-        json_t *v = json_loads(s, 0, NULL);
-
-        if (!v)
-                fail_msg("bad JSON in the test: %s", s);
-        return v;
-}
-
 static void put(const char *key, const char *text) {
-        _cleanup_free_ char *s = quoted(text);
+        _cleanup_free_ char *s = fake_quoted(text);
 
         fake_kapid_put(f, key, s);
 }
@@ -59,8 +39,6 @@ static json_t *answer_of(const struct exchange *x) {
                 fail_msg("not JSON: %s", strempty(x->answer.data));
         return v;
 }
-
-#define _cleanup_exchange_ _cleanup_(exchange_done)
 
 /* --- conversion: stored in v1 with spec.size, shown in v2 with spec.magnitude --- */
 
@@ -90,17 +68,17 @@ static int setup_gadgets(void **state) {
         _cleanup_json_ json_t *crd = NULL;
 
         setup(state);
-        crd = parse("{'metadata':{'name':'gadgets.test.example.com'},'spec':{'group':"
-                    "'test.example.com','scope':'Namespaced','names':{'plural':'gadgets','kind':"
-                    "'Gadget'},'versions':[{'name':'v1','served':true,'storage':true,"
-                    "'selectableFields':[{'jsonPath':'.spec.size'}],'schema':{"
-                    "'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"
-                    "'properties':{'size':{'type':'string'},'other':{'type':'string'}}}}}}},"
-                    "{'name':'v2','served':true,'storage':false,"
-                    "'selectableFields':[{'jsonPath':'.spec.magnitude'}],'schema':{"
-                    "'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"
-                    "'properties':{'magnitude':{'type':'string'},'other':{'type':'string'},"
-                    "'unit':{'type':'string','default':'m'}}}}}}}]}}");
+        crd = fake_json("{'metadata':{'name':'gadgets.test.example.com'},'spec':{'group':"
+                        "'test.example.com','scope':'Namespaced','names':{'plural':'gadgets','kind':"
+                        "'Gadget'},'versions':[{'name':'v1','served':true,'storage':true,"
+                        "'selectableFields':[{'jsonPath':'.spec.size'}],'schema':{"
+                        "'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"
+                        "'properties':{'size':{'type':'string'},'other':{'type':'string'}}}}}}},"
+                        "{'name':'v2','served':true,'storage':false,"
+                        "'selectableFields':[{'jsonPath':'.spec.magnitude'}],'schema':{"
+                        "'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"
+                        "'properties':{'magnitude':{'type':'string'},'other':{'type':'string'},"
+                        "'unit':{'type':'string','default':'m'}}}}}}}]}}");
         if (kind_registry_add_crd(f->api.kinds, crd, &p) < 0)
                 fail_msg("%s", strempty(p.message));
         for (size_t i = 0; i < ELEMENTS(versions); i++)

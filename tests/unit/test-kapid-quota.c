@@ -12,26 +12,6 @@ static struct fake_kapid *f;
 #define NS "/api/v1/namespaces/default/"
 #define QUOTA_KEY "/registry/resourcequotas/default/q"
 
-/* Single quotes stand for double ones. */
-static char *quoted(const char *text) {
-        char *s = strdup(text);
-
-        assert_non_null(s);
-        for (char *c = s; *c; c++)
-                if (*c == '\'')
-                        *c = '"';
-        return s;
-}
-
-static json_t *parse(const char *text) {
-        _cleanup_free_ char *s = quoted(text);
-        json_t *v = json_loads(s, 0, NULL);
-
-        if (!v)
-                fail_msg("bad JSON in the test: %s", s);
-        return v;
-}
-
 static int setup(void **state) {
         f = fake_kapid_new();
         fake_kapid_put(f, "/registry/serviceaccounts/default/default",
@@ -48,7 +28,7 @@ static int teardown(void **state) {
 /* One request; its code must be that, and its answer hold the text. */
 static void ask(const char *method, const char *path, const char *body, int code,
                 const char *text) {
-        _cleanup_free_ char *b = body ? quoted(body) : NULL;
+        _cleanup_free_ char *b = body ? fake_quoted(body) : NULL;
         _cleanup_(exchange_done) struct exchange x = {.method = method, .path = path, .body = b};
 
         if (streq(method, "PATCH"))
@@ -76,7 +56,7 @@ static void quota(const char *spec) {
 
 static void expect_used(const char *used) {
         const char *stored = fake_kapid_stored(f, QUOTA_KEY);
-        _cleanup_json_ json_t *want = parse(used), *got = NULL;
+        _cleanup_json_ json_t *want = fake_json(used), *got = NULL;
 
         assert_non_null(stored);
         got = json_loads(stored, 0, NULL);
@@ -309,7 +289,7 @@ static void test_status_is_counted(void **state) {
         ask("DELETE", NS "pods/a", NULL, 200, NULL);
         ask("PATCH", NS "resourcequotas/q/status", "{}", 200, NULL);
         expect_used("{'pods':'0'}");
-        _cleanup_free_ char *body = quoted("{'apiVersion':'v1','kind':'Pod'," PLAIN("c") "}");
+        _cleanup_free_ char *body = fake_quoted("{'apiVersion':'v1','kind':'Pod'," PLAIN("c") "}");
         for (int i = 0; i < 2; i++) {
                 _cleanup_(exchange_done) struct exchange x = {.method = "POST",
                                 .path = NS "pods",
@@ -563,7 +543,7 @@ static void test_long_lists(void **state) {
 }
 
 static void test_warnings(void **state) {
-        _cleanup_free_ char *body = quoted(
+        _cleanup_free_ char *body = fake_quoted(
                         "{'apiVersion':'v1','kind':'ResourceQuota','metadata':{'name':'q'},'spec':"
                         "{'hard':{'example.com/x':'1','count/none':'1','count/nodes':'1','pods':'1'"
                         "}}}");
@@ -580,9 +560,10 @@ static void test_warnings(void **state) {
         assert_null(strstr(x.warnings.data, "[pods]"));
         body = mfree(body);
         exchange_done(&x);
-        body = quoted("{'apiVersion':'v1','kind':'LimitRange','metadata':{'name':'l'},'spec':{"
-                      "'limits':[{'type':'PersistentVolumeClaim','max':{'storage':'1Gi'},'default':"
-                      "{'storage':'1'}},{'type':'example.com/x','max':{'cpu':'1'}}]}}");
+        body = fake_quoted(
+                        "{'apiVersion':'v1','kind':'LimitRange','metadata':{'name':'l'},'spec':{"
+                        "'limits':[{'type':'PersistentVolumeClaim','max':{'storage':'1Gi'},'default':"
+                        "{'storage':'1'}},{'type':'example.com/x','max':{'cpu':'1'}}]}}");
         x = (struct exchange){.method = "POST", .path = NS "limitranges", .body = body};
         exchange(f, &x);
         assert_int_equal(x.code, 201);

@@ -20,28 +20,8 @@ static int teardown(void **state) {
         return 0;
 }
 
-/* Single quotes stand for double ones. */
-static char *quoted(const char *text) {
-        char *s = strdup(text);
-
-        assert_non_null(s);
-        for (char *c = s; *c; c++)
-                if (*c == '\'')
-                        *c = '"';
-        return s;
-}
-
-static json_t *parse(const char *text) {
-        _cleanup_free_ char *s = quoted(text);
-        json_t *v = json_loads(s, 0, NULL);
-
-        if (!v)
-                fail_msg("bad JSON in the test: %s", s);
-        return v;
-}
-
 static void put(const char *key, const char *text) {
-        _cleanup_free_ char *s = quoted(text);
+        _cleanup_free_ char *s = fake_quoted(text);
 
         fake_kapid_put(f, key, s);
 }
@@ -74,7 +54,7 @@ static void trial_begin(struct trial *t, const char *live) {
                         .namespace = t->request->route.namespace,
                         .name = isempty(t->request->route.name) ? "x" : t->request->route.name,
                         .decision = &t->decision};
-        t->live = live ? parse(live) : NULL;
+        t->live = live ? fake_json(live) : NULL;
         if (t->x.body && t->x.body[0] == '{')
                 t->request->body.object = json_loads(t->x.body, 0, NULL);
 }
@@ -106,7 +86,7 @@ static void test_create_decides(void **state) {
         assert_int_equal(f->txns, 0);
         /* The same on something that is there already. */
         decision_done(&t.decision);
-        t.live = parse(LIVE_CONFIG);
+        t.live = fake_json(LIVE_CONFIG);
         assert_true(run(&t, create_decide) < 0);
         assert_int_equal(t.p.code, 409);
         assert_string_equal(t.p.reason, "AlreadyExists");
@@ -142,7 +122,7 @@ static void test_put_decides(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *body = quoted(cases[i].body);
+                _cleanup_free_ char *body = fake_quoted(cases[i].body);
                 _cleanup_(trial_done) struct trial t = {
                                 .x = {.method = "PUT", .path = CONFIG "/x", .body = body}};
                 int r;
@@ -174,7 +154,7 @@ static void test_put_over_zeros(void **state) {
                         "'ClusterFirst','enableServiceLinks':true,'schedulerName':"
                         "'default-scheduler','securityContext':{},"
                         "'terminationGracePeriodSeconds':30},'status':{'phase':'Pending'}}";
-        _cleanup_free_ char *body = quoted(live);
+        _cleanup_free_ char *body = fake_quoted(live);
         _cleanup_(trial_done) struct trial t = {
                         .x = {.method = "PUT",
                                         .path = "/api/v1/namespaces/default/pods/x",
@@ -358,13 +338,12 @@ static json_t *answer_of(const struct exchange *x) {
         return v;
 }
 
-#define _cleanup_exchange_ _cleanup_(exchange_done)
-
 static void test_conflicts(void **state) {
-        _cleanup_free_ char *live = quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
-                                           "'name':'x','namespace':'default','uid':'u1'},"
-                                           "'data':{'a':'1'}}"),
-                            *other = quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
+        _cleanup_free_ char *live = fake_quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
+                                                "'name':'x','namespace':'default','uid':'u1'},"
+                                                "'data':{'a':'1'}}"),
+                            *other = fake_quoted(
+                                            "{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
                                             "'name':'x','namespace':'default','uid':'u1'},"
                                             "'data':{'a':'1','b':'2'}}");
         _cleanup_exchange_ struct exchange patch = {.method = "PATCH",
@@ -425,8 +404,9 @@ static void test_apply_again(void **state) {
 static void test_names_taken(void **state) {
         static const char body[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
                                    "\"metadata\":{\"generateName\":\"c-\"}}";
-        _cleanup_free_ char *other = quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
-                                            "'name':'c','namespace':'default'}}");
+        _cleanup_free_ char *other =
+                        fake_quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
+                                    "'name':'c','namespace':'default'}}");
         _cleanup_exchange_ struct exchange x = {.method = "POST", .path = CONFIG, .body = body};
         _cleanup_exchange_ struct exchange dry = {
                         .method = "POST", .path = CONFIG, .body = body, .query = {"dryRun", "All"}};
