@@ -206,6 +206,7 @@ libkapid_api_a_SOURCES = \
 # Extension API servers; what needs neither the network nor the caches is pure
 libkapid_core_a_SOURCES += \
 	kapid/aggregation/apiservice.c kapid/aggregation/apiservice.h \
+	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
 	kapid/aggregation/forward.c kapid/aggregation/forward.h \
 	kapid/discovery/merge.c kapid/discovery/merge.h

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "kapid/kinds/crd-names.h"
+#include "kapid/webhooks/service-port.h"
 #include "lib/object.h"
 
 enum { PRIORITY_CUSTOM_GROUP = 1000, PRIORITY_CUSTOM_VERSION = 100 };
@@ -201,17 +202,6 @@ int availability_set(struct availability *a, const char *status, const char *rea
         return 0;
 }
 
-/* The service's port of that number; NULL: it has none. */
-static const json_t *port_numbered(const json_t *service, int64_t number) {
-        const json_t *port;
-        size_t i;
-
-        json_array_foreach (json_at(service, "spec.ports"), i, port)
-                if (json_int_or(port, "port", 0) == number)
-                        return port;
-        return NULL;
-}
-
 int availability_of_service(const struct apiservice *s, const json_t *service,
                 const json_t *endpoints, struct availability *ret) {
         const struct webhook_target *t = &s->target;
@@ -224,7 +214,7 @@ int availability_of_service(const struct apiservice *s, const json_t *service,
                                 "service/%s in \"%s\" is not present", t->service, t->namespace);
         if (streq(json_str_or(service, "spec.type", ""), "ExternalName"))
                 return 1;
-        port = port_numbered(service, t->port);
+        port = service_port_find(service, t->port);
         if (!port)
                 return availability_set(ret, "False", "ServicePortError",
                                 "service/%s in \"%s\" is not listening on port %lld", t->service,

@@ -220,21 +220,29 @@ static struct cel_expr *parse_list(struct parser *p) {
         return ok ? e : NULL;
 }
 
+/* Past the key: its colon and its value; both are taken. */
+static bool parse_pair(struct parser *p, struct args *args, struct cel_expr *key, bool mark) {
+        struct cel_expr *value;
+
+        if (!key || !expect(p, ":"))
+                return false;
+        key->optional = mark;
+        value = parse_expr(p);
+        if (!value)
+                return false;
+        if (vector_append(&args->list, key) < 0 || vector_append(&args->list, value) < 0) {
+                p->s->failed = true;
+                return false;
+        }
+        return true;
+}
+
 static bool parse_entries(struct parser *p, struct args *args) {
         while (!is(p, "}")) {
                 bool mark = take(p, "?");
-                struct cel_expr *key = parse_expr(p), *value;
 
-                if (!key || !expect(p, ":"))
+                if (!parse_pair(p, args, parse_expr(p), mark))
                         return false;
-                key->optional = mark;
-                value = parse_expr(p);
-                if (!value)
-                        return false;
-                if (vector_append(&args->list, key) < 0 || vector_append(&args->list, value) < 0) {
-                        p->s->failed = true;
-                        return false;
-                }
                 if (!take(p, ","))
                         break;
         }
@@ -416,7 +424,7 @@ static bool message_name(const struct cel_expr *e, struct buf *b) {
 /* field: value, or ?field: optional. */
 static bool parse_field(struct parser *p, struct args *args) {
         bool mark = take(p, "?");
-        struct cel_expr *key, *value;
+        struct cel_expr *key;
         char *name;
 
         if (!at_name(p))
@@ -424,17 +432,7 @@ static bool parse_field(struct parser *p, struct args *args) {
         name = token_text(p, &p->token);
         key = name ? text_const(p, p->token.offset, name) : NULL;
         next(p);
-        if (!key || !expect(p, ":"))
-                return false;
-        key->optional = mark;
-        value = parse_expr(p);
-        if (!value)
-                return false;
-        if (vector_append(&args->list, key) < 0 || vector_append(&args->list, value) < 0) {
-                p->s->failed = true;
-                return false;
-        }
-        return true;
+        return parse_pair(p, args, key, mark);
 }
 
 static bool parse_fields(struct parser *p, struct args *args) {

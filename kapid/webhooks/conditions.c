@@ -67,8 +67,7 @@ int webhook_conditions_check(const json_t *webhook,
         _cleanup_(policy_language_freep) struct policy_language *l = NULL;
         _cleanup_(policy_program_freep) struct policy_program *program = NULL;
         const json_t *list = json_object_get(webhook, "matchConditions");
-        _cleanup_json_ json_t *spec =
-                        json_pack("{sO*}", "matchConditions", json_unconst(list));
+        _cleanup_json_ json_t *spec = json_pack("{sO*}", "matchConditions", json_unconst(list));
         int r;
 
         if (json_array_size(list) == 0)

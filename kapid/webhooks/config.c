@@ -83,8 +83,7 @@ static int read_selector(const json_t *v, const char *field, struct label_select
         return 0;
 }
 
-int webhook_matcher_read(
-                const json_t *v, const char *rules, struct webhook *w, struct problem *p) {
+int webhook_matcher_read(const json_t *v, const char *rules, struct webhook *w, struct problem *p) {
         int r;
 
         w->exact = streq(json_str_or(v, "matchPolicy", "Equivalent"), "Exact");

@@ -10,7 +10,7 @@ struct patched_facts {
         const struct kind_subresource *sub; /* NULL: the object itself */
         const struct kind *as;              /* the version that is patched */
         const char *who;                    /* for messages: admission webhook "NAME" */
-        bool strict; /* unknown fields are refused, not left out */
+        bool strict;                        /* unknown fields are refused, not left out */
 };
 /* The object (NULL: the request has none that may change) with the patch: pruned, normalised, with
  * the defaults of its kind; what the server says about it is as before. A new tree. Refusals in p:

@@ -2,6 +2,8 @@
  * machine need not be a node. Reference: kube-apiserver's endpoint routing (ResolveEndpoint). */
 #include "kapid/webhooks/resolve.h"
 
+#include "kapid/webhooks/service-port.h"
+
 static int no_place(char **ret_why, const char *why, const struct webhook_target *t) {
         *ret_why = strformat("%s \"%s\" (namespace \"%s\")", why, t->service, t->namespace);
         return *ret_why ? -ENOENT : -ENOMEM;
@@ -14,17 +16,6 @@ static int find(struct api *a, const char *plural, const struct webhook_target *
                 return 0;
         *ret = item_object(it);
         return *ret ? 1 : -ENOMEM;
-}
-
-/* The service's port of that number; NULL: it has none. */
-static const json_t *find_port(const json_t *service, int64_t number) {
-        const json_t *port;
-        size_t i;
-
-        json_array_foreach (json_at(service, "spec.ports"), i, port)
-                if (json_int_or(port, "port", 0) == number)
-                        return port;
-        return NULL;
 }
 
 static int pick_address(struct api *a, const struct webhook_target *t, uint64_t *turn,
@@ -59,7 +50,7 @@ int webhook_service_address(struct api *a, const struct webhook_target *t, uint6
                                 (long long)t->port);
                 return *ret ? 0 : -ENOMEM;
         }
-        port = find_port(service, t->port);
+        port = service_port_find(service, t->port);
         if (!port)
                 return no_place(ret_why, "the port of the configuration is no port of the service",
                                 t);

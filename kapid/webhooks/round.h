@@ -42,8 +42,8 @@ struct probe {
         struct webhook_place place;
         char uid[37];
         uint64_t began_us;
-        size_t size;   /* of the message that is under way; 0: none is */
-        json_t *after; /* mutating: the object as the webhook left it */
+        size_t size;             /* of the message that is under way; 0: none is */
+        json_t *after;           /* mutating: the object as the webhook left it */
         const json_t *converted; /* what is being converted for it, of the round's */
 };
 
