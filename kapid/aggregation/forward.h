@@ -1,6 +1,6 @@
-/* What of a request goes on to an extension server, and what of its answer comes back: the path
- * that was authorized and no other, no credentials, the user in headers that nobody else can have
- * written. Pure. */
+/* Which parts of a request are forwarded to an extension server, and of its answer to the client:
+ * the path that was authorized and no other, no credentials, the user in headers that nobody else
+ * can have written. Pure. */
 #pragma once
 
 #include "kapid/auth/user.h"
@@ -26,8 +26,8 @@ int forward_add(struct forward_headers *h, const char *name, const char *value);
  * p for what servers understand differently (a slash in a segment, "..", an empty name). */
 int forward_target(const char *path, const char *query, char **ret, struct problem *p);
 
-/* Whether the client's header goes on, or the server's comes back. connection: the value of the
- * message's own Connection header, which names further ones that do not; NULL: there is none. */
+/* Whether a header is forwarded to the server, or returned to the client. connection: the value of
+ * the message's own Connection header, whose names are neither; NULL: there is none. */
 bool forward_takes(const char *name, const char *value, const char *connection);
 bool forward_returns(const char *name, const char *value, const char *connection);
 

@@ -94,7 +94,7 @@ static int check(const struct aggregation_options *o, struct problem *p) {
                                 flags[FILE_CERT], flags[FILE_KEY]);
         if (!isempty(o->cert_file) && isempty(o->ca_file))
                 return problem_set(p, EINVAL, 0, NULL,
-                                "%s needs %s: extension servers are told to trust that authority",
+                                "%s needs %s: it is the authority that extension servers trust",
                                 flags[FILE_CERT], flags[FILE_CA]);
         return 0;
 }

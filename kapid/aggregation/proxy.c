@@ -137,7 +137,7 @@ static const char *answer_header(const struct proxied *p, const char *name) {
         return NULL;
 }
 
-/* -E2BIG: more than an answer of ours can have. */
+/* -E2BIG: more headers than an answer may have. */
 static int add_headers(struct proxied *p) {
         const char *connection = answer_header(p, "Connection");
         size_t n = 0;

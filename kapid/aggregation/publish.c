@@ -200,7 +200,7 @@ static int sync_wanted(struct publisher *p, const struct kind *k) {
         return 0;
 }
 
-/* Objects of ours for what is no longer served. */
+/* Our objects for versions that are no longer served. */
 static int sync_unwanted(struct publisher *p, const struct kind *k) {
         struct cache *c = p->all->apiservices;
 

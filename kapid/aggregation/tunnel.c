@@ -309,7 +309,7 @@ static int write_client(struct tunnel *t) {
         return 1;
 }
 
-/* Where nothing is awaited the source is off: a hangup would be told again and again. */
+/* A source that waits for nothing is switched off: epoll would report a hangup again and again. */
 static void await(sd_event_source *source, uint32_t events) {
         (void)sd_event_source_set_io_events(source, events);
         (void)sd_event_source_set_enabled(source, events ? SD_EVENT_ON : SD_EVENT_OFF);

@@ -3,7 +3,7 @@
  * (before and after), so it finds those whom it concerns and touches no others. */
 #include "kapid/cache/internal.h"
 
-/* Interests are told apart by their first letter. */
+/* The first letter of a key says what kind of interest it is. */
 enum { OF_PATH = '=', OF_NAMESPACE = '/', OF_VALUE = '@' };
 
 struct interest {

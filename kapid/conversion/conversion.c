@@ -388,7 +388,7 @@ static int on_soon(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* Nobody waits for the call. Its owner is told in its own time. */
+/* Nobody waits for the call any longer. Its owner is notified later, from the loop. */
 static void end_call(struct conversion *c) {
         if (c->is_called)
                 webhook_call_end(c->all->clients, c);

@@ -17,7 +17,7 @@ struct route {
         const char *namespace;   /* "" when the path has none */
         const char *name;        /* "" for collections */
         const char *subresource; /* "" when none */
-        bool deep;               /* further segments follow: no resource of ours has any */
+        bool deep; /* more segments follow the subresource; built-in resources have none */
 };
 
 /* query_watch: the query parameter "watch" or NULL. Refusals: 400 (bad encoding, too long), 405. A
