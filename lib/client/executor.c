@@ -21,6 +21,7 @@ struct executor {
         int failure; /* the error of the first action of the list that failed; 0: none */
         size_t failed_at;
         struct problem problem;
+        json_t *failures; /* messages of independent actions, from the first one on */
 };
 
 int executor_new(struct executor **ret, const struct executor_options *options) {
@@ -56,6 +57,7 @@ static void cancel_all(struct executor *e) {
 static void release(struct executor *e) {
         actions_done(&e->list);
         problem_done(&e->problem);
+        json_decref(e->failures);
         free(e);
 }
 
@@ -80,20 +82,29 @@ void executor_stop(struct executor *e) {
 
 /* The failure that is first in the list is reported. */
 static void note_failure(struct executor *e, size_t at, int error, const struct problem *p) {
-        e->stopping = true;
+        bool independent = e->list.items[at].type->independent;
+        const char *message = p && p->message ? p->message : strerror(-error);
+
+        if (!e->failures)
+                e->failures = json_array();
+        if (independent)
+                (void)json_array_append_new(e->failures, json_string(message));
+        else
+                e->stopping = true;
         if (e->failure < 0 && e->failed_at < at)
                 return;
         e->failure = error;
         e->failed_at = at;
-        problem_set(&e->problem, -error, p ? p->code : 0, p ? p->reason : NULL, "%s",
-                        p && p->message ? p->message : strerror(-error));
+        problem_set(&e->problem, -error, p ? p->code : 0, p ? p->reason : NULL, "%s", message);
         if (p && p->field)
                 problem_field(&e->problem, 0, "%s", p->field);
-        e->problem.causes = p ? json_incref(p->causes) : NULL;
+        e->problem.causes = json_ref(independent ? e->failures : p ? p->causes : NULL);
 }
 
 static bool may_start_next(const struct executor *e) {
         if (e->freed || e->stopping || e->next == e->list.count || e->in_flight >= e->window)
+                return false;
+        if (e->failure < 0 && !e->list.items[e->next].type->independent)
                 return false;
         if (e->in_flight == 0)
                 return true;
@@ -130,6 +141,8 @@ static void finish(struct executor *e) {
         assert(e->in_flight == 0);
         e->problem = (struct problem){0};
         e->failure = 0;
+        json_decref(e->failures);
+        e->failures = NULL;
         e->running = false;
         actions_done(&e->list);
         e->options.done(r, &p, e->options.userdata); /* e may be gone after it */

@@ -37,6 +37,7 @@ class Shop:
         self.lock = threading.Condition()
         self.objects, self.events, self.asked = {}, [], []
         self.discovery = 200
+        self.keeps = False
         self.left = threading.Event()
 
     def put(self, kind, o):
@@ -104,7 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pass
 
     def flunders(self, parts):
-        space, name = parts[0], parts[2] if len(parts) > 2 else None
+        """parts: of the path behind "namespaces/"; none: of all namespaces"""
+        space, name = parts[0] if parts else None, parts[2] if len(parts) > 2 else None
         kind = {"kind": "Flunder", "apiVersion": f"{GROUP}/{VERSION}"}
         if self.command == "POST":
             o = {**json.loads(self.body), **kind}
@@ -115,10 +117,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if "watch=" in self.path:
                 self.watch()
                 return
-            items = [o for (s, _), o in shop.objects.items() if s == space]
+            items = [o for (s, _), o in shop.objects.items() if space in (None, s)]
             self.answer({**kind, "kind": "FlunderList", "metadata": {"resourceVersion": str(len(shop.events))}, "items": items})
         elif (space, name) not in shop.objects:
             self.status(404, "NotFound", f'flunders.{GROUP} "{name}" not found')
+        elif self.command == "DELETE" and shop.keeps:
+            self.status(403, "Forbidden", "nothing leaves this shop")
         elif self.command == "DELETE":
             self.answer(shop.put("DELETED", shop.objects.pop((space, name))))
         else:
@@ -192,7 +196,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 {"metadata": {"name": "from-the-shop"}, "timestamp": "2026-01-02T03:04:05Z", "window": "10s", "usage": {"cpu": "7", "memory": "8Mi"}}]})
         elif parts[0] == "faults":
             self.fault(parts[1])
-        elif parts[0] == "namespaces":
+        elif parts[0] in ("namespaces", "flunders"):
             self.flunders(parts[1:])
         else:
             self.status(404, "NotFound", "no such thing")
@@ -352,6 +356,74 @@ def watches():
         shop.put("ADDED", {"metadata": {"name": f"w{i}"}})
         assert w.next()["object"]["metadata"]["name"] == f"w{i}"
     w.close()
+
+
+# --- namespaces and owners ---
+def flunder(space, name, **metadata):
+    f = {"metadata": {"name": name, **metadata}, "spec": {"size": 1}}
+    return is_(a.post(f"{API}/namespaces/{space}/flunders", f), 201).json
+
+
+def namespace(name):
+    is_(a.post("/api/v1/namespaces", {"metadata": {"name": name}}), 201)
+    return "/api/v1/namespaces/" + name
+
+
+def said(path, kind):
+    reply = a.get(path)
+    return [(c["reason"], c["message"]) for c in reply.json.get("status", {}).get("conditions", []) if c["type"] == kind and c["status"] == "True"]
+
+
+@case
+def with_their_namespace():
+    """objects of the server are deleted with their namespace, and with their owner"""
+    until(lambda: any(path.startswith(API + "/flunders?") and "watch=" in path for _, path, _, _ in list(shop.asked)))
+    path = namespace("leaving")
+    flunder("leaving", "one")
+    flunder("leaving", "two")
+    flunder("aggregated", "stays")
+    is_(a.delete(path), 200)
+    until(lambda: a.get(path).code == 404)
+    assert [n for s, n in shop.objects if s == "leaving"] == [] and ("aggregated", "stays") in shop.objects
+    owner = is_(a.post(NS + "/configmaps", {"metadata": {"name": "owner"}}), 201).json
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    flunder("aggregated", "owned", ownerReferences=[reference])
+    is_(a.delete(NS + "/configmaps/owner"), 200)
+    until(lambda: ("aggregated", "owned") not in shop.objects)
+    assert ("aggregated", "stays") in shop.objects
+
+
+@case
+def without_their_server():
+    """a namespace waits for a server that does not answer, says so, and everything else in it is deleted"""
+    path = namespace("waiting")
+    flunder("waiting", "one")
+    is_(a.post(path + "/configmaps", {"metadata": {"name": "ours"}}), 201)
+    shop.discovery = 500
+    poke()
+    until_is("FailedDiscoveryCheck")
+    is_(a.delete(path), 200)
+    text = f"Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: {GROUP}/{VERSION}: stale GroupVersion discovery: {GROUP}/{VERSION}"
+    until(lambda: said(path, "NamespaceDeletionDiscoveryFailure") == [("DiscoveryFailed", text)])
+    until(lambda: a.get(path + "/configmaps/ours").code == 404)
+    assert ("waiting", "one") in shop.objects
+    shop.discovery = 200
+    poke()
+    until(lambda: a.get(path).code == 404)
+    assert ("waiting", "one") not in shop.objects
+
+
+@case
+def that_refuse_deletion():
+    """a server that refuses to delete is named in the namespace's conditions, in Kubernetes' words"""
+    path = namespace("kept")
+    flunder("kept", "one")
+    shop.keeps = True
+    is_(a.delete(path), 200)
+    until(lambda: said(path, "NamespaceDeletionContentFailure") == [("ContentDeletionFailed", "Failed to delete all resource types, 1 remaining: nothing leaves this shop")])
+    assert said(path, "NamespaceContentRemaining")[0][1] == f"Some resources are remaining: flunders.{GROUP} has 1 resource instances"
+    shop.keeps = False
+    until(lambda: a.get(path).code == 404)
 
 
 # --- what goes on ---

@@ -15,7 +15,7 @@ struct world {
         char log[2048];
         unsigned dones;
         int error;
-        char message[64];
+        char message[64], messages[64];
         const char *stop_at, *free_at; /* when that action has ended */
         bool free_in_done;
         struct actions next; /* run from done() when it is not empty */
@@ -62,6 +62,8 @@ static const struct action_type held_barrier = {.name = "held-barrier",
                 .barrier = true,
                 .start = start_held,
                 .cancel = cancel_held};
+static const struct action_type independent = {
+                .name = "independent", .independent = true, .start = start_held};
 static const struct action_type at_once = {.name = "at-once", .start = start_at_once};
 static const struct action_type badly = {.name = "badly", .start = start_badly};
 
@@ -81,11 +83,14 @@ static void on_action(const struct action *x, int error, const json_t *object,
 }
 
 static void on_done(int error, const struct problem *p, void *userdata) {
+        _cleanup_free_ char *causes = NULL;
         struct world *w = userdata;
 
         w->dones++;
         w->error = error;
         (void)snprintf(w->message, sizeof(w->message), "%s", strempty(p->message));
+        causes = p->causes ? json_text(p->causes) : NULL;
+        (void)snprintf(w->messages, sizeof(w->messages), "%s", strempty(causes));
         note(w, "", "done");
         if (w->free_in_done)
                 w->executor = executor_free(w->executor);
@@ -212,6 +217,31 @@ static void test_a_failure_drops_the_rest(void **state) {
         assert_log(&w, "!a =b done ");
         assert_int_equal(w.error, -EBUSY);
         assert_string_equal(w.message, "a failed");
+        executor_free(w.executor);
+}
+
+/* The failures of independent ones keep only the others back, and are all named. */
+static void test_independent_failures(void **state) {
+        _cleanup_actions_ struct actions a = {0};
+        struct world w;
+
+        make(&w, 1, 4);
+        add(&a, &independent, "a");
+        add(&a, &independent, "b");
+        add(&a, &independent, "c");
+        add(&a, &held, "d");
+        executor_run(w.executor, &a);
+        end_badly(&w, "a", -EACCES);
+        end(&w, "b");
+        end_badly(&w, "c", -EAGAIN);
+        assert_log(&w, "a !a b =b c !c done ");
+        assert_int_equal(w.error, -EACCES);
+        assert_string_equal(w.message, "a failed");
+        assert_string_equal(w.messages, "[\"a failed\",\"c failed\"]");
+        add(&a, &held, "e"); /* and the next list begins without them */
+        executor_run(w.executor, &a);
+        end_badly(&w, "e", -EIO);
+        assert_string_equal(w.messages, "");
         executor_free(w.executor);
 }
 
@@ -398,6 +428,7 @@ int main(void) {
                         cmocka_unit_test(test_slow_start_doubles),
                         cmocka_unit_test(test_barriers_wait_and_are_waited_for),
                         cmocka_unit_test(test_a_failure_drops_the_rest),
+                        cmocka_unit_test(test_independent_failures),
                         cmocka_unit_test(test_what_is_fine_is_no_failure),
                         cmocka_unit_test(test_ends_inside_start),
                         cmocka_unit_test(test_stopping),
