@@ -160,6 +160,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for _ in range(300):
                 self.chunk(b"y" * 32768)
             self.chunk(b"")
+        elif name == "large-error":
+            self.answer(b"z" * (3 << 20), 500, kind="text/plain")
         elif name == "refused":
             self.status(409, "Conflict", "the shop is closed")
         else:
@@ -328,6 +330,32 @@ def conditions():
     assert "aggregated/shop" in kubectl("get", "apiservice", NAME) and "True" in kubectl("get", "apiservice", NAME)
     _, _, cn, headers = shop.asked[0]
     assert cn == "front-proxy-client" and headers["X-Remote-User"] == "system:kube-aggregator"
+
+
+@case
+def changes():
+    """a change of the spec does not interrupt an available server; one to a server that does not answer does"""
+    for priority in range(2001, 2011):
+        is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"groupPriorityMinimum": priority}}), 200)
+        is_(a.get(API + "/faults/echo"), 200)
+    is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": bundle("other")}}), 200)
+    until_is("FailedDiscoveryCheck")
+    is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": bundle()}}), 200)
+    until_is("Passed", "True")
+
+
+@case
+def order():
+    """groups are listed by their priorities, as kube-aggregator does, in both forms of discovery"""
+    groups = [g["name"] for g in a.get("/apis").json["groups"]]
+    aggregated = a.get("/apis", Accept="application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList").json["items"]
+    priorities = {}
+    for o in a.get(SERVICES).json["items"]:
+        spec = o["spec"]
+        priorities[spec["group"]] = max(priorities.get(spec["group"], 0), spec["groupPriorityMinimum"])
+    listed = [(-priorities[g], g) for g in groups if g in priorities]
+    assert listed == sorted(listed) and GROUP in groups, listed
+    assert [g["metadata"]["name"] for g in aggregated] == groups
 
 
 # --- kubectl ---
@@ -504,6 +532,8 @@ def answers():
     a.c.request("GET", API + "/faults/gzip", headers={"Accept-Encoding": "gzip"})
     r = a.c.getresponse()
     assert r.headers["Content-Encoding"] == "gzip" and gzip.decompress(r.read()) == b"large " * 9999
+    r = a.get(API + "/faults/large-error")
+    assert r.code == 500 and r.text == "z" * (3 << 20)
     assert a.ask("HEAD", API + "/faults/echo").code == 200
     c = h2client.Connection((host, int(port)), tls)
     big = c.ask(API + "/faults/large")
