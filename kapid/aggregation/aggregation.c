@@ -68,11 +68,6 @@ static int make_client(struct remote *remote) {
                                         .userdata = remote});
 }
 
-static int prepare(struct remote *remote) {
-        int r = make_client(remote);
-
-        return r < 0 ? r : probe_start(remote);
-}
 
 /* The same object with another spec: what is known of its server holds until the new one was asked,
  * at once; one that does not answer then is not asked twice. */
@@ -92,6 +87,16 @@ static int inherit(struct remote *remote, const struct remote *old) {
                         strempty(a->message));
 }
 
+/* old: the same object with another spec; NULL: a new one. */
+static int prepare(struct remote *remote, const struct remote *old) {
+        int r = old ? inherit(remote, old) : 0;
+
+        if (r < 0)
+                return r;
+        r = make_client(remote);
+        return r < 0 ? r : probe_start(remote);
+}
+
 /* Takes the service. */
 static int remote_new(struct aggregation *g, struct apiservice *service, const json_t *spec,
                 const struct remote *old) {
@@ -106,9 +111,7 @@ static int remote_new(struct aggregation *g, struct apiservice *service, const j
         *service = (struct apiservice){0};
         remote->spec = json_ref(spec);
         remote->seen = true;
-        r = old ? inherit(remote, old) : 0;
-        if (r >= 0)
-                r = prepare(remote);
+        r = prepare(remote, old);
         if (r < 0) {
                 remote_unref(remote);
                 return r;
@@ -229,6 +232,10 @@ const json_t *remote_resources(const struct remote *remote) {
 
 const char *remote_openapi_hash(const struct remote *remote) {
         return remote->openapi_hash;
+}
+
+struct front_proxy *aggregation_front_proxy(struct aggregation *g) {
+        return g ? g->proxy : NULL;
 }
 
 size_t aggregation_end_of(struct aggregation *g, const char *user) {

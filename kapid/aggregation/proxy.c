@@ -270,13 +270,16 @@ static int on_head_timer(sd_event_source *source, uint64_t usec, void *userdata)
 /* --- the request --- */
 
 int proxy_headers(struct request *request, struct forward_headers *h, struct problem *p) {
+        const struct identity_headers *believed =
+                        front_proxy_headers(aggregation_front_proxy(request->api->aggregation));
         const char *connection = request_header(request, "Connection"), *value, *name;
         int r = forward_identity(&request->user, h, p);
 
         for (size_t i = 0; r >= 0 &&
                            (name = http_request_header_prefixed(request->http, "", i, &value));
                         i++)
-                if (forward_takes(name, value, connection))
+                if (forward_takes(name, value, connection) &&
+                                !identity_headers_have(believed, name))
                         r = forward_add(h, name, value);
         if (r == -E2BIG && !p->code)
                 return problem_set(p, E2BIG, 431, "BadRequest",

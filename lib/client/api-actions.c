@@ -137,8 +137,8 @@ static void deletions_end(struct deletions *d, int error, const struct problem *
         deletions_free(d); /* p may be of the call */
 }
 
-static void on_one_deleted(
-                int error, const json_t *object, const struct problem *p, void *userdata);
+static void on_one_deleted(int error, const json_t *object, const struct problem *p,
+                void *userdata);
 
 static int delete_next(struct deletions *d) {
         const struct action *x = d->action->action;
@@ -171,8 +171,8 @@ static void deletions_continue(struct deletions *d) {
         deletions_end(d, r, /* p= */ NULL);
 }
 
-static void on_one_deleted(
-                int error, const json_t *object, const struct problem *p, void *userdata) {
+static void on_one_deleted(int error, const json_t *object, const struct problem *p,
+                void *userdata) {
         struct deletions *d = userdata;
 
         d->call = NULL;
@@ -182,8 +182,8 @@ static void on_one_deleted(
                 deletions_end(d, error, p);
 }
 
-static void on_each_listed(
-                int error, const json_t *list, const struct problem *p, void *userdata) {
+static void on_each_listed(int error, const json_t *list, const struct problem *p,
+                void *userdata) {
         struct deletions *d = userdata;
 
         d->call = NULL;

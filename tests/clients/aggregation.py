@@ -13,7 +13,7 @@ import threading
 import time
 
 import h2client
-from wireclient import Client, Watch, a, case, finish, host, is_, nobody, port, tls
+from wireclient import Client, Watch, a, case, cluster, finish, host, is_, nobody, pem, port, tls
 
 scratch = sys.argv[2]
 GROUP, VERSION = "shop.example.com", "v1alpha1"
@@ -452,6 +452,55 @@ def that_refuse_deletion():
     assert said(path, "NamespaceContentRemaining")[0][1] == f"Some resources are remaining: flunders.{GROUP} has 1 resource instances"
     shop.keeps = False
     until(lambda: a.get(path).code == 404)
+
+
+# --- a proxy before kapid ---
+def certificate(name, cn, authority, key, purpose="clientAuth"):
+    base = f"{scratch}/pki/{name}"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/O=system:masters/CN={cn}",
+                    "-CA", authority, "-CAkey", key, "-keyout", base + ".key", "-out", base + ".crt", "-addext", "extendedKeyUsage=" + purpose,
+                    "-addext", "basicConstraints=critical,CA:FALSE"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    c = ssl.create_default_context(cafile=CA)
+    c.load_cert_chain(base + ".crt", base + ".key")
+    return c
+
+
+CA = pem(cluster, "certificate-authority")
+PKI = os.path.dirname(os.environ["KUBECONFIG"]) + "/pki/"
+WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+AS_ANNA = {"X_Remote_User": "anna", "X_Remote_Group": "team", "X_Remote_Uid": "u7", "X_Remote_Extra_Example.com%2ftier": "gold"}
+
+
+def who(client, **headers):
+    r = client.ask("POST", WHO, json.dumps(REVIEW), Content_Type="application/json", **headers)
+    return r.json["status"]["userInfo"] if r.code == 201 else r.code
+
+
+@case
+def proxies():
+    """a proxy whose certificate is the front proxy's authority's says who asks, with groups, uid and extra fields; nobody else does"""
+    proxy = certificate("front", "front-proxy-client", PKI + "front-proxy-ca.crt", PKI + "front-proxy-ca.key")
+    front = Client(proxy)
+    anna = {"username": "anna", "uid": "u7", "groups": ["team", "system:authenticated"], "extra": {"example.com/tier": ["gold"]}}
+    assert who(front, **AS_ANNA) == anna, who(front, **AS_ANNA)
+    assert who(front, X_Remote_User="bea")["username"] == "bea"  # of the same connection
+    c = h2client.Connection((host, int(port)), proxy)
+    answer = c.ask(WHO, "POST", json.dumps(REVIEW).encode(), headers=[("content-type", "application/json"), ("x-remote-user", "anna"), ("x-remote-group", "a"), ("x-remote-group", "b")])
+    c.close()
+    assert json.loads(answer.body)["status"]["userInfo"] == {"username": "anna", "groups": ["a", "b", "system:authenticated"]}, answer.body
+    assert who(front) == 401 and who(front, X_Remote_Group="system:masters") == 401
+    is_(front.get("/api/v1/secrets", X_Remote_User="anna"), 403, "Forbidden", 'User "anna" cannot list')
+    is_(front.get("/api/v1/secrets", X_Remote_User="anna", X_Remote_Group="system:masters"), 200)
+    seen = echo(client=front, X_Remote_User="anna", X_Remote_Group="system:masters", X_Remote_Extra_Color="red")
+    assert sent(seen, "x-remote-user") == ["anna"] and sent(seen, "x-remote-extra-color") == ["red"]
+    for name, cn, authority, purpose in (("named", "front-proxy-other", "front-proxy-ca", "clientAuth"), ("purpose", "front-proxy-client", "front-proxy-ca", "serverAuth")):
+        assert who(Client(certificate(name, cn, PKI + authority + ".crt", PKI + authority + ".key", purpose)), **AS_ANNA) == 401, name
+    assert who(Client(certificate("stranger", "front-proxy-client", f"{scratch}/pki/other.crt", f"{scratch}/pki/other.key")), **AS_ANNA) == 401
+    ours = Client(certificate("ours", "front-proxy-client", PKI + "ca.crt", PKI + "ca.key"))
+    assert who(ours, **AS_ANNA)["username"] == "front-proxy-client"
+    assert who(a, **AS_ANNA)["username"] == "kubernetes-admin"
+    assert who(Client(nobody), **AS_ANNA) in (401, 403)
 
 
 # --- what goes on ---

@@ -628,8 +628,8 @@ static void read_remote(struct garden *g, const char *freshness, bool resources)
 }
 
 #define DISCOVERY_FAILED \
-        "\"status\":\"True\",\"reason\":\"DiscoveryFailed\",\"message\":\"Discovery failed for some " \
-        "groups, 1 failing: unable to retrieve the complete list of server APIs: " \
+        "\"status\":\"True\",\"reason\":\"DiscoveryFailed\",\"message\":\"Discovery failed for " \
+        "some groups, 1 failing: unable to retrieve the complete list of server APIs: " \
         "shop.example.com/v1: stale GroupVersion discovery: shop.example.com/v1\""
 
 static void test_namespace_of_extension_servers(void **state) {

@@ -5,6 +5,7 @@
 #include "kapid/aggregation/apiservice.h"
 #include "kapid/aggregation/auth-config.h"
 #include "kapid/aggregation/forward.h"
+#include "kapid/auth/request-header.h"
 #include "kapid/discovery/merge.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -324,6 +325,25 @@ static void test_discovery_order(void **state) {
         assert_string_equal(json_str_or(json_array_get(all, 1), "metadata.name", ""), "apps");
 }
 
+/* --- a proxy before kapid --- */
+
+/* What kapid believes of it does not go on to extension servers, in any spelling. */
+static void test_identity_headers(void **state) {
+        char *users[] = {(char *)"X-Forwarded-User", (char *)"X_Who", NULL},
+             *prefixes[] = {(char *)"X-More-", NULL};
+        const struct identity_headers h = {.user_names = users, .extra_prefixes = prefixes},
+                                      none = {0};
+
+        assert_true(identity_headers_have(&h, "x-forwarded-user"));
+        assert_true(identity_headers_have(&h, "X_Forwarded.User"));
+        assert_true(identity_headers_have(&h, "x-who"));
+        assert_true(identity_headers_have(&h, "X-MORE-color"));
+        assert_false(identity_headers_have(&h, "X-Forwarded-Users"));
+        assert_false(identity_headers_have(&h, "X-Forwarded"));
+        assert_false(identity_headers_have(&h, ""));
+        assert_false(identity_headers_have(&none, "X-Remote-User"));
+}
+
 /* --- the ConfigMap --- */
 
 static const char *text_of(const json_t *data, const char *key) {
@@ -376,6 +396,7 @@ int main(void) {
                         cmocka_unit_test(test_availability),
                         cmocka_unit_test(test_discovery),
                         cmocka_unit_test(test_discovery_order),
+                        cmocka_unit_test(test_identity_headers),
                         cmocka_unit_test(test_auth_config),
         };
 
