@@ -6,6 +6,7 @@
 #include "lib/client/executor.h"
 
 #include "lib/log.h"
+#include "lib/timefmt.h"
 
 struct executor {
         struct executor_options options;
@@ -14,6 +15,7 @@ struct executor {
         struct running_action slots[EXECUTOR_PARALLEL_MAX]; /* free: action is NULL */
         unsigned in_flight, window;
         unsigned entered; /* calls out of the executor that have not returned */
+        sd_event_source *more; /* the next turn continues; NULL: it need not */
         bool running;     /* a list is being carried out */
         bool stopping;    /* nothing new is started */
         bool freed;       /* by a callback: the memory goes when that has returned */
@@ -58,6 +60,7 @@ static void release(struct executor *e) {
         actions_done(&e->list);
         problem_done(&e->problem);
         json_decref(e->failures);
+        sd_event_source_disable_unref(e->more);
         free(e);
 }
 
@@ -66,6 +69,7 @@ struct executor *executor_free(struct executor *e) {
                 return NULL;
         assert(!e->freed);
         e->freed = true;
+        e->more = sd_event_source_disable_unref(e->more);
         cancel_all(e);
         if (e->entered == 0)
                 release(e);
@@ -148,17 +152,41 @@ static void finish(struct executor *e) {
         e->options.done(r, &p, e->options.userdata); /* e may be gone after it */
 }
 
+static void proceed(struct executor *e);
+
+static int on_more(sd_event_source *source, void *userdata) {
+        struct executor *e = userdata;
+
+        e->more = sd_event_source_disable_unref(e->more);
+        proceed(e);
+        return 0;
+}
+
+/* Whether the turn has lasted long enough; then the next one continues. */
+static bool turn_is_over(struct executor *e, uint64_t began_us) {
+        if (!e->options.event || now_mono_us() < began_us + EXECUTOR_TURN_US)
+                return false;
+        return sd_event_add_defer(e->options.event, &e->more, on_more, e) >= 0;
+}
+
 /* Starts what may be started, and ends the list when it is through. Not entered again while one of
  * its own calls runs. */
 static void proceed(struct executor *e) {
+        uint64_t began_us = now_mono_us();
+
         assert(e->entered == 0 && e->running);
+        if (e->more)
+                return;
         e->entered++;
-        while (may_start_next(e))
+        while (may_start_next(e)) {
                 start_next(e);
+                if (may_start_next(e) && turn_is_over(e, began_us))
+                        break;
+        }
         e->entered--;
         if (e->freed)
                 release(e);
-        else if (e->in_flight == 0)
+        else if (e->in_flight == 0 && !e->more)
                 finish(e);
 }
 

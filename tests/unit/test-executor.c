@@ -5,6 +5,7 @@
 #include "lib/client/executor.h"
 #include "lib/object.h"
 #include "lib/problem.h"
+#include "lib/timefmt.h"
 
 enum { RUNNING_MAX = 32 };
 
@@ -57,6 +58,16 @@ static int start_badly(struct running_action *a) {
         return -ENOMEM;
 }
 
+/* As long as a turn. */
+static int start_slowly(struct running_action *a) {
+        uint64_t end_us = now_mono_us() + EXECUTOR_TURN_US + 1;
+
+        while (now_mono_us() < end_us)
+                ;
+        return start_at_once(a);
+}
+
+static const struct action_type slowly = {.name = "slowly", .start = start_slowly};
 static const struct action_type held = {.name = "held", .start = start_held, .cancel = cancel_held};
 static const struct action_type held_barrier = {.name = "held-barrier",
                 .barrier = true,
@@ -281,6 +292,42 @@ static void test_ends_inside_start(void **state) {
         executor_free(w.executor);
 }
 
+/* With a loop, those that end at once do not hold it: one of them lasts a turn here. */
+static void test_turns(void **state) {
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_actions_ struct actions a = {0};
+        struct world w = {0};
+
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(executor_new(&w.executor, &(struct executor_options){.event = event,
+                                                                    .context = &w,
+                                                                    .on_action = on_action,
+                                                                    .done = on_done,
+                                                                    .userdata = &w}),
+                        0);
+        add(&a, &slowly, "a");
+        add(&a, &slowly, "b");
+        add(&a, &slowly, "c");
+        executor_run(w.executor, &a);
+        assert_log(&w, "a =a ");
+        assert_true(sd_event_run(event, 0) > 0);
+        assert_log(&w, "b =b ");
+        assert_true(sd_event_run(event, 0) > 0);
+        assert_log(&w, "c =c done ");
+        add(&a, &slowly, "d");
+        add(&a, &slowly, "e");
+        executor_run(w.executor, &a);
+        executor_stop(w.executor); /* the rest is not started, and done() comes all the same */
+        assert_true(sd_event_run(event, 0) > 0);
+        assert_log(&w, "d =d done ");
+        add(&a, &slowly, "f");
+        add(&a, &slowly, "g");
+        executor_run(w.executor, &a);
+        executor_free(w.executor);
+        assert_int_equal(sd_event_run(event, 0), 0);
+        assert_log(&w, "f =f ");
+}
+
 static void test_stopping(void **state) {
         struct actions list = {0};
         struct world w;
@@ -431,6 +478,7 @@ int main(void) {
                         cmocka_unit_test(test_independent_failures),
                         cmocka_unit_test(test_what_is_fine_is_no_failure),
                         cmocka_unit_test(test_ends_inside_start),
+                        cmocka_unit_test(test_turns),
                         cmocka_unit_test(test_stopping),
                         cmocka_unit_test(test_freed_from_outside),
                         cmocka_unit_test(test_freed_from_its_callbacks),

@@ -628,7 +628,8 @@ static void read_remote(struct garden *g, const char *freshness, bool resources)
 }
 
 #define DISCOVERY_FAILED \
-        "\"status\":\"True\",\"reason\":\"DiscoveryFailed\",\"message\":\"Discovery failed for " \
+        "\"status\":\"True\",\"reason\":\"DiscoveryFailed\"," \
+        "\"message\":\"Discovery failed for " \
         "some groups, 1 failing: unable to retrieve the complete list of server APIs: " \
         "shop.example.com/v1: stale GroupVersion discovery: shop.example.com/v1\""
 
@@ -662,7 +663,7 @@ static void test_namespace_of_extension_servers(void **state) {
         assert_plan(g.fake, &namespace_controller, "d", deleted);
 }
 
-/* A uid that another kind's object has is not believed; a kind that goes takes its objects along. */
+X
 static void test_graph_of_extension_servers(void **state) {
         static const struct api_resource flunders = {
                         .group = "shop.example.com", .version = "v1", .plural = "flunders"};
