@@ -663,7 +663,7 @@ static void test_namespace_of_extension_servers(void **state) {
         assert_plan(g.fake, &namespace_controller, "d", deleted);
 }
 
-X
+/* A uid of another kind's object is not believed; a kind that goes takes its objects along. */
 static void test_graph_of_extension_servers(void **state) {
         static const struct api_resource flunders = {
                         .group = "shop.example.com", .version = "v1", .plural = "flunders"};
