@@ -76,7 +76,7 @@ libkapid_core_a_SOURCES = \
 	kapid/table/cells.h \
 	kapid/table/columns.c kapid/table/columns.h \
 	kapid/table/table.c \
-	kapid/strategy/old-versions.c
+	kapid/strategy/events.c kapid/strategy/old-versions.c
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
