@@ -76,7 +76,7 @@ libkapid_core_a_SOURCES = \
 	kapid/table/cells.h \
 	kapid/table/columns.c kapid/table/columns.h \
 	kapid/table/table.c \
-	kapid/strategy/old-versions.c
+	kapid/strategy/events.c kapid/strategy/old-versions.c
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
@@ -281,7 +281,7 @@ libkapid_api_a_SOURCES += \
 	kapid/audit/audit.c kapid/audit/audit.h kapid/audit/policy.c kapid/audit/policy.h \
 	kapid/audit/sink.c kapid/audit/sink.h
 libkapid_api_a_SOURCES += \
-	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c kapid/auth/account-token.c kapid/auth/account-token.h \
+	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c kapid/auth/request-header.c kapid/auth/request-header.h kapid/auth/account-token.c kapid/auth/account-token.h \
 	kapid/admission/service-account-secret.c \
 	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
