@@ -351,6 +351,10 @@ check_PROGRAMS += tests/unit/test-kapid-autoscaling
 tests_unit_test_kapid_autoscaling_SOURCES = tests/unit/test-kapid-autoscaling.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-create.h tests/unit/unit.h
 tests_unit_test_kapid_autoscaling_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-events
+tests_unit_test_kapid_events_SOURCES = tests/unit/test-kapid-events.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-create.h tests/unit/unit.h
+tests_unit_test_kapid_events_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-networking
 tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-admission.h tests/unit/kapid-create.h
