@@ -418,7 +418,7 @@ static void test_pointers(void **state) {
 }
 
 static void assert_decoded(const struct kind *k, const char *hex, const char *expected) {
-        unsigned char data[512];
+        unsigned char data[1024];
         size_t n = bytes_of(hex, data);
         _cleanup_json_ json_t *v = NULL;
         _cleanup_free_ char *error = NULL;
@@ -438,6 +438,27 @@ static void test_unset(void **state) {
                         "{'spec':{'storageClassName':''}}");
         assert_decoded(kind("storage.k8s.io", "storageclasses"), "1200 2200 3000",
                         "{'provisioner':'','reclaimPolicy':'','allowVolumeExpansion':false}");
+}
+
+/* Bytes of Kubernetes' own encoder: schemas in place of other things, real numbers, and a pointer to
+ * an empty message. */
+static void test_definition(void **state) {
+        assert_decoded(kind("apiextensions.k8s.io", "customresourcedefinitions"),
+                        "129e020a01673a98020a027631100118002289020a86020a00120022002a066f626a65"
+                        "637432003a0042030a0135490000000000000000500059000000000000f8bf60007a00"
+                        "800100900100c201210a1f0a00120022002a016132003a00500060007a00900100a802"
+                        "00b80200c00200e201420a00120022002a0032003a00500060007a00900100c2012112"
+                        "1f0a00120022002a017132003a00500060007a00900100a80200b80200c00200a80200"
+                        "b80200c00200f201230801121f0a00120022002a016232003a00500060007a00900100"
+                        "a80200b80200c002008202080a016412031201788202260a016512210a1f0a00120022"
+                        "002a016332003a00500060007a00900100a80200b80200c002008a02020800a80200b8"
+                        "0200c002002a020a00",
+                        "{'spec':{'group':'g','versions':[{'name':'v1','served':true,"
+                        "'storage':false,'subresources':{'status':{}},'schema':{"
+                        "'openAPIV3Schema':{'type':'object','default':5,'maximum':0.0,"
+                        "'minimum':-1.5,'maxItems':0,'items':{'type':'a'},'not':{'items':[{"
+                        "'type':'q'}]},'additionalProperties':{'type':'b'},'dependencies':{"
+                        "'d':['x'],'e':{'type':'c'}},'additionalItems':false}}}]}}");
 }
 
 /* --- what goes around objects --- */
@@ -523,6 +544,7 @@ int main(void) {
                         cmocka_unit_test(test_numbers),
                         cmocka_unit_test(test_pointers),
                         cmocka_unit_test(test_unset),
+                        cmocka_unit_test(test_definition),
                         cmocka_unit_test(test_envelopes),
                         cmocka_unit_test(test_lists),
                         cmocka_unit_test(test_refusals),
