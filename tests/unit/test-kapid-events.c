@@ -115,6 +115,23 @@ static void test_there_and_back(void **state) {
         assert_int_equal(newer->ttl_s, core->ttl_s);
 }
 
+/* An empty text of core/v1 is none in the other version, and comes back. */
+static void test_empty(void **state) {
+        const struct kind *newer = kind("events.k8s.io", "events");
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *old = decode(kind("", "events"),
+                                              OLD(",'reportingComponent':'','reportingInstance':"
+                                                  "''")),
+                              *as_new = NULL, *back = NULL;
+
+        assert_int_equal(json_set_str(old, "apiVersion", "v1"), 0);
+        assert_int_equal(object_as(old, newer, &as_new, &p), 0);
+        assert_null(json_object_get(as_new, "reportingController"));
+        assert_null(json_object_get(as_new, "reportingInstance"));
+        assert_int_equal(kind_store_form(newer, as_new, &back, &p), 0);
+        assert_true(json_equal(back, old));
+}
+
 static char *update(const char *before, const char *after) {
         const struct kind *k = kind("events.k8s.io", "events");
         _cleanup_json_ json_t *old = decode(k, before), *object = decode(k, after);
@@ -218,6 +235,7 @@ int main(void) {
                         cmocka_unit_test(test_refusals_of_new),
                         cmocka_unit_test(test_core),
                         cmocka_unit_test(test_there_and_back),
+                        cmocka_unit_test(test_empty),
                         cmocka_unit_test(test_changes),
                         cmocka_unit_test(test_selectors),
                         cmocka_unit_test(test_cells),

@@ -440,8 +440,8 @@ static void test_unset(void **state) {
                         "{'provisioner':'','reclaimPolicy':'','allowVolumeExpansion':false}");
 }
 
-/* Bytes of Kubernetes' own encoder: schemas in place of other things, real numbers, and a pointer to
- * an empty message. */
+/* Bytes of Kubernetes' own encoder: schemas in place of other things, real numbers, and a pointer
+ * to an empty message. */
 static void test_definition(void **state) {
         assert_decoded(kind("apiextensions.k8s.io", "customresourcedefinitions"),
                         "129e020a01673a98020a027631100118002289020a86020a00120022002a066f626a65"
