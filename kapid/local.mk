@@ -32,7 +32,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
-	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
+	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf-output.h kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-paths.c kapid/discovery/openapi-v2.c kapid/discovery/openapi-internal.h kapid/discovery/openapi.c \
 	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
@@ -351,6 +351,10 @@ check_PROGRAMS += tests/unit/test-kapid-autoscaling
 tests_unit_test_kapid_autoscaling_SOURCES = tests/unit/test-kapid-autoscaling.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-create.h tests/unit/unit.h
 tests_unit_test_kapid_autoscaling_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-events
+tests_unit_test_kapid_events_SOURCES = tests/unit/test-kapid-events.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-create.h tests/unit/unit.h
+tests_unit_test_kapid_events_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-networking
 tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-admission.h tests/unit/kapid-create.h
