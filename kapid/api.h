@@ -27,6 +27,7 @@ struct dispatch;
 struct documents;
 struct leases;
 struct oidc;
+struct verified;
 struct oidc_options;
 struct policy_set;
 struct presence;
@@ -83,6 +84,7 @@ struct api {
         struct turns *turns;         /* of the writes that are charged to them */
         struct sign_key *jwt;        /* NULL: no service-account tokens */
         struct audit *audit;         /* NULL: nothing is audited */
+        struct verified *verified;   /* tokens whose signature is known to be good */
         struct oidc *oidc;           /* NULL: no users of an OpenID Connect issuer */
         struct cache *cluster_users; /* what was revoked (auth/revoked.h) */
         struct documents *documents;
