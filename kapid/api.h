@@ -11,6 +11,7 @@
 #include "kapid/store/store.h"
 #include "lib/daemon.h"
 #include "lib/http-server.h"
+#include "lib/random.h"
 #include "lib/unit-properties.h"
 
 struct aggregation;
@@ -84,6 +85,7 @@ struct api {
         struct turns *turns;         /* of the writes that are charged to them */
         struct sign_key *jwt;        /* NULL: no service-account tokens */
         struct audit *audit;         /* NULL: nothing is audited */
+        struct uuid_source audit_ids;
         struct verified *verified;   /* tokens whose signature is known to be good */
         struct oidc *oidc;           /* NULL: no users of an OpenID Connect issuer */
         struct cache *cluster_users; /* what was revoked (auth/revoked.h) */
