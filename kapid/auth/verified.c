@@ -26,7 +26,7 @@ struct verified {
 };
 
 static int add_metrics(struct verified *v, struct metrics *m) {
-        static const char name[] = "kapid_token_signatures_total",
+        static const char name[] = "keelson_token_signatures_total",
                           help[] = "Bearer tokens with a good signature: computed, or remembered "
                                    "from an earlier request.";
 
