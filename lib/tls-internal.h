@@ -21,7 +21,7 @@ struct tls_known {
 struct tls_context {
         unsigned refs;
         gnutls_certificate_credentials_t credentials;
-        bool server, has_ca, unverified, any_cipher;
+        bool server, has_ca, unverified, any_cipher, unnamed_authorities;
         char **allowed_cns, **allowed_hostnames;
         char *crl_path; /* NULL: there is no list */
         char *ca_pem;   /* who must have signed it */

@@ -1,4 +1,4 @@
-/* GnuTLS: credentials from files or texts, streams over non-blocking sockets, and who the peer is.
+/* GnuTLS: credentials from files or texts, and streams over non-blocking sockets.
  * TLS 1.2 and 1.3 only. A client verifies the server's name and purpose, a server the client's
  * purpose, both against the given CAs alone. */
 #include "lib/tls.h"
@@ -101,6 +101,7 @@ static int context_new(struct tls_context **ret, const struct tls_files *pem,
         if (r < 0)
                 return r;
         c->unverified = names->unverified;
+        c->unnamed_authorities = names->unnamed_authorities;
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -296,6 +297,8 @@ int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const
         }
         if (c->server && c->has_ca)
                 gnutls_certificate_server_set_request(s->session, GNUTLS_CERT_REQUIRE);
+        if (c->unnamed_authorities)
+                gnutls_certificate_send_x509_rdn_sequence(s->session, 1);
         if (!c->server || c->has_ca) {
                 r = set_verification(s);
                 if (r < 0)
@@ -314,6 +317,10 @@ void tls_stream_take_any_peer(struct tls_stream *s) {
 
 int tls_stream_peer(const struct tls_stream *s, struct tls_peer *ret) {
         return tls_peer_read(ret, s->context, s->session);
+}
+
+int tls_stream_signed_by(const struct tls_stream *s, const char *ca_pem, struct tls_peer *ret) {
+        return tls_peer_signed_by(ret, s->session, ca_pem);
 }
 
 struct tls_stream *tls_stream_free(struct tls_stream *s) {
