@@ -65,6 +65,10 @@ struct http_query {
         char *name, *value;
 };
 
+struct http_header_pair {
+        char *name, *value; /* in one block */
+};
+
 struct http_request {
         struct http_server *server;
         struct http_connection *connection; /* from its first call on */
@@ -73,7 +77,7 @@ struct http_request {
         struct http_request *next, **link; /* of the server's requests */
         enum request_state state;
         bool seen; /* by the look for requests that wait long */
-        char *path, *query_text;
+        char *path, *query_text; /* in one block */
         struct http_query *query;
         size_t query_count;
         const char *method; /* borrowed from libmicrohttpd */
@@ -91,7 +95,7 @@ struct http_request {
         void *on_gone_userdata;
         void *userdata;
         void (*free_func)(void *);
-        struct http_header_pair *headers; /* to add to the answer */
+        struct http_header_pair *headers, header_room[4]; /* to add to the answer */
         size_t header_count;
         struct MHD_Response *response;
         unsigned code;
@@ -110,10 +114,6 @@ struct http_upgrade {
         struct MHD_UpgradeResponseHandle *urh; /* NULL: not open yet, or given back */
         struct buf extra;
         int fd;
-};
-
-struct http_header_pair {
-        char *name, *value;
 };
 
 enum { HTTP2_HEADERS_MAX = 256, HTTP2_HEADERS_SIZE_MAX = 32 << 10 };
@@ -171,6 +171,9 @@ struct http_server {
         uint16_t port;
         bool running;        /* inside MHD_run() */
         struct tls_transport *waiting; /* connections whose bytes wait for the end of the run */
+        struct tls_spares spares;
+        uint64_t date_s; /* of the text, which is of this second */
+        char date[32];
         uint64_t progress;   /* grows with whatever a run does */
         uint64_t backoff_us; /* between runs that do nothing */
         bool stopping, draining;
