@@ -10,6 +10,7 @@
 #include "lib/problem.h"
 #include "lib/tls.h"
 
+struct parallel;
 struct http_server;
 struct http_request;
 struct http_stream;
@@ -40,6 +41,9 @@ struct http_server_options {
         const struct tls_files *tls_files;
         bool http2;                 /* beside HTTP/1.1; with TLS only. An upgrade needs HTTP/1.1 */
         unsigned http2_streams_max; /* requests at a time on one of its connections; 0: 250 */
+        /* Encrypts and sends to many clients at a time; it outlives the server. NULL: the loop's
+         * thread does. */
+        struct parallel *parallel;
         size_t gzip_above;    /* larger bodies are compressed for those who take it; 0: none is */
         size_t body_size_max; /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;  /* 0: 75 */
