@@ -334,7 +334,7 @@ static void flush_batch(struct h2_connection **round, struct parallel *parallel)
                 batch[n++] = (struct flushing){.connection = c, .r = fill_out(c)};
                 size += c->out.size;
         }
-        r = parallel_run(n >= PARALLEL_SENDS_MIN ? parallel : NULL, n, write_one, batch);
+        r = parallel_run(parallel_for_sending(parallel, n, size), n, write_one, batch);
         assert(r >= 0);
         for (size_t i = 0; i < n; i++)
                 finish_flush(batch[i].connection, batch[i].r);

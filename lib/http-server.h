@@ -154,7 +154,8 @@ struct http_stream *http_stream_begin(struct http_request *r, int code, const ch
 int http_stream_write(struct http_stream *s, struct bytes *b);
 int http_stream_write_copy(struct http_stream *s, const void *data, size_t n);
 size_t http_stream_queued(const struct http_stream *s);
-/* Called each time the queue has become empty: the place to produce more (flow control). */
+/* Called each time the queue has become empty: the place to produce more (flow control). NULL:
+ * nothing waits for it. */
 void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata);
 /* Sends the queued data, then the final chunk. The handle is gone. */
 void http_stream_end(struct http_stream *s);

@@ -180,10 +180,12 @@ static void finish(const struct sending *w) {
                 http_stream_note_drained(s);
 }
 
-/* Streams for the threads, from the list: how many. */
-static size_t gather(struct http_server *server, struct sending *batch) {
-        struct http_stream *s;
+/* Some of the list, side by side. */
+static void send_batch(struct http_server *server) {
+        struct sending batch[BATCH_MAX];
         size_t n = 0, size = 0;
+        struct http_stream *s;
+        int r;
 
         while (n < BATCH_MAX && size < BATCH_BYTES_MAX && (s = TAILQ_FIRST(&server->to_send))) {
                 TAILQ_REMOVE(&server->to_send, s, send_entry);
@@ -191,24 +193,21 @@ static size_t gather(struct http_server *server, struct sending *batch) {
                 size += MIN(s->queued, (size_t)STREAM_BYTES_MAX) + s->rest.size;
                 batch[n++] = (struct sending){.stream = s};
         }
-        return n;
+        r = parallel_run(parallel_for_sending(server->options.parallel, n, size), n, send_some,
+                        batch);
+        assert(r >= 0);
+        for (size_t i = 0; i < n; i++)
+                finish(&batch[i]);
 }
 
 static int on_send_soon(sd_event_source *source, void *userdata) {
         struct http_server *server = userdata;
         const uint64_t until_us = now_mono_us() + TURN_US;
-        struct sending batch[BATCH_MAX];
 
         server->send_soon = sd_event_source_disable_unref(server->send_soon);
-        do {
-                size_t n = gather(server, batch);
-                int r = parallel_run(n >= PARALLEL_SENDS_MIN ? server->options.parallel : NULL, n,
-                                send_some, batch);
-
-                assert(r >= 0);
-                for (size_t i = 0; i < n; i++)
-                        finish(&batch[i]);
-        } while (!TAILQ_EMPTY(&server->to_send) && now_mono_us() < until_us);
+        do
+                send_batch(server);
+        while (!TAILQ_EMPTY(&server->to_send) && now_mono_us() < until_us);
         if (!TAILQ_EMPTY(&server->to_send))
                 send_soon(server);
         http_streams_tell_drained(server);

@@ -233,6 +233,8 @@ size_t http_stream_queued(const struct http_stream *s) {
 void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata) {
         s->on_drained = func;
         s->on_drained_userdata = userdata;
+        if (!func)
+                drained_unlink(s);
 }
 
 void http_stream_end(struct http_stream *s) {

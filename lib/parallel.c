@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+enum { SENDS_MIN = 32, SENDS_BYTES_MIN = 256 << 10 };
+
 struct run {
         parallel_func func;
         void *userdata;
@@ -182,4 +184,8 @@ int parallel_run(struct parallel *p, size_t count, parallel_func func, void *use
                 end(p);
         note_failure(&run, failed, failure);
         return run.failure;
+}
+
+struct parallel *parallel_for_sending(struct parallel *p, size_t count, size_t bytes) {
+        return count >= SENDS_MIN || (count > 1 && bytes >= SENDS_BYTES_MIN) ? p : NULL;
 }

@@ -9,8 +9,7 @@
 struct parallel;
 
 enum {
-        PARALLEL_MAX = 8,        /* threads at work, the caller among them */
-        PARALLEL_SENDS_MIN = 32, /* small writes to sockets: fewer are done before a thread wakes */
+        PARALLEL_MAX = 8, /* threads at work, the caller among them */
 };
 
 /* Makes no thread yet. count: at work, the caller among them; 0: one for each processor that this
@@ -28,3 +27,7 @@ unsigned parallel_count(const struct parallel *p);
  * nevertheless. -EBUSY, nothing done: called from within such a function. */
 typedef int (*parallel_func)(size_t i, void *userdata);
 int parallel_run(struct parallel *p, size_t count, parallel_func func, void *userdata);
+
+/* The one of p that pays for so many writes to sockets, of so many bytes in all: p, or NULL where
+ * the caller has done them before another thread wakes. */
+struct parallel *parallel_for_sending(struct parallel *p, size_t count, size_t bytes);

@@ -369,7 +369,7 @@ static void crowd_begin(struct crowd *c, struct world *w) {
         }
         for (size_t i = 0; i < w->count; i++) {
                 struct follower *f = &c->followers[i];
-                char path[16];
+                char path[24];
                 const struct h2_header headers[] = {{":method", "GET"}, {":scheme", "https"},
                                 {":path", path}, {":authority", "h"}};
 

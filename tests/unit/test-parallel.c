@@ -130,6 +130,16 @@ static void refuses_runs_within_runs(void **state) {
         free(w.times);
 }
 
+static void knows_what_pays(void **state) {
+        _cleanup_(parallel_freep) struct parallel *p = make(2);
+
+        assert_ptr_equal(parallel_for_sending(p, 1000, 1), p);
+        assert_ptr_equal(parallel_for_sending(p, 4, 4 << 20), p);
+        assert_null(parallel_for_sending(p, 1, 4 << 20));
+        assert_null(parallel_for_sending(p, 4, 4 << 10));
+        assert_null(parallel_for_sending(NULL, 1000, 4 << 20));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(does_each_once),
@@ -137,6 +147,7 @@ int main(void) {
                         cmocka_unit_test(runs_side_by_side),
                         cmocka_unit_test(returns_the_first_failure),
                         cmocka_unit_test(refuses_runs_within_runs),
+                        cmocka_unit_test(knows_what_pays),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
