@@ -23,6 +23,7 @@ enum {
         BLOCKS_MAX = 100,
         QUEUED_MAX = 1 << 20,
         RECEIVE_BUFFER = 8 << 10,
+        PATIENCE_MS = 10 * 1000, /* less than the server's for a socket that takes nothing */
 };
 
 enum temper { READS, SLEEPS, LEAVES };
@@ -45,6 +46,7 @@ struct world {
         struct client clients[PLAIN];
         struct http_stream *streams[PLAIN];
         size_t count, stream_count, streams_gone;
+        uint64_t asleep_ms; /* since when some are */
         struct bytes *events[EVENTS], *block;
 };
 
@@ -225,7 +227,7 @@ static void expect_text(struct client *c) {
 
 static void begin_all(struct world *w) {
         for (size_t i = 0; i < w->count; i++) {
-                client_begin(w, i, i % 16 == 5 ? SLEEPS : i % 16 == 11 ? LEAVES : READS);
+                client_begin(w, i, i % 64 == 5 ? SLEEPS : i % 16 == 11 ? LEAVES : READS);
                 if (i % 50 == 0)
                         loop_for_ms(w->event, 1);
         }
@@ -243,6 +245,11 @@ static void wake_and_expect(struct world *w) {
 
                 if (c->temper == LEAVES)
                         continue;
+                /* On a slow machine it was given up (net_tune()). */
+                if (c->temper == SLEEPS && !w->streams[i] &&
+                                loop_now_ms() > w->asleep_ms + PATIENCE_MS)
+                        continue;
+                assert_non_null(w->streams[i]);
                 http_stream_end(w->streams[i]);
                 loop_until(w->event, (has(c, 0), c->ended));
                 assert_int_equal(c->text.size, c->blocks * BLOCK_SIZE + size);
@@ -262,6 +269,7 @@ static void test_many(size_t count, bool secure) {
                 skip();
         world_start(&w, count, secure);
         begin_all(&w);
+        w.asleep_ms = loop_now_ms();
         for (size_t i = 0; i < count; i++)
                 if (w.clients[i].temper == SLEEPS)
                         overfill(&w, i);
@@ -279,7 +287,7 @@ static void test_many(size_t count, bool secure) {
                         if (w.clients[i].temper == READS)
                                 loop_until(w.event, has(&w.clients[i], (e + 1) * EVENT_SIZE));
         }
-        loop_until(w.event, w.streams_gone == left);
+        loop_until(w.event, w.streams_gone >= left);
         wake_and_expect(&w);
         world_stop(&w);
 }
