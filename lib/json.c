@@ -121,7 +121,7 @@ void json_del_at(json_t *root, const char *path) {
 }
 
 /* jansson bounds the depth (2048) and checks UTF-8; ours is lower, so that walks may recurse. */
-enum { JSON_DEPTH_MAX = 100 };
+enum { JSON_DEPTH_MAX = 100, WRITE_DEPTH_MAX = 512 };
 
 bool json_depth_ok(const char *text, size_t n) {
         bool in_string = false;
@@ -276,17 +276,73 @@ char *json_text(const json_t *v) {
 
         if (!v)
                 return NULL;
-        if (json_write(&b, v))
+        if (json_write(&b, v, WRITE_DEPTH_MAX))
                 return buf_take(&b);
         return b.failed ? NULL : shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY));
 }
 
+int json_text_bounded(const json_t *v, char **ret) {
+        _cleanup_buf_ struct buf b = {0};
+        _cleanup_free_ char *text = NULL;
+
+        if (v && json_write(&b, v, JSON_DEPTH_MAX)) {
+                *ret = buf_take(&b);
+                return 0;
+        }
+        text = b.failed ? NULL : json_text(v);
+        if (!text)
+                return -ENOMEM;
+        if (!json_depth_ok(text, strlen(text)))
+                return -E2BIG;
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
 char *json_text_sorted(const json_t *v) {
+        _cleanup_buf_ struct buf b = {0};
+
+        if (v && json_write_sorted(&b, v, WRITE_DEPTH_MAX))
+                return buf_take(&b);
+        if (b.failed)
+                return NULL;
         return shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS));
 }
 
 char *json_text_pretty(const json_t *v) {
         return shorten_reals(json_dumps(v, JSON_INDENT(4) | JSON_ENCODE_ANY));
+}
+
+static json_t *copy_object(const json_t *v) {
+        json_t *copy = json_object(), *object = json_unconst(v);
+
+        for (void *i = json_object_iter(object); copy && i; i = json_object_iter_next(object, i)) {
+                json_t *child = json_tree_copy(json_object_iter_value(i));
+
+                if (json_object_setn_new_nocheck(copy, json_object_iter_key(i),
+                                    json_object_iter_key_len(i), child) < 0) {
+                        json_decref(copy);
+                        return NULL;
+                }
+        }
+        return copy;
+}
+
+static json_t *copy_array(const json_t *v) {
+        json_t *copy = json_array();
+        size_t n = json_array_size(v);
+
+        for (size_t i = 0; copy && i < n; i++)
+                if (json_array_append_new(copy, json_tree_copy(json_array_get(v, i))) < 0) {
+                        json_decref(copy);
+                        return NULL;
+                }
+        return copy;
+}
+
+json_t *json_tree_copy(const json_t *v) {
+        return json_is_object(v)  ? copy_object(v)
+               : json_is_array(v) ? copy_array(v)
+                                  : json_ref(v);
 }
 
 /* Jansson 2.14 on 64 bits with glibc's malloc: an object begins with 8 buckets; each member is a

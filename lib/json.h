@@ -23,6 +23,10 @@ static inline json_t *json_ref(const json_t *v) {
 static inline json_t *json_shallow_copy(const json_t *v) {
         return json_copy(json_unconst(v));
 }
+/* A copy whose objects and lists may be changed without changing those of v. Strings, numbers and
+ * words are shared: nobody changes these in place. NULL for NULL, or when out of memory. The depth
+ * of v is bounded by who made it. */
+json_t *json_tree_copy(const json_t *v);
 /* Whether the trees are equal; NULL equals only NULL. */
 static inline bool json_same(const json_t *a, const json_t *b) {
         return a && b ? json_equal(json_unconst(a), json_unconst(b)) : a == b;
@@ -66,6 +70,8 @@ enum { JSON_REAL_SIZE = 64 };
 const char *json_real_text(double d, char buffer[static JSON_REAL_SIZE]);
 /* Compact text of it; the caller frees. NULL when out of memory. */
 char *json_text(const json_t *v) _warn_unused_;
+/* The same into *ret for what will be read again. -E2BIG: deeper than json_parse reads; -ENOMEM. */
+int json_text_bounded(const json_t *v, char **ret);
 /* The same with the keys sorted: texts that are compared. */
 char *json_text_sorted(const json_t *v) _warn_unused_;
 char *json_text_pretty(const json_t *v) _warn_unused_;

@@ -585,7 +585,7 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
                 return out_of_memory(p);
         own = owners_find(&owners, o->manager, "Apply", k->api_version, subresource);
         shared = typed_merge(k->schema, live, config);
-        merged = shared ? json_deep_copy(shared) : NULL;
+        merged = shared ? json_tree_copy(shared) : NULL;
         if (!merged)
                 return out_of_memory(p);
         if (own && own->set) {

@@ -71,7 +71,7 @@ static json_t *merge(json_t *target, const json_t *patch) {
 
 int patch_merge(const json_t *target, const json_t *patch, json_t **ret) {
         json_t *shared = merge((json_t *)target, patch),
-               *own = shared ? json_deep_copy(shared) : NULL;
+               *own = shared ? json_tree_copy(shared) : NULL;
 
         json_decref(shared);
         if (!own)
@@ -291,7 +291,7 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
                         (is_moved && !may_move(nesting, *root, from, path)))
                 return refuse(p, "the values are nested too deeply", op, path);
         if (is_new)
-                r = put(root, path, json_deep_copy(value), *op == 'r');
+                r = put(root, path, json_tree_copy(value), *op == 'r');
         else if (streq(op, "remove"))
                 r = take_out(*root, path);
         else if (streq(op, "test")) {
@@ -310,7 +310,7 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
                 *copied += strlen(text);
                 if (*copied > COPIES_SIZE_MAX)
                         return refuse(p, "the copies are too large", op, path);
-                r = put(root, path, json_deep_copy(source), false);
+                r = put(root, path, json_tree_copy(source), false);
         } else if (streq(op, "move")) {
                 if (startswith(path, from) && path[strlen(from)] == '/')
                         return refuse(p, "a value cannot move into itself", op, path);
@@ -335,7 +335,7 @@ int patch_json(const json_t *target, const json_t *operations, json_t **ret, str
                 return problem_set(p, EINVAL, 413, "RequestEntityTooLarge",
                                 "The allowed maximum operations in a JSON patch is %i, got %zu",
                                 OPERATIONS_MAX, json_array_size(operations));
-        result = json_deep_copy(target);
+        result = json_tree_copy(target);
         if (!result)
                 return out_of_memory(p);
         json_array_foreach (operations, i, operation) {

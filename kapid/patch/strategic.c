@@ -498,7 +498,7 @@ int patch_strategic(const struct schema *schema, const json_t *target, const jso
         if (r < 0)
                 return r == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
                                     : r;
-        own = json_deep_copy(shared); /* the merge shares unchanged parts with target and patch */
+        own = json_tree_copy(shared); /* the merge shares unchanged parts with target and patch */
         json_decref(shared);
         if (!own)
                 return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");

@@ -60,6 +60,8 @@ int pipeline_default(const struct kind *k, json_t *object);
  * with the defaults that it lacks (a definition may have changed since it was written). A new
  * reference to the object itself, or to a copy; NULL when out of memory. */
 json_t *pipeline_fill(const struct kind *k, json_t *stored);
+/* Whether pipeline_fill() surely has nothing to do: a look that copies nothing. */
+bool pipeline_is_filled(const struct kind *k, const json_t *stored);
 
 /* Whether a PUT must carry a resourceVersion (leases, definitions, custom resources): an update
  * that names none would overwrite what another has written since. */

@@ -20,14 +20,21 @@ int pipeline_default(const struct kind *k, json_t *object) {
         return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
 }
 
+bool pipeline_is_filled(const struct kind *k, const json_t *stored) {
+        unsigned what = (k->prunes ? SETTLED_PRUNED : 0) |
+                        (k->fills_defaults ? SETTLED_DEFAULTS : 0);
+
+        return !what || schema_is_settled(k->schema, stored, what);
+}
+
 json_t *pipeline_fill(const struct kind *k, json_t *stored) {
         struct normaliser n = {.custom = true};
         _cleanup_json_ json_t *filled = NULL;
         int r = 0;
 
-        if (!k->fills_defaults && !k->prunes)
+        if (pipeline_is_filled(k, stored))
                 return json_incref(stored);
-        filled = json_deep_copy(stored);
+        filled = json_tree_copy(stored);
         if (!filled)
                 return NULL;
         if (k->prunes)

@@ -111,7 +111,7 @@ static int keep_template(struct passage *a) {
 
         if (old == was || !old || !new || !json_equal(old, new))
                 return 0;
-        return json_set_at(a->object, path, json_deep_copy(was));
+        return json_set_at(a->object, path, json_tree_copy(was));
 }
 
 static int step_server_metadata(struct passage *a, struct problem *p) {
@@ -352,7 +352,7 @@ static int take_seen(struct passage *a, const json_t *seen, struct problem *p) {
 
         if (sub && sub->form)
                 return sub->form->put(a->write->kind, a->object, seen, p);
-        copy = json_deep_copy(seen);
+        copy = json_tree_copy(seen);
         if (!copy)
                 return -ENOMEM;
         json_decref(a->object);
@@ -409,7 +409,7 @@ static int settle(struct passage *a, json_t *object, struct problem *p) {
         r = ask_policies(a, object, &made, p);
         if (r <= 0)
                 return r;
-        copy = json_deep_copy(made);
+        copy = json_tree_copy(made);
         if (!copy || json_object_clear(object) < 0 || json_object_update(object, copy) < 0)
                 return -ENOMEM;
         return prepare_again(a, object, p);

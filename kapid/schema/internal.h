@@ -28,6 +28,12 @@ int schema_default(const struct schema *s, json_t *object);
 /* The object without such values, as one that an older version wrote may have them: itself where
  * there are none. A new reference; NULL when out of memory. */
 json_t *schema_without_zeros(const struct schema *s, const json_t *object);
+/* Whether a field with FIELD_OMITS_ZERO is as good as absent with that value. */
+bool schema_is_zero(const json_t *v);
+/* Whether normalise() of a custom kind (SETTLED_PRUNED) and schema_default() (SETTLED_DEFAULTS)
+ * would surely leave the object as it is. False: they may not. */
+enum settled { SETTLED_PRUNED = 1 << 0, SETTLED_DEFAULTS = 1 << 1 };
+bool schema_is_settled(const struct schema *s, const json_t *object, unsigned what);
 /* Whether each default of a CustomResourceDefinition's schema fits the schema that carries it;
  * the findings' path is the schema's. */
 void schema_check_defaults(struct findings *f, const struct schema *s);

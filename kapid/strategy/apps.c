@@ -124,7 +124,7 @@ static int statefulset_defaults(json_t *object) {
 
 /* The StatefulSet as its pods see it: a volume for each claim template. NULL: out of memory. */
 static json_t *with_claims(const json_t *object) {
-        _cleanup_json_ json_t *copy = json_deep_copy(object), *volumes = json_array();
+        _cleanup_json_ json_t *copy = json_tree_copy(object), *volumes = json_array();
         const json_t *item;
         size_t i;
         int r = copy && volumes ? 0 : -ENOMEM;
@@ -260,7 +260,7 @@ static int controller_defaults(json_t *object) {
 
                 if (json_object_size(json_at(object, taken[i])) > 0)
                         continue;
-                r = json_set_at(object, taken[i], json_deep_copy(labels));
+                r = json_set_at(object, taken[i], json_tree_copy(labels));
                 if (r < 0)
                         return r;
         }
@@ -273,7 +273,7 @@ static int replicaset_defaults(json_t *object) {
         int r = 0;
 
         if (!json_at(object, "spec.selector") && json_object_size(labels) > 0)
-                r = json_set_at(object, "spec.selector.matchLabels", json_deep_copy(labels));
+                r = json_set_at(object, "spec.selector.matchLabels", json_tree_copy(labels));
         return r < 0 ? r : template_defaults(object);
 }
 

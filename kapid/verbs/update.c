@@ -43,7 +43,7 @@ static int put_form(struct write *w, const json_t *live, const json_t *body, str
 
         if (!isempty(version) && !streq(version, json_str_or(live, "metadata.resourceVersion", "")))
                 return problem_conflict(p, w->kind, w->name, NULL);
-        object = json_deep_copy(live);
+        object = json_tree_copy(live);
         if (!object)
                 return -ENOMEM;
         r = form_of(w->request)->put(w->kind, object, body, p);
@@ -80,7 +80,7 @@ int put_decide(struct write *w, const json_t *live, struct decision *ret, struct
         r = live ? need_version(w, body->object, p) : may_create(w, p);
         if (r < 0)
                 return r;
-        object = json_deep_copy(body->object);
+        object = json_tree_copy(body->object);
         if (!object)
                 return -ENOMEM;
         return write_object(w, live, TAKE_PTR(object), FROM_BODY, ret, p);
@@ -166,7 +166,7 @@ static int apply_merge(struct write *w, const json_t *live, const struct apply_o
         int r;
 
         if (mark && item_applied(w->item) == mark) {
-                ret->object = json_deep_copy(live);
+                ret->object = json_tree_copy(live);
                 return ret->object ? 0 : -ENOMEM;
         }
         r = apply_run(w->kind, data, n, live, o, ret, p);
