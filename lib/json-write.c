@@ -33,7 +33,7 @@ static bool is_utf8(const char *s, size_t n) {
 
 /* Room for n characters and the end; the common case without a call. */
 static inline bool room(struct buf *b, size_t n) {
-        return b->size + n < b->allocated || buf_reserve(b, n) >= 0;
+        return (!b->failed && n < b->allocated - b->size) || buf_reserve(b, n) >= 0;
 }
 
 static inline bool put(struct buf *b, char c) {

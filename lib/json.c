@@ -312,6 +312,51 @@ char *json_text_pretty(const json_t *v) {
         return shorten_reals(json_dumps(v, JSON_INDENT(4) | JSON_ENCODE_ANY));
 }
 
+const json_t *json_beside_get(struct json_beside *b, const char *key, size_t n) {
+        void *at = b->next;
+
+        if (!at || json_object_iter_key_len(at) != n ||
+                        memcmp(json_object_iter_key(at), key, n) != 0)
+                return json_object_getn(b->object, key, n);
+        b->next = json_object_iter_next(json_unconst(b->object), at);
+        return json_object_iter_value(at);
+}
+
+static bool same_objects(const json_t *a, const json_t *b) {
+        struct json_beside beside = json_beside(b);
+        json_t *object = json_unconst(a);
+
+        if (json_object_size(a) != json_object_size(b))
+                return false;
+        for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i))
+                if (!json_same(json_object_iter_value(i),
+                                    json_beside_get(&beside, json_object_iter_key(i),
+                                                    json_object_iter_key_len(i))))
+                        return false;
+        return true;
+}
+
+static bool same_arrays(const json_t *a, const json_t *b) {
+        size_t n = json_array_size(a);
+
+        if (n != json_array_size(b))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!json_same(json_array_get(a, i), json_array_get(b, i)))
+                        return false;
+        return true;
+}
+
+bool json_same(const json_t *a, const json_t *b) {
+        if (a == b)
+                return true;
+        if (!a || !b || json_typeof(a) != json_typeof(b))
+                return false;
+        return json_is_object(a)  ? same_objects(a, b)
+               : json_is_array(a) ? same_arrays(a, b)
+                                  : json_equal(json_unconst(a), json_unconst(b));
+}
+
 static json_t *copy_object(const json_t *v) {
         json_t *copy = json_object(), *object = json_unconst(v);
 

@@ -417,18 +417,25 @@ static void compare_child(const struct schema *s, const struct child *at, const 
 
 static void compare_maps(const struct schema *s, const json_t *old, const json_t *new,
                 json_t **changed, json_t **removed) {
+        struct json_beside beside = json_beside(old);
+        json_t *mine = json_unconst(new), *v;
+        size_t left = json_object_size(old);
         const char *key;
-        json_t *v;
 
-        json_object_foreach ((json_t *)new, key, v) {
-                const json_t *before = json_object_get(old, key);
-                const struct child at = {key, .is_field = true};
+        for (void *i = json_object_iter(mine); i; i = json_object_iter_next(mine, i)) {
+                const struct child at = {json_object_iter_key(i), .is_field = true};
+                const json_t *before = json_beside_get(&beside, at.name,
+                                json_object_iter_key_len(i));
 
+                v = json_object_iter_value(i);
+                left -= before != NULL;
                 if (before == v || (before && !json_is_object(v) && !json_is_array(v) &&
-                                                   json_equal((json_t *)before, v)))
+                                                   json_same(before, v)))
                         continue;
-                compare_child(field_schema(s, key), &at, before, v, changed, removed);
+                compare_child(field_schema(s, at.name), &at, before, v, changed, removed);
         }
+        if (left == 0)
+                return;
         json_object_foreach ((json_t *)old, key, v)
                 if (!json_object_get(new, key)) {
                         const struct child at = {key, .is_field = true};
@@ -446,7 +453,7 @@ static bool compare_twins(const json_t *before, const json_t *after, const char 
 
         if (!a && !b)
                 return false;
-        if (!json_equal(x, y))
+        if (!json_same(x, y))
                 add_child(changed, &(struct child){.name = element}, json_object());
         return true;
 }
@@ -541,7 +548,7 @@ static void compare(const struct schema *s, const json_t *old, const json_t *new
         }
         if (a == b && a != SHAPE_LEAF && compare_lists(s, old, new, ret_changed, ret_removed) == 0)
                 return;
-        if (!json_equal((json_t *)old, (json_t *)new))
+        if (!json_same(old, new))
                 *ret_changed = json_object();
 }
 

@@ -364,17 +364,17 @@ int managed_settle(const json_t *live, json_t *object) {
         json_t *before = (json_t *)json_at(live, "metadata.managedFields"), *after;
         _cleanup_json_ json_t *kept =
                         json_incref((json_t *)json_at(object, "metadata.managedFields"));
-        bool same;
-        int r;
 
-        if (!live || !before || !kept || !same_owners(before, kept))
+        if (!before || !kept)
+                return json_same(live, object);
+        if (!same_owners(before, kept))
                 return 0;
         after = json_object_get(object, "metadata");
-        r = json_object_set(after, "managedFields", before);
-        if (r < 0)
+        if (json_object_set(after, "managedFields", before) < 0)
                 return -ENOMEM;
-        same = json_equal((json_t *)live, object);
-        return same || json_object_set(after, "managedFields", kept) == 0 ? 0 : -ENOMEM;
+        if (json_same(live, object))
+                return 1;
+        return json_object_set(after, "managedFields", kept) == 0 ? 0 : -ENOMEM;
 }
 
 static int parse_intent(const void *data, size_t n, json_t **ret, struct problem *p) {
@@ -620,7 +620,7 @@ int apply_run(const struct kind *k, const void *data, size_t n, const json_t *li
         r = apply_to(k, live, config, o, &object, p);
         if (r < 0)
                 return r;
-        if (managed_settle(live, object) < 0)
+        if (live && managed_settle(live, object) < 0)
                 return out_of_memory(p);
         ret->object = TAKE_PTR(object);
         ret->warnings = NULL;

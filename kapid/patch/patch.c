@@ -297,7 +297,7 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
         else if (streq(op, "test")) {
                 json_t *found = find(*root, path);
 
-                if (found ? !json_equal(found, value) : !json_is_null(value)) {
+                if (found ? !json_same(found, value) : !json_is_null(value)) {
                         (void)refuse(p, "testing path failed: the value differs", op, path);
                         return -ENOMSG;
                 }

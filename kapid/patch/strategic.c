@@ -30,7 +30,7 @@ static const json_t *identity(const json_t *item, const char *key) {
 static char *identity_text(const json_t *item, const char *key) {
         const json_t *v = identity(item, key);
 
-        return v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+        return v ? json_text_sorted(v) : NULL;
 }
 
 /* Places of a list's entries by identity, so that long lists merge in linear time. */

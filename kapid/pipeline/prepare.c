@@ -42,7 +42,7 @@ json_t *pipeline_fill(const struct kind *k, json_t *stored) {
         normaliser_done(&n);
         if (r < 0 || (k->fills_defaults && schema_default(k->schema, filled) < 0))
                 return NULL;
-        return json_equal(filled, stored) ? json_incref(stored) : TAKE_PTR(filled);
+        return json_same(filled, stored) ? json_incref(stored) : TAKE_PTR(filled);
 }
 
 bool pipeline_needs_version(const struct kind *k) {
@@ -109,7 +109,7 @@ static bool wanted_differs(const struct kind *k, const json_t *old, const json_t
                 if (streq(key, "metadata") || streq(key, "apiVersion") ||
                                 (k->has_status && streq(key, "status")))
                         continue;
-                if (!other || !json_equal(v, (json_t *)other))
+                if (!other || !json_same(v, other))
                         return true;
         }
         json_object_foreach ((json_t *)old, key, v)

@@ -24,6 +24,7 @@ struct passage {
         enum object_origin origin;
         struct decision *decision;
         size_t next;     /* of the steps */
+        bool same;       /* as live */
         bool was_asked;  /* mutating webhooks were */
         bool changed;    /* by mutating policies */
         struct policy_memory policies;
@@ -109,7 +110,7 @@ static int keep_template(struct passage *a) {
         const json_t *was = json_at(a->stored, path), *old = json_at(a->live, path),
                      *new = json_at(a->object, path);
 
-        if (old == was || !old || !new || !json_equal(old, new))
+        if (old == was || !old || !new || !json_same(old, new))
                 return 0;
         return json_set_at(a->object, path, json_tree_copy(was));
 }
@@ -183,7 +184,10 @@ static int step_warnings(struct passage *a, struct problem *p) {
 static int step_settle(struct passage *a, struct problem *p) {
         int r = a->live ? managed_settle(a->live, a->object) : 0;
 
-        return r >= 0 && a->live ? keep_template(a) : r;
+        if (r < 0 || !a->live)
+                return r;
+        a->same = r > 0;
+        return keep_template(a);
 }
 
 static const struct {
@@ -219,7 +223,7 @@ static int conclude(struct passage *a, struct problem *p) {
         ret->created = !a->live;
         ret->question = ASK_ABOUT_WRITE;
         ret->object = TAKE_PTR(a->object);
-        if (a->stored && json_same(ret->object, a->stored)) {
+        if (a->stored && (a->stored == a->live ? a->same : json_same(ret->object, a->stored))) {
                 ret->unchanged = true;
                 ret->act = DECIDE_NOTHING;
                 return 0;

@@ -45,6 +45,9 @@ void schema_validate(struct findings *f, const struct schema *s, const json_t *v
 void schema_validate_update(
                 struct findings *f, const struct schema *s, const json_t *v, const json_t *old);
 
+/* Whether a short keyed list, or set, surely has no item twice. False: it may have, or is long. */
+bool schema_has_no_twins(const struct schema *s, const json_t *list);
+
 /* Calls func for every keyed list and set in an object; f's path is where the list stands. */
 void schema_each_list(struct findings *f, const struct schema *s, const json_t *v,
                 void (*func)(struct findings *f, const struct schema *s, const json_t *list,

@@ -136,7 +136,7 @@ static int walk_array(struct normaliser *n, const struct schema *s, json_t *list
                 size_t length = n->path.size;
                 json_t *instead = NULL;
 
-                buf_printf(&n->path, "[%zu]", i);
+                buf_append_index(&n->path, i);
                 int r = walk(n, s->items, child, &instead);
                 pop(n, length);
                 if (r < 0)
