@@ -30,7 +30,7 @@ libkapid_core_a_SOURCES = \
 	kapid/pipeline/delete-options.h kapid/pipeline/leases.c kapid/pipeline/leases.h \
 	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
-	kapid/schema/format-custom.c kapid/schema/hidden.c kapid/schema/settled.c \
+	kapid/schema/format-custom.c kapid/schema/hidden.c kapid/schema/settled.c kapid/patch/status.c kapid/patch/status.h \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \

@@ -119,13 +119,17 @@ static struct owner *owners_find(struct owners *o, const char *manager, const ch
 static json_t *new_entry(const char *manager, const char *operation, const char *api_version,
                 const char *subresource, uint64_t now_us) {
         char now[TIMEFMT_SIZE];
-        json_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s}", "manager", manager, "operation",
-                        operation, "apiVersion", api_version, "time", time_format(now_us, now),
-                        "fieldsType", "FieldsV1");
+        const char *const members[][2] = {{"manager", manager}, {"operation", operation},
+                        {"apiVersion", api_version}, {"time", time_format(now_us, now)},
+                        {"fieldsType", "FieldsV1"}, {"subresource", subresource}};
+        _cleanup_json_ json_t *entry = json_object();
 
-        if (entry && *subresource)
-                json_object_set_new(entry, "subresource", json_string(subresource));
-        return entry;
+        for (size_t i = 0; i < ELEMENTS(members); i++)
+                if ((i < ELEMENTS(members) - 1 || *subresource) &&
+                                json_object_set_new_nocheck(entry, members[i][0],
+                                                json_string(members[i][1])) < 0)
+                        return NULL;
+        return TAKE_PTR(entry);
 }
 
 /* Replaces or adds the writer's own entry; takes set. An empty one is removed. */

@@ -28,6 +28,8 @@ struct pipeline_context {
 
 struct decoded {
         json_t *object;  /* owned */
+        bool status_alone; /* the object shares all but its status with another one, which is not to
+                            * change (kapid/patch/status.h) */
         char **warnings; /* texts for Warning headers: `unknown field "spec.x"` */
 };
 void decoded_done(struct decoded *d);
@@ -55,6 +57,8 @@ int pipeline_normalise(const struct kind *k, json_t *object, char ***unknown, st
 
 /* Fills in defaults of the schema and of the strategy. */
 int pipeline_default(const struct kind *k, json_t *object);
+/* The same below the status alone, which no strategy has defaults for. */
+int pipeline_default_status(const struct kind *k, json_t *object);
 
 /* A stored object as the schema of its kind has it now: without the fields that the schema has not,
  * with the defaults that it lacks (a definition may have changed since it was written). A new

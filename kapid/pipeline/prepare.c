@@ -20,6 +20,10 @@ int pipeline_default(const struct kind *k, json_t *object) {
         return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
 }
 
+int pipeline_default_status(const struct kind *k, json_t *object) {
+        return schema_default(schema_child(k->schema, "status"), json_object_get(object, "status"));
+}
+
 bool pipeline_is_filled(const struct kind *k, const json_t *stored) {
         unsigned what = (k->prunes ? SETTLED_PRUNED : 0) |
                         (k->fills_defaults ? SETTLED_DEFAULTS : 0);

@@ -120,7 +120,11 @@ static int step_server_metadata(struct passage *a, struct problem *p) {
 }
 
 static int step_defaults(struct passage *a, struct problem *p) {
-        return pipeline_default(a->write->kind, a->object);
+        const struct kind *k = a->write->kind;
+
+        if (a->origin == FROM_STATUS)
+                return pipeline_default_status(k, a->object);
+        return pipeline_default(k, a->object);
 }
 
 static int step_ownership(struct passage *a, struct problem *p) {

@@ -16,6 +16,9 @@ struct normaliser {
 /* Prunes unknown fields, drops nulls, makes quantities, times and integers canonical, in place.
  * -EINVAL with error set, -ENOMEM. Afterwards normaliser_done. */
 int normalise(struct normaliser *n, const struct schema *s, json_t *object);
+/* The same for one member of an object, which is an object and has a schema, alone. */
+int normalise_member(
+                struct normaliser *n, const struct schema *s, json_t *object, const char *key);
 /* Labels, annotations, finalizers and owners that are empty are as good as absent: they are
  * removed, so that they have no owner. */
 void metadata_drop_empty(json_t *object);

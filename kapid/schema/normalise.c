@@ -292,3 +292,14 @@ int normalise(struct normaliser *n, const struct schema *s, json_t *object) {
         metadata_drop_empty(object);
         return r;
 }
+
+int normalise_member(
+                struct normaliser *n, const struct schema *s, json_t *object, const char *key) {
+        size_t length = push(n, key);
+        json_t *instead = NULL;
+        int r = walk(n, schema_child(s, key), json_object_get(object, key), &instead);
+
+        json_decref(instead);
+        pop(n, length);
+        return r;
+}

@@ -3,6 +3,7 @@
 #include "kapid/auth/authz.h"
 #include "kapid/cache/item.h"
 #include "kapid/patch/managed.h"
+#include "kapid/patch/status.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/pipeline/options.h"
@@ -80,6 +81,9 @@ int put_decide(struct write *w, const json_t *live, struct decision *ret, struct
         r = live ? need_version(w, body->object, p) : may_create(w, p);
         if (r < 0)
                 return r;
+        object = live ? status_replaced(w->kind, w->request->sub, live, body->object) : NULL;
+        if (object)
+                return write_object(w, live, TAKE_PTR(object), FROM_STATUS, ret, p);
         object = json_tree_copy(body->object);
         if (!object)
                 return -ENOMEM;
@@ -257,7 +261,8 @@ int patch_decide(struct write *w, const json_t *live, struct decision *ret, stru
         if (r < 0)
                 return r;
         if (!form)
-                return write_object(w, live, TAKE_PTR(d.object), FROM_BODY, ret, p);
+                return write_object(w, live, TAKE_PTR(d.object),
+                                d.status_alone ? FROM_STATUS : FROM_BODY, ret, p);
         r = pipeline_validate_body(w->kind, request->sub, d.object, p);
         if (r < 0)
                 return r;
