@@ -144,6 +144,9 @@ tests_unit_test_kapid_random_patch_SOURCES = tests/unit/test-kapid-random-patch.
 tests_unit_test_kapid_random_patch_LDADD = $(KAPID_CORE_LIBS)
 tests_unit_test_kapid_random_apply_SOURCES = tests/unit/test-kapid-random-apply.c $(KAPID_RANDOM_PARTS)
 tests_unit_test_kapid_random_apply_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-shortcuts
+tests_unit_test_kapid_shortcuts_SOURCES = tests/unit/test-kapid-shortcuts.c $(KAPID_RANDOM_PARTS)
+tests_unit_test_kapid_shortcuts_LDADD = $(KAPID_CORE_LIBS)
 
 check_PROGRAMS += tests/unit/test-kapid-pattern
 tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c

@@ -27,10 +27,10 @@ struct pipeline_context {
 };
 
 struct decoded {
-        json_t *object;  /* owned */
+        json_t *object;    /* owned */
         bool status_alone; /* the object shares all but its status with another one, which is not to
                             * change (kapid/patch/status.h) */
-        char **warnings; /* texts for Warning headers: `unknown field "spec.x"` */
+        char **warnings;   /* texts for Warning headers: `unknown field "spec.x"` */
 };
 void decoded_done(struct decoded *d);
 #define _cleanup_decoded_ _cleanup_(decoded_done)
