@@ -285,11 +285,17 @@ static struct map *index_items(const struct schema *s, const json_t *list, json_
         return index;
 }
 
-static int set_of(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
-                char **ret_error);
+/* A set that is being made. Its leaves are one value: sets do not change. */
+struct maker {
+        bool with_containers;
+        json_t *leaf;
+        char **error; /* NULL: nobody asks for the reason */
+};
 
-static int set_of_map(const struct schema *s, const json_t *v, bool with_containers,
-                json_t *children, char **ret_error) {
+static int set_of(struct maker *m, const struct schema *s, const json_t *v, json_t **ret);
+
+static int set_of_map(
+                struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
         const char *key;
         json_t *child;
 
@@ -297,14 +303,14 @@ static int set_of_map(const struct schema *s, const json_t *v, bool with_contain
                 const struct schema_field *f = schema_field_find(s, key);
                 const struct schema *cs = f ? f->schema : s->additional;
                 json_t *node = NULL;
-                int r = set_of(cs ? cs : &untyped, child, with_containers, &node, ret_error);
+                int r = set_of(m, cs ? cs : &untyped, child, &node);
 
                 if (r < 0)
                         return r;
                 /* Entries of a map belong to the manager that wrote them, even when something is
                  * below them. */
                 if (node && !f && json_object_size(node) > 0 && !json_object_get(node, "."))
-                        json_object_set_new(node, ".", json_object());
+                        json_object_set(node, ".", m->leaf);
                 r = node ? put_field(children, key, node) : 0;
                 if (r < 0)
                         return r;
@@ -312,8 +318,8 @@ static int set_of_map(const struct schema *s, const json_t *v, bool with_contain
         return 0;
 }
 
-static int set_of_list(const struct schema *s, const json_t *v, bool with_containers,
-                json_t *children, char **ret_error) {
+static int set_of_list(
+                struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
         json_t *item;
         size_t i;
 
@@ -323,52 +329,60 @@ static int set_of_list(const struct schema *s, const json_t *v, bool with_contai
                 int r = 0;
 
                 if (!element) {
-                        if (ret_error && !*ret_error)
-                                *ret_error = strformat("element %zu: associative list with keys "
+                        if (m->error && !*m->error)
+                                *m->error = strformat("element %zu: associative list with keys "
                                                        "has an element that omits key field \"%s\"",
                                                 i, s->map_keys ? s->map_keys[0] : "");
                         return -EINVAL;
                 }
                 if (s->list == LIST_MAP)
-                        r = set_of(item_schema(s), item, with_containers, &node, ret_error);
+                        r = set_of(m, item_schema(s), item, &node);
                 if (r < 0)
                         return r;
                 if (node && json_object_size(node) > 0)
-                        json_object_set_new(node, ".", json_object());
+                        json_object_set(node, ".", m->leaf);
                 if (json_object_get(children, element)) { /* twins are owned as one thing */
                         json_decref(node);
                         node = NULL;
                 }
-                json_object_set_new(children, element, node ? node : json_object());
+                json_object_set_new(children, element, node ? node : json_ref(m->leaf));
         }
         return 0;
 }
 
 /* *ret is NULL when the value sets nothing (an empty keyed list). */
-static int set_of(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
-                char **ret_error) {
+static int set_of(struct maker *m, const struct schema *s, const json_t *v, json_t **ret) {
         enum shape shape = shape_of(s, v);
-        json_t *children = json_object();
-        int r = 0;
+        json_t *children;
+        int r;
 
+        if (shape == SHAPE_LEAF) {
+                *ret = json_ref(m->leaf);
+                return 0;
+        }
+        children = json_object();
         if (!children)
                 return -ENOMEM;
-        if (shape == SHAPE_MAP)
-                r = set_of_map(s, v, with_containers, children, ret_error);
-        else if (shape != SHAPE_LEAF)
-                r = set_of_list(s, v, with_containers, children, ret_error);
+        r = shape == SHAPE_MAP ? set_of_map(m, s, v, children) : set_of_list(m, s, v, children);
         if (r < 0) {
                 json_decref(children);
                 return r;
         }
-        *ret = make(shape == SHAPE_LEAF || with_containers ||
-                                        (shape == SHAPE_MAP && json_object_size(v) == 0),
+        *ret = make(m->with_containers || (shape == SHAPE_MAP && json_object_size(v) == 0),
                         children);
         return 0;
 }
 
+static int whole_set(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
+                char **ret_error) {
+        _cleanup_json_ json_t *leaf = json_object();
+        struct maker m = {.with_containers = with_containers, .leaf = leaf, .error = ret_error};
+
+        return leaf ? set_of(&m, s, v, ret) : -ENOMEM;
+}
+
 int fieldset_of(const struct schema *s, const json_t *value, json_t **ret, char **ret_error) {
-        return set_of(s, value, false, ret, ret_error);
+        return whole_set(s, value, false, ret, ret_error);
 }
 
 /* Everything at and below a value, containers included; a list whose items have no keys is a leaf.
@@ -376,7 +390,7 @@ int fieldset_of(const struct schema *s, const json_t *value, json_t **ret, char 
 static json_t *full_set(const struct schema *s, const json_t *v) {
         json_t *set = NULL;
 
-        if (set_of(s, v, true, &set, NULL) < 0)
+        if (whole_set(s, v, true, &set, NULL) < 0)
                 return json_object();
         return set;
 }

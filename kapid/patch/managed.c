@@ -99,7 +99,7 @@ static int owners_load(struct owners *o, const json_t *list) {
 }
 
 static const char *word(const struct owner *o, const char *key) {
-        return json_str_or(o->entry, key, "");
+        return strempty(json_string_value(json_object_get(o->entry, key)));
 }
 
 /* Apply entries are one a manager, whatever version they were made with. */
