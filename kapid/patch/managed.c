@@ -568,6 +568,21 @@ static json_t *kept_set(const struct owners *owners, const struct owner *own, co
         return kept;
 }
 
+/* A copy of one's own, but for managedFields, which is often half of the object: it stands empty in
+ * its place, as owners_store() puts another one there. */
+static json_t *copy_merged(const json_t *shared) {
+        const json_t *metadata = json_object_get(shared, "metadata");
+        _cleanup_json_ json_t *bare = json_shallow_copy(shared), *own = NULL;
+
+        if (!json_object_get(metadata, "managedFields"))
+                return json_tree_copy(shared);
+        own = json_shallow_copy(metadata);
+        if (!bare || !own || json_object_set_new(own, "managedFields", json_array()) < 0 ||
+                        json_object_set(bare, "metadata", own) < 0)
+                return NULL;
+        return json_tree_copy(bare);
+}
+
 static int apply_to(const struct kind *k, const json_t *live, const json_t *config,
                 const struct apply_options *o, json_t **ret, struct problem *p) {
         const char *subresource = strempty(o->subresource);
@@ -589,7 +604,7 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
                 return out_of_memory(p);
         own = owners_find(&owners, o->manager, "Apply", k->api_version, subresource);
         shared = typed_merge(k->schema, live, config);
-        merged = shared ? json_tree_copy(shared) : NULL;
+        merged = shared ? copy_merged(shared) : NULL;
         if (!merged)
                 return out_of_memory(p);
         if (own && own->set) {
