@@ -78,19 +78,34 @@ static int keep(json_t *object, const json_t *old, const char *key) {
         return json_object_set(object, key, v) < 0 ? -ENOMEM : 0;
 }
 
+/* A copy of its own, as strategies change labels and annotations, with these managedFields (NULL:
+ * its own), which nobody changes in place. */
+static json_t *copy_metadata(const json_t *metadata, const json_t *managed) {
+        _cleanup_json_ json_t *bare = json_shallow_copy(metadata), *copy = NULL;
+        const json_t *fields = managed ? managed : json_object_get(metadata, "managedFields");
+
+        if (json_object_get(bare, "managedFields") &&
+                        json_object_set_new(bare, "managedFields", json_null()) < 0)
+                return NULL;
+        copy = json_tree_copy(bare);
+        if (fields && json_object_set(copy, "managedFields", json_unconst(fields)) < 0)
+                return NULL;
+        return TAKE_PTR(copy);
+}
+
 /* Everything but `only` becomes the old object's; of the metadata managedFields stay the new ones.
  */
 static int keep_all_but(json_t *object, const json_t *old, const char *only) {
-        json_t *managed = json_incref((json_t *)json_at(object, "metadata.managedFields"));
-        json_t *metadata = json_copy(json_object_get(old, "metadata"));
+        const json_t *managed = json_at(object, "metadata.managedFields"),
+                     *was = json_object_get(old, "metadata");
+        json_t *metadata = was ? copy_metadata(was, managed) : NULL;
         _cleanup_json_ json_t *value = json_incref(json_object_get(object, only));
         const char *key;
         json_t *v;
         int r = 0;
 
-        if (managed && metadata)
-                r |= json_object_set(metadata, "managedFields", managed);
-        json_decref(managed);
+        if (was && !metadata)
+                return -ENOMEM;
         r |= json_object_clear(object);
         json_object_foreach ((json_t *)old, key, v)
                 if (!streq(key, only))

@@ -250,9 +250,11 @@ static int daemonset_prepare_create(json_t *object, const struct pipeline_contex
 
 static int daemonset_prepare_update(const char *subresource, const json_t *old, json_t *object,
                 const struct pipeline_context *c) {
-        bool changed = !json_equal(json_at(old, "spec.template"), json_at(object, "spec.template"));
+        bool changed = !json_same(json_at(old, "spec.template"), json_at(object, "spec.template"));
         int64_t v = MAX(template_generation(old), 1);
 
+        if (*subresource)
+                return 0;
         return set_template_generation(object, changed && v < INT64_MAX ? v + 1 : v);
 }
 
