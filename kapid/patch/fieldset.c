@@ -169,8 +169,8 @@ static const json_t *key_value(const struct schema *s, const json_t *item, const
 }
 
 /* The item's keys in their order; how many there are. 0, too, for more than fit. */
-static size_t sorted_keys(const struct schema *s, const json_t *item,
-                struct item_key keys[static KEYS_MAX]) {
+static size_t sorted_keys(
+                const struct schema *s, const json_t *item, struct item_key keys[static KEYS_MAX]) {
         size_t n = 0;
 
         for (size_t i = 0; s->map_keys[i]; i++) {
@@ -294,8 +294,7 @@ struct maker {
 
 static int set_of(struct maker *m, const struct schema *s, const json_t *v, json_t **ret);
 
-static int set_of_map(
-                struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
+static int set_of_map(struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
         const char *key;
         json_t *child;
 
@@ -318,8 +317,7 @@ static int set_of_map(
         return 0;
 }
 
-static int set_of_list(
-                struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
+static int set_of_list(struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
         json_t *item;
         size_t i;
 
@@ -331,7 +329,7 @@ static int set_of_list(
                 if (!element) {
                         if (m->error && !*m->error)
                                 *m->error = strformat("element %zu: associative list with keys "
-                                                       "has an element that omits key field \"%s\"",
+                                                      "has an element that omits key field \"%s\"",
                                                 i, s->map_keys ? s->map_keys[0] : "");
                         return -EINVAL;
                 }
@@ -438,8 +436,8 @@ static void compare_maps(const struct schema *s, const json_t *old, const json_t
 
         for (void *i = json_object_iter(mine); i; i = json_object_iter_next(mine, i)) {
                 const struct child at = {json_object_iter_key(i), .is_field = true};
-                const json_t *before = json_beside_get(&beside, at.name,
-                                json_object_iter_key_len(i));
+                const json_t *before =
+                                json_beside_get(&beside, at.name, json_object_iter_key_len(i));
 
                 v = json_object_iter_value(i);
                 left -= before != NULL;
@@ -486,8 +484,8 @@ static int compare_lists(const struct schema *s, const json_t *old, const json_t
                 json_t *was = map_get(before, element), *is = map_entry_value(e);
 
                 if (!compare_twins(twins, new_twins, element, was, is, changed))
-                        compare_child(item_schema(s), &(struct child){.name = element}, was, is, changed,
-                                        removed);
+                        compare_child(item_schema(s), &(struct child){.name = element}, was, is,
+                                        changed, removed);
         }
         map_foreach (before, e)
                 if (!map_get(after, map_entry_key(e)))

@@ -124,6 +124,12 @@ static void hold(const struct store_txn *t, store_done done, void *userdata) {
 
 static int carry_out(const struct store_txn *t, store_done done, void *userdata);
 
+/* A read asks the store in a turn of its own. */
+static void turn(struct fake_kapid *f) {
+        while (sd_event_run(f->event, 0) > 0)
+                ;
+}
+
 bool fake_kapid_answer(struct fake_kapid *f) {
         struct held h;
 
@@ -140,6 +146,7 @@ bool fake_kapid_answer(struct fake_kapid *f) {
                 free((char *)h.ops[i].key);
                 free((char *)h.ops[i].value);
         }
+        turn(f);
         return true;
 }
 
@@ -508,6 +515,7 @@ void exchange(struct fake_kapid *f, struct exchange *x) {
 
         verb_run(request);
         request_unref(request);
+        turn(f);
 }
 
 void exchange_done(struct exchange *x) {
