@@ -26,7 +26,8 @@ for path in sorted(glob.glob(TOP + "/kapid/kinds/*.yaml")):
             definitions.update(doc["definitions"])
             continue
         for v in doc["spec"]["versions"]:
-            kinds[(f"{doc['spec']['group']}/{v['name']}".lstrip("/"), doc["spec"]["names"]["kind"])] = v["schema"]["openAPIV3Schema"]
+            group = v.get("x-keelson", {}).get("group", doc["spec"]["group"])
+            kinds[(f"{group}/{v['name']}".lstrip("/"), doc["spec"]["names"]["kind"])] = v["schema"]["openAPIV3Schema"]
 for group, its_version, its_kind in (("meta", "v1", "Status"), ("autoscaling", "autoscaling/v1", "Scale"), ("policy", "policy/v1", "Eviction"),
                                      ("authentication", "authentication.k8s.io/v1", "TokenRequest")):
     kinds[(its_version, its_kind)] = {"$ref": f"{group}.v1.{its_kind}"}
