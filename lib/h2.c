@@ -299,9 +299,7 @@ static void flush(struct h2_connection *c) {
                 return;
         enter(c);
         r = fill_out(c);
-        if (r >= 0 && !c->doomed)
-                r = write_out(c);
-        finish_flush(c, r);
+        finish_flush(c, r < 0 || c->doomed ? r : write_out(c));
 }
 
 struct flushing {

@@ -285,7 +285,8 @@ struct http_stream_place {
         size_t pieces, offset;
 };
 /* Copies up to n of the queued bytes from there on, and moves on behind them. Any thread. */
-size_t http_stream_peek(const struct http_stream *s, struct http_stream_place *at, char *out, size_t n);
+size_t http_stream_peek(
+                const struct http_stream *s, struct http_stream_place *at, char *out, size_t n);
 /* The first n are no longer queued. */
 void http_stream_drop(struct http_stream *s, size_t n);
 /* Gives a suspended connection back to libmicrohttpd: the end. */
