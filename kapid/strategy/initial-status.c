@@ -11,6 +11,7 @@ static const struct {
                 {"apps", "daemonsets",
                                 "{\"currentNumberScheduled\":0,\"numberMisscheduled\":0,"
                                 "\"desiredNumberScheduled\":0,\"numberReady\":0}"},
+                {"autoscaling", "horizontalpodautoscalers", "{\"desiredReplicas\":0}"},
                 {"batch", "jobs", "{}"},
                 {"batch", "cronjobs", "{}"},
                 {"certificates.k8s.io", "certificatesigningrequests", "{}"},
