@@ -2,7 +2,9 @@
  * certificate are written through different subresources. */
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
+#include "lib/crypto.h"
 #include "lib/object.h"
+#include "lib/pki.h"
 #include "lib/timefmt.h"
 
 static int set_groups(json_t *spec, char *const *groups) {
@@ -164,6 +166,23 @@ static void csr_validate(struct findings *f, const json_t *object) {
                                 "Approved and Denied conditions are mutually exclusive");
 }
 
+/* Signers read it; a request that nobody can read is refused at once. */
+static void csr_validate_create(struct findings *f, const json_t *object) {
+        const json_t *request = json_at(object, "spec.request");
+        _cleanup_pki_request_ struct pki_request details = {0};
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *pem = NULL;
+        _cleanup_free_ void *data = NULL;
+        size_t n = 0;
+
+        if (base64_decode(strempty(json_string_value(request)), &data, &n) >= 0)
+                pem = strndup(data, n);
+        if (!pem)
+                f->failed = true;
+        else if (pki_csr_details(pem, &details, &p) == -EINVAL)
+                finding_add(f, FINDING_INVALID, "spec.request", NULL, "%s", strempty(p.message));
+}
+
 const struct kind_strategy strategies_certificates[] = {
                 {.group = "certificates.k8s.io",
                                 .kind = "CertificateSigningRequest",
@@ -171,6 +190,7 @@ const struct kind_strategy strategies_certificates[] = {
                                 .flags = STRATEGY_NO_GENERATION,
                                 .prepare_create = csr_prepare_create,
                                 .prepare_update = csr_prepare_update,
-                                .validate = csr_validate},
+                                .validate = csr_validate,
+                                .validate_create = csr_validate_create},
                 {0},
 };

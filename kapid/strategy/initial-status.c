@@ -11,7 +11,6 @@ static const struct {
                 {"apps", "daemonsets",
                                 "{\"currentNumberScheduled\":0,\"numberMisscheduled\":0,"
                                 "\"desiredNumberScheduled\":0,\"numberReady\":0}"},
-                {"autoscaling", "horizontalpodautoscalers", "{\"desiredReplicas\":0}"},
                 {"batch", "jobs", "{}"},
                 {"batch", "cronjobs", "{}"},
                 {"certificates.k8s.io", "certificatesigningrequests", "{}"},

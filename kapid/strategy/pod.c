@@ -90,20 +90,36 @@ static int add_toleration(json_t *spec, const char *key) {
                                : 0;
 }
 
+static int add_tolerations(json_t *spec) {
+        int r = add_toleration(spec, "node.kubernetes.io/not-ready");
+
+        return r < 0 ? r : add_toleration(spec, "node.kubernetes.io/unreachable");
+}
+
+/* The account under both of its names. */
+static int set_account(json_t *spec, const char *fallback) {
+        const char *account = json_str_or(spec, "serviceAccountName", "");
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        if (!*account)
+                account = json_str_or(spec, "serviceAccount", "");
+        name = strdup(*account ? account : fallback);
+        if (!name)
+                return -ENOMEM;
+        if (!*name)
+                return 0;
+        r = json_set_str(spec, "serviceAccountName", name);
+        return r < 0 ? r : json_set_str(spec, "serviceAccount", name);
+}
+
 static int pod_prepare_create(json_t *pod, const struct pipeline_context *c) {
         json_t *spec = json_object_get(pod, "spec");
-        const char *account = json_str(spec, "serviceAccountName");
         int r;
 
         if (!json_is_object(spec))
                 return 0; /* validation says so */
-        if (isempty(account))
-                account = json_str_or(spec, "serviceAccount", "default");
-        if ((r = json_set_str(spec, "serviceAccountName", *account ? account : "default")) < 0 ||
-                        (r = json_set_str(spec, "serviceAccount",
-                                         json_str_or(spec, "serviceAccountName", ""))) < 0 ||
-                        (r = add_toleration(spec, "node.kubernetes.io/not-ready")) < 0 ||
-                        (r = add_toleration(spec, "node.kubernetes.io/unreachable")) < 0 ||
+        if ((r = set_account(spec, "default")) < 0 || (r = add_tolerations(spec)) < 0 ||
                         (r = json_set_str(pod, "status.phase", "Pending")) < 0)
                 return r;
         return json_set_str(pod, "status.qosClass", pod_qos_class(spec));
@@ -151,6 +167,23 @@ static void validate_port_ref(struct findings *f, const json_t *port) {
                                 format_check(FORMAT_PORT_NAME, json_string_value(port)));
 }
 
+static void validate_headers(struct findings *f, const json_t *handler) {
+        const json_t *header;
+        size_t i;
+
+        json_array_foreach (json_at(handler, "httpGet.httpHeaders"), i, header) {
+                const char *name = json_str_or(header, "name", "");
+
+                if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
+                                               "XYZ0123456789-")])
+                        finding_add(f, FINDING_INVALID, "httpGet.httpHeaders",
+                                        json_object_get(header, "name"),
+                                        "a valid HTTP header must consist of alphanumeric "
+                                        "characters or '-' (e.g. 'X-Header-Name', regex used for "
+                                        "validation is '[-A-Za-z0-9]+')");
+        }
+}
+
 static void validate_handler(struct findings *f, const json_t *handler, bool sleep_allowed) {
         static const char *const actions[] = {"exec", "httpGet", "tcpSocket", "grpc", "sleep"};
         size_t n = 0, at;
@@ -162,6 +195,7 @@ static void validate_handler(struct findings *f, const json_t *handler, bool sle
         if (n > 1)
                 finding_add(f, FINDING_FORBIDDEN, NULL, NULL,
                                 "may not specify more than 1 handler type");
+        validate_headers(f, handler);
         for (size_t i = 1; i <= 2; i++)
                 if (json_object_get(handler, actions[i])) {
                         at = findings_push(f, actions[i]);
@@ -399,11 +433,31 @@ static bool keeps_tolerations(const json_t *old, const json_t *spec) {
         return true;
 }
 
+/* A manifest written again keeps what the server added to it. */
+static int keep_given(const json_t *old, json_t *pod) {
+        static const char *const kept[] = {"priority", "preemptionPolicy"};
+        json_t *spec = json_object_get(pod, "spec");
+        int r;
+
+        if (!json_is_object(spec))
+                return 0;
+        for (size_t i = 0; i < ELEMENTS(kept); i++) {
+                json_t *v = json_object_get(json_object_get(old, "spec"), kept[i]);
+
+                if (v && !json_object_get(spec, kept[i]) && json_object_set(spec, kept[i], v) < 0)
+                        return -ENOMEM;
+        }
+        r = set_account(spec, "");
+        return r < 0 ? r : add_tolerations(spec);
+}
+
 static int pod_prepare_update(const char *subresource, const json_t *old, json_t *object,
                 const struct pipeline_context *c) {
         if (streq(subresource, "ephemeralcontainers"))
                 return pod_ephemeral_prepare(old, object);
-        return streq(subresource, "resize") ? pod_resize_prepare(old, object) : 0;
+        if (streq(subresource, "resize"))
+                return pod_resize_prepare(old, object);
+        return *subresource ? 0 : keep_given(old, object);
 }
 
 static void pod_validate_update(

@@ -8,6 +8,14 @@ APPS, BATCH = "/apis/apps/v1/namespaces/wire/", "/apis/batch/v1/namespaces/wire/
 NETWORK, RBAC = "/apis/networking.k8s.io/v1/namespaces/wire/", "/apis/rbac.authorization.k8s.io/v1/namespaces/wire/"
 
 
+# a certificate request that can be read, of the name x
+CSR = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIRk1HNENBUUF3RERFS01BZ0dBMVVFQXd3QmVEQlpNQk1HQnlxR1NNNDlBZ0"
+       "VHQ0NxR1NNNDlBd0VIQTBJQQpCUDhVLzRIYXBDR1ZqdkM3MDJKcmJHK0xteFY2QzdkVmt2aDhlK3MwVW10SUp6czRrcWZ4YXZiZHRzcXl2K1l0"
+       "Ckx2Q0NGVVJUWXlYbkNNemcyUnZpSS9PZ0FEQUtCZ2dxaGtqT1BRUURBZ05IQURCRUFpQjBrSGdnM1JDdlJUdFkKbmlLVnNSOEpsRzZxY29UK2"
+       "5RQjNuVGNaM0ZpN1NRSWdVNHQrK0JSRDIvYTJkTkV4S0x6OVRRdXdJYnk0VjgyOQpUa0YwUWVSekRxUT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUg"
+       "UkVRVUVTVC0tLS0tCg==")
+
+
 def row(text, check):
     check.__doc__ = text
     case(check)
@@ -178,7 +186,7 @@ for path, want in ((BATCH + "cronjobs", {}), (NETWORK + "ingresses", {"loadBalan
                    ("/apis/certificates.k8s.io/v1/certificatesigningrequests", {}), (NS + "/replicationcontrollers", {"replicas": 0})):
     def new_status(path=path, want=want):
         body = BODIES.get(path) or {"spec": {"replicas": 0, "template": template()} if "replication" in path else
-                                    {"signerName": "a.example/b", "request": "eA==", "usages": ["client auth"]}}
+                                    {"signerName": "a.example/b", "request": CSR, "usages": ["client auth"]}}
         r = a.post(path + "?dryRun=All", {"metadata": {"name": "first"}, **body})
         assert r.code == 201 and r.json["status"] == want, r.text
     row(f"{path.split('/')[-1]}: a new one has the status {want}", new_status)
