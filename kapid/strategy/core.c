@@ -353,45 +353,6 @@ static void secret_validate_update(struct findings *f, const char *subresource, 
         validate_still(f, old, object, fields);
 }
 
-/* Events of cluster-wide objects live in "default"; of others where the object lives. Those with
- * an eventTime are of the newer form, which says who did what. */
-static void event_validate(struct findings *f, const json_t *object) {
-        enum { WORD_MAX = 128, NOTE_MAX = 1024 };
-        static const char *const words[] = {"reportingInstance", "action", "reason"};
-        const json_t *about = json_at(object, "involvedObject.namespace"),
-                     *component = json_object_get(object, "reportingComponent");
-        const char *namespace = strempty(json_string_value(about)),
-                   *own = object_namespace(object), *error;
-        bool new_form = json_object_get(object, "eventTime") != NULL, fits;
-
-        if (*namespace)
-                fits = new_form || streq(namespace, own);
-        else
-                fits = streq(own, "default") || (new_form && streq(own, "kube-system"));
-        if (!fits)
-                finding_add(f, FINDING_INVALID, "involvedObject.namespace",
-                                about ? about : json_null(), "does not match event.namespace");
-        if (!new_form)
-                return;
-        error = format_check(FORMAT_QUALIFIED_NAME, strempty(json_string_value(component)));
-        if (!*strempty(json_string_value(component)))
-                finding_add(f, FINDING_REQUIRED, "reportingComponent", NULL, NULL);
-        else if (error)
-                finding_add(f, FINDING_INVALID, "reportingComponent", component, "%s", error);
-        for (size_t i = 0; i < ELEMENTS(words); i++) {
-                const json_t *v = json_object_get(object, words[i]);
-
-                if (!*strempty(json_string_value(v)))
-                        finding_add(f, FINDING_REQUIRED, words[i], NULL, NULL);
-                else if (json_string_length(v) > WORD_MAX)
-                        finding_add(f, FINDING_INVALID, words[i], v,
-                                        "can have at most %i characters", WORD_MAX);
-        }
-        if (json_string_length(json_object_get(object, "message")) > NOTE_MAX)
-                finding_add(f, FINDING_INVALID, "message", NULL, "can have at most %i characters",
-                                NOTE_MAX);
-}
-
 const struct kind_strategy strategies_core[] = {
                 {.group = "",
                                 .kind = "Namespace",
@@ -422,9 +383,5 @@ const struct kind_strategy strategies_core[] = {
                                 .validate = secret_validate,
                                 .validate_update = secret_validate_update},
                 {.group = "", .kind = "ServiceAccount", .flags = STRATEGY_NO_GENERATION},
-                {.group = "",
-                                .kind = "Event",
-                                .flags = STRATEGY_NO_GENERATION,
-                                .validate = event_validate},
                 {0},
 };
