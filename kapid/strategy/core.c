@@ -99,7 +99,7 @@ static int node_defaults(json_t *object) {
 
         if (!capacity || json_at(object, "status.allocatable"))
                 return 0;
-        return json_set_at(object, "status.allocatable", json_deep_copy(capacity));
+        return json_set_at(object, "status.allocatable", json_tree_copy(capacity));
 }
 
 static int node_prepare_create(json_t *object, const struct pipeline_context *c) {
