@@ -51,12 +51,15 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/core.c \
 	kapid/strategy/crd-validate.c kapid/strategy/crd-validate.h \
 	kapid/strategy/embedded.c \
+	kapid/strategy/endpoints.c \
 	kapid/strategy/job.c \
 	kapid/strategy/descheduling.c \
 	kapid/strategy/keelson.c \
 	kapid/strategy/networking.c \
 	kapid/strategy/other.c \
-	kapid/strategy/pod-ephemeral.c kapid/strategy/pod-ephemeral.h \
+	kapid/strategy/pod-context.c kapid/strategy/pod-context.h kapid/strategy/pod-env.c kapid/strategy/pod-env.h \
+	kapid/strategy/pod-ephemeral.c kapid/strategy/pod-ephemeral.h kapid/strategy/pod-fields.c kapid/strategy/pod-fields.h \
+	kapid/strategy/pod-placement.c kapid/strategy/pod-placement.h kapid/strategy/pod-volumes.c kapid/strategy/pod-volumes.h \
 	kapid/strategy/pod-resources.c kapid/strategy/pod-resources.h kapid/strategy/pod.c \
 	kapid/strategy/policy.c \
 	kapid/strategy/quota.c \

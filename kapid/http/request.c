@@ -361,7 +361,9 @@ void respond_object(struct request *request, int code, const json_t *object) {
 }
 
 bool request_is_pretty(const struct request *request) {
-        return !request->protobuf && query_true(request_query(request, "pretty"));
+        const char *pretty = request_query(request, "pretty");
+
+        return !request->protobuf && !isempty(pretty) && query_true(pretty);
 }
 
 bool request_is_plain(const struct request *request) {

@@ -40,7 +40,7 @@ static int decode_segment(char *s) {
 }
 
 bool query_true(const char *value) {
-        return value && *value && !streq(value, "0") && !strcaseeq(value, "false");
+        return value && !streq(value, "0") && !strcaseeq(value, "false");
 }
 
 void route_done(struct route *r) {

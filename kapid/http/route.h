@@ -27,5 +27,5 @@ int route_parse(const char *method, const char *path, const char *query_watch, s
 void route_done(struct route *r);
 #define _cleanup_route_ _cleanup_(route_done)
 
-/* Query booleans: only absent, "", "0" and "false" (any case) are false. */
+/* Query booleans: only absent, "0" and "false" (any case) are false: "?watch=" is true. */
 bool query_true(const char *value);

@@ -241,6 +241,32 @@ static void validate_expressions(struct findings *f, const struct kind *k, const
                 rules_validate(f, k->rules, object, old, warnings);
 }
 
+static void drop_same(struct findings *f, const struct findings *before) {
+        const json_t *cause;
+        size_t i;
+
+        for (size_t n = json_array_size(f->causes); n > 0; n--)
+                json_array_foreach (before->causes, i, cause)
+                        if (json_equal(json_array_get(f->causes, n - 1), json_unconst(cause))) {
+                                json_array_remove(f->causes, n - 1);
+                                break;
+                        }
+}
+
+/* What the old object breaks in the same way does not stop an update: rules may be newer than it,
+ * and its status and finalizers must be written all the same. */
+static void forgive_old(struct findings *f, const struct kind *k, const json_t *old, bool rules) {
+        _cleanup_findings_ struct findings before = {.built_in = true};
+
+        if (k->custom || !old || findings_count(f) == 0)
+                return;
+        if (rules)
+                validate_rules(&before, k, old);
+        else
+                schema_validate(&before, k->schema, old);
+        drop_same(f, &before);
+}
+
 /* old: before an update, else NULL. warnings: what an update breaks in parts that it does not
  * change; may be NULL. */
 static void validate_whole(struct findings *f, const struct kind *k, const json_t *object,
@@ -250,11 +276,14 @@ static void validate_whole(struct findings *f, const struct kind *k, const json_
                 strategy_validate_metadata(f, json_object_get(object, "metadata"),
                                 k->strategy->name, k->namespaced);
         schema_validate_update(f, k->schema, object, k->custom ? old : NULL);
+        forgive_old(f, k, old, /* rules= */ false);
         if (k->has_embedded && findings_count(f) == 0)
                 strategy_validate_embedded(f, k->schema, object);
         /* Strategies read typed fields: they run only on what has the right shape. */
-        if (k->strategy->validate && findings_count(f) == 0)
+        if (k->strategy->validate && findings_count(f) == 0) {
                 validate_rules(f, k, object);
+                forgive_old(f, k, old, /* rules= */ true);
+        }
         if (k->rules)
                 validate_expressions(f, k, object, old, warnings);
 }

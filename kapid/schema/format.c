@@ -114,6 +114,21 @@ static const char *check_ip(const char *s) {
                                : "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 }
 
+static const char *check_config_key(const char *s) {
+        if (strlen(s) > 253)
+                return "must be no more than 253 bytes";
+        if (streq(s, "."))
+                return "must not be '.'";
+        if (s[0] == '.' && s[1] == '.')
+                return s[2] ? "must not start with '..'" : "must not be '..'";
+        if (*s && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
+                                        strlen(s))
+                return NULL;
+        return "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
+               "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is "
+               "'[-._a-zA-Z0-9]+')";
+}
+
 static const char *check_uuid(const char *s) {
         for (size_t i = 0; i < 36; i++)
                 if (i == 8 || i == 13 || i == 18 || i == 23
@@ -185,6 +200,8 @@ const char *format_check(enum schema_format format, const char *text) {
                 return check_ip(text);
         case FORMAT_UUID:
                 return check_uuid(text);
+        case FORMAT_CONFIG_KEY:
+                return check_config_key(text);
         case FORMAT_BYTE:
                 return base64_is_valid(text, n, NULL) ? NULL : "must be base64 with padding";
         case FORMAT_DATE_TIME:

@@ -8,6 +8,8 @@
 #include "lib/quantity.h"
 #include "lib/timefmt.h"
 
+#define NOT_BASE64 "illegal base64 data"
+
 enum { UNKNOWN_MAX = 100 };
 
 void normaliser_done(struct normaliser *n) {
@@ -90,6 +92,38 @@ static bool null_stays(const struct normaliser *n, const struct schema *s, const
                !startswith(n->path.data, "metadata");
 }
 
+/* Go decodes a null into a list's item or a map's value as the zero value of its type. NULL: there
+ * is none here, or out of memory. */
+static json_t *zero_of(const struct normaliser *n, const struct schema *s) {
+        if (n->custom || !s)
+                return NULL;
+        switch (s->type) {
+        case SCHEMA_OBJECT:
+                return json_object();
+        case SCHEMA_STRING:
+                return json_string(s->format == FORMAT_QUANTITY ? "0" : "");
+        case SCHEMA_INTEGER:
+        case SCHEMA_INT_OR_STRING:
+                return json_integer(0);
+        case SCHEMA_BOOLEAN:
+                return json_false();
+        default:
+                return NULL;
+        }
+}
+
+/* A null that the object has: it stays, it goes, or the value of a map becomes zero. */
+static int walk_null(struct normaliser *n, const struct schema *s, json_t *object, const char *key,
+                const struct schema *cs) {
+        json_t *zero = schema_field_find(s, key) ? NULL : zero_of(n, cs);
+
+        if (zero)
+                return json_object_set_new(object, key, zero) < 0 ? -ENOMEM : 0;
+        if (!null_stays(n, s, key))
+                json_object_del(object, key);
+        return 0;
+}
+
 static int walk_object(struct normaliser *n, const struct schema *s, json_t *object) {
         const char *key;
         json_t *child;
@@ -108,9 +142,12 @@ static int walk_object(struct normaliser *n, const struct schema *s, json_t *obj
                         json_object_del(object, key);
                         continue;
                 }
+                if (!cs && !n->custom)
+                        continue; /* what is kept as it is keeps its nulls */
                 if (json_is_null(child)) {
-                        if (!null_stays(n, s, key))
-                                json_object_del(object, key);
+                        r = walk_null(n, s, object, key, cs);
+                        if (r < 0)
+                                return r;
                         continue;
                 }
                 if (!cs)
@@ -136,6 +173,11 @@ static int walk_array(struct normaliser *n, const struct schema *s, json_t *list
                 size_t length = n->path.size;
                 json_t *instead = NULL;
 
+                if (json_is_null(child) && (instead = zero_of(n, s->items))) {
+                        if (json_array_set_new(list, i, instead) < 0)
+                                return -ENOMEM;
+                        continue;
+                }
                 buf_append_index(&n->path, i);
                 int r = walk(n, s->items, child, &instead);
                 pop(n, length);
@@ -195,18 +237,27 @@ static int canonical_time(
 /* The bytes are what counts: the text is the one that everybody decodes. */
 static int canonical_bytes(struct normaliser *n, const json_t *v, json_t **ret) {
         const char *text = json_string_value(v);
-        size_t size = json_string_length(v), at;
+        size_t size = json_string_length(v), kept = 0, at;
+        _cleanup_free_ char *copy = NULL;
         char last;
 
-        if (!base64_is_valid(text, size, NULL))
-                return bad_value(n, "illegal base64 data");
-        last = n->custom ? 0 : base64_last(text, size, &at);
-        if (!last || text[at] == last)
-                return 0;
-        _cleanup_free_ char *copy = strdup(text);
+        if (n->custom)
+                return base64_is_valid(text, size, NULL) ? 0 : bad_value(n, NOT_BASE64);
+        copy = malloc(size + 1);
         if (!copy)
                 return -ENOMEM;
-        copy[at] = last;
+        /* Go's decoder skips the line breaks of a text that was wrapped. */
+        for (size_t i = 0; i < size; i++)
+                if (text[i] != '\n' && text[i] != '\r')
+                        copy[kept++] = text[i];
+        copy[kept] = 0;
+        if (!base64_is_valid(copy, kept, NULL))
+                return bad_value(n, NOT_BASE64);
+        last = base64_last(copy, kept, &at);
+        if (last)
+                copy[at] = last;
+        if (kept == size && memcmp(copy, text, size) == 0)
+                return 0;
         *ret = json_string(copy);
         return *ret ? 0 : -ENOMEM;
 }
@@ -222,6 +273,10 @@ static int walk_string(
         return s->format == FORMAT_BYTE ? canonical_bytes(n, v, ret) : 0;
 }
 
+static bool is_int32(json_int_t i) {
+        return i >= INT32_MIN && i <= INT32_MAX;
+}
+
 static int walk_integer(
                 struct normaliser *n, const struct schema *s, const json_t *v, json_t **ret) {
         if (json_is_real(v)) {
@@ -234,10 +289,26 @@ static int walk_integer(
         }
         if (!json_is_integer(v))
                 return wrong_type(n, v, s->format == FORMAT_INT32 ? "int32" : "int64");
-        json_int_t i = json_integer_value(v);
-        if (s->format == FORMAT_INT32 && (i > INT32_MAX || i < INT32_MIN))
+        if (s->format == FORMAT_INT32 && !is_int32(json_integer_value(v)))
                 return wrong_type(n, v, "int32");
         return 0;
+}
+
+static int walk_int_or_string(struct normaliser *n, const json_t *v, json_t **ret) {
+        json_int_t i = json_integer_value(v);
+
+        if (json_is_string(v))
+                return 0;
+        if (json_is_real(v) && number_is_whole(json_real_value(v)))
+                i = (json_int_t)json_real_value(v);
+        else if (!json_is_integer(v))
+                return wrong_type(n, v, "IntOrString");
+        if (!n->custom && !is_int32(i))
+                return wrong_type(n, v, "int32");
+        if (json_is_integer(v))
+                return 0;
+        *ret = json_integer(i);
+        return *ret ? 0 : -ENOMEM;
 }
 
 /* *ret_instead: a value to put in the place of v, or untouched. */
@@ -257,12 +328,7 @@ static int walk(struct normaliser *n, const struct schema *s, json_t *v, json_t 
         case SCHEMA_BOOLEAN:
                 return json_is_boolean(v) ? 0 : wrong_type(n, v, "bool");
         case SCHEMA_INT_OR_STRING:
-                if (json_is_real(v) && number_is_whole(json_real_value(v))) {
-                        *ret_instead = json_integer((json_int_t)json_real_value(v));
-                        return *ret_instead ? 0 : -ENOMEM;
-                }
-                return json_is_integer(v) || json_is_string(v) ? 0
-                                                               : wrong_type(n, v, "IntOrString");
+                return walk_int_or_string(n, v, ret_instead);
         default:
                 return json_is_object(v) && (s->field_count > 0 || s->additional)
                                        ? walk_object(n, s, v)

@@ -53,6 +53,7 @@ static const char *const format_names[] = {
                 [FORMAT_PORT_NAME] = "port-name",
                 [FORMAT_IP] = "ip",
                 [FORMAT_UUID] = "uuid",
+                [FORMAT_CONFIG_KEY] = "config-key",
                 [FORMAT_OTHER] = NULL,
 };
 

@@ -34,6 +34,7 @@ enum schema_format {
         FORMAT_PORT_NAME,
         FORMAT_IP,
         FORMAT_UUID,
+        FORMAT_CONFIG_KEY,  /* of ConfigMaps and Secrets */
         FORMAT_OTHER,       /* known to clients, not checked here */
         FORMAT_CUSTOM = 64, /* from here on: formats of CustomResourceDefinitions (format.h) */
 };

@@ -31,6 +31,7 @@ static void check_unsupported(struct findings *f, const json_t *doc) {
                 const char *key, *message;
         } rows[] = {
                         {"id", "id is not supported"},
+                        {"$schema", "schema is not supported"},
                         {"additionalItems", "additionalItems is not supported"},
                         {"patternProperties", "patternProperties is not supported"},
                         {"definitions", "definitions is not supported"},
@@ -391,6 +392,9 @@ static void check_structure(struct findings *f, const json_t *doc, enum level le
         check_type(f, doc, level);
         check_extensions(f, doc);
         check_lists_and_maps(f, doc);
+        if (level == LEVEL_ROOT && is_set(doc, "nullable"))
+                finding_add(f, FINDING_FORBIDDEN, "nullable", NULL,
+                                "nullable cannot be true at the root");
         if (level == LEVEL_ROOT)
                 check_own_metadata(f, doc);
         if (level == LEVEL_ROOT || is_set(doc, "x-kubernetes-embedded-resource"))

@@ -161,7 +161,8 @@ static void validate_service(struct findings *f, const json_t *service) {
         if (isempty(json_str(service, "namespace")))
                 finding_add(f, FINDING_REQUIRED, "namespace", NULL,
                                 "service namespace is required");
-        error = path ? webhook_path_error(strempty(json_string_value(path))) : NULL;
+        error = isempty(json_string_value(path)) ? NULL
+                                                 : webhook_path_error(json_string_value(path));
         if (error)
                 finding_add(f, FINDING_INVALID, "path", path, "%s", error);
         if (port < 1 || port > 65535)
@@ -267,6 +268,13 @@ static void configuration_validate(struct findings *f, const json_t *object) {
                 size_t at = push_item(f, "webhooks", i);
 
                 validate_name(f, webhook);
+                for (size_t j = 0; j < i; j++)
+                        if (json_same(json_object_get(webhook, "name"),
+                                            json_object_get(json_array_get(list, j), "name"))) {
+                                finding_add(f, FINDING_DUPLICATE, "name",
+                                                json_object_get(webhook, "name"), NULL);
+                                break;
+                        }
                 admission_validate_rules(f, webhook, "rules");
                 validate_client(f, webhook);
                 admission_validate_selectors(f, webhook);

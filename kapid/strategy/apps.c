@@ -73,6 +73,8 @@ static void validate_no_deadline(struct findings *f, const json_t *object, const
 }
 
 static void replicaset_validate(struct findings *f, const json_t *object) {
+        if (!json_at(object, "spec.selector"))
+                finding_add(f, FINDING_REQUIRED, "spec.selector", NULL, NULL);
         strategy_validate_template(f, object, validate_running);
         validate_no_deadline(f, object, "ReplicaSet");
 }
@@ -292,7 +294,7 @@ static void revision_validate_update(struct findings *f, const char *subresource
         strategy_validate_immutable(f, old, object, "data");
 }
 
-/* --- ReplicaSet and ReplicationController --- */
+/* --- ReplicationController --- */
 
 /* A ReplicationController takes its selector and its labels from the template. */
 static int controller_defaults(json_t *object) {
@@ -311,16 +313,6 @@ static int controller_defaults(json_t *object) {
         return template_defaults(object);
 }
 
-/* A ReplicaSet without a selector takes its template's labels. */
-static int replicaset_defaults(json_t *object) {
-        json_t *labels = json_at_mut(object, "spec.template.metadata.labels");
-        int r = 0;
-
-        if (!json_at(object, "spec.selector") && json_object_size(labels) > 0)
-                r = json_set_at(object, "spec.selector.matchLabels", json_tree_copy(labels));
-        return r < 0 ? r : template_defaults(object);
-}
-
 const struct kind_strategy strategies_apps[] = {
                 {.group = "apps",
                                 .kind = "Deployment",
@@ -332,7 +324,7 @@ const struct kind_strategy strategies_apps[] = {
                 {.group = "apps",
                                 .kind = "ReplicaSet",
                                 .pod_template = "spec.template",
-                                .defaults = replicaset_defaults,
+                                .defaults = template_defaults,
                                 .old_defaults = strategy_default_old,
                                 .validate = replicaset_validate,
                                 .validate_update = validate_selector_kept},

@@ -119,9 +119,9 @@ static void validate_amount(struct findings *f, const json_t *target, const char
                 finding_add(f, FINDING_INVALID, field, v, "must be positive");
 }
 
-/* wanted: the fields of which one must be set. */
+/* wanted: the fields of which one must be set; only_one: and not both. */
 static void validate_target(struct findings *f, const json_t *source, const char *const *wanted,
-                const char *missing) {
+                bool only_one, const char *missing) {
         static const char *const types[] = {"Utilization", "Value", "AverageValue"};
         const json_t *target = json_object_get(source, "target"),
                      *type = json_object_get(target, "type"),
@@ -144,7 +144,7 @@ static void validate_target(struct findings *f, const json_t *source, const char
                 set += json_object_get(target, wanted[i]) != NULL;
         if (set == 0)
                 finding_add(f, FINDING_REQUIRED, wanted[0], NULL, "%s", missing);
-        else if (set > 1)
+        else if (set > 1 && only_one)
                 finding_add(f, FINDING_FORBIDDEN, wanted[1], NULL, "may not set both %s and %s",
                                 wanted[0], wanted[1]);
         findings_pop(f, at);
@@ -160,7 +160,7 @@ static void validate_resource(struct findings *f, const json_t *source) {
         static const char *const wanted[] = {"averageUtilization", "averageValue", NULL};
 
         validate_named(f, source, "name", "must specify a resource name");
-        validate_target(f, source, wanted,
+        validate_target(f, source, wanted, /* only_one= */ true,
                         "must set either a target raw value or a target utilization");
 }
 
@@ -173,7 +173,10 @@ static void validate_identifier(struct findings *f, const json_t *source) {
         size_t at = findings_push(f, "metric"), inner;
         const json_t *metric = json_object_get(source, "metric");
 
-        validate_named(f, metric, "name", "must specify a metric name");
+        if (isempty(json_string_value(json_object_get(metric, "name"))))
+                finding_add(f, FINDING_REQUIRED, "name", NULL, "must specify a metric name");
+        else
+                validate_word(f, metric, "name");
         inner = findings_push(f, "selector");
         strategy_validate_label_selector(f, json_object_get(metric, "selector"));
         findings_pop(f, inner);
@@ -184,20 +187,23 @@ static void validate_pods(struct findings *f, const json_t *source) {
         static const char *const wanted[] = {"averageValue", NULL};
 
         validate_identifier(f, source);
-        validate_target(f, source, wanted, "must specify a positive target averageValue");
+        validate_target(f, source, wanted, /* only_one= */ true,
+                        "must specify a positive target averageValue");
 }
 
-static void validate_external(struct findings *f, const json_t *source) {
-        static const char *const wanted[] = {"value", "averageValue", NULL};
+static const char *const amounts[] = {"value", "averageValue", NULL};
 
+static void validate_external(struct findings *f, const json_t *source) {
         validate_identifier(f, source);
-        validate_target(f, source, wanted,
+        validate_target(f, source, amounts, /* only_one= */ true,
                         "must set either a target value for metric or a per-pod target");
 }
 
 static void validate_object(struct findings *f, const json_t *source) {
         validate_reference(f, json_object_get(source, "describedObject"), "describedObject");
-        validate_external(f, source);
+        validate_identifier(f, source);
+        validate_target(f, source, amounts, /* only_one= */ false,
+                        "must set either a target value for metric or a per-pod target");
 }
 
 static const struct {

@@ -1,7 +1,10 @@
 /* CertificateSigningRequests: the server records the user who made the request; approval and the
  * certificate are written through different subresources. */
+#include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
+#include "lib/crypto.h"
 #include "lib/object.h"
+#include "lib/pki.h"
 #include "lib/timefmt.h"
 
 static int set_groups(json_t *spec, char *const *groups) {
@@ -27,13 +30,7 @@ static int csr_prepare_create(json_t *object, const struct pipeline_context *c) 
                 r = json_set_str(spec, "uid", c->user_uid);
         if (r < 0)
                 return r;
-        r = set_groups(spec, c->groups);
-        if (r < 0)
-                return r;
-        if (!json_object_get(spec, "usages"))
-                r = json_set_at(spec, "usages",
-                                json_pack("[s,s]", "digital signature", "key encipherment"));
-        return r;
+        return set_groups(spec, c->groups);
 }
 
 static bool is_decision(const json_t *condition) {
@@ -107,13 +104,56 @@ static int csr_prepare_update(const char *subresource, const json_t *old, json_t
         return r < 0 ? r : stamp_conditions(object, c);
 }
 
+static void validate_usages(struct findings *f, const json_t *usages) {
+        static const char *const known[] = {"any", "cert sign", "client auth", "code signing",
+                        "content commitment", "crl sign", "data encipherment", "decipher only",
+                        "digital signature", "email protection", "encipher only",
+                        "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
+                        "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing",
+                        "s/mime", "server auth", "signing", "timestamping"};
+        const json_t *v;
+        size_t i;
+
+        if (json_array_size(usages) == 0)
+                finding_add(f, FINDING_REQUIRED, "spec.usages", NULL, "usages must be provided");
+        json_array_foreach (usages, i, v) {
+                _cleanup_free_ char *path = strformat("spec.usages[%zu]", i);
+                const char *word = strempty(json_string_value(v));
+                bool found = false;
+
+                f->failed |= !path;
+                for (size_t k = 0; k < ELEMENTS(known) && !found; k++)
+                        found = streq(known[k], word);
+                if (!found)
+                        finding_add(f, FINDING_NOT_SUPPORTED, path, v,
+                                        "supported values: \"client auth\", \"server auth\", "
+                                        "\"digital signature\", \"key encipherment\" and the "
+                                        "other usages of certificates.k8s.io/v1");
+                for (size_t k = 0; k < i; k++)
+                        if (json_same(v, json_array_get(usages, k))) {
+                                finding_add(f, FINDING_DUPLICATE, path, v, NULL);
+                                break;
+                        }
+        }
+}
+
+/* A domain of two parts, and a path in it. */
+static bool is_signer(const char *name) {
+        const char *slash = strchr(name, '/');
+        _cleanup_free_ char *domain = slash ? strndup(name, (size_t)(slash - name)) : NULL;
+
+        return domain && slash[1] && strchr(domain, '.') &&
+               !format_check(FORMAT_DNS1123_SUBDOMAIN, domain);
+}
+
 static void csr_validate(struct findings *f, const json_t *object) {
         const json_t *signer = json_at(object, "spec.signerName"),
                      *list = json_at(object, "status.conditions"), *item;
         bool approved = false, denied = false;
         size_t i;
 
-        if (!strchr(strempty(json_string_value(signer)), '/'))
+        validate_usages(f, json_at(object, "spec.usages"));
+        if (!is_signer(strempty(json_string_value(signer))))
                 finding_add(f, FINDING_INVALID, "spec.signerName", signer,
                                 "must be a fully qualified domain and path of the form "
                                 "\"example.com/signer-name\"");
@@ -126,6 +166,23 @@ static void csr_validate(struct findings *f, const json_t *object) {
                                 "Approved and Denied conditions are mutually exclusive");
 }
 
+/* Signers read it; a request that nobody can read is refused at once. */
+static void csr_validate_create(struct findings *f, const json_t *object) {
+        const json_t *request = json_at(object, "spec.request");
+        _cleanup_pki_request_ struct pki_request details = {0};
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *pem = NULL;
+        _cleanup_free_ void *data = NULL;
+        size_t n = 0;
+
+        if (base64_decode(strempty(json_string_value(request)), &data, &n) >= 0)
+                pem = strndup(data, n);
+        if (!pem)
+                f->failed = true;
+        else if (pki_csr_details(pem, &details, &p) == -EINVAL)
+                finding_add(f, FINDING_INVALID, "spec.request", NULL, "%s", strempty(p.message));
+}
+
 const struct kind_strategy strategies_certificates[] = {
                 {.group = "certificates.k8s.io",
                                 .kind = "CertificateSigningRequest",
@@ -133,6 +190,7 @@ const struct kind_strategy strategies_certificates[] = {
                                 .flags = STRATEGY_NO_GENERATION,
                                 .prepare_create = csr_prepare_create,
                                 .prepare_update = csr_prepare_update,
-                                .validate = csr_validate},
+                                .validate = csr_validate,
+                                .validate_create = csr_validate_create},
                 {0},
 };

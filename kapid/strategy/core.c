@@ -4,6 +4,7 @@
 #include "lib/cidr.h"
 #include "lib/object.h"
 #include "lib/pki.h"
+#include "lib/quantity.h"
 
 enum { DATA_SIZE_MAX = 1024 * 1024 };
 
@@ -28,9 +29,35 @@ static int namespace_defaults(json_t *object) {
 }
 
 static int namespace_prepare_create(json_t *object, const struct pipeline_context *c) {
+        json_t *list = json_at_mut(object, "spec.finalizers"), *v;
         int r = json_set_str(object, "status.phase", "Active");
+        size_t i;
 
-        return r < 0 ? r : json_set_at(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
+        if (r < 0)
+                return r;
+        if (json_array_size(list) == 0)
+                return json_set_at(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
+        json_array_foreach (list, i, v)
+                if (streq(strempty(json_string_value(v)), "kubernetes"))
+                        return 0;
+        return json_array_append_new(list, json_string("kubernetes")) < 0 ? -ENOMEM : 0;
+}
+
+static void namespace_validate(struct findings *f, const json_t *object) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(object, "spec.finalizers"), i, v) {
+                const char *name = strempty(json_string_value(v)),
+                           *error = format_check(FORMAT_QUALIFIED_NAME, name);
+
+                if (error)
+                        finding_add(f, FINDING_INVALID, "spec.finalizers", v, "%s", error);
+                else if (!strchr(name, '/') && !streq(name, "kubernetes"))
+                        finding_add(f, FINDING_INVALID, "spec.finalizers", v,
+                                        "name is neither a standard finalizer name nor is it fully "
+                                        "qualified");
+        }
 }
 
 /* The finalizers of the spec go only through /finalize. */
@@ -64,6 +91,15 @@ static int node_complete_ranges(json_t *object) {
         if (!*only && *first)
                 return json_set_str(object, "spec.podCIDR", first);
         return 0;
+}
+
+/* What pods may use is everything, unless the agent says otherwise. */
+static int node_defaults(json_t *object) {
+        json_t *capacity = json_at_mut(object, "status.capacity");
+
+        if (!capacity || json_at(object, "status.allocatable"))
+                return 0;
+        return json_set_at(object, "status.allocatable", json_tree_copy(capacity));
 }
 
 static int node_prepare_create(json_t *object, const struct pipeline_context *c) {
@@ -106,11 +142,31 @@ static void node_validate_ranges(struct findings *f, const json_t *object) {
                                 "may specify no more than one CIDR for each IP family");
 }
 
+static void node_validate_amounts(struct findings *f, const json_t *object) {
+        static const char *const lists[] = {"capacity", "allocatable"};
+
+        for (size_t l = 0; l < ELEMENTS(lists); l++) {
+                const char *key;
+                json_t *v;
+
+                json_object_each (json_get(object, "status", lists[l], NULL), key, v) {
+                        _cleanup_free_ char *path = strformat("status.%s.%s", lists[l], key);
+                        int sign;
+
+                        f->failed |= !path;
+                        if (quantity_compare(v, NULL, &sign) == 0 && sign < 0)
+                                finding_add(f, FINDING_INVALID, path, v,
+                                                "must be greater than or equal to 0");
+                }
+        }
+}
+
 static void node_validate(struct findings *f, const json_t *object) {
         const json_t *taints = json_at(object, "spec.taints"), *t, *other;
         size_t i, j;
 
         node_validate_ranges(f, object);
+        node_validate_amounts(f, object);
         json_array_foreach (taints, i, t)
                 json_array_foreach (taints, j, other)
                         if (j < i &&
@@ -152,35 +208,19 @@ static void node_validate_update(struct findings *f, const char *subresource, co
 
 /* Config maps and secrets. */
 
-static bool is_config_key(const char *s) {
-        size_t n = strlen(s);
-
-        if (n == 0 || n > 253 || streq(s, ".") || (s[0] == '.' && s[1] == '.'))
-                return false;
-        for (; *s; s++)
-                if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
-                                    (*s >= '0' && *s <= '9') || strchr("-._", *s)))
-                        return false;
-        return true;
-}
-
 static size_t validate_data(struct findings *f, const json_t *object, const char *field) {
         const json_t *data = json_object_get(object, field);
+        const char *key, *error;
         size_t total = 0;
-        const char *key;
         json_t *v;
 
         json_object_foreach ((json_t *)data, key, v) {
                 total += json_string_length(v);
-                if (!is_config_key(key)) {
+                if ((error = format_check(FORMAT_CONFIG_KEY, key))) {
                         _cleanup_free_ char *path = strformat("%s[%s]", field, key);
                         _cleanup_json_ json_t *name = json_string(key);
 
-                        finding_add(f, FINDING_INVALID, path, name,
-                                        "a valid config key must consist of alphanumeric "
-                                        "characters, '-', '_' or '.' (e.g. "
-                                        "'key.name',  or 'KEY_NAME',  or 'key-name', regex used "
-                                        "for validation is '[-._a-zA-Z0-9]+')");
+                        finding_add(f, FINDING_INVALID, path, name, "%s", error);
                 }
         }
         return total;
@@ -253,6 +293,23 @@ static int secret_defaults(json_t *object) {
         return json_object_del(object, "stringData") < 0 ? -ENOMEM : 0;
 }
 
+/* What the kubelet and other programs parse must parse. */
+static void secret_validate_json(struct findings *f, const json_t *object, const char *key) {
+        const json_t *data = json_get(object, "data", key, NULL);
+        _cleanup_free_ char *path = strformat("data[%s]", key);
+        _cleanup_json_ json_t *redacted = json_string("<secret contents redacted>"), *v = NULL;
+        _cleanup_free_ void *bytes = NULL;
+        size_t n = 0;
+
+        f->failed |= !path;
+        if (!data)
+                return;
+        if (base64_decode(json_string_value(data), &bytes, &n) >= 0)
+                v = json_loadb(bytes, n, JSON_DECODE_ANY, NULL);
+        if (!v)
+                finding_add(f, FINDING_INVALID, path, redacted, "must be a JSON document");
+}
+
 static void secret_validate(struct findings *f, const json_t *object) {
         static const struct {
                 const char *type, *key;
@@ -277,6 +334,15 @@ static void secret_validate(struct findings *f, const json_t *object) {
 
                         finding_add(f, FINDING_REQUIRED, path, NULL, NULL);
                 }
+        if (streq(type, "kubernetes.io/basic-auth") && !json_get(object, "data", "username", NULL) &&
+                        !json_get(object, "data", "password", NULL)) {
+                finding_add(f, FINDING_REQUIRED, "data[username]", NULL, NULL);
+                finding_add(f, FINDING_REQUIRED, "data[password]", NULL, NULL);
+        }
+        if (streq(type, "kubernetes.io/dockerconfigjson"))
+                secret_validate_json(f, object, ".dockerconfigjson");
+        if (streq(type, "kubernetes.io/dockercfg"))
+                secret_validate_json(f, object, ".dockercfg");
 }
 
 static void secret_validate_update(struct findings *f, const char *subresource, const json_t *old,
@@ -295,10 +361,12 @@ const struct kind_strategy strategies_core[] = {
                                 .defaults = namespace_defaults,
                                 .prepare_create = namespace_prepare_create,
                                 .prepare_delete = namespace_prepare_delete,
+                                .validate = namespace_validate,
                                 .prepare_update = namespace_prepare_update},
                 {.group = "",
                                 .kind = "Node",
                                 .flags = STRATEGY_NO_GENERATION | STRATEGY_STATUS_ON_CREATE,
+                                .defaults = node_defaults,
                                 .prepare_create = node_prepare_create,
                                 .prepare_update = node_prepare_update,
                                 .validate = node_validate,
@@ -315,6 +383,5 @@ const struct kind_strategy strategies_core[] = {
                                 .validate = secret_validate,
                                 .validate_update = secret_validate_update},
                 {.group = "", .kind = "ServiceAccount", .flags = STRATEGY_NO_GENERATION},
-                {.group = "", .kind = "Endpoints", .flags = STRATEGY_NO_GENERATION},
                 {0},
 };

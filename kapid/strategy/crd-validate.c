@@ -103,7 +103,21 @@ static void check_scale(struct findings *f, const json_t *scale, size_t i) {
         }
 }
 
+static void column_finding(struct findings *f, enum finding what, size_t version, size_t column,
+                const char *field, const json_t *value, const char *why) {
+        _cleanup_free_ char *at = strformat("spec.versions[%zu].additionalPrinterColumns[%zu].%s",
+                        version, column, field);
+
+        f->failed |= !at;
+        if (why)
+                finding_add(f, what, at, value, "%s", why);
+        else
+                finding_add(f, what, at, value, NULL);
+}
+
 static void check_columns(struct findings *f, const json_t *columns, size_t i) {
+        static const char *const formats[] = {"byte", "date", "date-time", "double", "float",
+                        "int32", "int64", "password"};
         const json_t *column;
         size_t n;
 
@@ -111,7 +125,50 @@ static void check_columns(struct findings *f, const json_t *columns, size_t i) {
                 _cleanup_free_ char *at = strformat(
                                 "spec.versions[%zu].additionalPrinterColumns[%zu].jsonPath", i, n);
 
+                const json_t *format = json_object_get(column, "format");
+                const char *word = strempty(json_string_value(format));
+                bool known = !*word;
+
                 check_path(f, at, json_object_get(column, "jsonPath"));
+                for (size_t k = 0; k < ELEMENTS(formats) && !known; k++)
+                        known = streq(word, formats[k]);
+                if (!*json_str_or(column, "name", ""))
+                        column_finding(f, FINDING_REQUIRED, i, n, "name", NULL, NULL);
+                if (!known)
+                        column_finding(f, FINDING_INVALID, i, n, "format", format,
+                                        "must be one of byte,date,date-time,double,float,int32,"
+                                        "int64,password");
+        }
+}
+
+/* With the subresource status the root of the schema has only what says nothing about the whole. */
+static void check_root(struct findings *f, const json_t *version, size_t i) {
+        static const char *const allowed[] = {"description", "type", "format", "title", "maximum",
+                        "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength",
+                        "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf",
+                        "required", "items", "properties", "externalDocs", "example",
+                        "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"};
+        const json_t *schema = json_at(version, "schema.openAPIV3Schema");
+        _cleanup_free_ char *at = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);
+        const char *key;
+        json_t *v;
+
+        f->failed |= !at;
+        if (!json_at(version, "subresources.status"))
+                return;
+        json_object_each (schema, key, v) {
+                bool fine = json_is_false(v) || json_is_null(v) ||
+                            (json_is_string(v) && json_string_length(v) == 0);
+
+                for (size_t k = 0; k < ELEMENTS(allowed) && !fine; k++)
+                        fine = streq(key, allowed[k]);
+                if (!fine)
+                        finding_add(f, FINDING_INVALID, at, NULL,
+                                        "%s: only type, properties, required, description, title, "
+                                        "x-kubernetes-preserve-unknown-fields and "
+                                        "x-kubernetes-validations are allowed at the root of the "
+                                        "schema if the status subresource is enabled",
+                                        key);
         }
 }
 
@@ -259,6 +316,7 @@ void crd_validate_spec(struct findings *f, const json_t *crd) {
                 check_scale(f, json_at(v, "subresources.scale"), i);
                 check_columns(f, json_object_get(v, "additionalPrinterColumns"), i);
                 check_selectable_fields(f, v, i);
+                check_root(f, v, i);
         }
         check_conversion(f, crd);
         if (json_bool_or(crd, "spec.preserveUnknownFields", false))

@@ -183,13 +183,13 @@ static void policy_validate(struct findings *f, const json_t *object) {
 
 /* --- Ingress --- */
 
+/* field: "host" of a rule, where an address is none; NULL: one of tls.hosts, at the path's end. */
 static void validate_host(struct findings *f, const char *field, const json_t *host) {
         const char *text = strempty(json_string_value(host)), *error;
         struct in6_addr address;
 
-        if (!*text)
-                return;
-        if (inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1) {
+        if (field && (inet_pton(AF_INET, text, &address) == 1 ||
+                                     inet_pton(AF_INET6, text, &address) == 1)) {
                 finding_add(f, FINDING_INVALID, field, host,
                                 "must be a DNS name, not an IP address");
                 return;
@@ -226,6 +226,29 @@ static void validate_service_backend(struct findings *f, const json_t *service) 
                                 "must be between 1 and 65535, inclusive");
 }
 
+static void validate_segment(struct findings *f, const char *field, const json_t *v) {
+        const char *text = strempty(json_string_value(v));
+
+        if (!*text)
+                finding_add(f, FINDING_REQUIRED, field, NULL, "%s is required", field);
+        else if (strpbrk(text, "/%") || streq(text, ".") || streq(text, ".."))
+                finding_add(f, FINDING_INVALID, field, v,
+                                "may not be '.' or '..', nor contain '/' or '%%'");
+}
+
+/* A reference to any object, in the group apiGroup. */
+static void validate_typed_reference(struct findings *f, const json_t *ref) {
+        const json_t *group = json_object_get(ref, "apiGroup");
+        const char *error = group ? format_check(FORMAT_DNS1123_SUBDOMAIN,
+                                                     strempty(json_string_value(group)))
+                                  : NULL;
+
+        if (error)
+                finding_add(f, FINDING_INVALID, "apiGroup", group, "%s", error);
+        validate_segment(f, "kind", json_object_get(ref, "kind"));
+        validate_segment(f, "name", json_object_get(ref, "name"));
+}
+
 static void validate_backend(struct findings *f, const json_t *backend) {
         const json_t *service = json_object_get(backend, "service"),
                      *resource = json_object_get(backend, "resource");
@@ -238,7 +261,11 @@ static void validate_backend(struct findings *f, const json_t *backend) {
                 at = findings_push(f, "service");
                 validate_service_backend(f, service);
                 findings_pop(f, at);
-        } else if (!resource)
+        } else if (resource) {
+                at = findings_push(f, "resource");
+                validate_typed_reference(f, resource);
+                findings_pop(f, at);
+        } else
                 finding_add(f, FINDING_REQUIRED, NULL, NULL,
                                 "resource or service backend is required");
 }
@@ -279,7 +306,8 @@ static void validate_rule(struct findings *f, const json_t *rule) {
         const json_t *http = json_object_get(rule, "http");
         size_t at;
 
-        validate_host(f, "host", json_object_get(rule, "host"));
+        if (!isempty(json_string_value(json_object_get(rule, "host"))))
+                validate_host(f, "host", json_object_get(rule, "host"));
         if (!http)
                 return;
         at = findings_push(f, "http");
@@ -334,6 +362,8 @@ static void ingress_validate(struct findings *f, const json_t *object) {
 static void validate_parameters(struct findings *f, const json_t *parameters) {
         const json_t *namespace = json_object_get(parameters, "namespace");
         bool namespaced = streq(json_str_or(parameters, "scope", ""), "Namespace");
+
+        validate_typed_reference(f, parameters);
 
         if (namespaced && !namespace)
                 finding_add(f, FINDING_REQUIRED, "namespace", NULL,

@@ -2,6 +2,7 @@
  * changes the subresource "resize" takes (KEP-1287). */
 #include "kapid/strategy/pod-resources.h"
 
+#include "kapid/schema/format.h"
 #include "lib/object.h"
 #include "lib/pod-amounts.h"
 
@@ -11,6 +12,77 @@ static const char *const counted[] = {"cpu", "memory"};
 
 static bool is_sidecar(const json_t *container) {
         return streq(json_str_or(container, "restartPolicy", ""), "Always");
+}
+
+/* --- containers --- */
+
+/* Whether the scheduler may give out more of it than there is. */
+static bool can_overcommit(const char *resource) {
+        return !startswith(resource, "hugepages-") &&
+               (!strchr(resource, '/') || strstr(resource, "kubernetes.io/"));
+}
+
+static void validate_amount(
+                struct findings *f, const char *side, const char *resource, const json_t *amount) {
+        static const char *const standard[] = {"cpu", "memory", "ephemeral-storage"};
+        _cleanup_free_ char *path = strformat("%s[%s]", side, resource);
+        _cleanup_json_ json_t *name = json_string(resource);
+        const char *error = format_check(FORMAT_QUALIFIED_NAME, resource);
+        bool known = strchr(resource, '/') || startswith(resource, "hugepages-");
+        struct quantity q;
+        int sign;
+
+        f->failed |= !path;
+        for (size_t i = 0; i < ELEMENTS(standard); i++)
+                known |= streq(standard[i], resource);
+        if (error)
+                finding_add(f, FINDING_INVALID, path, name, "%s", error);
+        else if (!known)
+                finding_add(f, FINDING_INVALID, path, name,
+                                "must be a standard resource for containers");
+        if (quantity_compare(amount, NULL, &sign) == 0 && sign < 0)
+                finding_add(f, FINDING_INVALID, path, amount, "must be greater than or equal to 0");
+        else if (strchr(resource, '/') && !can_overcommit(resource) &&
+                        quantity_read(amount, &q) == 0 && q.milli % 1000 != 0)
+                finding_add(f, FINDING_INVALID, path, amount, "must be an integer");
+}
+
+static void validate_request(struct findings *f, const char *resource, const json_t *request,
+                const json_t *limit) {
+        int order;
+
+        if (!limit) {
+                if (!can_overcommit(resource))
+                        finding_add(f, FINDING_REQUIRED, "limits", NULL,
+                                        "Limit must be set for non overcommitable resources");
+                return;
+        }
+        if (quantity_compare(request, limit, &order) < 0)
+                return;
+        if (order != 0 && !can_overcommit(resource))
+                finding_add(f, FINDING_INVALID, "requests", request,
+                                "must be equal to %s limit of %s", resource,
+                                strempty(json_string_value(limit)));
+        else if (order > 0)
+                finding_add(f, FINDING_INVALID, "requests", request,
+                                "must be less than or equal to %s limit of %s", resource,
+                                strempty(json_string_value(limit)));
+}
+
+void pod_resources_validate_container(struct findings *f, const json_t *container) {
+        const json_t *limits = json_at(container, "resources.limits"),
+                     *requests = json_at(container, "resources.requests");
+        size_t at = findings_push(f, "resources");
+        const char *key;
+        json_t *v;
+
+        json_object_each (limits, key, v)
+                validate_amount(f, "limits", key, v);
+        json_object_each (requests, key, v) {
+                validate_amount(f, "requests", key, v);
+                validate_request(f, key, v, json_object_get(limits, key));
+        }
+        findings_pop(f, at);
 }
 
 /* --- spec.resources --- */
@@ -36,6 +108,30 @@ static void validate_names(struct findings *f, const json_t *spec) {
                                                 "supported for a pod as a whole: \"cpu\", "
                                                 "\"memory\", \"hugepages-*\"");
                 }
+}
+
+static void validate_amounts(struct findings *f, const json_t *spec) {
+        const json_t *limits = json_at(spec, "resources.limits");
+        const char *key;
+        json_t *v;
+
+        for (size_t s = 0; s < ELEMENTS(sides); s++)
+                json_object_each (json_get(spec, "resources", sides[s], NULL), key, v) {
+                        _cleanup_free_ char *path = strformat("resources.%s[%s]", sides[s], key);
+                        int sign;
+
+                        f->failed |= !path;
+                        if (quantity_compare(v, NULL, &sign) == 0 && sign < 0)
+                                finding_add(f, FINDING_INVALID, path, v,
+                                                "must be greater than or equal to 0");
+                }
+        json_object_each (json_at(spec, "resources.requests"), key, v) {
+                size_t at = findings_push(f, "resources");
+
+                if (json_object_get(limits, key))
+                        validate_request(f, key, v, json_object_get(limits, key));
+                findings_pop(f, at);
+        }
 }
 
 /* The containers together ask for no more than the pod. */
@@ -82,6 +178,7 @@ void pod_resources_validate(struct findings *f, const json_t *spec) {
         if (!json_object_get(spec, "resources"))
                 return;
         validate_names(f, spec);
+        validate_amounts(f, spec);
         for (size_t i = 0; i < ELEMENTS(counted); i++) {
                 validate_sum(f, spec, counted[i]);
                 validate_limit(f, spec, counted[i]);

@@ -12,3 +12,5 @@ void pod_resources_validate(struct findings *f, const json_t *spec);
 int pod_resize_prepare(const json_t *old, json_t *object);
 /* Whether that change may be made. */
 void pod_resize_validate(struct findings *f, const json_t *old, const json_t *pod);
+/* resources of a container, at the path's end. */
+void pod_resources_validate_container(struct findings *f, const json_t *container);

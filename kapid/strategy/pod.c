@@ -1,8 +1,13 @@
 /* Pods: defaults that depend on other fields, cross-field validation, and what an update may
  * change. keelson's own rule: image may be absent (the host's root). */
 #include "kapid/schema/format.h"
+#include "kapid/strategy/pod-context.h"
+#include "kapid/strategy/pod-env.h"
 #include "kapid/strategy/pod-ephemeral.h"
+#include "kapid/strategy/pod-fields.h"
+#include "kapid/strategy/pod-placement.h"
 #include "kapid/strategy/pod-resources.h"
+#include "kapid/strategy/pod-volumes.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/pod-amounts.h"
@@ -85,123 +90,54 @@ static int add_toleration(json_t *spec, const char *key) {
                                : 0;
 }
 
+static int add_tolerations(json_t *spec) {
+        int r = add_toleration(spec, "node.kubernetes.io/not-ready");
+
+        return r < 0 ? r : add_toleration(spec, "node.kubernetes.io/unreachable");
+}
+
+/* The account under both of its names. */
+static int set_account(json_t *spec, const char *fallback) {
+        const char *account = json_str_or(spec, "serviceAccountName", "");
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        if (!*account)
+                account = json_str_or(spec, "serviceAccount", "");
+        name = strdup(*account ? account : fallback);
+        if (!name)
+                return -ENOMEM;
+        if (!*name)
+                return 0;
+        r = json_set_str(spec, "serviceAccountName", name);
+        return r < 0 ? r : json_set_str(spec, "serviceAccount", name);
+}
+
 static int pod_prepare_create(json_t *pod, const struct pipeline_context *c) {
         json_t *spec = json_object_get(pod, "spec");
-        const char *account = json_str(spec, "serviceAccountName");
         int r;
 
         if (!json_is_object(spec))
                 return 0; /* validation says so */
-        if (isempty(account))
-                account = json_str_or(spec, "serviceAccount", "default");
-        if ((r = json_set_str(spec, "serviceAccountName", *account ? account : "default")) < 0 ||
-                        (r = json_set_str(spec, "serviceAccount",
-                                         json_str_or(spec, "serviceAccountName", ""))) < 0 ||
-                        (r = add_toleration(spec, "node.kubernetes.io/not-ready")) < 0 ||
-                        (r = add_toleration(spec, "node.kubernetes.io/unreachable")) < 0 ||
+        if ((r = set_account(spec, "default")) < 0 || (r = add_tolerations(spec)) < 0 ||
                         (r = json_set_str(pod, "status.phase", "Pending")) < 0)
                 return r;
         return json_set_str(pod, "status.qosClass", pod_qos_class(spec));
 }
 
-/* The names of a list as the keys of an object: a pod of thousands of entries is looked through in
- * one pass. NULL when out of memory. */
-static json_t *names_of(const json_t *list) {
-        json_t *names = json_object(), *v;
+/* The volumes by name: a pod of thousands of entries is looked through in one pass. NULL when out
+ * of memory. */
+static json_t *volumes_of(const json_t *spec) {
+        json_t *volumes = json_object();
+        const json_t *v;
         size_t i;
 
-        json_array_foreach (list, i, v)
-                if (json_object_set_new(names, json_str_or(v, "name", ""), json_true()) < 0) {
-                        json_decref(names);
+        json_array_foreach (json_object_get(spec, "volumes"), i, v)
+                if (json_object_set(volumes, json_str_or(v, "name", ""), json_unconst(v)) < 0) {
+                        json_decref(volumes);
                         return NULL;
                 }
-        return names;
-}
-
-static void validate_mounts(struct findings *f, const json_t *volumes, const json_t *container) {
-        const json_t *mount;
-        size_t i;
-
-        json_array_foreach (json_object_get(container, "volumeMounts"), i, mount) {
-                size_t at = findings_push(f, "volumeMounts");
-                const json_t *name = json_object_get(mount, "name"),
-                             *path = json_object_get(mount, "mountPath");
-
-                findings_push_index(f, i);
-                if (!json_object_get(volumes, strempty(json_string_value(name))))
-                        finding_add(f, FINDING_NOT_FOUND, "name", name, NULL);
-                if (strchr(strempty(json_string_value(path)), ':'))
-                        finding_add(f, FINDING_INVALID, "mountPath", path, "must not contain ':'");
-                if (strstr(json_str_or(mount, "subPath", ""), ".."))
-                        finding_add(f, FINDING_INVALID, "subPath",
-                                        json_object_get(mount, "subPath"), "must not contain '..'");
-                findings_pop(f, at);
-        }
-}
-
-static void validate_env(struct findings *f, const json_t *container) {
-        static const char *const sources[] = {
-                        "fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef"};
-        const json_t *env;
-        size_t i;
-
-        json_array_foreach (json_object_get(container, "env"), i, env) {
-                const json_t *from = json_object_get(env, "valueFrom"),
-                             *name = json_object_get(env, "name");
-                size_t at = findings_push(f, "env"), n = 0;
-
-                findings_push_index(f, i);
-                if (strchr(strempty(json_string_value(name)), '='))
-                        finding_add(f, FINDING_INVALID, "name", name,
-                                        "a valid environment variable name must not contain '='");
-                for (size_t j = 0; j < ELEMENTS(sources); j++)
-                        n += json_object_get(from, sources[j]) != NULL;
-                if (from && n != 1)
-                        finding_add(f, FINDING_INVALID, "valueFrom", from, "%s",
-                                        n == 0 ? "must specify one of: `fieldRef`, "
-                                                 "`resourceFieldRef`, `configMapKeyRef` or "
-                                                 "`secretKeyRef`"
-                                               : "may not have more than one field specified at a "
-                                                 "time");
-                if (from && *json_str_or(env, "value", ""))
-                        finding_add(f, FINDING_INVALID, "valueFrom", from,
-                                        "may not be specified when `value` is not empty");
-                findings_pop(f, at);
-        }
-}
-
-/* of: a container, or the pod's spec. */
-static void validate_resources(struct findings *f, const json_t *of) {
-        const json_t *limits = json_at(of, "resources.limits"),
-                     *requests = json_at(of, "resources.requests");
-        size_t at = findings_push(f, "resources");
-        const char *key;
-        json_t *v;
-
-        json_object_foreach ((json_t *)requests, key, v) {
-                const json_t *limit = json_object_get(limits, key);
-                _cleanup_free_ char *path = strformat("requests[%s]", key);
-                int sign, order;
-
-                if (quantity_compare(v, NULL, &sign) < 0)
-                        continue;
-                if (sign < 0)
-                        finding_add(f, FINDING_INVALID, path, v,
-                                        "must be greater than or equal to 0");
-                if (limit && quantity_compare(v, limit, &order) == 0 && order > 0)
-                        finding_add(f, FINDING_INVALID, "requests", v,
-                                        "must be less than or equal to %s limit of %s", key,
-                                        strempty(json_string_value(limit)));
-        }
-        json_object_foreach ((json_t *)limits, key, v) {
-                _cleanup_free_ char *path = strformat("limits[%s]", key);
-                int sign;
-
-                if (quantity_compare(v, NULL, &sign) == 0 && sign < 0)
-                        finding_add(f, FINDING_INVALID, path, v,
-                                        "must be greater than or equal to 0");
-        }
-        findings_pop(f, at);
+        return volumes;
 }
 
 /* It is added to the requests of the containers: a negative one would hide them. */
@@ -231,6 +167,23 @@ static void validate_port_ref(struct findings *f, const json_t *port) {
                                 format_check(FORMAT_PORT_NAME, json_string_value(port)));
 }
 
+static void validate_headers(struct findings *f, const json_t *handler) {
+        const json_t *header;
+        size_t i;
+
+        json_array_foreach (json_at(handler, "httpGet.httpHeaders"), i, header) {
+                const char *name = json_str_or(header, "name", "");
+
+                if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
+                                               "XYZ0123456789-")])
+                        finding_add(f, FINDING_INVALID, "httpGet.httpHeaders",
+                                        json_object_get(header, "name"),
+                                        "a valid HTTP header must consist of alphanumeric "
+                                        "characters or '-' (e.g. 'X-Header-Name', regex used for "
+                                        "validation is '[-A-Za-z0-9]+')");
+        }
+}
+
 static void validate_handler(struct findings *f, const json_t *handler, bool sleep_allowed) {
         static const char *const actions[] = {"exec", "httpGet", "tcpSocket", "grpc", "sleep"};
         size_t n = 0, at;
@@ -242,6 +195,7 @@ static void validate_handler(struct findings *f, const json_t *handler, bool sle
         if (n > 1)
                 finding_add(f, FINDING_FORBIDDEN, NULL, NULL,
                                 "may not specify more than 1 handler type");
+        validate_headers(f, handler);
         for (size_t i = 1; i <= 2; i++)
                 if (json_object_get(handler, actions[i])) {
                         at = findings_push(f, actions[i]);
@@ -368,6 +322,16 @@ static void validate_place(struct findings *f, const json_t *container, size_t l
                                         "restartPolicy=Always");
 }
 
+static void validate_image(struct findings *f, const json_t *container) {
+        const json_t *image = json_object_get(container, "image");
+        const char *text = strempty(json_string_value(image));
+        size_t n = strlen(text);
+
+        if (n > 0 && (strchr(" \t\r\n", text[0]) || strchr(" \t\r\n", text[n - 1])))
+                finding_add(f, FINDING_INVALID, "image", image,
+                                "must not have leading or trailing whitespace");
+}
+
 static void validate_containers(
                 struct findings *f, const json_t *spec, const json_t *volumes, size_t list) {
         bool host_network = json_bool_or(spec, "hostNetwork", false);
@@ -383,9 +347,11 @@ static void validate_containers(
                         finding_add(f, FINDING_DUPLICATE, "name",
                                         json_object_get(container, "name"), NULL);
                 validate_ports(f, container, host_network);
-                validate_mounts(f, volumes, container);
-                validate_env(f, container);
-                validate_resources(f, container);
+                validate_image(f, container);
+                pod_mounts_validate(f, volumes, container);
+                pod_env_validate(f, container);
+                pod_resources_validate_container(f, container);
+                pod_context_validate_container(f, container);
                 validate_probes(f, container);
                 if (list == LIST_EPHEMERAL)
                         pod_ephemeral_validate(f, spec, container);
@@ -395,157 +361,19 @@ static void validate_containers(
         }
 }
 
-static void validate_ephemeral(struct findings *f, const json_t *source, size_t index) {
-        const json_t *template = json_object_get(source, "volumeClaimTemplate");
-        size_t at = findings_push(f, "volumes");
-
-        findings_push_index(f, index);
-        findings_push(f, "ephemeral");
-        if (!template)
-                finding_add(f, FINDING_REQUIRED, "volumeClaimTemplate", NULL, NULL);
-        else {
-                findings_push(f, "volumeClaimTemplate");
-                strategy_validate_claim_template(f, template);
-        }
-        findings_pop(f, at);
-}
-
-static void validate_volumes(struct findings *f, const json_t *spec) {
-        const json_t *volume;
-        size_t i;
-
-        json_array_foreach (json_object_get(spec, "volumes"), i, volume) {
-                size_t n = json_object_size(volume) - (json_object_get(volume, "name") != NULL);
-                _cleanup_free_ char *path = strformat("volumes[%zu]", i);
-
-                if (n == 0)
-                        finding_add(f, FINDING_REQUIRED, path, NULL, "must specify a volume type");
-                else if (n > 1)
-                        finding_add(f, FINDING_FORBIDDEN, path, NULL,
-                                        "may not specify more than 1 volume type");
-                if (json_object_get(volume, "ephemeral"))
-                        validate_ephemeral(f, json_object_get(volume, "ephemeral"), i);
-        }
-}
-
-static void validate_tolerations(struct findings *f, const json_t *spec) {
-        const json_t *t;
-        size_t i;
-
-        json_array_foreach (json_object_get(spec, "tolerations"), i, t) {
-                const char *key = json_str_or(t, "key", ""),
-                           *operator= json_str_or(t, "operator", "Equal");
-                size_t at = findings_push(f, "tolerations");
-
-                findings_push_index(f, i);
-                if (!*key && !streq(operator, "Exists"))
-                        finding_add(f, FINDING_INVALID, "operator",
-                                        json_object_get(t, "operator")
-                                                        ? json_object_get(t, "operator")
-                                                        : json_null(),
-                                        "operator must be Exists when `key` is empty, which means "
-                                        "\"match all values and all keys\"");
-                if (streq(operator, "Exists") && *json_str_or(t, "value", ""))
-                        finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "operator"),
-                                        "value must be empty when `operator` is 'Exists'");
-                if (*key && format_check(FORMAT_QUALIFIED_NAME, key))
-                        finding_add(f, FINDING_INVALID, "key", json_object_get(t, "key"), "%s",
-                                        format_check(FORMAT_QUALIFIED_NAME, key));
-                if (json_object_get(t, "tolerationSeconds") &&
-                                !streq(json_str_or(t, "effect", ""), "NoExecute"))
-                        finding_add(f, FINDING_INVALID, "effect",
-                                        json_object_get(t, "effect") ? json_object_get(t, "effect")
-                                                                     : json_null(),
-                                        "effect must be 'NoExecute' when `tolerationSeconds` is "
-                                        "set");
-                findings_pop(f, at);
-        }
-}
-
-static void validate_searches(struct findings *f, const json_t *searches) {
-        enum { SEARCHES_MAX = 32, SEARCH_LENGTH_MAX = 2048 };
-        const json_t *v;
-        size_t i, total = 0;
-
-        json_array_foreach (searches, i, v) {
-                _cleanup_free_ char *path = strformat("searches[%zu]", i),
-                                    *name = strdup(strempty(json_string_value(v)));
-                size_t n = name ? strlen(name) : 0;
-                const char *error;
-
-                total += n + (i > 0);
-                if (n > 1 && name[n - 1] == '.')
-                        name[n - 1] = 0;
-                error = name ? format_check(FORMAT_DNS1123_SUBDOMAIN, name) : NULL;
-                if (error && path)
-                        finding_add(f, FINDING_INVALID, path, v, "%s", error);
-        }
-        if (json_array_size(searches) > SEARCHES_MAX)
-                finding_add(f, FINDING_INVALID, "searches", searches,
-                                "must not have more than %d search paths", SEARCHES_MAX);
-        if (total > SEARCH_LENGTH_MAX)
-                finding_add(f, FINDING_INVALID, "searches", searches,
-                                "must not have more than %d characters (including spaces) in the "
-                                "search list",
-                                SEARCH_LENGTH_MAX);
-}
-
-static void validate_dns_config(struct findings *f, const json_t *config) {
-        enum { NAMESERVERS_MAX = 3 };
-        const json_t *v, *servers = json_object_get(config, "nameservers");
-        size_t i;
-
-        if (json_array_size(servers) > NAMESERVERS_MAX)
-                finding_add(f, FINDING_INVALID, "nameservers", servers,
-                                "must not have more than %d nameservers", NAMESERVERS_MAX);
-        json_array_foreach (servers, i, v) {
-                _cleanup_free_ char *path = strformat("nameservers[%zu]", i);
-                const char *error = format_check(FORMAT_IP, strempty(json_string_value(v)));
-
-                if (error && path)
-                        finding_add(f, FINDING_INVALID, path, v, "%s", error);
-        }
-        validate_searches(f, json_object_get(config, "searches"));
-        json_array_foreach (json_object_get(config, "options"), i, v) {
-                _cleanup_free_ char *path = strformat("options[%zu]", i);
-
-                if (path && !*json_str_or(v, "name", ""))
-                        finding_add(f, FINDING_REQUIRED, path, NULL, "must not be empty");
-        }
-}
-
-static void validate_dns(struct findings *f, const json_t *spec) {
-        const json_t *config = json_object_get(spec, "dnsConfig");
-        bool none = streq(json_str_or(spec, "dnsPolicy", ""), "None");
-        size_t at;
-
-        if (none && !config)
-                finding_add(f, FINDING_REQUIRED, "dnsConfig", NULL,
-                                "must provide `dnsConfig` when `dnsPolicy` is None");
-        if (!config)
-                return;
-        at = findings_push(f, "dnsConfig");
-        if (none && json_array_size(json_object_get(config, "nameservers")) == 0)
-                finding_add(f, FINDING_REQUIRED, "nameservers", NULL,
-                                "must provide at least one DNS nameserver when `dnsPolicy` is "
-                                "None");
-        validate_dns_config(f, config);
-        findings_pop(f, at);
-}
-
 void strategy_validate_pod_spec(struct findings *f, const json_t *spec) {
-        _cleanup_json_ json_t *volumes = names_of(json_object_get(spec, "volumes"));
+        _cleanup_json_ json_t *volumes = volumes_of(spec);
 
         f->failed |= !volumes;
         for (size_t l = 0; l < ELEMENTS(all_lists); l++)
                 validate_containers(f, spec, volumes, l);
-        validate_resources(f, spec);
         pod_resources_validate(f, spec);
         validate_overhead(f, spec);
         validate_host_ports(f, spec);
-        validate_volumes(f, spec);
-        validate_tolerations(f, spec);
-        validate_dns(f, spec);
+        pod_volumes_validate(f, spec);
+        pod_context_validate(f, spec);
+        pod_placement_validate(f, spec);
+        pod_fields_validate(f, spec);
 }
 
 static void pod_validate(struct findings *f, const json_t *pod) {
@@ -605,11 +433,31 @@ static bool keeps_tolerations(const json_t *old, const json_t *spec) {
         return true;
 }
 
+/* A manifest written again keeps what the server added to it. */
+static int keep_given(const json_t *old, json_t *pod) {
+        static const char *const kept[] = {"priority", "preemptionPolicy"};
+        json_t *spec = json_object_get(pod, "spec");
+        int r;
+
+        if (!json_is_object(spec))
+                return 0;
+        for (size_t i = 0; i < ELEMENTS(kept); i++) {
+                json_t *v = json_object_get(json_object_get(old, "spec"), kept[i]);
+
+                if (v && !json_object_get(spec, kept[i]) && json_object_set(spec, kept[i], v) < 0)
+                        return -ENOMEM;
+        }
+        r = set_account(spec, "");
+        return r < 0 ? r : add_tolerations(spec);
+}
+
 static int pod_prepare_update(const char *subresource, const json_t *old, json_t *object,
                 const struct pipeline_context *c) {
         if (streq(subresource, "ephemeralcontainers"))
                 return pod_ephemeral_prepare(old, object);
-        return streq(subresource, "resize") ? pod_resize_prepare(old, object) : 0;
+        if (streq(subresource, "resize"))
+                return pod_resize_prepare(old, object);
+        return *subresource ? 0 : keep_given(old, object);
 }
 
 static void pod_validate_update(

@@ -384,7 +384,10 @@ static void limit_check_item(struct findings *f, const json_t *item) {
         _cleanup_json_ json_t *names = json_object();
         json_t *v;
 
-        if (!strchr(word, '/') && !is_one_of(word, types))
+        if (format_check(FORMAT_QUALIFIED_NAME, word))
+                finding_add(f, FINDING_INVALID, "type", type, "%s",
+                                format_check(FORMAT_QUALIFIED_NAME, word));
+        else if (!strchr(word, '/') && !is_one_of(word, types))
                 finding_add(f, FINDING_INVALID, "type", type,
                                 "must be a standard limit type or fully qualified");
         if (streq(word, "Pod"))

@@ -1,6 +1,9 @@
 /* Roles and their bindings: rules that make sense, and a role reference that never changes. */
+#include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
+
+#define GROUP "rbac.authorization.k8s.io"
 
 static void validate_rules(struct findings *f, const json_t *object, bool namespaced) {
         const json_t *rule;
@@ -17,7 +20,9 @@ static void validate_rules(struct findings *f, const json_t *object, bool namesp
                         finding_add(f, FINDING_INVALID, "nonResourceURLs",
                                         json_object_get(rule, "nonResourceURLs"),
                                         "namespaced rules cannot apply to non-resource URLs");
-                if (urls && (resources || groups))
+                bool names = json_array_size(json_object_get(rule, "resourceNames")) > 0;
+
+                if (urls && (resources || groups || names))
                         finding_add(f, FINDING_INVALID, "nonResourceURLs",
                                         json_object_get(rule, "nonResourceURLs"),
                                         "rules cannot apply to both regular resources and "
@@ -37,7 +42,22 @@ static void role_validate(struct findings *f, const json_t *object) {
 }
 
 static void clusterrole_validate(struct findings *f, const json_t *object) {
+        const json_t *rule = json_object_get(object, "aggregationRule"),
+                     *selectors = json_object_get(rule, "clusterRoleSelectors"), *v;
+        size_t i;
+
         validate_rules(f, object, false);
+        if (rule && json_array_size(selectors) == 0)
+                finding_add(f, FINDING_REQUIRED, "aggregationRule.clusterRoleSelectors", NULL,
+                                "at least one clusterRoleSelector required if aggregationRule is "
+                                "non-nil");
+        json_array_foreach (selectors, i, v) {
+                size_t at = findings_push(f, "aggregationRule.clusterRoleSelectors");
+
+                findings_push_index(f, i);
+                strategy_validate_label_selector(f, v);
+                findings_pop(f, at);
+        }
 }
 
 static int binding_defaults(json_t *object) {
@@ -46,7 +66,7 @@ static int binding_defaults(json_t *object) {
 
         if (ref && !*json_str_or(ref, "apiGroup", "") &&
                         json_object_set_new(ref, "apiGroup",
-                                        json_string("rbac.authorization.k8s.io")) < 0)
+                                        json_string(GROUP)) < 0)
                 return -ENOMEM;
         json_array_foreach (json_object_get(object, "subjects"), i, subject) {
                 const char *kind = json_str_or(subject, "kind", "");
@@ -54,26 +74,54 @@ static int binding_defaults(json_t *object) {
                 if ((streq(kind, "User") || streq(kind, "Group")) &&
                                 !*json_str_or(subject, "apiGroup", "") &&
                                 json_object_set_new(subject, "apiGroup",
-                                                json_string("rbac.authorization.k8s.io")) < 0)
+                                                json_string(GROUP)) < 0)
                         return -ENOMEM;
         }
         return 0;
 }
 
+static void validate_subject(struct findings *f, const json_t *subject, bool namespaced) {
+        const json_t *group = json_object_get(subject, "apiGroup"),
+                     *name = json_object_get(subject, "name");
+        bool account = streq(json_str_or(subject, "kind", ""), "ServiceAccount");
+        const char *wanted = account ? "" : GROUP,
+                   *error = account ? format_check(FORMAT_DNS1123_SUBDOMAIN,
+                                              strempty(json_string_value(name)))
+                                    : NULL;
+
+        if (!streq(strempty(json_string_value(group)), wanted))
+                finding_add(f, FINDING_NOT_SUPPORTED, "apiGroup", group ? group : json_null(),
+                                "supported values: \"%s\"", wanted);
+        if (error)
+                finding_add(f, FINDING_INVALID, "name", name, "%s", error);
+        /* In a namespace it is an account of that namespace. */
+        if (account && !namespaced && !*json_str_or(subject, "namespace", ""))
+                finding_add(f, FINDING_REQUIRED, "namespace", NULL, NULL);
+}
+
 static void validate_binding(struct findings *f, const json_t *object, bool namespaced) {
-        const json_t *subject, *kind = json_at(object, "roleRef.kind");
+        const json_t *subject, *ref = json_object_get(object, "roleRef"),
+                     *kind = json_object_get(ref, "kind"), *group = json_object_get(ref, "apiGroup"),
+                     *name = json_object_get(ref, "name");
+        const char *text = strempty(json_string_value(name));
         size_t i;
 
         if (!namespaced && !streq(strempty(json_string_value(kind)), "ClusterRole"))
                 finding_add(f, FINDING_NOT_SUPPORTED, "roleRef.kind", kind,
                                 "supported values: \"ClusterRole\"");
-        json_array_foreach (json_object_get(object, "subjects"), i, subject)
-                if (streq(json_str_or(subject, "kind", ""), "ServiceAccount") &&
-                                !*json_str_or(subject, "namespace", "")) {
-                        _cleanup_free_ char *path = strformat("subjects[%zu].namespace", i);
+        if (!streq(strempty(json_string_value(group)), GROUP))
+                finding_add(f, FINDING_NOT_SUPPORTED, "roleRef.apiGroup",
+                                group ? group : json_null(), "supported values: \"" GROUP "\"");
+        if (strpbrk(text, "/%") || streq(text, ".") || streq(text, ".."))
+                finding_add(f, FINDING_INVALID, "roleRef.name", name,
+                                "may not be '.' or '..', nor contain '/' or '%%'");
+        json_array_foreach (json_object_get(object, "subjects"), i, subject) {
+                size_t at = findings_push(f, "subjects");
 
-                        finding_add(f, FINDING_REQUIRED, path, NULL, NULL);
-                }
+                findings_push_index(f, i);
+                validate_subject(f, subject, namespaced);
+                findings_pop(f, at);
+        }
 }
 
 static void rolebinding_validate(struct findings *f, const json_t *object) {
@@ -93,24 +141,24 @@ static void binding_validate_update(struct findings *f, const char *subresource,
 }
 
 const struct kind_strategy strategies_rbac[] = {
-                {.group = "rbac.authorization.k8s.io",
+                {.group = GROUP,
                                 .kind = "Role",
                                 .name = NAME_PATH_SEGMENT,
                                 .flags = STRATEGY_NO_GENERATION,
                                 .validate = role_validate},
-                {.group = "rbac.authorization.k8s.io",
+                {.group = GROUP,
                                 .kind = "ClusterRole",
                                 .name = NAME_PATH_SEGMENT,
                                 .flags = STRATEGY_NO_GENERATION,
                                 .validate = clusterrole_validate},
-                {.group = "rbac.authorization.k8s.io",
+                {.group = GROUP,
                                 .kind = "RoleBinding",
                                 .name = NAME_PATH_SEGMENT,
                                 .flags = STRATEGY_NO_GENERATION,
                                 .defaults = binding_defaults,
                                 .validate = rolebinding_validate,
                                 .validate_update = binding_validate_update},
-                {.group = "rbac.authorization.k8s.io",
+                {.group = GROUP,
                                 .kind = "ClusterRoleBinding",
                                 .name = NAME_PATH_SEGMENT,
                                 .flags = STRATEGY_NO_GENERATION,

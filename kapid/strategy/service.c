@@ -42,6 +42,8 @@ static int service_defaults(json_t *service) {
                 if (unset && number && json_object_set(port, "targetPort", number) < 0)
                         return -ENOMEM;
         }
+        if (streq(json_str_or(spec, "sessionAffinity", "None"), "None"))
+                json_object_del(spec, "sessionAffinityConfig");
         if (has_type(spec, "ExternalName"))
                 return 0;
         if (streq(json_str_or(spec, "sessionAffinity", ""), "ClientIP") &&
@@ -188,11 +190,15 @@ static int service_prepare_update(const char *subresource, const json_t *old, js
 static void validate_port(struct findings *f, const json_t *spec, const json_t *ports, size_t i) {
         const json_t *port = json_array_get(ports, i),
                      *target = json_object_get(port, "targetPort"), *other;
-        const char *name = json_str_or(port, "name", "");
+        const char *name = json_str_or(port, "name", ""),
+                   *application = json_str(port, "appProtocol");
         size_t j;
 
         if (json_array_size(ports) > 1 && !*name)
                 finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
+        if (application && format_check(FORMAT_QUALIFIED_NAME, application))
+                finding_add(f, FINDING_INVALID, "appProtocol", json_object_get(port, "appProtocol"),
+                                "%s", format_check(FORMAT_QUALIFIED_NAME, application));
         if (json_is_integer(target) &&
                         (json_integer_value(target) < 1 || json_integer_value(target) > 65535))
                 finding_add(f, FINDING_INVALID, "targetPort", target,
@@ -262,6 +268,27 @@ static void validate_load_balancer(struct findings *f, const json_t *spec) {
                                         "must be a network such as 10.0.0.0/8");
 }
 
+/* A name of the DNS; it may end with a dot. */
+static void validate_external_name(struct findings *f, const json_t *spec) {
+        const json_t *name = json_object_get(spec, "externalName");
+        _cleanup_free_ char *text = strdup(strempty(json_string_value(name)));
+        size_t n = text ? strlen(text) : 0;
+        const char *error;
+
+        f->failed |= !text;
+        if (!has_type(spec, "ExternalName") || !text)
+                return;
+        if (n == 0) {
+                finding_add(f, FINDING_REQUIRED, "externalName", NULL, NULL);
+                return;
+        }
+        if (n > 1 && text[n - 1] == '.')
+                text[n - 1] = 0;
+        error = format_check(FORMAT_DNS1123_SUBDOMAIN, text);
+        if (error)
+                finding_add(f, FINDING_INVALID, "externalName", name, "%s", error);
+}
+
 static void service_validate(struct findings *f, const json_t *service) {
         const json_t *spec = json_object_get(service, "spec"),
                      *ports = json_object_get(spec, "ports"), *v;
@@ -277,8 +304,7 @@ static void service_validate(struct findings *f, const json_t *service) {
                 validate_port(f, spec, ports, i);
                 findings_pop(f, inner);
         }
-        if (has_type(spec, "ExternalName") && !*json_str_or(spec, "externalName", ""))
-                finding_add(f, FINDING_REQUIRED, "externalName", NULL, NULL);
+        validate_external_name(f, spec);
         validate_addresses(f, spec);
         validate_load_balancer(f, spec);
         json_object_foreach (json_object_get(spec, "selector"), key, v) {

@@ -1,6 +1,7 @@
 /* Volumes, claims and storage classes: the sources that a volume may have, what every claim must
  * ask for, and what an update may change. */
 #include "kapid/schema/format.h"
+#include "kapid/strategy/pod-placement.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/quantity.h"
@@ -89,7 +90,8 @@ static void validate_source(struct findings *f, const json_t *spec) {
 }
 
 static void volume_validate(struct findings *f, const json_t *object) {
-        const json_t *spec = json_object_get(object, "spec");
+        const json_t *spec = json_object_get(object, "spec"),
+                     *affinity = json_object_get(spec, "nodeAffinity");
         size_t at;
 
         if (!spec) {
@@ -101,6 +103,13 @@ static void volume_validate(struct findings *f, const json_t *object) {
         validate_capacity(f, spec);
         validate_source(f, spec);
         validate_class_name(f, spec);
+        if (affinity && !json_object_get(affinity, "required"))
+                finding_add(f, FINDING_REQUIRED, "nodeAffinity.required", NULL,
+                                "must specify required node constraints");
+        else if (affinity) {
+                findings_push(f, "nodeAffinity.required");
+                strategy_validate_node_selector(f, json_object_get(affinity, "required"));
+        }
         findings_pop(f, at);
 }
 
@@ -229,6 +238,59 @@ static int claim_prepare_create(json_t *object, const struct pipeline_context *c
 
 /* Classes. */
 
+/* The terms of allowedTopologies: keys once in a term, values once under a key, terms once. */
+static void validate_topology_term(struct findings *f, const json_t *term) {
+        _cleanup_json_ json_t *keys = json_object();
+        const json_t *entry, *value;
+        size_t i, j;
+
+        json_array_foreach (json_object_get(term, "matchLabelExpressions"), i, entry) {
+                const json_t *key = json_object_get(entry, "key"),
+                             *values = json_object_get(entry, "values");
+                const char *text = strempty(json_string_value(key)),
+                           *error = format_check(FORMAT_QUALIFIED_NAME, text);
+                size_t at = findings_push(f, "matchLabelExpressions");
+
+                findings_push_index(f, i);
+                if (error)
+                        finding_add(f, FINDING_INVALID, "key", key, "%s", error);
+                if (json_object_get(keys, text))
+                        finding_add(f, FINDING_DUPLICATE, "key", key, NULL);
+                f->failed |= json_object_set_new(keys, text, json_true()) < 0;
+                if (json_array_size(values) == 0)
+                        finding_add(f, FINDING_REQUIRED, "values", NULL, NULL);
+                json_array_foreach (values, j, value)
+                        for (size_t k = 0; k < j; k++)
+                                if (json_same(value, json_array_get(values, k))) {
+                                        _cleanup_free_ char *path = strformat("values[%zu]", j);
+
+                                        f->failed |= !path;
+                                        finding_add(f, FINDING_DUPLICATE, path, value, NULL);
+                                        break;
+                                }
+                findings_pop(f, at);
+        }
+}
+
+static void validate_topologies(struct findings *f, const json_t *object) {
+        const json_t *terms = json_object_get(object, "allowedTopologies"), *term;
+        size_t i;
+
+        json_array_foreach (terms, i, term) {
+                size_t at = findings_push(f, "allowedTopologies");
+
+                findings_push_index(f, i);
+                validate_topology_term(f, term);
+                for (size_t k = 0; k < i; k++)
+                        if (json_same(term, json_array_get(terms, k))) {
+                                finding_add(f, FINDING_DUPLICATE, "matchLabelExpressions", NULL,
+                                                NULL);
+                                break;
+                        }
+                findings_pop(f, at);
+        }
+}
+
 static void class_validate(struct findings *f, const json_t *object) {
         const json_t *provisioner = json_object_get(object, "provisioner"),
                      *parameters = json_object_get(object, "parameters");
@@ -240,6 +302,7 @@ static void class_validate(struct findings *f, const json_t *object) {
 
         if (provisioner && error)
                 finding_add(f, FINDING_INVALID, "provisioner", provisioner, "%s", error);
+        validate_topologies(f, object);
         json_object_each (parameters, key, v) {
                 size += strlen(key) + json_string_length(v);
                 if (!*key)

@@ -14,8 +14,9 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind) {
                         strategies_keelson, strategies_networking, strategies_policy,
                         strategies_storage, strategies_other, strategies_quota,
                         strategies_autoscaling, strategies_addresspool, strategies_descheduling,
-                        strategies_admissionregistration, strategies_admissionpolicies,
-                        strategies_apiregistration, strategies_events};
+                        strategies_endpoints, strategies_admissionregistration,
+                        strategies_admissionpolicies, strategies_apiregistration,
+                        strategies_events};
         static const struct kind_strategy none = {.name = NAME_SUBDOMAIN};
 
         for (size_t i = 0; i < ELEMENTS(all); i++)
@@ -42,12 +43,29 @@ static const char *name_error(const char *name, enum name_rule rule) {
         }
 }
 
+/* generateName is what a name begins with: a dash at its end is followed by letters. */
+static void validate_stem(struct findings *f, const json_t *stem, enum name_rule rule) {
+        _cleanup_free_ char *text = strdup(json_string_value(stem));
+        size_t n = text ? strlen(text) : 0;
+        const char *error;
+
+        f->failed |= !text;
+        if (n > 1 && text[n - 1] == '-')
+                text[n - 1] = 'a';
+        error = text ? name_error(text, rule) : NULL;
+        if (error)
+                finding_add(f, FINDING_INVALID, "generateName", stem, "%s", error);
+}
+
 static void validate_names(
                 struct findings *f, const json_t *metadata, enum name_rule rule, bool namespaced) {
         const json_t *name = json_object_get(metadata, "name"),
-                     *ns = json_object_get(metadata, "namespace");
+                     *ns = json_object_get(metadata, "namespace"),
+                     *stem = json_object_get(metadata, "generateName");
         const char *text = json_string_value(name), *space = json_string_value(ns), *error;
 
+        if (!isempty(json_string_value(stem)))
+                validate_stem(f, stem, rule);
         if (isempty(text))
                 finding_add(f, FINDING_REQUIRED, "name", NULL, "name or generateName is required");
         else if ((error = name_error(text, rule)))
@@ -104,11 +122,29 @@ static void validate_owners(struct findings *f, const json_t *owners) {
         const json_t *ref;
         size_t i;
 
-        json_array_foreach (owners, i, ref)
+        json_array_foreach (owners, i, ref) {
+                const char *version = json_str_or(ref, "apiVersion", ""),
+                           *slash = strchr(version, '/');
+
                 controllers += json_bool_or(ref, "controller", false);
+                if (slash && (!slash[1] || strchr(slash + 1, '/')))
+                        finding_add(f, FINDING_INVALID, "ownerReferences.apiVersion",
+                                        json_object_get(ref, "apiVersion"),
+                                        "must be a version, or a group and a version (apps/v1)");
+        }
         if (controllers > 1)
                 finding_add(f, FINDING_INVALID, "ownerReferences", owners,
                                 "Only one reference can have Controller set to true");
+}
+
+/* Those without a domain are Kubernetes' own; objects of definitions may have others. */
+static bool is_finalizer(const char *name) {
+        static const char *const standard[] = {"kubernetes", "orphan", "foregroundDeletion"};
+
+        for (size_t i = 0; i < ELEMENTS(standard); i++)
+                if (streq(standard[i], name))
+                        return true;
+        return strchr(name, '/') != NULL;
 }
 
 void strategy_validate_metadata(
@@ -122,11 +158,38 @@ void strategy_validate_metadata(
         validate_labels(f, json_object_get(metadata, "labels"));
         validate_annotations(f, json_object_get(metadata, "annotations"));
         validate_owners(f, json_object_get(metadata, "ownerReferences"));
-        json_array_foreach (json_object_get(metadata, "finalizers"), i, item)
+        json_array_foreach (json_object_get(metadata, "finalizers"), i, item) {
                 if (json_is_string(item) && (error = format_check(FORMAT_QUALIFIED_NAME,
                                                              json_string_value(item))))
                         finding_add(f, FINDING_INVALID, "finalizers", item, "%s", error);
+                else if (f->built_in && !is_finalizer(strempty(json_string_value(item)))) {
+                        _cleanup_free_ char *path = strformat("finalizers[%zu]", i);
+
+                        f->failed |= !path;
+                        finding_add(f, FINDING_INVALID, path, item,
+                                        "name is neither a standard finalizer name nor is it fully "
+                                        "qualified");
+                }
+        }
         findings_pop(f, at);
+}
+
+/* The key and the values of a term of a selector. */
+static void validate_term_words(struct findings *f, const json_t *term) {
+        const json_t *key = json_object_get(term, "key"), *value;
+        const char *error = format_check(FORMAT_QUALIFIED_NAME, strempty(json_string_value(key)));
+        size_t i;
+
+        if (error)
+                finding_add(f, FINDING_INVALID, "key", key, "%s", error);
+        json_array_foreach (json_object_get(term, "values"), i, value) {
+                _cleanup_free_ char *path = strformat("values[%zu]", i);
+
+                f->failed |= !path;
+                error = format_check(FORMAT_LABEL_VALUE, strempty(json_string_value(value)));
+                if (error)
+                        finding_add(f, FINDING_INVALID, path, value, "%s", error);
+        }
 }
 
 void strategy_validate_label_selector(struct findings *f, const json_t *selector) {
@@ -142,10 +205,10 @@ void strategy_validate_label_selector(struct findings *f, const json_t *selector
                         _cleanup_json_ json_t *name = json_string(key);
 
                         if ((error = format_check(FORMAT_QUALIFIED_NAME, key)))
-                                finding_add(f, FINDING_INVALID, "", name, "%s", error);
+                                finding_add(f, FINDING_INVALID, NULL, name, "%s", error);
                         if ((error = format_check(FORMAT_LABEL_VALUE,
                                              strempty(json_string_value(value)))))
-                                finding_add(f, FINDING_INVALID, "", value, "%s", error);
+                                finding_add(f, FINDING_INVALID, NULL, value, "%s", error);
                 }
         }
         findings_pop(f, at);
@@ -162,6 +225,7 @@ void strategy_validate_label_selector(struct findings *f, const json_t *selector
                         finding_add(f, FINDING_FORBIDDEN, "values", NULL,
                                         "may not be specified when `operator` is 'Exists' or "
                                         "'DoesNotExist'");
+                validate_term_words(f, item);
                 findings_pop(f, at);
         }
 }
@@ -192,9 +256,6 @@ static void validate_selection(struct findings *f, const json_t *object) {
                                 labels ? labels : none,
                                 "`selector` does not match template `labels`");
         }
-        at = findings_push(f, "spec.template.metadata");
-        validate_labels(f, labels);
-        findings_pop(f, at);
 }
 
 void strategy_validate_template(struct findings *f, const json_t *object,
@@ -203,6 +264,10 @@ void strategy_validate_template(struct findings *f, const json_t *object,
         size_t at;
 
         validate_selection(f, object);
+        at = findings_push(f, "spec.template.metadata");
+        validate_labels(f, json_at(object, "spec.template.metadata.labels"));
+        validate_annotations(f, json_at(object, "spec.template.metadata.annotations"));
+        findings_pop(f, at);
         if (!spec) {
                 finding_add(f, FINDING_REQUIRED, "spec.template.spec", NULL, NULL);
                 return;

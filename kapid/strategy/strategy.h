@@ -73,8 +73,8 @@ extern const struct kind_strategy strategies_core[], strategies_pod[], strategie
                 strategies_apiextensions[], strategies_keelson[], strategies_networking[],
                 strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[],
                 strategies_autoscaling[], strategies_addresspool[], strategies_descheduling[],
-                strategies_admissionregistration[], strategies_admissionpolicies[],
-                strategies_apiregistration[], strategies_events[];
+                strategies_endpoints[], strategies_admissionregistration[],
+                strategies_admissionpolicies[], strategies_apiregistration[], strategies_events[];
 
 /* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
  * "system-", which no other class's name does. */

@@ -8,6 +8,14 @@ APPS, BATCH = "/apis/apps/v1/namespaces/wire/", "/apis/batch/v1/namespaces/wire/
 NETWORK, RBAC = "/apis/networking.k8s.io/v1/namespaces/wire/", "/apis/rbac.authorization.k8s.io/v1/namespaces/wire/"
 
 
+# a certificate request that can be read, of the name x
+CSR = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIRk1HNENBUUF3RERFS01BZ0dBMVVFQXd3QmVEQlpNQk1HQnlxR1NNNDlBZ0"
+       "VHQ0NxR1NNNDlBd0VIQTBJQQpCUDhVLzRIYXBDR1ZqdkM3MDJKcmJHK0xteFY2QzdkVmt2aDhlK3MwVW10SUp6czRrcWZ4YXZiZHRzcXl2K1l0"
+       "Ckx2Q0NGVVJUWXlYbkNNemcyUnZpSS9PZ0FEQUtCZ2dxaGtqT1BRUURBZ05IQURCRUFpQjBrSGdnM1JDdlJUdFkKbmlLVnNSOEpsRzZxY29UK2"
+       "5RQjNuVGNaM0ZpN1NRSWdVNHQrK0JSRDIvYTJkTkV4S0x6OVRRdXdJYnk0VjgyOQpUa0YwUWVSekRxUT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUg"
+       "UkVRVUVTVC0tLS0tCg==")
+
+
 def row(text, check):
     check.__doc__ = text
     case(check)
@@ -134,6 +142,112 @@ def zero_row(path, field, value, want):
 for z in ZEROS:
     zero_row(*z)
 
+# --- what Kubernetes refuses in built-in kinds, and what it takes: compared with a real API server ---
+META = "metadata."
+MAPS = {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b c"]}]}
+WRONG = [  # path, field, value, the field of the cause, its reason
+    (POD, C + "image", " i", "spec.containers[0].image", "Invalid"),
+    (POD, C + "env", [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nothing"}}}], "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath", "Invalid"),
+    (POD, C + "env", [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}], "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath", "NotSupported"),
+    (POD, C + "env", [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.disk"}}}], "spec.containers[0].env[0].valueFrom.resourceFieldRef.resource", "NotSupported"),
+    (POD, C + "env", [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a/b"}}}], "spec.containers[0].env[0].valueFrom.secretKeyRef.key", "Invalid"),
+    (POD, C + "env", [{"name": "a=b"}], "spec.containers[0].env[0].name", "Invalid"),
+    (POD, C + "envFrom", [{}], "spec.containers[0].envFrom[0]", "Invalid"),
+    (POD, C + "envFrom", [{"secretRef": {}}], "spec.containers[0].envFrom[0].secretRef.name", "Required"),
+    (POD, C + "resources", {"limits": {"disk": "1"}}, "spec.containers[0].resources.limits[disk]", "Invalid"),
+    (POD, C + "resources", {"requests": {"example.com/gpu": "1"}}, "spec.containers[0].resources.limits", "Required"),
+    (POD, C + "securityContext", {"privileged": True, "allowPrivilegeEscalation": False}, "spec.containers[0].securityContext", "Invalid"),
+    (POD, C + "securityContext", {"seccompProfile": {"type": "Localhost"}}, "spec.containers[0].securityContext.seccompProfile.localhostProfile", "Required"),
+    (POD, C + "volumeMounts", [{"name": "none", "mountPath": "/x"}], "spec.containers[0].volumeMounts[0].name", "NotFound"),
+    (POD, C + "readinessProbe", {"httpGet": {"port": 80, "httpHeaders": [{"name": "a b", "value": "c"}]}}, "spec.containers[0].readinessProbe.httpGet.httpHeaders", "Invalid"),
+    (POD, "spec.volumes", [{"name": "v", "configMap": {}}], "spec.volumes[0].configMap.name", "Required"),
+    (POD, "spec.volumes", [{"name": "v", "secret": {"secretName": "s", "items": [{"key": "k", "path": "../x"}]}}], "spec.volumes[0].secret.items[0].path", "Invalid"),
+    (POD, "spec.volumes", [{"name": "v", "hostPath": {"path": "/a/../b"}}], "spec.volumes[0].hostPath.path", "Invalid"),
+    (POD, "spec.volumes", [{"name": "v", "downwardAPI": {"items": [{"path": "p"}]}}], "spec.volumes[0].downwardAPI", "Required"),
+    (POD, "spec.volumes", [{"name": "v", "projected": {"sources": [{"configMap": {"name": "a", "items": [{"key": "k", "path": "p"}]}},
+                                                                   {"secret": {"name": "a", "items": [{"key": "k", "path": "p"}]}}]}}], "spec.volumes[0].projected", "Invalid"),
+    (POD, "spec.nodeSelector", {"a b": "c"}, "spec.nodeSelector", "Invalid"),
+    (POD, "spec.hostAliases", [{"ip": "x", "hostnames": ["a"]}], "spec.hostAliases[0].ip", "Invalid"),
+    (POD, "spec.readinessGates", [{"conditionType": "a b"}], "spec.readinessGates[0].conditionType", "Invalid"),
+    (POD, "spec.securityContext", {"sysctls": [{"name": "A", "value": "1"}]}, "spec.securityContext.sysctls[0].name", "Invalid"),
+    (POD, "spec.securityContext", {"supplementalGroups": [-1]}, "spec.securityContext.supplementalGroups[0]", "Invalid"),
+    (POD, "spec.tolerations", [{"key": "a", "value": "b c"}], "spec.tolerations[0].operator", "Invalid"),
+    (POD, "spec.affinity", {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}},
+     "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].values", "Required"),
+    (POD, "spec.affinity", {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "a b"}]}},
+     "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey", "Invalid"),
+    (DEPLOYMENT, "spec.selector", {"matchLabels": {"a": "b"}, **MAPS}, "spec.selector.matchExpressions[0].values[0]", "Invalid"),
+    (DEPLOYMENT, "spec.template.metadata.annotations", {"a b": "c"}, "spec.template.metadata.annotations", "Invalid"),
+    (BATCH + "cronjobs", "spec.jobTemplate.spec.template.metadata.labels", {"a b": "c"}, "spec.jobTemplate.spec.template.metadata.labels", "Invalid"),
+    (SERVICE, "spec", {"type": "ExternalName", "externalName": "a_b"}, "spec.externalName", "Invalid"),
+    (SERVICE, "spec.ports", [{"port": 80, "appProtocol": "a b"}], "spec.ports[0].appProtocol", "Invalid"),
+    (NS + "/endpoints", "subsets", [{"addresses": [{"ip": "x"}]}], "subsets[0].addresses[0].ip", "Invalid"),
+    (NS + "/endpoints", "subsets", [{"ports": [{"port": 1}]}], "subsets[0]", "Required"),
+    ("/apis/discovery.k8s.io/v1/namespaces/wire/endpointslices", "ports", [{"port": 1}, {"port": 2}], "ports[1].name", "Duplicate"),
+    (CM, META + "finalizers", ["x"], "metadata.finalizers[0]", "Invalid"), (CM, META + "generateName", "A_", "metadata.generateName", "Invalid"),
+    (NS + "/secrets", "type", "kubernetes.io/basic-auth", "data[username]", "Required"),
+    ("/api/v1/namespaces", "spec", {"finalizers": ["x"]}, "spec.finalizers", "Invalid"),
+    ("/api/v1/nodes", "status", {"capacity": {"cpu": "-1"}}, "status.capacity.cpu", "Invalid"),
+    ("/api/v1/persistentvolumes", "spec.nodeAffinity", {}, "spec.nodeAffinity.required", "Required"),
+    ("/apis/storage.k8s.io/v1/storageclasses", "allowedTopologies", [{"matchLabelExpressions": [{"key": "a", "values": []}]}], "allowedTopologies[0].matchLabelExpressions[0].values", "Required"),
+    (APPS + "replicasets", "spec.selector", None, "spec.selector", "Required"),
+    (NETWORK + "ingresses", "spec", {"defaultBackend": {"resource": {"kind": "", "name": "n"}}}, "spec.defaultBackend.resource.kind", "Required"),
+    (RBAC + "rolebindings", "subjects", [{"kind": "User", "name": "u", "apiGroup": "x"}], "subjects[0].apiGroup", "NotSupported"),
+    (RBAC + "rolebindings", "roleRef.apiGroup", "x", "roleRef.apiGroup", "NotSupported"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "aggregationRule", {}, "aggregationRule.clusterRoleSelectors", "Required"),
+    ("/apis/certificates.k8s.io/v1/certificatesigningrequests", "spec", {"signerName": "a.b/c", "request": CSR}, "spec.usages", "Required"),
+    ("/apis/certificates.k8s.io/v1/certificatesigningrequests", "spec", {"signerName": "a.b/c", "request": "eA==", "usages": ["client auth"]}, "spec.request", "Invalid"),
+]
+RIGHT = [  # path, field, value, what is answered
+    (NS + "/secrets", "data", {"a": "dg\n==\n"}, {"a": "dg=="}), (CM, "data", {"a": None}, {"a": ""}),
+    (POD, C + "command", ["a", None], ["a", ""]), (RBAC + "rolebindings", "subjects", [{"kind": "ServiceAccount", "name": "s"}], [{"kind": "ServiceAccount", "name": "s"}]),
+    ("/api/v1/nodes", "status", {"capacity": {"cpu": "1"}}, None), (DEPLOYMENT, "spec.template.metadata", {"labels": {"a": "b"}, "annotations": {}}, {"labels": {"a": "b"}}),
+    (NS + "/limitranges", "spec", {}, {"limits": []}), ("/apis/scheduling.k8s.io/v1/priorityclasses", "value", None, 0),
+]
+
+
+def wrong_row(path, field, value, cause, reason):
+    def check():
+        body = with_value({"metadata": {"name": "wrong", "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}, **BODIES.get(path, {})}, field, value)
+        r = a.post(path + "?dryRun=All", body)
+        assert r.code == 422 and r.json["reason"] == "Invalid", r.text
+        assert any(c["field"] == cause and c["reason"] == "FieldValue" + reason for c in r.json["details"]["causes"]), r.text
+    row(f"{path.split('/')[-1]}: {cause} {reason}", check)
+
+
+def right_row(path, field, value, want):
+    def check():
+        r = a.post(path + "?dryRun=All", with_value({"metadata": {"name": "right"}, **BODIES.get(path, {})}, field, value))
+        assert r.code == 201, r.text
+        assert want is None or at(r.json, field) == want, r.text
+    row(f"{path.split('/')[-1]}: {field} {value} is taken", check)
+
+
+for w in WRONG:
+    wrong_row(*w)
+for w in RIGHT:
+    right_row(*w)
+
+
+def wide_number():
+    r = a.post(SERVICE + "?dryRun=All", with_value({"metadata": {"name": "wide"}, **BODIES[SERVICE]}, "spec.ports.0.targetPort", 2 ** 31))
+    assert r.code == 400 and "int32" in r.text, r.text
+
+
+def node_amounts():
+    r = a.post("/api/v1/nodes?dryRun=All", {"metadata": {"name": "amounts"}, "status": {"capacity": {"cpu": "1"}}})
+    assert r.code == 201 and r.json["status"]["allocatable"] == {"cpu": "1"}, r.text
+
+
+def empty_watch():
+    w = Watch(CM + "?watch=&timeoutSeconds=1")
+    assert w.code == 200 and all(e["type"] == "ADDED" for e in w.all())
+
+
+row("an integer beyond 32 bits is none of an IntOrString", wide_number)
+row("what a node can give is what it has, unless it says otherwise", node_amounts)
+row("?watch= is a watch", empty_watch)
+
 # --- statuses: the counters of Kubernetes' types that have no omitempty are there, others only when they count ---
 STATUSES = [
     (DEPLOYMENT, {}, ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "observedGeneration"], ["collisionCount"]),
@@ -178,7 +292,7 @@ for path, want in ((BATCH + "cronjobs", {}), (NETWORK + "ingresses", {"loadBalan
                    ("/apis/certificates.k8s.io/v1/certificatesigningrequests", {}), (NS + "/replicationcontrollers", {"replicas": 0})):
     def new_status(path=path, want=want):
         body = BODIES.get(path) or {"spec": {"replicas": 0, "template": template()} if "replication" in path else
-                                    {"signerName": "a.example/b", "request": "eA==", "usages": ["client auth"]}}
+                                    {"signerName": "a.example/b", "request": CSR, "usages": ["client auth"]}}
         r = a.post(path + "?dryRun=All", {"metadata": {"name": "first"}, **body})
         assert r.code == 201 and r.json["status"] == want, r.text
     row(f"{path.split('/')[-1]}: a new one has the status {want}", new_status)
@@ -188,7 +302,7 @@ def node_status():
     got = a.post("/api/v1/nodes?dryRun=All", {"metadata": {"name": "first"}}).json["status"]
     assert got["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}} and got["nodeInfo"]["kubeletVersion"] == "", got
     given = {"capacity": {"cpu": "4"}, "conditions": [{"type": "Ready", "status": "True"}]}
-    assert a.post("/api/v1/nodes?dryRun=All", {"metadata": {"name": "first"}, "status": given}).json["status"] == given
+    assert a.post("/api/v1/nodes?dryRun=All", {"metadata": {"name": "first"}, "status": given}).json["status"] == {**given, "allocatable": given["capacity"]}
 
 
 row("nodes: a new one has a status, its creator's where it gives one", node_status)

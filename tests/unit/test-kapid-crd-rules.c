@@ -195,7 +195,7 @@ static const struct rule_case rule_cases[] = {
                                 "spec.versions[0].subresources.scale.specReplicasPath",
                                 "Invalid value: \".status.n\": should be a json path "
                                 "under .spec"},
-                {"'versions':[" VERSION(",'additionalPrinterColumns':[{'jsonPath':'spec.x'}]") "]",
+                {"'versions':[" VERSION(",'additionalPrinterColumns':[{'name':'X','jsonPath':'spec.x'}]") "]",
                                 "spec.versions[0].additionalPrinterColumns[0].jsonPath",
                                 "Invalid value: \"spec.x\": must be a simple json path "
                                 "starting with ."},

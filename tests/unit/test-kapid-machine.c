@@ -329,12 +329,21 @@ static void test_gitsync(void **state) {
                         "spec.url: Required value");
 }
 
+/* A certificate request that can be read, of the name x. */
+#define CSR \
+        "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIRk1HNENBUUF3RERFS01BZ0dBMVVF" \
+        "QXd3QmVEQlpNQk1HQnlxR1NNNDlBZ0VHQ0NxR1NNNDlBd0VIQTBJQQpCUDhVLzRIYXBDR1ZqdkM3MDJK" \
+        "cmJHK0xteFY2QzdkVmt2aDhlK3MwVW10SUp6czRrcWZ4YXZiZHRzcXl2K1l0Ckx2Q0NGVVJUWXlYbkNN" \
+        "emcyUnZpSS9PZ0FEQUtCZ2dxaGtqT1BRUURBZ05IQURCRUFpQjBrSGdnM1JDdlJUdFkKbmlLVnNSOEps" \
+        "RzZxY29UK25RQjNuVGNaM0ZpN1NRSWdVNHQrK0JSRDIvYTJkTkV4S0x6OVRRdXdJYnk0VjgyOQpUa0Yw" \
+        "UWVSekRxUT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg=="
+
 static void test_namespace_and_csr(void **state) {
         _cleanup_json_ json_t *ns =
                         create(kind("", "namespaces"), "{'metadata':{'name':'a'}}", NULL);
         _cleanup_json_ json_t *csr = create(
                         kind("certificates.k8s.io", "certificatesigningrequests"),
-                        "{'metadata':{'name':'a:b'},'spec':{'request':'AAAA','signerName':'"
+                        "{'metadata':{'name':'a:b'},'spec':{'request':'" CSR "','signerName':'"
                         "kubernetes.io/x','username':'forged','usages':['client auth']}}",
                         NULL);
 
