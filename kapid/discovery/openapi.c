@@ -2,9 +2,9 @@
  * group version, with the definitions it reaches; v2 in protobuf holds only the PATCH operations,
  * which is what kubectl needs of it. Documents are written as text straight from the schema nodes.
  */
-#include "kapid/discovery/openapi.h"
-
 #include "kapid/discovery/discovery.h"
+#include "kapid/discovery/openapi-internal.h"
+
 #include "kapid/schema/pattern.h"
 #include "kapid/schema/schema.h"
 
