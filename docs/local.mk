@@ -1,6 +1,6 @@
 # docs/: its part of the build, included by the top Makefile.am
 DOCS = docs/README.md docs/addresses.md docs/admission.md docs/aggregation.md docs/architecture.md docs/audit.md \
-	docs/autoscaling.md docs/backup.md docs/benchmarks.md docs/certificates.md docs/comparison.md \
+	docs/autoscaling.md docs/backup.md docs/benchmarks.md docs/certificates.md docs/clients.md docs/comparison.md \
 	docs/daemon-security.md docs/definitions.md docs/descheduling.md docs/disaster.md docs/dns.md \
 	docs/encryption-at-rest.md docs/expressions.md docs/extending.md \
 	docs/fields-without-effect.md docs/fleet.md docs/gitsync.md docs/high-availability.md \
