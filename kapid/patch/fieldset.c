@@ -486,8 +486,8 @@ static int compare_lists(const struct schema *s, const json_t *old, const json_t
                 json_t *was = map_get(before, element), *is = map_entry_value(e);
 
                 if (!compare_twins(twins, new_twins, element, was, is, changed))
-                        compare_child(item_schema(s), &(struct child){.name = element}, was, is, changed,
-                                        removed);
+                        compare_child(item_schema(s), &(struct child){.name = element}, was, is,
+                                        changed, removed);
         }
         map_foreach (before, e)
                 if (!map_get(after, map_entry_key(e)))

@@ -219,8 +219,8 @@ static int daemonset_defaults(json_t *object) {
 }
 
 /* How often the template was changed: the reference server writes it for clients that were made
- * before ControllerRevisions had numbers, and Ansible's k8s_rollback reads it. The controller copies
- * it to the revision (reconcilers/workloads/history.c). */
+ * before ControllerRevisions had numbers, and Ansible's k8s_rollback reads it. The controller
+ * copies it to the revision (reconcilers/workloads/history.c). */
 static int64_t template_generation(const json_t *object) {
         const char *text = object_annotation(object, TEMPLATE_GENERATION);
         int64_t v;
