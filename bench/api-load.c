@@ -1,13 +1,14 @@
 /* The load of bench/api: makes, reads and writes objects through the API as fast as a bounded
  * number of requests in flight allows.
  *
- *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND]]
+ *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [OBJECTS]]]
  *
  * WHAT: with the client library that the daemons use configmaps, nodes, pods, bound (pods on
  * nodes), mixed, services (each of the pods of one app). With a client that is little more than TLS
  * objects: ConfigMaps of 2 kB, one in a hundred with the label rare=yes; gets, cached
  * (resourceVersion=0), updates, patches and applies: of them, a ROUND being a number that is in
- * the object and so changes it. Prints how many were done in a second. */
+ * the object and so changes it. With OBJECTS each of that many has several requests of COUNT, so
+ * that handshakes are a small part. Prints how many were done in a second. */
 #include <stdio.h>
 
 #include "bench/requests.h"
@@ -21,7 +22,7 @@ struct load {
         struct api_client *client;
         sd_event *event;
         const struct kind *kind;
-        unsigned long count, started, ended, in_flight, in_flight_max, round;
+        unsigned long count, started, ended, in_flight, in_flight_max, round, objects;
         int failure;
         char *authorization; /* the header, or "" */
         struct buf text;     /* of a body */
@@ -149,6 +150,8 @@ static int write_request(struct buf *out, unsigned long i, void *userdata) {
         char name[32] = "";
         int r;
 
+        if (l->objects > 0)
+                i %= l->objects;
         l->text.size = 0;
         r = k->body ? k->body(&l->text, i, l->round) : 0;
         if (r < 0)
@@ -289,7 +292,7 @@ int main(int argc, char **argv) {
                 if (streq(kinds[i].name, argv[2]))
                         l.kind = &kinds[i];
         if (!l.kind || (l.count = strtoul(argv[3], NULL, 10)) == 0) {
-                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND]]; WHAT:");
+                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [OBJECTS]]]; WHAT:");
                 for (size_t i = 0; i < ELEMENTS(kinds); i++)
                         fprintf(stderr, " %s", kinds[i].name);
                 fprintf(stderr, "\n");
@@ -299,6 +302,8 @@ int main(int argc, char **argv) {
                 l.in_flight_max = MAX(strtoul(argv[4], NULL, 10), 1ul);
         if (argc > 5)
                 l.round = strtoul(argv[5], NULL, 10);
+        if (argc > 6)
+                l.objects = strtoul(argv[6], NULL, 10);
         r = run(&l, argv[1], &p);
         if (r < 0 && l.failure == 0)
                 fprintf(stderr, "api-load: %s\n", p.message ? p.message : strerror(-r));

@@ -379,8 +379,8 @@ static int apply(const struct schema *s, enum patch_type type, const json_t *tar
 
 /* A strategic patch is laid over a typed object, whose type what it says of kind and apiVersion
  * does not change: Ansible's k8s_scale names the Deployment's kind in a patch of its scale. */
-static int keep_type(enum patch_type type, const json_t *target, json_t *result,
-                struct problem *p) {
+static int keep_type(
+                enum patch_type type, const json_t *target, json_t *result, struct problem *p) {
         static const char *const paths[] = {"kind", "apiVersion"};
 
         for (size_t i = 0; i < ELEMENTS(paths); i++) {

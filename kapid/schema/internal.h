@@ -72,6 +72,12 @@ int json_find_duplicates(const char *text, size_t n, char ***ret);
  * of a definition. And the table of them, for tests: NULL past the end. */
 bool protobuf_is_pointer(const char *schema, const char *field);
 const char *protobuf_pointers(size_t i, const char **ret_fields);
+/* Fields of JSONSchemaProps that are a schema or something else in JSON, and in protobuf a message
+ * of two fields: {schema, list of schemas}, {whether anything is allowed, schema}, {schema, list of
+ * names}. */
+enum protobuf_union { UNION_NONE, UNION_ARRAY, UNION_BOOL, UNION_STRINGS };
+enum protobuf_union protobuf_union_of(const struct schema *s);
+bool protobuf_is_props(const struct schema *s);
 /* Protobuf (docs/wire.md section 4) to JSON. Message bytes without the envelope. */
 int protobuf_decode(
                 const struct schema *s, const void *data, size_t n, json_t **ret, char **ret_error);
