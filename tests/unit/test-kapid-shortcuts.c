@@ -144,7 +144,8 @@ static void check_sets(uint64_t seed, const struct kind *k, const json_t *a, con
         const json_t *const pairs[][2] = {{x, y}, {y, x}, {x, x}, {x, NULL}, {NULL, y}};
         for (size_t i = 0; i < ELEMENTS(pairs); i++) {
                 const json_t *p = pairs[i][0], *q = pairs[i][1];
-                _cleanup_json_ json_t *both = fieldset_union(p, q), *left = fieldset_difference(p, q),
+                _cleanup_json_ json_t *both = fieldset_union(p, q),
+                                      *left = fieldset_difference(p, q),
                                       *shared = fieldset_intersection(p, q),
                                       *all = combined(p, q, 'u'), *rest = combined(p, q, 'd'),
                                       *again = fieldset_union(both, shared),
