@@ -1,15 +1,18 @@
 /* The load of bench/api: makes, reads and writes objects through the API as fast as a bounded
- * number of requests in flight allows, with the client library that the daemons use.
+ * number of requests in flight allows.
  *
  *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND]]
  *
- * WHAT: configmaps, nodes, pods, bound (pods on nodes), mixed, services (each of the pods of one
- * app); objects: ConfigMaps of 2 kB, one in a hundred with the label rare=yes; gets, updates,
- * patches and applies: of them, a ROUND being a number that is in the object and so changes it.
- * Prints how many were done in a second. */
+ * WHAT: with the client library that the daemons use configmaps, nodes, pods, bound (pods on
+ * nodes), mixed, services (each of the pods of one app). With a client that is little more than TLS
+ * objects: ConfigMaps of 2 kB, one in a hundred with the label rare=yes; gets, cached
+ * (resourceVersion=0), updates, patches and applies: of them, a ROUND being a number that is in
+ * the object and so changes it. Prints how many were done in a second. */
 #include <stdio.h>
 
+#include "bench/requests.h"
 #include "lib/client/api.h"
+#include "lib/client/kubeconfig.h"
 #include "lib/timefmt.h"
 
 enum { IN_FLIGHT_MAX = 128, ZONES = 10, DEPLOYMENTS = 200 };
@@ -20,12 +23,16 @@ struct load {
         const struct kind *kind;
         unsigned long count, started, ended, in_flight, in_flight_max, round;
         int failure;
+        char *authorization; /* the header, or "" */
+        struct buf text;     /* of a body */
 };
 
 struct kind {
         const char *name, *path;
         json_t *(*make)(unsigned long i);
-        int (*send)(struct load *l, unsigned long i); /* NULL: makes the object */
+        /* Else: a request for the i-th object of 2 kB. */
+        const char *method, *query, *type;
+        int (*body)(struct buf *out, unsigned long i, unsigned long round); /* NULL: none */
 };
 
 static json_t *checked(json_t *v) {
@@ -119,55 +126,46 @@ enum { OBJECT_SIZE = 1400, RARE = 100 };
 static const char objects[] = "/api/v1/namespaces/bench/configmaps";
 
 /* With its metadata and managedFields about 2 kB as the API shows it. */
-static json_t *make_object(unsigned long i, unsigned long round) {
-        _cleanup_free_ char *name = strformat("object-%06lu", i), *text = strformat("%lu", round);
+static int object_text(struct buf *out, unsigned long i, unsigned long round) {
         char data[OBJECT_SIZE];
 
         memset(data, 'a' + (int)(i % 26), sizeof(data));
-        return checked(json_pack("{s:s, s:s, s:{s:s, s:{s:s, s:s, s:s}}, s:{s:s#, s:s}}",
-                        "apiVersion", "v1", "kind", "ConfigMap", "metadata", "name", name, "labels",
-                        "app.kubernetes.io/name", "bench", "app.kubernetes.io/part-of",
-                        i % 2 ? "odd" : "even", "rare", i % RARE ? "no" : "yes", "data", "text",
-                        data, (int)sizeof(data), "round", text));
+        return buf_printf(out,
+                        "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":"
+                        "\"object-%06lu\",\"labels\":{\"app.kubernetes.io/name\":\"bench\","
+                        "\"app.kubernetes.io/part-of\":\"%s\",\"rare\":\"%s\"}},"
+                        "\"data\":{\"text\":\"%.*s\",\"round\":\"%lu\"}}",
+                        i, i % 2 ? "odd" : "even", i % RARE ? "no" : "yes", OBJECT_SIZE, data,
+                        round);
 }
 
-static void on_made(int error, const json_t *object, const struct problem *p, void *userdata);
-
-static char *object_path(unsigned long i, const char *query) {
-        return strformat("%s/object-%06lu%s", objects, i, query);
+static int patch_text(struct buf *out, unsigned long i, unsigned long round) {
+        return buf_printf(out, "{\"data\":{\"round\":\"%lu\"}}", round);
 }
 
-static int send_get(struct load *l, unsigned long i) {
-        _cleanup_free_ char *path = object_path(i, "");
+static int write_request(struct buf *out, unsigned long i, void *userdata) {
+        struct load *l = userdata;
+        const struct kind *k = l->kind;
+        char name[32] = "";
+        int r;
 
-        return api_get_async(l->client, path, on_made, l, /* ret= */ NULL);
-}
-
-static int send_create(struct load *l, unsigned long i) {
-        _cleanup_json_ json_t *body = make_object(i, l->round);
-
-        return api_create_async(l->client, objects, body, on_made, l, /* ret= */ NULL);
-}
-
-static int send_update(struct load *l, unsigned long i) {
-        _cleanup_free_ char *path = object_path(i, "");
-        _cleanup_json_ json_t *body = make_object(i, l->round);
-
-        return api_update_async(l->client, path, body, on_made, l, /* ret= */ NULL);
-}
-
-static int send_patch(struct load *l, unsigned long i) {
-        _cleanup_free_ char *path = object_path(i, ""), *round = strformat("%lu", l->round);
-        _cleanup_json_ json_t *body = checked(json_pack("{s:{s:s}}", "data", "round", round));
-
-        return api_patch_async(l->client, path, API_PATCH_MERGE, body, on_made, l, /* ret= */ NULL);
-}
-
-static int send_apply(struct load *l, unsigned long i) {
-        _cleanup_free_ char *path = object_path(i, "?fieldManager=bench&force=true");
-        _cleanup_json_ json_t *body = make_object(i, l->round);
-
-        return api_patch_async(l->client, path, API_PATCH_APPLY, body, on_made, l, /* ret= */ NULL);
+        l->text.size = 0;
+        r = k->body ? k->body(&l->text, i, l->round) : 0;
+        if (r < 0)
+                return r;
+        if (!streq(k->method, "POST"))
+                (void)snprintf(name, sizeof(name), "/object-%06lu", i);
+        r = buf_printf(out, "%s %s%s%s", k->method, objects, name, strempty(k->query));
+        if (r < 0)
+                return r;
+        r = buf_printf(out,
+                        " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: api-load\r\n"
+                        "Accept: application/json\r\n%s",
+                        l->authorization);
+        if (r < 0 || !k->body)
+                return r < 0 ? r : buf_append_str(out, "\r\n");
+        return buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", k->type,
+                        l->text.size, l->text.data);
 }
 
 static const struct kind kinds[] = {
@@ -177,11 +175,14 @@ static const struct kind kinds[] = {
                 {"bound", "/api/v1/namespaces/bench/pods", make_bound},
                 {"mixed", "/api/v1/namespaces/bench/pods", make_mixed},
                 {"services", "/api/v1/namespaces/bench/services", make_service},
-                {"objects", .send = send_create},
-                {"gets", .send = send_get},
-                {"updates", .send = send_update},
-                {"patches", .send = send_patch},
-                {"applies", .send = send_apply},
+                {"objects", .method = "POST", .type = "application/json", .body = object_text},
+                {"gets", .method = "GET"},
+                {"cached", .method = "GET", .query = "?resourceVersion=0"},
+                {"updates", .method = "PUT", .type = "application/json", .body = object_text},
+                {"patches", .method = "PATCH", .type = "application/merge-patch+json",
+                                .body = patch_text},
+                {"applies", .method = "PATCH", .query = "?fieldManager=bench&force=true",
+                                .type = "application/apply-patch+yaml", .body = object_text},
 };
 
 static void fill(struct load *l);
@@ -199,11 +200,8 @@ static void on_made(int error, const json_t *object, const struct problem *p, vo
 }
 
 static int send_one(struct load *l, unsigned long i) {
-        _cleanup_json_ json_t *body = NULL;
+        _cleanup_json_ json_t *body = l->kind->make(i);
 
-        if (l->kind->send)
-                return l->kind->send(l, i);
-        body = l->kind->make(i);
         return api_create_async(l->client, l->kind->path, body, on_made, l, /* ret= */ NULL);
 }
 
@@ -218,31 +216,74 @@ static void fill(struct load *l) {
                 (void)sd_event_exit(l->event, l->failure);
 }
 
-static int run(struct load *l, const char *kubeconfig) {
+static void show(const struct load *l, uint64_t us) {
+        printf("%.0f\n", (double)l->count * 1e6 / (double)us);
+}
+
+static int run_library(struct load *l, const char *kubeconfig, struct problem *p) {
         struct api_client_options options = {.kubeconfig = kubeconfig, .user_agent = "api-load"};
-        _cleanup_problem_ struct problem p = {0};
         uint64_t begin;
         int r = sd_event_default(&l->event);
 
         if (r < 0)
                 return r;
-        r = api_client_new(&l->client, l->event, &options, &p);
-        if (r < 0) {
-                fprintf(stderr, "api-load: %s\n", strempty(p.message));
+        r = api_client_new(&l->client, l->event, &options, p);
+        if (r < 0)
                 return r;
-        }
         begin = now_mono_us();
         fill(l);
         r = sd_event_loop(l->event);
         if (r < 0)
                 return r;
-        printf("%.0f\n", (double)l->count * 1e6 / (double)(now_mono_us() - begin));
+        show(l, now_mono_us() - begin);
         return 0;
+}
+
+static int send_all(struct load *l, const struct kubeconfig_context *k, struct problem *p) {
+        const struct tls_files pem = {.cert = k->cert_pem, .key = k->key_pem, .ca = k->ca_pem};
+        struct requests_options o = {.count = l->count,
+                        .connections = MIN(l->in_flight_max, l->count),
+                        .write = write_request,
+                        .userdata = l};
+        const char *port = strrchr(k->server, ':');
+        struct tls_context *tls = NULL;
+        uint64_t us, number;
+        int r;
+
+        if (!port || parse_u64(port + 1, &number) < 0)
+                return problem_set(p, EINVAL, 0, NULL, "no port in %s", k->server);
+        o.port = (uint16_t)number;
+        l->authorization = k->token ? strformat("Authorization: Bearer %s\r\n", k->token)
+                                    : strdup("");
+        r = l->authorization ? tls_context_new_pem(&tls, &pem, /* server= */ false, p) : -ENOMEM;
+        if (r < 0)
+                return r;
+        o.tls = tls;
+        r = requests_run(&o, &us, p);
+        tls_context_free(tls);
+        if (r >= 0)
+                show(l, us);
+        return r;
+}
+
+static int run(struct load *l, const char *kubeconfig, struct problem *p) {
+        struct kubeconfig_context k = {0};
+        int r;
+
+        if (l->kind->make)
+                return run_library(l, kubeconfig, p);
+        r = kubeconfig_load(&k, kubeconfig, NULL, p);
+        if (r < 0)
+                return r;
+        r = send_all(l, &k, p);
+        kubeconfig_context_done(&k);
+        return r;
 }
 
 int main(int argc, char **argv) {
         struct load l = {.in_flight_max = IN_FLIGHT_MAX};
-        int r = -EINVAL;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
 
         for (size_t i = 0; argc >= 4 && i < ELEMENTS(kinds); i++)
                 if (streq(kinds[i].name, argv[2]))
@@ -258,8 +299,12 @@ int main(int argc, char **argv) {
                 l.in_flight_max = MAX(strtoul(argv[4], NULL, 10), 1ul);
         if (argc > 5)
                 l.round = strtoul(argv[5], NULL, 10);
-        r = run(&l, argv[1]);
+        r = run(&l, argv[1], &p);
+        if (r < 0 && l.failure == 0)
+                fprintf(stderr, "api-load: %s\n", p.message ? p.message : strerror(-r));
         api_client_free(l.client);
         sd_event_unref(l.event);
+        free(l.authorization);
+        buf_done(&l.text);
         return r < 0;
 }

@@ -3,26 +3,19 @@
  *      api-watch CA CERTIFICATE KEY PORT PATH COUNT
  *
  * Says "ready" when all have their head, then for each event the monotonic time in microseconds at
- * which the last of them had it whole. Ends with its standard input. From one address come at most
- * 4,000 connections, because the server takes half of all from one. */
-#include <arpa/inet.h>
-#include <fcntl.h>
+ * which the last of them had it whole. Ends with its standard input. */
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
+#include "bench/connection.h"
 #include "lib/timefmt.h"
-#include "lib/tls.h"
 
-enum { PER_ADDRESS = 4000, EVENTS_MAX = 512, READ_SIZE = 64 << 10 };
+enum { EVENTS_MAX = 512, READ_SIZE = 64 << 10 };
 
 struct watcher {
-        struct tls_stream *tls;
-        int fd;
+        struct connection connection;
         unsigned events; /* that it had */
         char last;       /* byte */
 };
@@ -33,22 +26,6 @@ struct crowd {
         unsigned event;
         int epoll_fd;
 };
-
-static int connect_from(size_t i, uint16_t port) {
-        struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
-        const int on = 1;
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(i / PER_ADDRESS));
-        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        to.sin_port = htons(port);
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-        if (bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
-                        connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-                return -errno;
-        return fd;
-}
 
 /* The events that end in what came: a line is an object and ends with "}\n". */
 static void take(struct crowd *c, struct watcher *w, const char *p, size_t n) {
@@ -66,7 +43,7 @@ static int read_head(struct watcher *w) {
         size_t n = 0;
 
         while (n < sizeof(head) - 1) {
-                ssize_t r = tls_stream_read(w->tls, head + n, sizeof(head) - 1 - n);
+                ssize_t r = tls_stream_read(w->connection.tls, head + n, sizeof(head) - 1 - n);
 
                 if (r == -EAGAIN)
                         continue;
@@ -83,33 +60,24 @@ static int read_head(struct watcher *w) {
 static int watcher_begin(struct watcher *w, struct tls_context *tls, size_t i, uint16_t port,
                 const char *path) {
         _cleanup_free_ char *request = strformat("GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", path);
-        bool want_write;
-        int r;
+        int r = request ? connection_open(&w->connection, tls, i, port) : -ENOMEM;
 
-        w->fd = connect_from(i, port);
-        if (w->fd < 0)
-                return w->fd;
-        r = tls_stream_new(&w->tls, tls, w->fd, NULL, "http/1.1");
         if (r < 0)
                 return r;
-        do
-                r = tls_stream_handshake(w->tls, &want_write);
-        while (r == -EAGAIN);
+        r = connection_write(&w->connection, request, strlen(request));
         if (r < 0)
                 return r;
-        if (tls_stream_write(w->tls, request, strlen(request)) != (ssize_t)strlen(request))
-                return -ECONNRESET;
         r = read_head(w);
         if (r < 0)
                 return r;
-        return fcntl(w->fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+        return connection_unblock(&w->connection);
 }
 
 static int read_events(struct crowd *c, struct watcher *w) {
         char data[READ_SIZE];
         ssize_t r;
 
-        while ((r = tls_stream_read(w->tls, data, sizeof(data))) > 0)
+        while ((r = tls_stream_read(w->connection.tls, data, sizeof(data))) > 0)
                 take(c, w, data, (size_t)r);
         return r == -EAGAIN ? 0 : r < 0 ? (int)r : -ECONNRESET;
 }
@@ -150,7 +118,7 @@ static int begin(struct crowd *c, struct tls_context *tls, uint16_t port, const 
                 if (r < 0)
                         return r;
                 e = (struct epoll_event){.events = EPOLLIN | EPOLLET, .data.ptr = &c->watchers[i]};
-                if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, c->watchers[i].fd, &e) < 0)
+                if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, c->watchers[i].connection.fd, &e) < 0)
                         return -errno;
         }
         c->event = 1;
