@@ -125,7 +125,7 @@ def objects(d):
                  f"{p}?limit=1&continue=nonsense&resourceVersion=5", f"{p}?resourceVersionMatch=Exact",
                  f"{p}?resourceVersionMatch=NotOlderThan", f"{p}?resourceVersionMatch=Foo&resourceVersion=1",
                  f"{p}?resourceVersionMatch=Exact&resourceVersion=0", f"{p}?sendInitialEvents=true", f"{p}?timeoutSeconds=x",
-                 f"{p}?allowWatchBookmarks=x", f"{p}?pretty=true", f"{p}/one?pretty=1", f"{p}?watch=x", f"{p}/one?foo=bar",
+                 f"{p}?allowWatchBookmarks=x", f"{p}?pretty=true", f"{p}/one?pretty=1", f"{p}?watch=x&timeoutSeconds=1", f"{p}?watch=0", f"{p}?watch=false", f"{p}/one?foo=bar",
                  f"{p}/one/status", f"{p}/one/scale", f"{p}/three/scale", f"{p}/none/scale", f"{p}/none/status", f"{p}/one/nope",
                  f"{p}/one/nope/x", f"{p}/One", f"{p}/a%2Fb", f"{p}/..", f"{p}//one", "/apis/peer.example.org", "/apis/peer.example.org/v1",
                  "/apis/peer.example.org/v1/", "/apis/peer.example.org/v2", "/apis/peer.example.org/v2/riches", "/apis/none.example.org",
@@ -456,11 +456,11 @@ def rules(d):
     spec = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}, "s": {"type": "string", "maxLength": 20, "x-kubernetes-validations": [
         {"rule": "self.startsWith('x')", "message": "must start with x", "reason": "FieldValueForbidden"}]},
         "l": {"type": "array", "maxItems": 5, "items": {"type": "object", "properties": {"v": {"type": "integer"}}, "x-kubernetes-validations": [{"rule": "self.v > 0"}]}},
-        "m": {"type": "object", "maxProperties": 5, "additionalProperties": {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 10", "messageExpression": "'too big: ' + string(self)"}]}},
+        "m": {"type": "object", "maxProperties": 5, "additionalProperties": {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 10", "messageExpression": "self > 11 ? 'too big' : 'big'"}]}},
         "imm": {"type": "string", "maxLength": 10, "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "cannot change"}]},
         "once": {"type": "string", "maxLength": 10, "x-kubernetes-validations": [{"rule": "!oldSelf.hasValue() || self == oldSelf.value()", "optionalOldSelf": True, "message": "only once"}]}},
         "x-kubernetes-validations": [{"rule": "!has(self.a) || !has(self.b) || self.a <= self.b", "message": "a must not exceed b", "fieldPath": ".a", "reason": "FieldValueInvalid"},
-                                     {"rule": "!has(self.a) || 10 / self.a > 0", "messageExpression": "'division of ' + string(self.a)"},
+                                     {"rule": "!has(self.a) || 10 / self.a > 0", "messageExpression": "self.a > 0 ? 'small' : 'division'"},
                                      {"rule": "!has(self.b) || self.b != 66", "reason": "FieldValueRequired", "message": "not 66"}, {"rule": "!has(self.b) || self.b != 67", "reason": "FieldValueDuplicate"}]}
     p = establish(d, definition("rules", "Ruled", spec))
     for value in ({}, {"a": 2, "b": 1}, {"a": 0}, {"a": 11}, {"b": 66}, {"b": 67}, {"s": "y"}, {"s": "xy"}, {"s": 5}, {"l": [{"v": 0}, {}, {"v": 1}]}, {"m": {"k": 10, "z/y": 11, "q": 1}}, {"a": 2, "b": 1, "s": "q", "m": {"k": 12}}):
@@ -566,6 +566,13 @@ def fresh(case):
         d.quiet("GET", CRDS)
         present = [c["metadata"]["name"] for a in d.answers for c in a.json()["items"] if c["spec"]["group"] == GROUP]
         for name in sorted(set(present)):
+            path = f"/apis/{GROUP}/v1/{name.split('.')[0]}"
+            for a in d.quiet("GET", path):
+                for item in (a.json() or {}).get("items", []) if a.status == 200 else ():
+                    meta = item["metadata"]
+                    space = f"namespaces/{meta['namespace']}/" if "namespace" in meta else ""
+                    d.quiet("PATCH", f"/apis/{GROUP}/v1/{space}{name.split('.')[0]}/{meta['name']}", {"metadata": {"finalizers": None}},
+                            **{"Content-Type": MERGE})
             d.quiet("DELETE", f"{CRDS}/{name}")
         for _ in range(600):
             if all(not any(c["spec"]["group"] == GROUP for c in a.json()["items"]) for a in d.quiet("GET", CRDS)):

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import subprocess
+import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 
@@ -24,8 +25,8 @@ class Ours(bench.ControlPlane):
     name, server, store = "kapid", "kapid", "kstored"
 
     def cpu_both(self):
-        used = self.cpu()
-        return used[self.server], used[self.store]
+        """Processor seconds of the server and of its store, by their clocks (CPUCLOCK_SCHED of a process)."""
+        return tuple(time.clock_gettime(~self.daemons[name].pid << 3 | 2) for name in (self.server, self.store))
 
 
 class Peer(Ours):
@@ -68,8 +69,13 @@ def both(programs):
 class Asked:
     """An answer: status, headers, body as text."""
 
-    def __init__(self, answer):
-        self.status, self.headers = answer.status, dict((k.lower(), v) for k, v in answer.getheaders())
+    def __init__(self, answer, error=None):
+        self.status, self.headers, self.text = 0, {}, (error or "").encode()
+        if error:
+            return
+        self.status = answer.status
+        for name, value in answer.getheaders():
+            self.headers[name.lower()] = ", ".join(filter(None, (self.headers.get(name.lower()), value)))
         self.text = answer.read()
 
     def json(self):
@@ -89,12 +95,13 @@ class Caller:
         for attempt in (1, 2):
             if not self.connection:
                 self.connection = self.side.connect()
+                self.connection.sock.settimeout(10)
             try:
                 self.connection.request(method, path, body=body, headers=headers or {})
                 return Asked(self.connection.getresponse())
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException) as e:
                 self.connection.close()
                 self.connection = None
-                if attempt == 2:
-                    raise
+                if attempt == 2 or isinstance(e, TimeoutError):
+                    return Asked(None, repr(e))
         return None

@@ -103,15 +103,31 @@ static void check_scale(struct findings *f, const json_t *scale, size_t i) {
         }
 }
 
+static void check_column(struct findings *f, const json_t *column) {
+        static const char *const formats[] = {"", "byte", "date", "date-time", "double", "float",
+                        "int32", "int64", "password", NULL};
+        const char *format = json_str_or(column, "format", "");
+
+        if (isempty(json_str_or(column, "name", "")))
+                finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
+        if (!strv_contains((char *const *)formats, format))
+                finding_add(f, FINDING_INVALID, "format", json_object_get(column, "format"),
+                                "must be one of byte,date,date-time,double,float,int32,int64,"
+                                "password");
+        check_path(f, "jsonPath", json_object_get(column, "jsonPath"));
+}
+
 static void check_columns(struct findings *f, const json_t *columns, size_t i) {
         const json_t *column;
         size_t n;
 
         json_array_foreach (columns, n, column) {
                 _cleanup_free_ char *at = strformat(
-                                "spec.versions[%zu].additionalPrinterColumns[%zu].jsonPath", i, n);
+                                "spec.versions[%zu].additionalPrinterColumns[%zu]", i, n);
+                size_t length = findings_push(f, strempty(at));
 
-                check_path(f, at, json_object_get(column, "jsonPath"));
+                check_column(f, column);
+                findings_pop(f, length);
         }
 }
 
