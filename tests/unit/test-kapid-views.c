@@ -357,7 +357,8 @@ static const char crd_text[] =
                 "'status':{'type':'object','properties':{'n':{'type':'integer'}}}}}}}]}}";
 
 static void custom_fails(const struct kind *k, const char *spec, const char *expected) {
-        _cleanup_free_ char *text = strformat("{\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
+        _cleanup_free_ char *text = strformat("{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\","
+                                              "\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
                                               "\"spec\":%s}",
                                             spec),
                             *body = quoted(text), *want = quoted(expected);
