@@ -28,7 +28,7 @@ struct flags {
         char *unix_socket;
         char *tls_cert, *tls_key, *client_ca;
         char *proxy_cert, *proxy_key, *proxy_ca;
-        char **proxy_names;
+        char **proxy_names, **user_headers, **uid_headers, **group_headers, **extra_headers;
         char *service_range;
         char *sa_key_file;
         char *issuer;
@@ -81,12 +81,29 @@ static const struct option_row rows[] = {
                                 "FILE", "Its key", NULL},
                 {"requestheader-client-ca-file", 0, OPTION_STRING, offsetof(struct flags, proxy_ca),
                                 "FILE",
-                                "The authority of that certificate, for extension servers to trust",
+                                "The authority of that certificate, for extension servers to trust, "
+                                "and of authenticating proxies before kapid",
                                 NULL},
                 {"requestheader-allowed-names", 0, OPTION_STRINGS,
                                 offsetof(struct flags, proxy_names), "NAME[,NAME]",
-                                "Common names for extension servers to accept",
+                                "Common names for extension servers and kapid to accept; empty for "
+                                "any",
                                 "front-proxy-client"},
+                {"requestheader-username-headers", 0, OPTION_STRINGS,
+                                offsetof(struct flags, user_headers), "NAME[,NAME]",
+                                "Headers in which an authenticating proxy names the user "
+                                "(X-Remote-User); none is believed without",
+                                NULL},
+                {"requestheader-uid-headers", 0, OPTION_STRINGS,
+                                offsetof(struct flags, uid_headers), "NAME[,NAME]",
+                                "Headers of the user's uid (X-Remote-Uid)", NULL},
+                {"requestheader-group-headers", 0, OPTION_STRINGS,
+                                offsetof(struct flags, group_headers), "NAME[,NAME]",
+                                "Headers of the user's groups (X-Remote-Group)", NULL},
+                {"requestheader-extra-headers-prefix", 0, OPTION_STRINGS,
+                                offsetof(struct flags, extra_headers), "PREFIX[,PREFIX]",
+                                "Beginnings of the headers of extra fields (X-Remote-Extra-)",
+                                NULL},
                 {"service-cluster-ip-range", 0, OPTION_STRING,
                                 offsetof(struct flags, service_range), "CIDR",
                                 "Addresses of Services; one network, or one of IPv4 and one of "
@@ -313,7 +330,10 @@ static int add_metrics(struct server *s) {
 }
 
 static int listen_secure(struct server *s, const struct flags *f, struct problem *p) {
-        const struct tls_files files = {.cert = f->tls_cert, .key = f->tls_key, .ca = f->client_ca};
+        const struct tls_files files = {.cert = f->tls_cert,
+                        .key = f->tls_key,
+                        .ca = f->client_ca,
+                        .unnamed_authorities = !isempty(f->proxy_ca)};
         int r = 0;
 
         if (f->port == 0)
@@ -482,6 +502,10 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
                         .key_file = f->proxy_key,
                         .ca_file = f->proxy_ca,
                         .allowed_names = f->proxy_names,
+                        .headers = {.user_names = f->user_headers,
+                                        .uid_names = f->uid_headers,
+                                        .group_names = f->group_headers,
+                                        .extra_prefixes = f->extra_headers},
                         .client_ca_file = f->client_ca};
         o.aggregation = &s->aggregation;
         r = api_new(&s->api, s->daemon, &o, &store, p);

@@ -613,6 +613,11 @@ int h2_connection_peer(const struct h2_connection *c, struct tls_peer *ret) {
         return c->tls ? tls_stream_peer(c->tls, ret) : 0;
 }
 
+int h2_connection_signed_by(
+                const struct h2_connection *c, const char *ca_pem, struct tls_peer *ret) {
+        return c->tls ? tls_stream_signed_by(c->tls, ca_pem, ret) : 0;
+}
+
 void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *next_us) {
         if (!c->settled && now_us >= c->deadline_us) {
                 h2_connection_fail(c, c->state == H2_CONNECTING ? strerror(ETIMEDOUT)

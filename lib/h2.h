@@ -167,6 +167,9 @@ void h2_connection_go_away(struct h2_connection *c);
 bool h2_connection_is_stuck(const struct h2_connection *c);
 /* The identity in the client's certificate (lib/tls.h); empty without TLS. */
 int h2_connection_peer(const struct h2_connection *c, struct tls_peer *ret);
+/* As tls_peer_signed_by(). */
+int h2_connection_signed_by(
+                const struct h2_connection *c, const char *ca_pem, struct tls_peer *ret);
 /* Something was submitted to the session: it is written in the next turn of the loop. */
 void h2_connection_dirty(struct h2_connection *c);
 /* Handshakes and streams whose time has passed; lowers *next_us to the next deadline. The

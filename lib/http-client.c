@@ -478,7 +478,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
                 r = c->options.on_headers(c, status, c->options.userdata);
         }
         if (r >= 0 && !c->cancelled) {
-                if (c->options.on_data && status < 300)
+                if (c->options.on_data && (status < 300 || c->options.stream_errors))
                         r = c->options.on_data(c, data, n, c->options.userdata);
                 else if (c->received.size + n >
                                 (c->options.on_data ? (size_t)ERROR_BODY_MAX : limit))

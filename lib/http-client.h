@@ -93,6 +93,7 @@ struct http_call_options {
         bool urgent;              /* it does not wait where the client has calls_max */
         /* Called with each header of an answer; may be NULL. */
         void (*on_header)(const char *name, const char *value, void *userdata);
+        bool stream_errors; /* on_data gets the bodies of other answers, too */
         /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call
          * with that error. */
         int (*on_headers)(struct http_call *call, int code, void *userdata);

@@ -40,6 +40,8 @@ struct http_connection {
         struct tls_context *tls; /* the credentials its session borrows */
         struct http_peer peer;
         struct tls_peer certificate;
+        struct tls_peer signer;     /* the same for another authority; verified: it is of it */
+        uint64_t signer_generation; /* that was looked at; 0: none */
         char address[NET_ADDRESS_SIZE];
         bool peer_known;
         struct http_request *request; /* that libmicrohttpd has not ended */

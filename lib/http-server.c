@@ -355,6 +355,7 @@ static void connection_closed(void **context) {
         http_limits_end(c);
         tls_transport_end(&c->transport);
         tls_peer_done(&c->certificate);
+        tls_peer_done(&c->signer);
         tls_context_free(c->tls);
         free(c);
 }
@@ -408,6 +409,35 @@ const struct http_peer *http_request_peer(const struct http_request *r) {
         peer->fingerprint = c->certificate.fingerprint;
         peer->not_after_s = c->certificate.not_after_s;
         return peer;
+}
+
+static int read_signer(const struct http_request *r, const char *ca_pem) {
+        struct http_connection *c = r->connection;
+        const union MHD_ConnectionInfo *info;
+
+        if (c->h2)
+                return h2_connection_signed_by(c->h2, ca_pem, &c->signer);
+        info = MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        return info ? tls_peer_signed_by(&c->signer, info->tls_session, ca_pem) : 0;
+}
+
+int http_request_signed_by(const struct http_request *r, const char *ca_pem, uint64_t generation,
+                const char **ret_cn) {
+        struct http_connection *c = r->connection;
+
+        assert(generation > 0);
+        if (!c->tls)
+                return 0;
+        if (c->signer_generation != generation) {
+                tls_peer_done(&c->signer);
+                if (read_signer(r, ca_pem) < 0)
+                        return -ENOMEM;
+                c->signer_generation = generation;
+        }
+        if (!c->signer.verified || c->signer.not_after_s <= now_wall_us() / 1000000)
+                return 0;
+        *ret_cn = c->signer.cn;
+        return 1;
 }
 
 /* ---- the server ---- */

@@ -101,6 +101,11 @@ struct http_peer {
         const char *address;             /* "10.0.0.1:5000" or "@unix" */
 };
 const struct http_peer *http_request_peer(const struct http_request *r);
+/* Whether an authority of the PEM text signed the client's certificate, whether tls_client_ca did
+ * or not: 1 with its common name (borrowed; NULL: it has none), 0, or an error. generation: of the
+ * text, above 0; each is looked at once a connection. */
+int http_request_signed_by(const struct http_request *r, const char *ca_pem, uint64_t generation,
+                const char **ret_cn);
 
 /* In admit: it is known who asks. The connection no longer counts among the strangers', who have
  * little room and time; bodies are counted by account ("" shared by all without one). */

@@ -36,6 +36,7 @@ void http_connection_release(struct http_connection *c) {
                 return;
         http_limits_end(c);
         tls_peer_done(&c->certificate);
+        tls_peer_done(&c->signer);
         tls_context_free(c->tls);
         free(c);
 }

@@ -636,3 +636,10 @@ bool field_selector_term(const struct field_selector *s, size_t i, const char **
         *ret_negated = s->terms.items[i].negated;
         return true;
 }
+
+const char *field_selector_exact(const struct field_selector *s, const char *path) {
+        for (size_t i = 0; s && i < s->terms.count; i++)
+                if (!s->terms.items[i].negated && streq(s->terms.items[i].path, path))
+                        return s->terms.items[i].value;
+        return NULL;
+}

@@ -35,6 +35,8 @@ int field_selector_parse(const char *text, struct field_selector **ret, struct p
 struct field_selector *field_selector_free(struct field_selector *s);
 DEFINE_CLEANUP(struct field_selector *, field_selector_free);
 bool field_selector_matches(const struct field_selector *s, const json_t *object);
+/* What the path must be: the value of its first "=" term. NULL: there is none, or s is. Borrowed. */
+const char *field_selector_exact(const struct field_selector *s, const char *path);
 /* Walks its terms: path, value and whether it is "!=". Returns false past the end. */
 bool field_selector_term(const struct field_selector *s, size_t i, const char **ret_path,
                 const char **ret_value, bool *ret_negated);

@@ -13,7 +13,7 @@ enum { TLS_FILES_CERT, TLS_FILES_KEY, TLS_FILES_CA, TLS_FILES_MAX };
 struct tls_context {
         unsigned refs;
         gnutls_certificate_credentials_t credentials;
-        bool server, has_ca, unverified, any_cipher;
+        bool server, has_ca, unverified, any_cipher, unnamed_authorities;
         char **allowed_cns, **allowed_hostnames;
         char *crl_path; /* NULL: there is no list */
         char *ca_pem;   /* who must have signed it */

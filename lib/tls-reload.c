@@ -49,6 +49,7 @@ int tls_context_refresh(struct tls_context **c) {
                         .crl = (*c)->crl_path,
                         .allowed_cns = (*c)->allowed_cns,
                         .allowed_hostnames = (*c)->allowed_hostnames,
+                        .unnamed_authorities = (*c)->unnamed_authorities,
                         .unverified = (*c)->unverified};
         struct file_stamp now[TLS_FILES_MAX];
         _cleanup_problem_ struct problem p = {0};

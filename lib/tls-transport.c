@@ -136,6 +136,8 @@ int tls_context_attach(struct tls_context *c, void *gnutls_session, struct tls_t
                 return -ENOMEM;
         gnutls_certificate_server_set_request(
                         session, c->has_ca ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE);
+        if (c->unnamed_authorities)
+                gnutls_certificate_send_x509_rdn_sequence(session, 1);
         t->session = session;
         gnutls_transport_set_ptr(session, t);
         gnutls_transport_set_pull_function(session, transport_pull);

@@ -1,4 +1,4 @@
-/* GnuTLS: credentials from files or texts, streams over non-blocking sockets, and who the peer is.
+/* GnuTLS: credentials from files or texts, and streams over non-blocking sockets.
  * TLS 1.2 and 1.3 only. A client verifies the server's name and purpose, a server the client's
  * purpose, both against the given CAs alone. */
 #include "lib/tls.h"
@@ -11,7 +11,7 @@
 
 #include "lib/tls-internal.h"
 
-enum { PEM_SIZE_MAX = 1 << 20, DN_SIZE_MAX = 1024, ORGANIZATIONS_MAX = 64 };
+enum { PEM_SIZE_MAX = 1 << 20 };
 
 struct tls_stream {
         struct tls_context *context;
@@ -101,6 +101,7 @@ static int context_new(struct tls_context **ret, const struct tls_files *pem,
         if (r < 0)
                 return r;
         c->unverified = names->unverified;
+        c->unnamed_authorities = names->unnamed_authorities;
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -295,6 +296,8 @@ int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const
         }
         if (c->server && c->has_ca)
                 gnutls_certificate_server_set_request(s->session, GNUTLS_CERT_REQUIRE);
+        if (c->unnamed_authorities)
+                gnutls_certificate_send_x509_rdn_sequence(s->session, 1);
         if (!c->server || c->has_ca) {
                 r = set_verification(s);
                 if (r < 0)
@@ -313,6 +316,10 @@ void tls_stream_take_any_peer(struct tls_stream *s) {
 
 int tls_stream_peer(const struct tls_stream *s, struct tls_peer *ret) {
         return tls_peer_read(ret, s->session);
+}
+
+int tls_stream_signed_by(const struct tls_stream *s, const char *ca_pem, struct tls_peer *ret) {
+        return tls_peer_signed_by(ret, s->session, ca_pem);
 }
 
 struct tls_stream *tls_stream_free(struct tls_stream *s) {
@@ -412,92 +419,4 @@ const char *tls_stream_alpn(const struct tls_stream *s, char buffer[static TLS_A
                 buffer[d.size] = '\0';
         }
         return buffer;
-}
-
-/* ---- peers ---- */
-
-void tls_peer_done(struct tls_peer *peer) {
-        free(peer->problem);
-        free(peer->cn);
-        strv_free(peer->organizations);
-        free(peer->fingerprint);
-        *peer = (struct tls_peer){0};
-}
-
-/* One value of the subject; NULL when there is none at this index or it is not clean UTF-8. */
-static char *subject_value(gnutls_x509_crt_t crt, const char *oid, unsigned index) {
-        char text[DN_SIZE_MAX];
-        size_t n = sizeof(text);
-
-        if (gnutls_x509_crt_get_dn_by_oid(crt, oid, index, 0, text, &n) < 0 ||
-                        !utf8_is_valid(text, n))
-                return NULL;
-        return strndup(text, n);
-}
-
-static int read_certificate(struct tls_peer *peer, const gnutls_datum_t *der) {
-        static const char digits[] = "0123456789abcdef";
-        unsigned char digest[32];
-        size_t n = sizeof(digest);
-        gnutls_x509_crt_t crt;
-        int r = 0;
-
-        if (gnutls_x509_crt_init(&crt) < 0)
-                return -ENOMEM;
-        if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) < 0 ||
-                        gnutls_x509_crt_get_fingerprint(crt, GNUTLS_DIG_SHA256, digest, &n) < 0) {
-                gnutls_x509_crt_deinit(crt);
-                return -EINVAL;
-        }
-        peer->cn = subject_value(crt, GNUTLS_OID_X520_COMMON_NAME, 0);
-        for (unsigned i = 0; i < ORGANIZATIONS_MAX && r == 0; i++) {
-                _cleanup_free_ char *o = subject_value(crt, GNUTLS_OID_X520_ORGANIZATION_NAME, i);
-
-                if (!o)
-                        break;
-                r = strv_extend(&peer->organizations, o);
-        }
-        peer->fingerprint = malloc(2 * sizeof(digest) + 1);
-        if (peer->fingerprint) {
-                for (size_t i = 0; i < sizeof(digest); i++) {
-                        peer->fingerprint[2 * i] = digits[digest[i] >> 4];
-                        peer->fingerprint[2 * i + 1] = digits[digest[i] & 15];
-                }
-                peer->fingerprint[2 * sizeof(digest)] = 0;
-        } else
-                r = -ENOMEM;
-        time_t end = gnutls_x509_crt_get_expiration_time(crt);
-        peer->not_after_s = end > 0 ? (uint64_t)end : 0;
-        gnutls_x509_crt_deinit(crt);
-        return r;
-}
-
-int tls_peer_read(struct tls_peer *ret, void *gnutls_session) {
-        gnutls_session_t session = gnutls_session;
-        gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
-                        .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
-        unsigned count = 0, status = 0;
-        struct tls_peer peer = {0};
-        int r;
-
-        const gnutls_datum_t *certs = gnutls_certificate_get_peers(session, &count);
-        if (!certs || count == 0) {
-                *ret = peer;
-                return 0;
-        }
-        r = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
-        if (r < 0)
-                peer.problem = strdup(gnutls_strerror(r));
-        else if (status != 0)
-                peer.problem = tls_status_text(session, status);
-        if (r >= 0 && status == 0) {
-                r = read_certificate(&peer, &certs[0]);
-                if (r < 0) {
-                        tls_peer_done(&peer);
-                        return r;
-                }
-                peer.verified = true;
-        }
-        *ret = peer;
-        return 0;
 }

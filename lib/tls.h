@@ -22,6 +22,9 @@ struct tls_files {
         /* If there are any: the peer's certificate has one of these common names, or is for one of
          * these hosts. NULL-terminated. */
         char *const *allowed_cns, *const *allowed_hostnames;
+        /* Servers: clients do not learn whose certificates are asked for, because those of other
+         * authorities than ca count, too (tls_stream_signed_by()). */
+        bool unnamed_authorities;
         bool unverified; /* clients: accept any server; for certificates without a CA */
 };
 
@@ -90,6 +93,9 @@ struct tls_peer {
  * presented. */
 int tls_peer_read(struct tls_peer *ret, void *gnutls_session);
 void tls_peer_done(struct tls_peer *peer);
+/* Whether an authority of the PEM text signed the presented certificate, made for clients and in
+ * time, whoever the context trusts: 1 with its identity, 0, or -ENOMEM. */
+int tls_peer_signed_by(struct tls_peer *ret, void *gnutls_session, const char *ca_pem);
 
 enum { TLS_ALPN_SIZE = 16 };
 struct tls_stream;
@@ -104,6 +110,8 @@ DEFINE_CLEANUP(struct tls_stream *, tls_stream_free);
 void tls_stream_take_any_peer(struct tls_stream *s);
 /* After the handshake: as tls_peer_read(). */
 int tls_stream_peer(const struct tls_stream *s, struct tls_peer *ret);
+/* As tls_peer_signed_by(). */
+int tls_stream_signed_by(const struct tls_stream *s, const char *ca_pem, struct tls_peer *ret);
 /* 0 when done, -EAGAIN with *ret_want_write telling the direction, else an error;
  * tls_stream_error_text says why. */
 int tls_stream_handshake(struct tls_stream *s, bool *ret_want_write);

@@ -1,6 +1,8 @@
 /* The collector's driver. Garbage is looked for only when the graph is whole: every kind's first
- * list is in. Discovery is read at the start, when a CustomResourceDefinition changes, and every
- * ten minutes. */
+ * list is in, or was waited for long enough: the server of a kind may be one that does not answer,
+ * and what is missing in the graph is asked of the API before anything is deleted. Discovery is
+ * read at the start, when a CustomResourceDefinition or an APIService changes, every ten minutes,
+ * and more often while an extension server does not answer. */
 #include "reconcilers/collector.h"
 
 #include "lib/log.h"
@@ -9,6 +11,9 @@
 #include "reconcilers/graph.h"
 
 #define DISCOVER_US (10 * 60 * UINT64_C(1000000))
+#define DISCOVER_STALE_US UINT64_C(30000000)
+/* How long the first list of a kind is waited for. */
+#define FIRST_LISTS_US UINT64_C(30000000)
 #define DISCOVER_RETRY_US UINT64_C(5000000)
 /* The kind of a new CRD may be served a moment after the CRD exists. */
 #define DISCOVER_SOON_US UINT64_C(1000000)
@@ -22,10 +27,12 @@ struct collector {
         struct graph graph;
         struct world world;
         struct runner *runner;
-        sd_event_source *timer;
+        sd_event_source *timer, *patience;
         struct http_call *call;
         json_t *core; /* the first half of a discovery */
         bool leading, discovered, world_synced, whole;
+        bool impatient; /* kinds that were not listed yet are no longer waited for */
+        bool again;     /* what is served has changed since the discovery under way began */
 };
 
 static const struct world *collector_world(void *userdata) {
@@ -94,6 +101,9 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
                 }
                 return;
         }
+        n = graph_get(&c->graph, object_uid(object));
+        if (n && n->object && !streq(n->resource->plural, resource->plural))
+                return; /* a uid that is not its own */
         graph_remove(&c->graph, object_uid(object));
         manager_on_deleted(c->options.manager, resource, object);
         if (!c->whole)
@@ -106,6 +116,11 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
                 manager_wake_namespace(c->options.manager, ns);
 }
 
+static void discover_after(struct collector *c, uint64_t delay_us) {
+        (void)sd_event_source_set_time_relative(c->timer, delay_us);
+        (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+}
+
 static void on_event(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
         struct collector *c = userdata;
@@ -115,8 +130,13 @@ static void on_event(struct informer *i, enum informer_event event, const json_t
         if (!resource)
                 return;
         collector_on_change(c, resource, object, event == INFORMER_DELETED);
-        if (streq(resource->plural, "customresourcedefinitions") && c->timer)
-                (void)sd_event_source_set_time_relative(c->timer, DISCOVER_SOON_US);
+        if (!streq(resource->plural, "customresourcedefinitions") &&
+                        !streq(resource->plural, "apiservices"))
+                return;
+        if (c->call)
+                c->again = true;
+        else
+                discover_after(c, DISCOVER_SOON_US);
 }
 
 /* --- when everything is known --- */
@@ -125,10 +145,11 @@ static void maybe_whole(struct collector *c) {
         if (c->whole || !c->discovered || !c->world_synced)
                 return;
         for (size_t i = 0; i < c->catalogue.count; i++)
-                if (c->catalogue.items[i]->informer &&
+                if (c->catalogue.items[i]->informer && !c->impatient &&
                                 !informer_is_synced(c->catalogue.items[i]->informer))
                         return;
         c->whole = true;
+        c->patience = sd_event_source_disable_unref(c->patience);
         log_debug("The owner graph is complete: %zu objects of %zu kinds", map_size(c->graph.nodes),
                         c->catalogue.count);
         map_foreach (c->graph.nodes, e) {
@@ -139,6 +160,21 @@ static void maybe_whole(struct collector *c) {
         }
         manager_set_graph(c->options.manager, &c->graph, &c->catalogue);
         runner_set_leading(c->runner, c->leading);
+}
+
+static int on_impatient(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct collector *c = userdata;
+
+        for (size_t i = 0; i < c->catalogue.count; i++)
+                if (c->catalogue.items[i]->informer &&
+                                !informer_is_synced(c->catalogue.items[i]->informer))
+                        log_warning("The objects of %s.%s cannot be listed; garbage is collected "
+                                    "without them",
+                                        c->catalogue.items[i]->resource.plural,
+                                        c->catalogue.items[i]->resource.group);
+        c->impatient = true;
+        maybe_whole(c);
+        return 0;
 }
 
 static void on_synced(struct informer *i, void *userdata) {
@@ -166,8 +202,10 @@ static void watch_kinds(struct collector *c) {
                                 .on_synced = on_synced,
                                 .userdata = c};
 
-                if (!s->present && s->informer)
+                if (!s->present && s->informer) {
                         s->informer = informer_free(s->informer);
+                        graph_remove_kind(&c->graph, &s->resource);
+                }
                 if (!s->present || !s->watched || s->informer ||
                                 manager_watches(c->options.manager, &s->resource))
                         continue;
@@ -188,11 +226,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void discover_after(struct collector *c, uint64_t delay_us) {
-        (void)sd_event_source_set_time_relative(c->timer, delay_us);
-        (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
-}
-
 /* Takes the second half of a discovery: both together are the catalogue. */
 static int take_discovery(struct collector *c, const json_t *groups) {
         _cleanup_json_ json_t *core = TAKE_PTR(c->core);
@@ -205,8 +238,14 @@ static int take_discovery(struct collector *c, const json_t *groups) {
         r = catalogue_read(&c->catalogue, groups);
         if (r < 0)
                 return r;
+        if (!c->discovered && sd_event_add_time_relative(c->options.event, &c->patience,
+                                              CLOCK_MONOTONIC, FIRST_LISTS_US, 0, on_impatient,
+                                              c) < 0)
+                log_oom();
         c->discovered = true;
         watch_kinds(c);
+        if (c->whole) /* namespaces that waited for a server */
+                manager_set_graph(c->options.manager, &c->graph, &c->catalogue);
         maybe_whole(c);
         return 0;
 }
@@ -244,8 +283,13 @@ static void on_discovered(
         }
         if (r > 0)
                 discover(c, "/apis");
-        else
-                discover_after(c, r < 0 ? DISCOVER_RETRY_US : DISCOVER_US);
+        else {
+                discover_after(c, c->again            ? DISCOVER_SOON_US
+                                  : r < 0             ? DISCOVER_RETRY_US
+                                  : c->catalogue.failed ? DISCOVER_STALE_US
+                                                        : DISCOVER_US);
+                c->again = false;
+        }
 }
 
 static void discover(struct collector *c, const char *path) {
@@ -312,6 +356,7 @@ struct collector *collector_free(struct collector *c) {
                 return NULL;
         http_call_cancel(c->call);
         sd_event_source_disable_unref(c->timer);
+        sd_event_source_disable_unref(c->patience);
         for (size_t i = 0; i < c->catalogue.count; i++)
                 informer_free(c->catalogue.items[i]->informer);
         runner_free(c->runner);

@@ -2,6 +2,7 @@
 #include "reconcilers/graph.h"
 
 #include "lib/object.h"
+#include "lib/vector.h"
 
 enum { KINDS_SERVED_MAX = 2000 };
 
@@ -18,6 +19,7 @@ void catalogue_done(struct catalogue *c) {
                 free(c->items[i]);
         }
         free(c->items);
+        json_decref(c->failed);
         *c = (struct catalogue){0};
 }
 
@@ -32,8 +34,12 @@ static bool has_verb(const json_t *resource, const char *verb) {
 }
 
 void catalogue_begin(struct catalogue *c) {
-        for (size_t i = 0; i < c->count; i++)
-                c->items[i]->present = false;
+        for (size_t i = 0; i < c->count; i++) {
+                c->items[i]->was_present = c->items[i]->present;
+                c->items[i]->present = c->items[i]->stale = false;
+        }
+        json_decref(c->failed);
+        c->failed = NULL;
 }
 
 static struct served *catalogue_get(
@@ -79,6 +85,46 @@ static void read_resource(struct catalogue *c, const char *group, const char *ve
         }
 }
 
+/* Whether a version may have something in namespaces that is to be deleted with them. One whose
+ * server never answered may have anything. */
+static bool may_fill_namespaces(const json_t *version) {
+        const json_t *resources = json_object_get(version, "resources"), *r;
+        size_t i;
+
+        json_array_foreach (resources, i, r)
+                if (streq(json_str_or(r, "scope", ""), "Namespaced") && has_verb(r, "list") &&
+                                has_verb(r, "delete"))
+                        return true;
+        return json_array_size(resources) == 0;
+}
+
+static bool is_stale(const json_t *version) {
+        return streq(json_str_or(version, "freshness", ""), "Stale");
+}
+
+static void note_stale(struct catalogue *c, const char *group, const json_t *version) {
+        const char *name = json_str_or(version, "version", "");
+
+        if (!is_stale(version) || !may_fill_namespaces(version))
+                return;
+        if (!c->failed)
+                c->failed = json_array();
+        assert(json_array_append_new(c->failed, json_sprintf("%s/%s", group, name)) >= 0);
+}
+
+/* Kinds of a server that does not answer stay what they were, whether they are listed or not. */
+static void keep_stale(struct catalogue *c, const char *group, const json_t *version) {
+        for (size_t i = 0; is_stale(version) && i < c->count; i++) {
+                struct served *s = c->items[i];
+
+                if (!streq(s->resource.group, group) ||
+                                !streq(s->resource.version, json_str_or(version, "version", "")))
+                        continue;
+                s->present |= s->was_present;
+                s->stale = true;
+        }
+}
+
 int catalogue_read(struct catalogue *c, const json_t *list) {
         const json_t *items = json_object_get(list, "items"), *group, *resource;
         size_t i, k;
@@ -87,11 +133,15 @@ int catalogue_read(struct catalogue *c, const json_t *list) {
                 return -EPROTO;
         json_array_foreach (items, i, group) {
                 /* Only the preferred version: the others serve the same objects. */
-                const json_t *version = json_array_get(json_object_get(group, "versions"), 0);
+                const json_t *versions = json_object_get(group, "versions"),
+                             *version = json_array_get(versions, 0), *v;
+                const char *name = json_str_or(group, "metadata.name", "");
 
                 json_array_foreach (json_object_get(version, "resources"), k, resource)
-                        read_resource(c, json_str_or(group, "metadata.name", ""),
-                                        json_str_or(version, "version", ""), resource);
+                        read_resource(c, name, json_str_or(version, "version", ""), resource);
+                keep_stale(c, name, version);
+                json_array_foreach (versions, k, v)
+                        note_stale(c, name, v);
         }
         return 0;
 }
@@ -221,6 +271,10 @@ static void leave_namespace(struct graph *g, struct graph_node *n) {
         n->next_in_namespace = n->previous_in_namespace = NULL;
 }
 
+static bool is_of_kind(const struct graph_node *n, const struct api_resource *r) {
+        return streq(n->resource->group, r->group) && streq(n->resource->plural, r->plural);
+}
+
 void graph_put(struct graph *g, const struct api_resource *r, const json_t *object) {
         struct graph_node *n;
         const json_t *ref;
@@ -229,6 +283,8 @@ void graph_put(struct graph *g, const struct api_resource *r, const json_t *obje
         if (!*object_uid(object))
                 return;
         n = node_for(g, object_uid(object));
+        if (n->object && !is_of_kind(n, r))
+                return;
         if (n->object) {
                 unlink_owners(g, n);
                 leave_namespace(g, n);
@@ -256,6 +312,25 @@ void graph_remove(struct graph *g, const char *uid) {
         json_decref(n->object);
         n->object = NULL;
         maybe_drop(g, n);
+}
+
+void graph_remove_kind(struct graph *g, const struct api_resource *r) {
+        VECTOR(char *) uids = {0};
+
+        map_foreach (g->nodes, e) {
+                const struct graph_node *n = map_entry_value(e);
+                char *uid;
+
+                if (!n->object || !is_of_kind(n, r))
+                        continue;
+                uid = strdup(n->uid);
+                assert(uid && vector_append(&uids, uid) >= 0);
+        }
+        for (size_t i = 0; i < uids.count; i++) {
+                graph_remove(g, uids.items[i]);
+                free(uids.items[i]);
+        }
+        vector_done(&uids);
 }
 
 const struct graph_node *graph_namespace(const struct graph *g, const char *ns) {

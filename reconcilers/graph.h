@@ -12,12 +12,17 @@ struct served {
         bool watched;              /* objects of it are in the graph */
         bool can_delete;           /* has the verbs to empty a namespace of it */
         bool present;              /* in the last discovery */
+        bool was_present;          /* in the one before it; while one is read */
+        bool stale;                /* its server does not answer: nothing is to be asked of it */
         struct informer *informer; /* the collector's */
 };
 
 struct catalogue {
         struct served **items;
         size_t count;
+        /* "group/version" of those that an extension server serves which does not answer now, and
+         * that may have objects in namespaces; an array of strings, NULL: none were read. */
+        json_t *failed;
 };
 
 void catalogue_done(struct catalogue *c);
@@ -45,8 +50,12 @@ struct graph {
 
 int graph_init(struct graph *g);
 void graph_done(struct graph *g);
+/* An object whose uid one of another kind has already is left out: only an extension server that is
+ * not to be believed says so. */
 void graph_put(struct graph *g, const struct api_resource *r, const json_t *object);
 void graph_remove(struct graph *g, const char *uid);
+/* All objects of a kind, which is no longer served. */
+void graph_remove_kind(struct graph *g, const struct api_resource *r);
 const struct graph_node *graph_get(const struct graph *g, const char *uid);
 /* The object that the owner reference `ref` of `dependent` means, NULL when there is none. A uid
  * alone does not make an owner: group, kind and name must be those of the reference, and a

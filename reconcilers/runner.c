@@ -325,6 +325,7 @@ static struct round *round_new(struct runner *runner, const char *name) {
         assert(o->name && !map_get(runner->rounds, name));
         assert(executor_new(&o->executor,
                                &(struct executor_options){.client = runner->options.client,
+                                               .event = runner->options.event,
                                                .context = runner,
                                                .is_fine = failure_is_fine,
                                                .on_action = on_action,

@@ -65,6 +65,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/wire \
 	tests/clients/wire.py \
 	tests/clients/wireclient.py \
+	tests/clients/others.py \
 	tests/clients/wirelists.py \
 	tests/clients/wireproto.py \
 	tests/clients/wirestreams.py \

@@ -68,14 +68,38 @@ static int make_client(struct remote *remote) {
                                         .userdata = remote});
 }
 
-static int prepare(struct remote *remote) {
-        int r = make_client(remote);
 
+/* The same object with another spec: what is known of its server holds until the new one was asked,
+ * at once; one that does not answer then is not asked twice. */
+static int inherit(struct remote *remote, const struct remote *old) {
+        const struct availability *a = &old->availability;
+
+        remote->resources = json_ref(old->resources);
+        if (!remote_is_available(old))
+                return 0;
+        remote->failures = PROBE_CONFIRMATIONS;
+        if (old->openapi_hash) {
+                remote->openapi_hash = strdup(old->openapi_hash);
+                if (!remote->openapi_hash)
+                        return -ENOMEM;
+        }
+        return availability_set(&remote->availability, a->status, a->reason, "%s",
+                        strempty(a->message));
+}
+
+/* old: the same object with another spec; NULL: a new one. */
+static int prepare(struct remote *remote, const struct remote *old) {
+        int r = old ? inherit(remote, old) : 0;
+
+        if (r < 0)
+                return r;
+        r = make_client(remote);
         return r < 0 ? r : probe_start(remote);
 }
 
 /* Takes the service. */
-static int remote_new(struct aggregation *g, struct apiservice *service, const json_t *spec) {
+static int remote_new(struct aggregation *g, struct apiservice *service, const json_t *spec,
+                const struct remote *old) {
         struct remote *remote = calloc(1, sizeof(*remote));
         int r;
 
@@ -87,7 +111,7 @@ static int remote_new(struct aggregation *g, struct apiservice *service, const j
         *service = (struct apiservice){0};
         remote->spec = json_ref(spec);
         remote->seen = true;
-        r = prepare(remote);
+        r = prepare(remote, old);
         if (r < 0) {
                 remote_unref(remote);
                 return r;
@@ -106,13 +130,11 @@ static void remote_leave(struct remote *remote) {
         remote_unref(remote);
 }
 
-static struct remote *find_same(
-                struct aggregation *g, const struct apiservice *s, const json_t *spec) {
+static struct remote *find_object(struct aggregation *g, const struct apiservice *s) {
         struct remote *remote;
 
         LIST_FOREACH(remote, &g->remotes, entry)
-        if (streq(remote->service.uid, s->uid) && streq(remote->service.name, s->name) &&
-                        json_same(remote->spec, spec))
+        if (streq(remote->service.uid, s->uid) && streq(remote->service.name, s->name))
                 return remote;
         return NULL;
 }
@@ -133,12 +155,12 @@ static int read_one(struct aggregation *g, struct item *it) {
         }
         if (r < 0 || s.local || !apiservice_may_replace(g->api->kinds, s.group, s.version))
                 return MIN(r, 0);
-        remote = find_same(g, &s, spec);
-        if (remote) {
+        remote = find_object(g, &s);
+        if (remote && json_same(remote->spec, spec)) {
                 remote->seen = true;
                 return 0;
         }
-        return remote_new(g, &s, spec);
+        return remote_new(g, &s, spec, remote);
 }
 
 int aggregation_refresh(struct aggregation *g) {
@@ -210,6 +232,10 @@ const json_t *remote_resources(const struct remote *remote) {
 
 const char *remote_openapi_hash(const struct remote *remote) {
         return remote->openapi_hash;
+}
+
+struct front_proxy *aggregation_front_proxy(struct aggregation *g) {
+        return g ? g->proxy : NULL;
 }
 
 size_t aggregation_end_of(struct aggregation *g, const char *user) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kapid/api.h"
+#include "kapid/auth/request-header.h"
 
 struct aggregation;
 struct remote; /* a version of a group that another server serves; counted */
@@ -16,8 +17,9 @@ struct remote; /* a version of a group that another server serves; counted */
 /* Files may be NULL: without certificate and key servers are called without one. */
 struct aggregation_options {
         const char *cert_file, *key_file; /* shown to extension servers */
-        const char *ca_file;              /* its authority, which they are to trust */
-        char *const *allowed_names;       /* common names that they are to accept */
+        const char *ca_file;              /* its authority, which they and we are to trust */
+        char *const *allowed_names;       /* common names that they and we are to accept */
+        struct identity_headers headers;  /* of a proxy before kapid */
         const char *client_ca_file;       /* clients' authorities, for them */
 };
 
@@ -47,6 +49,9 @@ const json_t *remote_resources(const struct remote *r);
 const char *remote_openapi_hash(const struct remote *r);
 /* Grows when what discovery says may have changed. */
 uint64_t aggregation_generation(const struct aggregation *g);
+
+/* NULL when g is. */
+struct front_proxy *aggregation_front_proxy(struct aggregation *g);
 
 /* Ends what waits for a server or has left HTTP; how many there were. user: who asked, whoever they
  * act as. Open streams are the API's own (request->carrier). g may be NULL. */

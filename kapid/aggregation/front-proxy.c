@@ -16,7 +16,8 @@ static const char *const flags[FILES] = {"--proxy-client-cert-file", "--proxy-cl
 struct front_proxy {
         char *paths[FILES], *texts[FILES];
         struct file_stamp stamps[FILES];
-        char **names;
+        char **names, **header_names[4];
+        struct identity_headers headers; /* of header_names */
         uint64_t generation, looked_us;
 };
 
@@ -96,6 +97,26 @@ static int check(const struct aggregation_options *o, struct problem *p) {
                 return problem_set(p, EINVAL, 0, NULL,
                                 "%s needs %s: it is the authority that extension servers trust",
                                 flags[FILE_CERT], flags[FILE_CA]);
+        if (o->headers.user_names && *o->headers.user_names && isempty(o->ca_file))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--requestheader-username-headers needs %s: the authority of the "
+                                "proxies that are believed",
+                                flags[FILE_CA]);
+        return 0;
+}
+
+static int copy_headers(struct front_proxy *f, const struct identity_headers *h) {
+        char *const *const from[] = {
+                        h->user_names, h->uid_names, h->group_names, h->extra_prefixes};
+
+        for (size_t i = 0; i < ELEMENTS(from); i++)
+                for (char *const *name = from[i]; name && *name; name++)
+                        if (**name && strv_extend(&f->header_names[i], *name) < 0)
+                                return -ENOMEM;
+        f->headers = (struct identity_headers){.user_names = f->header_names[0],
+                        .uid_names = f->header_names[1],
+                        .group_names = f->header_names[2],
+                        .extra_prefixes = f->header_names[3]};
         return 0;
 }
 
@@ -112,7 +133,7 @@ static int copy_options(struct front_proxy *f, const struct aggregation_options 
         for (char *const *name = o->allowed_names; name && *name; name++)
                 if (**name && strv_extend(&f->names, *name) < 0)
                         return -ENOMEM;
-        return 0;
+        return copy_headers(f, &o->headers);
 }
 
 int front_proxy_new(
@@ -149,6 +170,8 @@ struct front_proxy *front_proxy_free(struct front_proxy *f) {
                 forget(f->texts[i]);
         }
         strv_free(f->names);
+        for (size_t i = 0; i < ELEMENTS(f->header_names); i++)
+                strv_free(f->header_names[i]);
         return mfree(f);
 }
 
@@ -170,4 +193,12 @@ const char *front_proxy_client_ca(const struct front_proxy *f) {
 
 char *const *front_proxy_names(const struct front_proxy *f) {
         return f->names;
+}
+
+uint64_t front_proxy_ca_generation(const struct front_proxy *f) {
+        return f->generation; /* of all files: it may grow more often than needed */
+}
+
+const struct identity_headers *front_proxy_headers(const struct front_proxy *f) {
+        return &f->headers;
 }

@@ -18,3 +18,7 @@ const char *front_proxy_key(const struct front_proxy *f);
 const char *front_proxy_ca(const struct front_proxy *f);
 const char *front_proxy_client_ca(const struct front_proxy *f);
 char *const *front_proxy_names(const struct front_proxy *f);
+/* Above 0; grows when the authority is another one. */
+uint64_t front_proxy_ca_generation(const struct front_proxy *f);
+/* By which a proxy that the authority signed says who asks. */
+const struct identity_headers *front_proxy_headers(const struct front_proxy *f);

@@ -17,6 +17,7 @@ enum {
         PROXY_TIME_US = 60 * 1000 * 1000, /* as long as any request takes, streams aside */
         CONNECT_TIME_US = 10 * 1000 * 1000,
         SILENT_PEER_MS = 30 * 1000, /* sent bytes are acknowledged within */
+        PROBE_CONFIRMATIONS = 2,    /* failures until a server that did answer is unavailable */
 };
 
 struct proxied;

@@ -16,7 +16,6 @@ enum {
         OPENAPI_US = 60 * 1000 * 1000,
         ANSWER_US = 5 * 1000 * 1000,
         CONFIRM_US = 300 * 1000,
-        CONFIRMATIONS = 2,
         DISCOVERY_MAX = 512 << 10, /* trees take up to a hundred times as much */
         INDEX_MAX = 512 << 10,
         ACCURACY_US = 50 * 1000,
@@ -63,7 +62,7 @@ static void settle(struct remote *remote, struct availability *a) {
 static void settle_failed(struct remote *remote, const char *why) {
         _cleanup_availability_ struct availability a = {0};
 
-        if (remote_is_available(remote) && remote->failures + 1 < CONFIRMATIONS) {
+        if (remote_is_available(remote) && remote->failures + 1 < PROBE_CONFIRMATIONS) {
                 remote->failures++;
                 schedule(remote, CONFIRM_US);
                 return;

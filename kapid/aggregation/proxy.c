@@ -4,7 +4,7 @@
  * redirects does not reach the client, which would follow it with its credentials (CVE-2022-3172).
  *
  *      waits for the head --> streams --> ended
- *              \--> answered whole (errors, HEAD, 204) --> ended */
+ *              \--> answered without a body (HEAD, 204, 304) --> ended */
 #include "kapid/aggregation/internal.h"
 
 #include "kapid/aggregation/forward.h"
@@ -168,12 +168,32 @@ static bool is_head(const struct proxied *p) {
         return p->request->http && streq(http_request_method(p->request->http), "HEAD");
 }
 
+static bool has_body(const struct proxied *p, int code) {
+        return code >= 200 && code != 204 && code != 304 && !is_head(p);
+}
+
+/* True: it was answered in place of the server. */
+static bool refuse_head(struct proxied *p, int code) {
+        if (code >= 300 && code < 400 && answer_header(p, "Location"))
+                fail(p, 502,
+                                "the backend attempted to redirect this request, which is not "
+                                "permitted",
+                                "");
+        else if (code < 200 || code > 599)
+                fail(p, 502, "the extension server's answer has no valid status", "");
+        else
+                return false;
+        return true;
+}
+
 static int on_headers(struct http_call *call, int code, void *userdata) {
         struct proxied *p = userdata;
         const char *type = answer_header(p, "Content-Type");
 
-        if (code >= 300 || code == 204 || is_head(p))
+        if (!has_body(p, code))
                 return 0; /* its end brings everything, in the same time */
+        if (refuse_head(p, code))
+                return -ECANCELED;
         p->head_timer = sd_event_source_disable_unref(p->head_timer);
         if (add_headers(p) < 0) {
                 fail(p, 502, "the extension server's answer has too many headers", "");
@@ -191,9 +211,9 @@ static int on_headers(struct http_call *call, int code, void *userdata) {
 
 static int on_data(struct http_call *call, const char *data, size_t n, void *userdata) {
         struct proxied *p = userdata;
-        int r = p->stream ? http_stream_write_copy(p->stream, data, n) : -ECANCELED;
+        int r = p->stream ? http_stream_write_copy(p->stream, data, n) : 0;
 
-        if (r >= 0 && http_stream_queued(p->stream) > QUEUE_HIGH)
+        if (r >= 0 && p->stream && http_stream_queued(p->stream) > QUEUE_HIGH)
                 http_call_pause(call);
         return r;
 }
@@ -208,26 +228,17 @@ static void end_stream(struct proxied *p, const struct http_result *result) {
         proxied_end(p);
 }
 
-static void answer_whole(struct proxied *p, const struct http_result *result) {
+static void answer_head(struct proxied *p, const struct http_result *result) {
         const char *type = answer_header(p, "Content-Type");
 
-        if (result->code >= 300 && result->code < 400 && answer_header(p, "Location")) {
-                fail(p, 502,
-                                "the backend attempted to redirect this request, which is not "
-                                "permitted",
-                                "");
+        if (refuse_head(p, result->code))
                 return;
-        }
-        if (result->code < 200 || result->code > 599) {
-                fail(p, 502, "the extension server's answer has no valid status", "");
-                return;
-        }
         if (!p->request->http || add_headers(p) < 0) {
                 fail(p, 502, "the extension server's answer has too many headers", "");
                 return;
         }
         metric_add(p->all->requests[0], 1);
-        respond_data(p->request, result->code, strempty(type), result->body, result->body_size);
+        respond_data(p->request, result->code, strempty(type), "", 0);
         proxied_end(p);
 }
 
@@ -242,7 +253,7 @@ static void on_done(struct http_call *call, const struct http_result *result, vo
         else if (result->error)
                 fail(p, 503, "error trying to reach service: ", result->error_text);
         else
-                answer_whole(p, result);
+                answer_head(p, result);
 }
 
 /* No head in time, or too much of one. */
@@ -259,13 +270,16 @@ static int on_head_timer(sd_event_source *source, uint64_t usec, void *userdata)
 /* --- the request --- */
 
 int proxy_headers(struct request *request, struct forward_headers *h, struct problem *p) {
+        const struct identity_headers *believed =
+                        front_proxy_headers(aggregation_front_proxy(request->api->aggregation));
         const char *connection = request_header(request, "Connection"), *value, *name;
         int r = forward_identity(&request->user, h, p);
 
         for (size_t i = 0; r >= 0 &&
                            (name = http_request_header_prefixed(request->http, "", i, &value));
                         i++)
-                if (forward_takes(name, value, connection))
+                if (forward_takes(name, value, connection) &&
+                                !identity_headers_have(believed, name))
                         r = forward_add(h, name, value);
         if (r == -E2BIG && !p->code)
                 return problem_set(p, E2BIG, 431, "BadRequest",
@@ -308,6 +322,7 @@ static int start_call(struct proxied *p, const char *address, const char *target
                                         .timeout_us = proxy_is_long_running(request)
                                                                       ? UINT64_MAX
                                                                       : PROXY_TIME_US,
+                                        .stream_errors = true,
                                         .on_header = on_header,
                                         .on_headers = on_headers,
                                         .on_data = on_data,

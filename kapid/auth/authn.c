@@ -3,6 +3,7 @@
 
 #include "kapid/auth/jwt.h"
 #include "kapid/auth/oidc.h"
+#include "kapid/auth/request-header.h"
 #include "kapid/auth/revoked.h"
 #include "lib/crypto.h"
 #include "lib/object.h"
@@ -198,8 +199,10 @@ static int user_of_peer(struct request *request, const struct http_peer *peer, s
 int authenticate(struct request *request, struct problem *p) {
         const struct http_peer *peer = http_request_peer(request->http);
         const char *header = request_header(request, "Authorization"), *token;
-        int r;
+        int r = peer->unix_socket ? 0 : authenticate_by_header(request, p);
 
+        if (r != 0)
+                return MIN(r, 0);
         if (peer->unix_socket || peer->certificate)
                 return user_of_peer(request, peer, p);
         if (header) {

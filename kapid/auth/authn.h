@@ -1,4 +1,5 @@
-/* Authentication: client certificate, bearer token or Unix peer; and for whom (impersonation
+/* Authentication: an authenticating proxy's word (request-header.h), client certificate, bearer
+ * token or Unix peer; and for whom (impersonation
  * headers). */
 #pragma once
 

@@ -116,17 +116,11 @@ static bool selects(const struct access *access, const char *path, const char *v
 
 /* The one object that a get, or a list or watch by name, is about; NULL for all others. */
 static const char *single_name(const struct access *access) {
-        const char *p, *v;
-        bool negated;
+        const char *name = isempty(access->name)
+                                           ? field_selector_exact(access->fields, "metadata.name")
+                                           : access->name;
 
-        if (!isempty(access->name))
-                return access->name;
-        for (size_t i = 0;
-                        access->fields && field_selector_term(access->fields, i, &p, &v, &negated);
-                        i++)
-                if (!negated && streq(p, "metadata.name") && !isempty(v))
-                        return v;
-        return NULL;
+        return isempty(name) ? NULL : name;
 }
 
 static bool is_read(const struct access *access) {

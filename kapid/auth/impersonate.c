@@ -1,12 +1,10 @@
 /* Impersonation: a request in the name of another user, when RBAC gives the verb `impersonate` on
  * that user, each of the groups, the uid and each value of the extra fields (authentication.k8s.io
  * userextras/<key>), as in Kubernetes. The authenticated user is kept as real_user. */
-#include <ctype.h>
-
 #include "kapid/auth/authn.h"
 #include "kapid/auth/authz.h"
 
-enum { GROUPS_MAX = 64, EXTRAS_MAX = 64, EXTRA_KEY_SIZE = 256 };
+enum { GROUPS_MAX = 64, EXTRAS_MAX = 64 };
 
 static int may_impersonate(struct request *request, const struct access *what, struct problem *p) {
         struct access access = *what;
@@ -102,47 +100,9 @@ static int impersonate_groups(struct request *request, struct user *u, struct pr
         return 0;
 }
 
-static int hex_digit(char c) {
-        return c >= '0' && c <= '9'   ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
-}
-
-/* The key of an extra field: the rest of the header's name, in lower case, percent-decoded (header
- * names take no slash). */
-static int extra_key(const char *text, char ret[static EXTRA_KEY_SIZE]) {
-        size_t n = 0;
-
-        for (; *text && n < EXTRA_KEY_SIZE - 1; n++) {
-                bool escaped = text[0] == '%' && hex_digit(text[1]) >= 0 && hex_digit(text[2]) >= 0;
-                int c = escaped ? hex_digit(text[1]) * 16 + hex_digit(text[2])
-                                : tolower((unsigned char)*text);
-
-                ret[n] = (char)c;
-                text += escaped ? 3 : 1;
-        }
-        ret[n] = 0;
-        return *text || n == 0 || strlen(ret) != n || !utf8_is_valid(ret, n) ? -EINVAL : 0;
-}
-
-static int add_extra(struct user *u, const char *key, const char *value) {
-        json_t *list;
-
-        if (!u->extra)
-                u->extra = json_object();
-        list = json_object_get(u->extra, key);
-        if (!list) {
-                list = json_array();
-                if (json_object_set_new(u->extra, key, list) < 0)
-                        return -ENOMEM;
-        }
-        return json_array_append_new(list, json_string(value)) < 0 ? -ENOMEM : 0;
-}
-
 static int impersonate_extra(struct request *request, struct user *u, struct problem *p) {
         const char *name, *value;
-        char key[EXTRA_KEY_SIZE];
+        char key[USER_EXTRA_KEY_SIZE];
 
         for (size_t i = 0; (name = http_request_header_prefixed(
                                             request->http, "Impersonate-Extra-", i, &value));
@@ -152,7 +112,7 @@ static int impersonate_extra(struct request *request, struct user *u, struct pro
                 if (i == EXTRAS_MAX)
                         return problem_set(p, E2BIG, 400, "BadRequest",
                                         "too many Impersonate-Extra- headers");
-                if (extra_key(name, key) < 0 || !utf8_is_valid(value, strlen(value)))
+                if (user_extra_key(name, key) < 0 || !utf8_is_valid(value, strlen(value)))
                         return problem_set(p, EINVAL, 400, "BadRequest",
                                         "the header Impersonate-Extra-%.64s has no valid key or "
                                         "value",
@@ -166,7 +126,7 @@ static int impersonate_extra(struct request *request, struct user *u, struct pro
                                 p);
                 if (r < 0)
                         return r;
-                r = add_extra(u, key, value);
+                r = user_add_extra(u, key, value);
                 if (r < 0)
                         return r;
         }

@@ -1,6 +1,8 @@
 /* Users as values. */
 #include "kapid/auth/user.h"
 
+#include <ctype.h>
+
 void user_done(struct user *u) {
         free(u->name);
         free(u->uid);
@@ -28,6 +30,42 @@ int user_add_group(struct user *u, const char *group) {
 
 bool user_in_group(const struct user *u, const char *group) {
         return strv_contains(u->groups, group);
+}
+
+static int hex_digit(char c) {
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
+}
+
+int user_extra_key(const char *text, char ret[static USER_EXTRA_KEY_SIZE]) {
+        size_t n = 0;
+
+        for (; *text && n < USER_EXTRA_KEY_SIZE - 1; n++) {
+                bool escaped = text[0] == '%' && hex_digit(text[1]) >= 0 && hex_digit(text[2]) >= 0;
+                int c = escaped ? hex_digit(text[1]) * 16 + hex_digit(text[2])
+                                : tolower((unsigned char)*text);
+
+                ret[n] = (char)c;
+                text += escaped ? 3 : 1;
+        }
+        ret[n] = 0;
+        return *text || n == 0 || strlen(ret) != n || !utf8_is_valid(ret, n) ? -EINVAL : 0;
+}
+
+int user_add_extra(struct user *u, const char *key, const char *value) {
+        json_t *list;
+
+        if (!u->extra)
+                u->extra = json_object();
+        list = json_object_get(u->extra, key);
+        if (!list) {
+                list = json_array();
+                if (json_object_set_new(u->extra, key, list) < 0)
+                        return -ENOMEM;
+        }
+        return json_array_append_new(list, json_string(value)) < 0 ? -ENOMEM : 0;
 }
 
 bool user_is_master(const struct user *u) {

@@ -16,6 +16,12 @@ void user_done(struct user *u);
 int user_set(struct user *u, const char *name, const char *uid);
 int user_add_group(struct user *u, const char *group);
 bool user_in_group(const struct user *u, const char *group);
+/* The key of an extra field: the rest of a header's name, in lower case, percent-decoded (header
+ * names take no slash). -EINVAL when it is none. */
+enum { USER_EXTRA_KEY_SIZE = 256 };
+int user_extra_key(const char *text, char ret[static USER_EXTRA_KEY_SIZE]);
+/* Adds a value to a field. */
+int user_add_extra(struct user *u, const char *key, const char *value);
 /* system:masters: may do everything. */
 bool user_is_master(const struct user *u);
 /* "NAME" of system:node:NAME when it is an agent, else NULL. */

@@ -3,6 +3,7 @@
  * of APIResourceLists (KEP-3352). */
 #include "kapid/discovery/merge.h"
 
+#include "kapid/kinds/versions.h"
 #include "lib/map.h"
 
 enum { RESOURCES_MAX = 4000 };
@@ -18,12 +19,94 @@ static int compare(const void *left, const void *right) {
                 return r;
         if (a->version_priority != b->version_priority)
                 return a->version_priority > b->version_priority ? -1 : 1;
-        return strcmp(b->version, a->version);
+        return versions_compare(a->version, b->version);
+}
+
+static int compare_groups(const void *left, const void *right) {
+        return strcmp(((const struct discovery_version *)left)->group,
+                        ((const struct discovery_version *)right)->group);
 }
 
 void discovery_versions_sort(struct discovery_version *v, size_t n) {
-        if (n > 1)
-                qsort(v, n, sizeof(*v), compare);
+        if (n < 2)
+                return;
+        qsort(v, n, sizeof(*v), compare_groups);
+        for (size_t i = 0, end; i < n; i = end) {
+                int64_t largest = v[i].group_priority;
+
+                for (end = i; end < n && streq(v[end].group, v[i].group); end++)
+                        largest = MAX(largest, v[end].group_priority);
+                for (size_t k = i; k < end; k++)
+                        v[k].group_priority = largest;
+        }
+        qsort(v, n, sizeof(*v), compare);
+}
+
+/* --- the order of a document --- */
+
+/* Sorts a list of objects by the names that stand at the path, as they come in v: those of its
+ * groups, or, with group, of that one's versions. */
+static int reorder(json_t *list, const char *path, const struct discovery_version *v, size_t n,
+                const char *group) {
+        _cleanup_(map_freep) struct map *left = map_new(NULL);
+        _cleanup_json_ json_t *sorted = json_array();
+        json_t *item;
+        size_t i;
+
+        if (!left || !sorted)
+                return -ENOMEM;
+        json_array_foreach (list, i, item)
+                if (map_set(left, json_str_or(item, path, ""), item) < 0)
+                        return -ENOMEM;
+        for (i = 0; i < n; i++) {
+                if (group && !streq(v[i].group, group))
+                        continue;
+                item = map_steal(left, group ? v[i].version : v[i].group);
+                if (item && json_array_append(sorted, item) < 0)
+                        return -ENOMEM;
+        }
+        map_foreach (left, e)
+                if (json_array_append(sorted, map_entry_value(e)) < 0)
+                        return -ENOMEM;
+        return json_array_clear(list) < 0 || json_array_extend(list, sorted) < 0 ? -ENOMEM : 0;
+}
+
+/* Of a group, whose first version is the one to prefer. preferred: it says which. */
+static int reorder_versions(json_t *group, const char *name, const struct discovery_version *v,
+                size_t n, bool preferred) {
+        json_t *versions = json_object_get(group, "versions");
+        int r = reorder(versions, "version", v, n, name);
+
+        if (r < 0 || !preferred)
+                return r;
+        return json_object_set(group, "preferredVersion", json_array_get(versions, 0)) < 0 ? -ENOMEM
+                                                                                           : 0;
+}
+
+/* The groups of a document and their versions; path: of a group's name. */
+static int reorder_all(json_t *groups, const char *path, const struct discovery_version *v,
+                size_t n, bool preferred) {
+        /* The rows of a group are beside each other: no search among all for each. */
+        _cleanup_(map_freep) struct map *by_name = map_new(NULL);
+        json_t *group;
+        size_t i;
+
+        if (!by_name)
+                return -ENOMEM;
+        json_array_foreach (groups, i, group)
+                if (map_set(by_name, json_str_or(group, path, ""), group) < 0)
+                        return -ENOMEM;
+        for (size_t at = 0, end; at < n; at = end) {
+                int r;
+
+                for (end = at; end < n && streq(v[end].group, v[at].group);)
+                        end++;
+                group = map_get(by_name, v[at].group);
+                r = group ? reorder_versions(group, v[at].group, v + at, end - at, preferred) : 0;
+                if (r < 0)
+                        return r;
+        }
+        return reorder(groups, path, v, n, NULL);
 }
 
 /* The object in the list that has the text at the path. */
@@ -61,9 +144,11 @@ int discovery_merge_groups(json_t *list, const struct discovery_version *v, size
         json_t *groups = json_object_get(list, "groups");
 
         for (size_t i = 0; i < n; i++) {
-                json_t *group = find(groups, "name", v[i].group);
+                json_t *group = v[i].local ? NULL : find(groups, "name", v[i].group);
                 int r;
 
+                if (v[i].local)
+                        continue;
                 if (!group) {
                         group = new_group(&v[i]);
                         if (json_array_append_new(groups, group) < 0)
@@ -73,7 +158,7 @@ int discovery_merge_groups(json_t *list, const struct discovery_version *v, size
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return reorder_all(groups, "name", v, n, /* preferred= */ true);
 }
 
 json_t *discovery_merge_group(
@@ -81,7 +166,7 @@ json_t *discovery_merge_group(
         _cleanup_json_ json_t *entry = group;
 
         for (size_t i = 0; i < n; i++) {
-                if (!streq(v[i].group, name))
+                if (v[i].local || !streq(v[i].group, name))
                         continue;
                 if (!entry) {
                         entry = new_group(&v[i]);
@@ -95,6 +180,8 @@ json_t *discovery_merge_group(
                 if (add_version(entry, &v[i]) < 0)
                         return NULL;
         }
+        if (entry && reorder_versions(entry, name, v, n, /* preferred= */ true) < 0)
+                return NULL;
         return TAKE_PTR(entry);
 }
 
@@ -210,9 +297,11 @@ int discovery_merge_aggregated(json_t *list, const struct discovery_version *v, 
         json_t *items = json_object_get(list, "items");
 
         for (size_t i = 0; i < n; i++) {
-                json_t *group = find(items, "metadata.name", v[i].group);
+                json_t *group = v[i].local ? NULL : find(items, "metadata.name", v[i].group);
                 int r;
 
+                if (v[i].local)
+                        continue;
                 if (!group) {
                         group = json_pack("{s:{s:s}, s:[]}", "metadata", "name", v[i].group,
                                         "versions");
@@ -223,7 +312,7 @@ int discovery_merge_aggregated(json_t *list, const struct discovery_version *v, 
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return reorder_all(items, "metadata.name", v, n, /* preferred= */ false);
 }
 
 static int put_document(json_t *paths, const char *path, const char *hash) {
@@ -243,6 +332,8 @@ int openapi_merge_index(json_t *index, const struct discovery_version *v, size_t
 
                 if (!path)
                         return -ENOMEM;
+                if (v[i].local)
+                        continue;
                 json_object_del(paths, path);
                 if (!v[i].openapi_hash)
                         continue;

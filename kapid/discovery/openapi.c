@@ -3,10 +3,10 @@
  * which is what kubectl needs of it. Documents are written as text straight from the schema nodes.
  */
 #include "kapid/discovery/discovery.h"
+#include "kapid/discovery/openapi-writer.h"
 
 #include "kapid/schema/pattern.h"
 #include "kapid/schema/schema.h"
-#include "lib/map.h"
 
 static const char *const schema_prefixes[][2] = {
                 {"meta.v1.", "io.k8s.apimachinery.pkg.apis.meta.v1."},
@@ -15,14 +15,6 @@ static const char *const schema_prefixes[][2] = {
                 {"Quantity", "io.k8s.apimachinery.pkg.api.resource.Quantity"},
                 {"IntOrString", "io.k8s.apimachinery.pkg.util.intstr.IntOrString"},
                 {"", "io.k8s.api."}};
-
-/* One document being written. */
-struct writer {
-        struct buf out;
-        struct map *wanted; /* name of a definition -> struct schema, in order of discovery */
-        const char *ref_prefix;
-        bool v2;
-};
 
 static void write_string(struct writer *w, const char *text) {
         _cleanup_json_ json_t *v = json_string(text);
@@ -43,8 +35,7 @@ static void write_json(struct writer *w, const json_t *v) {
                 buf_append_str(&w->out, s);
 }
 
-/* `"key":` with a comma before it where one is needed. */
-static void write_key(struct writer *w, const char *key) {
+void writer_key(struct writer *w, const char *key) {
         char last = w->out.size > 0 ? w->out.data[w->out.size - 1] : '{';
 
         if (last != '{' && last != '[')
@@ -53,8 +44,8 @@ static void write_key(struct writer *w, const char *key) {
         buf_append_char(&w->out, ':');
 }
 
-static void write_pair(struct writer *w, const char *key, const char *value) {
-        write_key(w, key);
+void writer_pair(struct writer *w, const char *key, const char *value) {
+        writer_key(w, key);
         write_string(w, value);
 }
 
@@ -69,10 +60,10 @@ static void write_definition_name(struct writer *w, const char *name) {
         }
 }
 
-static void write_ref(struct writer *w, const struct schema *s) {
+void writer_ref(struct writer *w, const struct schema *s) {
         if (!map_get(w->wanted, s->name) && map_set(w->wanted, s->name, (void *)s) < 0)
                 w->out.failed = true;
-        write_key(w, "$ref");
+        writer_key(w, "$ref");
         buf_printf(&w->out, "\"%s", w->ref_prefix);
         write_definition_name(w, s->name);
         buf_append_char(&w->out, '"');
@@ -84,19 +75,19 @@ static void write_schema(struct writer *w, const struct schema *s, bool refer);
 static void write_reference(
                 struct writer *w, const struct schema_field *f, const struct schema *s) {
         if (w->v2 || (!f->description && !f->fallback)) {
-                write_ref(w, s);
+                writer_ref(w, s);
                 return;
         }
-        write_key(w, "allOf");
+        writer_key(w, "allOf");
         buf_append_str(&w->out, "[{");
-        write_ref(w, s);
+        writer_ref(w, s);
         buf_append_str(&w->out, "}]");
         if (f->fallback) {
-                write_key(w, "default");
+                writer_key(w, "default");
                 write_json(w, f->fallback);
         }
         if (f->description)
-                write_pair(w, "description", f->description);
+                writer_pair(w, "description", f->description);
 }
 
 static void write_field(struct writer *w, const struct schema_field *f) {
@@ -105,31 +96,31 @@ static void write_field(struct writer *w, const struct schema_field *f) {
                                : f->flags & FIELD_PATCH_MERGE ? "merge,retainKeys"
                                                               : "retainKeys";
 
-        write_key(w, f->name);
+        writer_key(w, f->name);
         buf_append_char(&w->out, '{');
         if (f->schema->name)
                 write_reference(w, f, f->schema);
         else {
                 write_schema(w, f->schema, false);
                 if (f->description && !f->schema->description)
-                        write_pair(w, "description", f->description);
+                        writer_pair(w, "description", f->description);
                 if (f->fallback && !f->schema->fallback) {
-                        write_key(w, "default");
+                        writer_key(w, "default");
                         write_json(w, f->fallback);
                 }
         }
         if (strategy)
-                write_pair(w, "x-kubernetes-patch-strategy", strategy);
+                writer_pair(w, "x-kubernetes-patch-strategy", strategy);
         buf_append_char(&w->out, '}');
 }
 
 static void write_number(struct writer *w, const char *key, double v) {
-        write_key(w, key);
+        writer_key(w, key);
         buf_printf(&w->out, "%.15g", v);
 }
 
 static void write_size(struct writer *w, const char *key, size_t v) {
-        write_key(w, key);
+        writer_key(w, key);
         buf_printf(&w->out, "%zu", v);
 }
 
@@ -137,7 +128,7 @@ static void write_alternatives(
                 struct writer *w, const char *key, const struct schema *const *list) {
         if (!list || w->v2)
                 return;
-        write_key(w, key);
+        writer_key(w, key);
         buf_append_char(&w->out, '[');
         for (size_t i = 0; list[i]; i++) {
                 buf_append_str(&w->out, i > 0 ? ",{" : "{");
@@ -149,11 +140,11 @@ static void write_alternatives(
 
 static void write_rules(struct writer *w, const struct schema_rules *r) {
         if (r->enumeration) {
-                write_key(w, "enum");
+                writer_key(w, "enum");
                 write_json(w, r->enumeration);
         }
         if (r->pattern)
-                write_pair(w, "pattern", pattern_text(r->pattern));
+                writer_pair(w, "pattern", pattern_text(r->pattern));
         if (r->bounds & BOUND_MINIMUM)
                 write_number(w, "minimum", r->minimum);
         if (r->bounds & BOUND_MAXIMUM)
@@ -175,18 +166,18 @@ static void write_rules(struct writer *w, const struct schema_rules *r) {
 
 static void write_extensions(struct writer *w, const struct schema *s) {
         if (s->flags & SCHEMA_PRESERVE_UNKNOWN) {
-                write_key(w, "x-kubernetes-preserve-unknown-fields");
+                writer_key(w, "x-kubernetes-preserve-unknown-fields");
                 buf_append_str(&w->out, "true");
         }
         if (s->flags & SCHEMA_MAP_ATOMIC)
-                write_pair(w, "x-kubernetes-map-type", "atomic");
+                writer_pair(w, "x-kubernetes-map-type", "atomic");
         if (s->type == SCHEMA_ARRAY && s->flags & SCHEMA_LIST_TYPE_GIVEN)
-                write_pair(w, "x-kubernetes-list-type",
+                writer_pair(w, "x-kubernetes-list-type",
                                 s->list == LIST_MAP   ? "map"
                                 : s->list == LIST_SET ? "set"
                                                       : "atomic");
         if (s->map_keys) {
-                write_key(w, "x-kubernetes-list-map-keys");
+                writer_key(w, "x-kubernetes-list-map-keys");
                 buf_append_char(&w->out, '[');
                 for (size_t i = 0; s->map_keys[i]; i++) {
                         if (i > 0)
@@ -196,7 +187,7 @@ static void write_extensions(struct writer *w, const struct schema *s) {
                 buf_append_char(&w->out, ']');
         }
         if (s->merge_key)
-                write_pair(w, "x-kubernetes-patch-merge-key", s->merge_key);
+                writer_pair(w, "x-kubernetes-patch-merge-key", s->merge_key);
 }
 
 /* Formats that only we know are left out: clients would not understand them. */
@@ -222,7 +213,7 @@ static void write_fields(struct writer *w, const struct schema *s) {
                 if (!(s->fields[i].flags & FIELD_REQUIRED))
                         continue;
                 if (first)
-                        write_key(w, "required");
+                        writer_key(w, "required");
                 buf_append_char(&w->out, first ? '[' : ',');
                 write_string(w, s->fields[i].name);
                 first = false;
@@ -231,7 +222,7 @@ static void write_fields(struct writer *w, const struct schema *s) {
                 buf_append_char(&w->out, ']');
         if (s->field_count == 0)
                 return;
-        write_key(w, "properties");
+        writer_key(w, "properties");
         buf_append_char(&w->out, '{');
         for (size_t i = 0; i < s->field_count; i++)
                 write_field(w, &s->fields[i]);
@@ -243,51 +234,50 @@ static void write_schema(struct writer *w, const struct schema *s, bool refer) {
         const char *type = schema_type_name(s->type), *format = public_format(s);
 
         if (refer && s->name) {
-                write_ref(w, s);
+                writer_ref(w, s);
                 return;
         }
         if (s->type == SCHEMA_INT_OR_STRING) {
-                write_pair(w, "format", "int-or-string");
+                writer_pair(w, "format", "int-or-string");
                 if (w->v2)
-                        write_pair(w, "type", "string");
+                        writer_pair(w, "type", "string");
                 else {
-                        write_key(w, "oneOf");
+                        writer_key(w, "oneOf");
                         buf_append_str(&w->out, "[{\"type\":\"integer\"},{\"type\":\"string\"}]");
                 }
         } else if (type)
-                write_pair(w, "type", type);
+                writer_pair(w, "type", type);
         if (format)
-                write_pair(w, "format", format);
+                writer_pair(w, "format", format);
         if (s->description)
-                write_pair(w, "description", s->description);
+                writer_pair(w, "description", s->description);
         if (s->rules)
                 write_rules(w, s->rules);
         write_extensions(w, s);
         write_fields(w, s);
         if (s->items) {
-                write_key(w, "items");
+                writer_key(w, "items");
                 buf_append_char(&w->out, '{');
                 write_schema(w, s->items, true);
                 buf_append_char(&w->out, '}');
         }
         if (s->additional) {
-                write_key(w, "additionalProperties");
+                writer_key(w, "additionalProperties");
                 buf_append_char(&w->out, '{');
                 write_schema(w, s->additional, true);
                 buf_append_char(&w->out, '}');
         }
 }
 
-static void write_gvk(struct writer *w, const char *group, const char *version, const char *kind) {
+void writer_gvk(struct writer *w, const char *group, const char *version, const char *kind) {
         buf_append_char(&w->out, '{');
-        write_pair(w, "group", group);
-        write_pair(w, "kind", kind);
-        write_pair(w, "version", version);
+        writer_pair(w, "group", group);
+        writer_pair(w, "kind", kind);
+        writer_pair(w, "version", version);
         buf_append_char(&w->out, '}');
 }
 
-/* The name of a kind's root definition; custom kinds get "com.example.v1.Widget". */
-static void write_root_name(struct writer *w, const struct kind *k, bool list) {
+void writer_root_name(struct writer *w, const struct kind *k, bool list) {
         if (k->schema->name)
                 write_definition_name(w, k->schema->name);
         else {
@@ -307,17 +297,17 @@ static void write_kind(struct writer *w, const struct kind *k) {
         if (w->out.data[w->out.size - 1] != '{')
                 buf_append_char(&w->out, ',');
         buf_append_char(&w->out, '"');
-        write_root_name(w, k, false);
+        writer_root_name(w, k, false);
         buf_append_str(&w->out, "\":{");
         write_schema(w, k->schema, false);
-        write_key(w, "x-kubernetes-group-version-kind");
+        writer_key(w, "x-kubernetes-group-version-kind");
         buf_append_char(&w->out, '[');
-        write_gvk(w, k->group, k->version, k->kind);
+        writer_gvk(w, k->group, k->version, k->kind);
         buf_append_str(&w->out, "]}");
         if (!(k->verbs & KIND_LIST))
                 return;
         buf_append_str(&w->out, ",\"");
-        write_root_name(w, k, true);
+        writer_root_name(w, k, true);
         buf_printf(&w->out,
                         "\":{\"type\":\"object\",\"required\":[\"items\"],\"properties\":{"
                         "\"apiVersion\":{\"type\":\"string\"},"
@@ -325,9 +315,9 @@ static void write_kind(struct writer *w, const struct kind *k) {
                         "apimachinery.pkg.apis.meta.v1.ListMeta\"},"
                         "\"items\":{\"type\":\"array\",\"items\":{\"$ref\":\"%s",
                         w->ref_prefix, w->ref_prefix);
-        write_root_name(w, k, false);
+        writer_root_name(w, k, false);
         buf_append_str(&w->out, "\"}}},\"x-kubernetes-group-version-kind\":[");
-        write_gvk(w, k->group, k->version, k->list_kind);
+        writer_gvk(w, k->group, k->version, k->list_kind);
         buf_append_str(&w->out, "]}");
 }
 
@@ -370,81 +360,11 @@ static void write_definitions(struct writer *w, const struct kind_registry *r, c
         }
 }
 
-static void write_operation(struct writer *w, const char *method, const char *action,
-                const struct kind *k, bool validation) {
-        write_key(w, method);
-        buf_printf(&w->out, "{\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":",
-                        action);
-        write_gvk(w, k->group, k->version, k->kind);
-        buf_append_str(&w->out, ",\"responses\":{\"200\":{\"description\":\"OK\"");
-        if (!w->v2) {
-                buf_printf(&w->out, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"%s",
-                                w->ref_prefix);
-                write_root_name(w, k, streq(action, "list"));
-                buf_append_str(&w->out, "\"}}}");
-        }
-        buf_append_str(&w->out, "}}");
-        if (validation) {
-                static const char *const names[] = {
-                                "dryRun", "fieldManager", "fieldValidation", "force"};
-
-                write_key(w, "parameters");
-                buf_append_char(&w->out, '[');
-                for (size_t i = 0; i < ELEMENTS(names) - !streq(method, "patch"); i++)
-                        buf_printf(&w->out, "%s{\"name\":\"%s\",\"in\":\"query\",\"%s\":%s}",
-                                        i > 0 ? "," : "", names[i], w->v2 ? "type" : "schema",
-                                        w->v2 ? (i == 3 ? "\"boolean\"" : "\"string\"")
-                                              : (i == 3 ? "{\"type\":\"boolean\"}"
-                                                        : "{\"type\":\"string\"}"));
-                buf_append_char(&w->out, ']');
-        }
-        buf_append_char(&w->out, '}');
-}
-
-static char *path_of(const struct kind *k, bool item) {
-        return strformat("/%s/%s%s/%s%s", *k->group ? "apis" : "api", k->api_version,
-                        k->namespaced ? "/namespaces/{namespace}" : "", k->plural,
-                        item ? "/{name}" : "");
-}
-
-static void write_paths(struct writer *w, const struct kind *k) {
-        static const struct {
-                bool item;
-                unsigned verb;
-                const char *method, *action;
-        } all[] = {{false, KIND_LIST, "get", "list"}, {false, KIND_CREATE, "post", "post"},
-                        {false, KIND_DELETECOLLECTION, "delete", "deletecollection"},
-                        {true, KIND_GET, "get", "get"}, {true, KIND_UPDATE, "put", "put"},
-                        {true, KIND_PATCH, "patch", "patch"},
-                        {true, KIND_DELETE, "delete", "delete"}};
-
-        for (int item = 0; item < 2; item++) {
-                _cleanup_free_ char *path = path_of(k, item);
-                bool open = false;
-
-                for (size_t i = 0; i < ELEMENTS(all); i++) {
-                        if (all[i].item != (item == 1) || !(k->verbs & all[i].verb))
-                                continue;
-                        if (!open) {
-                                write_key(w, strempty(path));
-                                buf_append_char(&w->out, '{');
-                                open = true;
-                        }
-                        write_operation(w, all[i].method, all[i].action, k,
-                                        all[i].verb == KIND_PATCH || all[i].verb == KIND_UPDATE ||
-                                                        all[i].verb == KIND_CREATE);
-                }
-                if (open)
-                        buf_append_char(&w->out, '}');
-        }
-}
-
 static char *write_document(
                 const struct kind_registry *r, const char *group, const char *version, bool v2) {
         struct writer w = {.v2 = v2,
                         .ref_prefix = v2 ? "#/definitions/" : "#/components/schemas/",
                         .wanted = map_new(NULL)};
-        const struct kind *k;
 
         if (!w.wanted)
                 return NULL;
@@ -452,9 +372,7 @@ static char *write_document(
                         "{\"%s\":\"%s\",\"info\":{\"title\":\"keelson\",\"version\":\"v1\"},"
                         "\"paths\":{",
                         v2 ? "swagger" : "openapi", v2 ? "2.0" : "3.0.0");
-        for (size_t i = 0; (k = kind_registry_at(r, i)); i++)
-                if (!group || (streq(k->group, group) && streq(k->version, version)))
-                        write_paths(&w, k);
+        writer_paths(&w, r, group, version);
         buf_append_str(&w.out, v2 ? "},\"definitions\":{" : "},\"components\":{\"schemas\":{");
         write_definitions(&w, r, group, version);
         buf_append_str(&w.out, v2 ? "}}" : "}}}");

@@ -128,6 +128,14 @@ static bool path_is_public(const char *path) {
         return false;
 }
 
+/* A list or watch of one name is what a rule with resourceNames may allow: kubectl get NAME --watch
+ * and informers of one object send it. "" when it asks for none, or for what no path can name. */
+static const char *name_asked_for(const struct field_selector *fields) {
+        const char *name = strempty(field_selector_exact(fields, "metadata.name"));
+
+        return strpbrk(name, "/%") || streq(name, ".") || streq(name, "..") ? "" : name;
+}
+
 static int step_authorize(struct request *request, struct problem *p) {
         const struct route *t = &request->route;
         _cleanup_(field_selector_freep) struct field_selector *fields = NULL;
@@ -141,6 +149,7 @@ static int step_authorize(struct request *request, struct problem *p) {
                         .name = t->name,
                         .path = t->resource ? NULL : t->path};
         const char *text = request_query(request, "fieldSelector");
+        bool reads_many = isempty(t->name) || streq(t->verb, "watch");
 
         if (!t->resource && path_is_public(t->path))
                 return 0;
@@ -148,10 +157,12 @@ static int step_authorize(struct request *request, struct problem *p) {
                 return problem_set(p, EACCES, 401, "Unauthorized", "Unauthorized");
         if (t->resource && streq(t->plural, "namespaces") && isempty(t->namespace))
                 access.namespace = t->name; /* a Namespace belongs to itself */
-        if (t->resource && !isempty(text) && isempty(t->name) &&
+        if (t->resource && !isempty(text) && reads_many &&
                         field_selector_parse(text, &fields, p) < 0)
                 return -EINVAL;
         access.fields = fields;
+        if (isempty(t->name) && (streq(t->verb, "list") || streq(t->verb, "watch")))
+                access.name = name_asked_for(fields);
         access.labels = isempty(t->name) ? request_query(request, "labelSelector") : NULL;
         return authorize(request->api, &access) ? 0 : access_refused(&access, request->kind, p);
 }

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "kapid/aggregation/aggregation.h"
+#include "kapid/aggregation/apiservice.h"
 #include "kapid/crypt/answer.h"
 #include "kapid/discovery/discovery.h"
 #include "kapid/discovery/merge.h"
@@ -191,7 +192,7 @@ static const char *aggregated_version(struct request *request) {
         return NULL;
 }
 
-/* What other servers serve. The items borrow. */
+/* What is served, here and by other servers. The items borrow. */
 struct remotes {
         VECTOR(struct discovery_version);
 };
@@ -200,10 +201,33 @@ static void remotes_done(struct remotes *r) {
         vector_done(r);
 }
 
+/* What kapid serves itself, for its place among the others. */
+static int add_local(const struct kind_registry *kinds, struct remotes *list) {
+        const struct kind *k, *previous = NULL;
+
+        for (size_t i = 0; (k = kind_registry_at(kinds, i)); previous = k, i++) {
+                struct discovery_version v = {
+                                .group = k->group, .version = k->version, .local = true};
+                int r;
+
+                if (previous && streq(previous->api_version, k->api_version))
+                        continue;
+                apiservice_priorities(k->group, k->version, k->custom, &v.group_priority,
+                                &v.version_priority);
+                r = vector_append(list, v);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int remotes_read(struct request *request, struct remotes *ret) {
         _cleanup_(remotes_done) struct remotes list = {0};
         struct remote *remote;
+        int of_local = add_local(request->api->kinds, &list);
 
+        if (of_local < 0)
+                return of_local;
         for (remote = aggregation_first(request->api->aggregation); remote;
                         remote = remote_next(remote)) {
                 struct discovery_version v = {.group = remote_group(remote),

@@ -3,7 +3,9 @@
  *      /api/VERSION/...  and  /apis/GROUP/VERSION/..., then
  *      RES[/NAME[/SUB]]  or  namespaces/NS/RES[/NAME[/SUB]]
  *
- * where namespaces/NAME itself, and its status and finalize, are the Namespace. What follows a
+ * where namespaces/NAME itself, and its status and finalize, are the Namespace. `watch/` before
+ * RES or namespaces/ is the old way to watch a collection, or the one object of NAME: older clients
+ * (godaddy's kubernetes-client, kubeclient of Ruby) know no other. What follows a
  * subresource is an extension server's (kapid/aggregation/). */
 #include "kapid/http/route.h"
 
@@ -120,9 +122,18 @@ static size_t count_prefix(char *const *segments, size_t n) {
         return n >= 4 && streq(segments[0], "apis") ? 3 : 0;
 }
 
+/* From the old way to watch to the resource; only GET has it. */
+static bool skip_watch(const char *method, char *const *segments, size_t n, size_t *skip) {
+        if (n < *skip + 2 || !streq(segments[*skip], "watch") || !streq(method, "GET"))
+                return false;
+        (*skip)++;
+        return true;
+}
+
 static int route_segments(struct route *route, const char *method, const char *query_watch,
                 struct problem *p) {
         char *segments[SEGMENTS_MAX];
+        bool watch;
         size_t n, skip;
         int r = split(route->text, segments, &n);
 
@@ -136,8 +147,10 @@ static int route_segments(struct route *route, const char *method, const char *q
                 return 0;
         route->group = skip == 3 ? segments[1] : "";
         route->version = segments[skip - 1];
+        watch = skip_watch(method, segments, n, &skip);
         fill_resource(route, segments + skip, n - skip);
-        route->verb = verb_of(method, !isempty(route->name), query_true(query_watch));
+        route->verb = watch ? "watch"
+                            : verb_of(method, !isempty(route->name), query_true(query_watch));
         if (!route->verb)
                 return problem_set(p, EOPNOTSUPP, 405, "MethodNotAllowed",
                                 "the server does not allow this method on the requested resource");

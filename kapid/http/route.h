@@ -15,7 +15,7 @@ struct route {
         const char *version;
         const char *plural;
         const char *namespace;   /* "" when the path has none */
-        const char *name;        /* "" for collections */
+        const char *name;        /* "" for collections, but for a watch of one object's path */
         const char *subresource; /* "" when none */
         bool deep; /* more segments follow the subresource; built-in resources have none */
 };

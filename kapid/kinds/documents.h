@@ -6,7 +6,7 @@
  *   - in a version, x-keelson: verbs (all when absent), stored (false: answered and forgotten),
  *     updateCreates (PUT makes a missing object), ownNameColumn (no Name column first),
  * old (true: kapid serves it only where --runtime-config names it; its columns and subresources
- * are the first version's), group (of an old version, where it is not the document's),
+ * are the first version's), group (of the version, where it is not the document's),
  * subresources (name, verbs, and the group, version, kind and schema of the body where it is
  * another kind);
  *   - for the kind as a whole, spec.x-keelson: the facts of the catalogue that all programs use

@@ -176,7 +176,7 @@ static int make_deprecation(struct maker *m) {
 static int make_names(struct maker *m) {
         const json_t *names = names_of(m);
         const char *stored = json_str_or(m->spec, "group", ""),
-                   *group = is_old(m) ? versions_group(m->spec, m->version) : stored,
+                   *group = m->custom ? stored : versions_group(m->spec, m->version),
                    *plural = json_str_or(names, "plural", "");
         const char *kind = json_str_or(names, "kind", ""),
                    *version = json_str_or(m->version, "name", "");

@@ -377,6 +377,26 @@ static int apply(const struct schema *s, enum patch_type type, const json_t *tar
         return r < 0 ? out_of_memory(p) : 0;
 }
 
+/* A strategic patch is laid over a typed object, whose type what it says of kind and apiVersion does
+ * not change: Ansible's k8s_scale names the Deployment's kind in a patch of its scale. */
+static int keep_type(enum patch_type type, const json_t *target, json_t *result,
+                struct problem *p) {
+        static const char *const paths[] = {"kind", "apiVersion"};
+
+        for (size_t i = 0; i < ELEMENTS(paths); i++) {
+                const char *is = json_str_or(target, paths[i], "");
+
+                if (streq(json_str_or(result, paths[i], ""), is))
+                        continue;
+                if (type != PATCH_STRATEGIC)
+                        return problem_set(p, EINVAL, 400, "BadRequest",
+                                        "kind and apiVersion cannot be changed by a patch");
+                if (json_set_str(result, paths[i], is) < 0)
+                        return out_of_memory(p);
+        }
+        return 0;
+}
+
 int patch_run(const struct kind *k, const struct kind_subresource *sub, enum patch_type type,
                 const void *data, size_t n, enum field_validation validation, const json_t *target,
                 struct decoded *ret, struct problem *p) {
@@ -405,11 +425,9 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
                 return problem_set(p, EINVAL, 422, "Invalid",
                                 "%s \"%s\" is invalid: patch: Invalid value: %s", k->kind,
                                 json_str_or(target, "metadata.name", ""), strempty(walk.error));
-        if (!streq(json_str_or(result, "kind", ""), json_str_or(target, "kind", "")) ||
-                        !streq(json_str_or(result, "apiVersion", ""),
-                                        json_str_or(target, "apiVersion", "")))
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "kind and apiVersion cannot be changed by a patch");
+        r = keep_type(type, target, result, p);
+        if (r < 0)
+                return r;
         if (validation == FIELD_VALIDATION_STRICT && complaints) {
                 _cleanup_free_ char *text = strv_join(complaints, ", ");
 

@@ -11,6 +11,8 @@ struct asking {
         json_t *options;
         bool changed; /* by mutating policies */
         struct policy_memory policies;
+        struct policy_judging *judging; /* it takes several turns */
+        sd_event_source *next_turn;     /* in which it continues */
         void (*next)(struct request *request);
 };
 
@@ -19,6 +21,8 @@ static void ask(struct asking *a, enum webhook_type type);
 static struct asking *asking_free(struct asking *a) {
         json_decref(a->options);
         policy_memory_done(&a->policies);
+        policy_judging_free(a->judging);
+        sd_event_source_disable_unref(a->next_turn);
         request_unref(a->request);
         return mfree(a);
 }
@@ -102,17 +106,37 @@ static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
                 ask(a, WEBHOOK_VALIDATING);
 }
 
-/* Admission policies judge before the validating webhooks. false: the request was answered. */
+static int on_next_turn(sd_event_source *source, void *userdata) {
+        struct asking *a = userdata;
+
+        if (a->request->http)
+                ask(a, WEBHOOK_VALIDATING);
+        else
+                asking_free(a);
+        return 0;
+}
+
+static int judge_later(struct asking *a) {
+        return a->next_turn ? sd_event_source_set_enabled(a->next_turn, SD_EVENT_ONESHOT)
+                            : sd_event_add_defer(a->request->api->event, &a->next_turn,
+                                              on_next_turn, a);
+}
+
+/* Admission policies judge before the validating webhooks. false: the request was answered, or it
+ * is continued in a later turn of the loop. */
 static bool judge_by_policies(struct asking *a, const struct webhook_request *facts) {
         _cleanup_problem_ struct problem p = {0};
         char **warnings = NULL;
-        int r = policy_set_judge(a->request->api->policies, a->request, facts, &warnings, &p);
+        int r = policy_set_judge(
+                        a->request->api->policies, a->request, facts, &a->judging, &warnings, &p);
 
         request_warn_all(a->request, warnings);
         strv_free(warnings);
-        if (r < 0)
-                refuse(a, r, &p);
-        return r >= 0;
+        if (r > 0 && judge_later(a) >= 0)
+                return false;
+        if (r != 0)
+                refuse(a, r < 0 ? r : -ENOMEM, &p);
+        return r == 0;
 }
 
 static void ask(struct asking *a, enum webhook_type type) {
@@ -123,7 +147,8 @@ static void ask(struct asking *a, enum webhook_type type) {
         int r;
 
         /* Before webhooks, and once more after them for those that want to see what they did. */
-        if ((mutating || policy_memory_waits(&a->policies)) && !mutate_by_policies(a))
+        if (!a->judging && (mutating || policy_memory_waits(&a->policies)) &&
+                        !mutate_by_policies(a))
                 return;
         facts = facts_of(a);
         if (!mutating && !judge_by_policies(a, &facts))

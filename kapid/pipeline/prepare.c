@@ -180,6 +180,15 @@ static void validate_rules_update(struct findings *f, const struct kind *k, cons
                 k->strategy->validate_update(f, subresource, was, is);
 }
 
+static void validate_rules_as(
+                struct findings *f, const struct kind *k, const json_t *old, const json_t *object) {
+        _cleanup_json_ json_t *was = old ? ruled_form(f, k, old) : NULL,
+                              *is = ruled_form(f, k, object);
+
+        if (is && (was || !old))
+                k->strategy->validate_as(f, k->api_version, was, is);
+}
+
 /* What keeps expressions from being read: values that are missing, too long or of another type. */
 static bool blocks_rules(const struct findings *f) {
         static const char *const blocking[] = {"FieldValueRequired", "FieldValueTooLong",
@@ -277,6 +286,8 @@ int pipeline_validate_create(const struct kind *k, const json_t *object, struct 
         validate_whole(&f, k, object, NULL, NULL);
         if (k->strategy->validate_create && findings_count(&f) == 0)
                 validate_rules_create(&f, k, object);
+        if (k->strategy->validate_as && findings_count(&f) == 0)
+                validate_rules_as(&f, k, NULL, object);
         return findings_problem(&f, k, NULL, object_name(object), p);
 }
 
@@ -323,6 +334,8 @@ int pipeline_validate_update(const struct kind *k, const struct kind_subresource
         validate_metadata_update(&f, old, object);
         if (k->strategy->validate_update && findings_count(&f) == 0)
                 validate_rules_update(&f, k, sub ? sub->name : "", old, object);
+        if (k->strategy->validate_as && findings_count(&f) == 0)
+                validate_rules_as(&f, k, old, object);
         return findings_problem(&f, k, NULL, object_name(object), p);
 }
 

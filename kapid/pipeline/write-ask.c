@@ -163,6 +163,32 @@ static int convert_for_policies(
         return 1;
 }
 
+static int on_next_turn(sd_event_source *source, void *userdata) {
+        struct run *run = userdata;
+        _cleanup_problem_ struct problem p = {0};
+        int r = run->write.request->http ? write_check_place(run, &p) : -ECANCELED;
+
+        if (r < 0)
+                write_fail(run, r, &p);
+        else
+                write_ask_validating(run);
+        return 0;
+}
+
+/* The rest of the policies is judged in a later turn of the loop: 1. */
+static int judge_later(struct run *run) {
+        struct api *api = run->write.request->api;
+        sd_event_source **s = &run->next_turn;
+        int r = *s ? sd_event_source_set_enabled(*s, SD_EVENT_ONESHOT)
+                   : sd_event_add_defer(api->event, s, on_next_turn, run);
+
+        if (r < 0)
+                return r;
+        run->asked = true;
+        turns_leave(api->turns, &run->turn, 0);
+        return 1;
+}
+
 /* Admission policies, before webhooks are asked. 1: not yet. */
 static int judge_by_policies(struct run *run, struct problem *p) {
         struct write *w = &run->write;
@@ -171,16 +197,17 @@ static int judge_by_policies(struct run *run, struct problem *p) {
         struct webhook_request facts;
         int r;
 
-        if (!policy_set_has(policies, POLICY_VALIDATING))
+        if (!run->judging && !policy_set_has(policies, POLICY_VALIDATING))
                 return 0;
         r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
         if (r < 0)
                 return r;
         facts.forms = &run->forms;
-        r = convert_for_policies(run, &facts, p);
+        r = run->judging ? 0 : convert_for_policies(run, &facts, p);
         if (r != 0)
                 return r;
-        return policy_set_judge(policies, w->request, &facts, &run->warned, p);
+        r = policy_set_judge(policies, w->request, &facts, &run->judging, &run->warned, p);
+        return r > 0 ? judge_later(run) : r;
 }
 
 void write_ask_validating(struct run *run) {

@@ -30,6 +30,8 @@ struct run {
         struct made_forms forms;  /* for admission policies */
         const json_t *converted;  /* the object that is being made one of them */
         struct kind *form_kind;   /* and of which version */
+        struct policy_judging *judging; /* admission policies that take several turns */
+        sd_event_source *next_turn;     /* in which they continue */
         /* What was found out about an object that is not fresh: it counts if the store has it so,
          * without asking webhooks again. */
         bool confirming;

@@ -11,6 +11,7 @@
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/pipeline/write-object.h"
+#include "kapid/policies/set.h"
 #include "kapid/store/alloc.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
@@ -31,6 +32,8 @@ static struct run *run_free(struct run *run) {
         passage_free(run->write.passage);
         decision_done(&run->decision);
         problem_done(&run->refusal);
+        policy_judging_free(run->judging);
+        sd_event_source_disable_unref(run->next_turn);
         made_forms_done(&run->forms);
         kind_unref(run->form_kind);
         strv_free(run->warned);

@@ -1,6 +1,8 @@
 /* See: the namespace, the user, the options, the forms of the objects. */
 #include "kapid/policies/asking.h"
 
+#include <time.h>
+
 #include "kapid/cache/forms.h"
 #include "kapid/conversion/made-forms.h"
 #include "kapid/pipeline/convert.h"
@@ -8,7 +10,6 @@
 #include "kapid/webhooks/review.h"
 #include "kapid/webhooks/webhooks.h"
 #include "lib/object.h"
-#include "lib/timefmt.h"
 
 static void drop_question(struct policy_asking *a) {
         json_decref(a->of);
@@ -29,8 +30,11 @@ void policy_asking_done(struct policy_asking *a) {
         json_decref(a->namespace_object);
 }
 
-static uint64_t now_us(void) {
-        return now_mono_us();
+uint64_t policy_clock_us(void) {
+        struct timespec t = {0};
+
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 static int read_namespace(struct policy_asking *a) {
@@ -64,7 +68,8 @@ int policy_asking_begin(struct policy_asking *a, uint64_t budget_us) {
         facts->dry_run = a->request->dry_run;
         webhook_equivalents_find(a->api->kinds, facts->kind, &a->equivalents);
         a->authority = (struct policy_authority){.may = policy_may, .userdata = a->request};
-        a->limits = (struct cel_limits){.deadline_us = now_mono_us() + budget_us, .now_us = now_us};
+        a->limits = (struct cel_limits){.deadline_us = policy_clock_us() + budget_us,
+                        .now_us = policy_clock_us};
         return 0;
 }
 

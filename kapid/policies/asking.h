@@ -22,6 +22,10 @@ struct policy_asking {
         char *unfit; /* why the objects have no such form; NULL: they have */
 };
 
+/* The processor time of this thread: what policies may take does not depend on what else the
+ * machine does. */
+uint64_t policy_clock_us(void);
+
 /* facts, store, language and request are set already; the objects in facts must stay. */
 int policy_asking_begin(struct policy_asking *a, uint64_t budget_us);
 void policy_asking_done(struct policy_asking *a);

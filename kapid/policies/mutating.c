@@ -135,7 +135,7 @@ static int mutate(struct mutating *m, const struct invocation *i, size_t n, cons
 
         if (r < 0)
                 return r == -EINVAL ? misconfigured(m, i, true, m->asking.unfit) : r;
-        if (began_us >= limits.deadline_us)
+        if (policy_clock_us() >= limits.deadline_us)
                 return fail(m, i, true, "Invalid",
                                 "the mutating admission policies of the request took too long");
         limits.cost_max = *left;
@@ -268,7 +268,7 @@ static int ask_all(struct mutating *m) {
 
 static int run(struct mutating *m) {
         struct policy_memory *memory = m->memory;
-        uint64_t began_us = now_mono_us(), left_us = POLICY_SET_US;
+        uint64_t began_us = policy_clock_us(), left_us = POLICY_SET_US;
         int r;
 
         left_us -= MIN(memory->used_us, left_us - 1);
@@ -276,7 +276,7 @@ static int run(struct mutating *m) {
         if (r < 0)
                 return r;
         r = ask_all(m);
-        memory->used_us += now_mono_us() - began_us;
+        memory->used_us += policy_clock_us() - began_us;
         memory->pass++;
         return r;
 }

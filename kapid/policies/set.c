@@ -66,19 +66,45 @@ struct policy_asking policy_set_asking(struct policy_set *h, enum policy_type ty
 
 /* --- verdicts --- */
 
-struct judgement {
+/* What it is about stays as it was in the first turn: namespace, user, objects. When the
+ * policies change between turns, it begins again. */
+struct policy_judging {
         struct policy_asking asking;
         struct policy_figures *figures;
-        json_t *failures;    /* for the audit event */
-        json_t *annotations; /* key -> array of texts */
-        char ***warnings;
-        struct problem *p; /* the first refusal */
+        json_t *object, *old_object; /* of the facts */
+        json_t *failures;            /* for the audit event */
+        json_t *annotations;         /* key -> array of texts */
+        char **warnings;
+        struct problem refusal; /* the first one */
+        /* Bindings, and parameters of the one that follows them, that were judged. */
+        size_t bindings, with_params;
+        json_t *params;      /* of that one, once they were read */
+        size_t at;           /* binding of this turn's walk */
+        uint64_t generation; /* of the store */
+        uint64_t used_us, turn_began_us;
+        bool moved; /* something was judged in this turn */
 };
 
-static void judgement_done(struct judgement *j) {
-        policy_asking_done(&j->asking);
+/* Nothing was judged. */
+static void begin_again(struct policy_judging *j) {
         json_decref(j->failures);
         json_decref(j->annotations);
+        json_decref(j->params);
+        j->failures = j->annotations = j->params = NULL;
+        j->warnings = strv_free(j->warnings);
+        problem_done(&j->refusal);
+        j->refusal = (struct problem){0};
+        j->bindings = j->with_params = 0;
+}
+
+struct policy_judging *policy_judging_free(struct policy_judging *j) {
+        if (!j)
+                return NULL;
+        begin_again(j);
+        policy_asking_done(&j->asking);
+        json_decref(j->object);
+        json_decref(j->old_object);
+        return mfree(j);
 }
 
 static int code_of(const char *reason) {
@@ -89,8 +115,8 @@ static int code_of(const char *reason) {
 }
 
 /* The first refusal is the one that the client sees. */
-static int deny(struct judgement *j, const char *policy, const char *binding, const char *reason,
-                const char *message) {
+static int deny(struct policy_judging *j, const char *policy, const char *binding,
+                const char *reason, const char *message) {
         _cleanup_free_ char
                         *text = binding ? strformat("ValidatingAdmissionPolicy '%s' with binding "
                                                     "'%s' denied request: %s",
@@ -105,10 +131,10 @@ static int deny(struct judgement *j, const char *policy, const char *binding, co
 
         if (!whole)
                 return -ENOMEM;
-        return policy_asking_refuse(&j->asking, j->p, code_of(reason), reason, whole, text);
+        return policy_asking_refuse(&j->asking, &j->refusal, code_of(reason), reason, whole, text);
 }
 
-static int warn(struct judgement *j, const struct policy *p, const struct policy_binding *b,
+static int warn(struct policy_judging *j, const struct policy *p, const struct policy_binding *b,
                 const char *message) {
         _cleanup_free_ char *text = strformat("Validation failed for ValidatingAdmissionPolicy "
                                               "'%s' with binding '%s': %s",
@@ -116,11 +142,11 @@ static int warn(struct judgement *j, const struct policy *p, const struct policy
 
         if (!text)
                 return -ENOMEM;
-        return strv_contains(*j->warnings, text) ? 0 : strv_extend(j->warnings, text);
+        return strv_contains(j->warnings, text) ? 0 : strv_extend(&j->warnings, text);
 }
 
-static int note_failure(struct judgement *j, const struct policy *p, const struct policy_binding *b,
-                const struct policy_refusal *refusal) {
+static int note_failure(struct policy_judging *j, const struct policy *p,
+                const struct policy_binding *b, const struct policy_refusal *refusal) {
         json_t *v = json_pack("{ss, ss, ss, sI, sO}", "message", refusal->message, "policy",
                         p->name, "binding", b->name, "expressionIndex",
                         (json_int_t)(refusal->index == SIZE_MAX ? 0 : refusal->index),
@@ -133,7 +159,7 @@ static int note_failure(struct judgement *j, const struct policy *p, const struc
 }
 
 static int note_annotations(
-                struct judgement *j, const struct policy *p, const json_t *annotations) {
+                struct policy_judging *j, const struct policy *p, const json_t *annotations) {
         const char *key;
         json_t *v;
 
@@ -166,7 +192,7 @@ struct one {
         uint64_t took_us;
 };
 
-static void count(struct judgement *j, const struct one *one, const char *action,
+static void count(struct policy_judging *j, const struct one *one, const char *action,
                 const char *failure) {
         policy_figures_count(j->figures, &(struct policy_figure){.type = POLICY_VALIDATING,
                                                          .policy = one->policy->name,
@@ -176,8 +202,8 @@ static void count(struct judgement *j, const struct one *one, const char *action
                                                          .took_us = one->took_us});
 }
 
-static int carry_out_one(
-                struct judgement *j, const struct one *one, const struct policy_refusal *refusal) {
+static int carry_out_one(struct policy_judging *j, const struct one *one,
+                const struct policy_refusal *refusal) {
         const struct policy *p = one->policy;
         const struct policy_binding *b = one->binding;
         int r;
@@ -200,7 +226,8 @@ static int carry_out_one(
         return note_failure(j, p, b, refusal);
 }
 
-static int carry_out(struct judgement *j, const struct one *one, const struct policy_verdict *v) {
+static int carry_out(
+                struct policy_judging *j, const struct one *one, const struct policy_verdict *v) {
         if (v->ignored)
                 count(j, one, "allow", v->ignored);
         for (size_t i = 0; i < v->refusal_count; i++) {
@@ -214,7 +241,7 @@ static int carry_out(struct judgement *j, const struct one *one, const struct po
 
 /* A policy or binding that cannot be applied: refused whatever the actions, unless failures are
  * ignored. */
-static int misconfigured(struct judgement *j, const struct policy *p,
+static int misconfigured(struct policy_judging *j, const struct policy *p,
                 const struct policy_binding *b, const char *why) {
         _cleanup_free_ char *text =
                         strformat("failed to configure %s: %s", b ? "binding" : "policy", why);
@@ -226,8 +253,8 @@ static int misconfigured(struct judgement *j, const struct policy *p,
 
 /* --- judging --- */
 
-static int judge_with(struct judgement *j, const struct policy *p, const struct policy_binding *b,
-                const struct policy_question *q) {
+static int judge_with(struct policy_judging *j, const struct policy *p,
+                const struct policy_binding *b, const struct policy_question *q) {
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         uint64_t began_us = now_mono_us();
         int r = policy_judge(p, q, &verdict);
@@ -237,30 +264,36 @@ static int judge_with(struct judgement *j, const struct policy *p, const struct 
         return carry_out(j, &(struct one){p, b, now_mono_us() - began_us}, &verdict);
 }
 
-static int judge_binding(struct judgement *j, const struct policy *p,
+static bool turn_is_over(const struct policy_judging *j) {
+        return j->moved && policy_clock_us() >= j->turn_began_us + POLICY_TURN_US;
+}
+
+/* -EINPROGRESS: the turn is over. */
+static int judge_binding(struct policy_judging *j, const struct policy *p,
                 const struct policy_binding *b, struct policy_question *q) {
-        _cleanup_json_ json_t *params = NULL;
         _cleanup_free_ char *why = NULL;
-        int r = policy_params(j->asking.api, p, b, j->asking.facts.namespace, &params, &why);
+        int r = j->params ? 0
+                          : policy_params(j->asking.api, p, b, j->asking.facts.namespace,
+                                            &j->params, &why);
 
         if (r == -EINVAL)
                 return misconfigured(j, p, b, strempty(why));
         if (r < 0)
                 return r;
-        if (!params) /* it takes none */
-                return judge_with(j, p, b, q);
-        for (size_t i = 0; i < json_array_size(params); i++) {
-                q->params = json_array_get(params, i);
-                r = judge_with(j, p, b, q);
+        do {
+                if (turn_is_over(j))
+                        return -EINPROGRESS;
+                q->params = json_array_get(j->params, j->with_params); /* NULL: it takes none */
+                r = !j->params || q->params ? judge_with(j, p, b, q) : 0;
                 if (r < 0)
                         return r;
-        }
+                j->moved = true;
+        } while (++j->with_params < json_array_size(j->params));
         return 0;
 }
 
-static int on_binding(const struct policy *p, const struct policy_binding *b, const struct kind *as,
-                void *userdata) {
-        struct judgement *j = userdata;
+static int judge_next(struct policy_judging *j, const struct policy *p,
+                const struct policy_binding *b, const struct kind *as) {
         struct policy_question q;
         int r;
 
@@ -272,8 +305,22 @@ static int on_binding(const struct policy *p, const struct policy_binding *b, co
         return r < 0 ? r : judge_binding(j, p, b, &q);
 }
 
+static int on_binding(const struct policy *p, const struct policy_binding *b, const struct kind *as,
+                void *userdata) {
+        struct policy_judging *j = userdata;
+        int r = j->at++ < j->bindings ? 1 : judge_next(j, p, b, as);
+
+        if (r != 0)
+                return MIN(r, 0);
+        json_decref(j->params);
+        j->params = NULL;
+        j->with_params = 0;
+        j->bindings++;
+        return 0;
+}
+
 /* What the audit event says. */
-static void annotate(struct judgement *j) {
+static void annotate(struct policy_judging *j) {
         _cleanup_free_ char *text = j->failures ? json_text(j->failures) : NULL;
         const char *key;
         json_t *list;
@@ -291,16 +338,22 @@ static void annotate(struct judgement *j) {
         }
 }
 
-static int judge_request(struct judgement *j) {
-        int r = policy_asking_begin(&j->asking, POLICY_SET_US);
+/* The policies of one turn. */
+static int judge_turn(struct policy_judging *j) {
+        uint64_t left_us = POLICY_SET_US;
+        int r;
 
-        if (r < 0)
-                return r;
+        left_us -= MIN(j->used_us, left_us - 1);
+        if (j->generation != j->asking.store->generation)
+                begin_again(j);
+        j->generation = j->asking.store->generation;
+        j->at = 0;
+        j->moved = false;
+        j->turn_began_us = policy_clock_us();
+        j->asking.limits.deadline_us = j->turn_began_us + left_us;
         r = policy_asking_each(&j->asking, on_binding, j);
-        if (r < 0)
-                return r;
-        annotate(j);
-        return 0;
+        j->used_us += policy_clock_us() - j->turn_began_us;
+        return r;
 }
 
 /* --- forms that only a conversion webhook makes --- */
@@ -359,21 +412,60 @@ int policy_set_lacks_form(struct policy_set *h, struct request *request,
         return l.as != NULL;
 }
 
-int policy_set_judge(struct policy_set *h, struct request *request,
-                const struct webhook_request *facts, char ***warnings, struct problem *p) {
-        struct judgement j = {.warnings = warnings, .p = p};
+static int judging_new(struct policy_set *h, struct request *request,
+                const struct webhook_request *facts, struct policy_judging **ret) {
+        _cleanup_(policy_judging_freep) struct policy_judging *j = calloc(1, sizeof(*j));
         int r;
 
-        if (!policy_set_has(h, POLICY_VALIDATING) || webhook_is_exempt(facts->kind))
+        if (!j)
+                return -ENOMEM;
+        j->figures = h->figures;
+        j->asking = policy_set_asking(h, POLICY_VALIDATING, request, facts);
+        j->object = json_ref(facts->object);
+        j->old_object = json_ref(facts->old_object);
+        j->generation = h->stores[POLICY_VALIDATING].generation;
+        r = policy_asking_begin(&j->asking, POLICY_SET_US);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(j);
+        return 0;
+}
+
+/* Every policy has been asked: what comes of it. */
+static int take_judgement(struct policy_judging *j, char ***warnings, struct problem *p) {
+        annotate(j);
+        for (char **w = j->warnings; w && *w; w++) {
+                int r = strv_contains(*warnings, *w) ? 0 : strv_extend(warnings, *w);
+
+                if (r < 0)
+                        return r;
+        }
+        if (!j->refusal.code)
+                return 0;
+        problem_done(p);
+        *p = j->refusal;
+        j->refusal = (struct problem){0};
+        return -EACCES;
+}
+
+int policy_set_judge(struct policy_set *h, struct request *request,
+                const struct webhook_request *facts, struct policy_judging **judging,
+                char ***warnings, struct problem *p) {
+        _cleanup_(policy_judging_freep) struct policy_judging *j = TAKE_PTR(*judging);
+        int r;
+
+        if (!j && (!policy_set_has(h, POLICY_VALIDATING) || webhook_is_exempt(facts->kind)))
                 return 0;
         r = policy_set_refresh(h, POLICY_VALIDATING);
         if (r < 0)
                 return r;
-        j.figures = h->figures;
-        j.asking = policy_set_asking(h, POLICY_VALIDATING, request, facts);
-        r = judge_request(&j);
-        judgement_done(&j);
+        r = j ? 0 : judging_new(h, request, facts, &j);
         if (r < 0)
                 return r;
-        return p->code ? -EACCES : 0;
+        r = judge_turn(j);
+        if (r == -EINPROGRESS) {
+                *judging = TAKE_PTR(j);
+                return 1;
+        }
+        return r < 0 ? r : take_judgement(j, warnings, p);
 }

@@ -19,9 +19,17 @@ bool policy_set_has(const struct policy_set *h, enum policy_type type);
 int policy_set_lacks_form(struct policy_set *h, struct request *request,
                 const struct webhook_request *facts, const struct kind **ret_as,
                 const json_t **ret_object);
-/* Judges; facts as for webhooks_ask(). Adds warnings; -EACCES with p: it is refused. -ENOMEM. */
+/* A judgement that takes more than one turn of the loop; NULL: it has not begun. */
+struct policy_judging;
+struct policy_judging *policy_judging_free(struct policy_judging *j);
+DEFINE_CLEANUP(struct policy_judging *, policy_judging_free);
+/* Judges; facts as for webhooks_ask(): the objects are referenced, everything else in them stays
+ * until *judging is NULL. 1: the turn has lasted long enough; to be called again in a later one,
+ * with the same *judging (facts count only in the first). 0: it is through; adds warnings; -EACCES
+ * with p: it is refused. -ENOMEM. But for 1, *judging is NULL afterwards. */
 int policy_set_judge(struct policy_set *h, struct request *request,
-                const struct webhook_request *facts, char ***warnings, struct problem *p);
+                const struct webhook_request *facts, struct policy_judging **judging,
+                char ***warnings, struct problem *p);
 
 /* What a request's mutating policies have done: kept between the two times that they are asked. */
 struct policy_memory {

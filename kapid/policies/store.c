@@ -152,6 +152,7 @@ int policy_store_refresh(struct policy_store *s, const struct policy_language *l
         if (r < 0)
                 return r;
         s->stale = false;
+        s->generation++;
         return 0;
 }
 

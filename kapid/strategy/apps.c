@@ -1,9 +1,13 @@
 /* What keeps pods running: Deployments, ReplicaSets, StatefulSets, DaemonSets, and the core group's
  * ReplicationController. Defaults of the roll-out, selector against template, what an update may
  * change. And ControllerRevisions, which never change. */
+#include <inttypes.h>
+
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
+
+#define TEMPLATE_GENERATION "deprecated.daemonset.template.generation"
 
 static int template_defaults(json_t *object) {
         json_t *spec = json_at_mut(object, "spec.template.spec");
@@ -214,6 +218,44 @@ static int daemonset_defaults(json_t *object) {
         return template_defaults(object);
 }
 
+/* How often the template was changed: the reference server writes it for clients that were made
+ * before ControllerRevisions had numbers, and Ansible's k8s_rollback reads it. The controller copies
+ * it to the revision (reconcilers/workloads/history.c). */
+static int64_t template_generation(const json_t *object) {
+        const char *text = object_annotation(object, TEMPLATE_GENERATION);
+        int64_t v;
+
+        return text && parse_i64(text, &v) == 0 && v > 0 ? v : 0;
+}
+
+static int set_template_generation(json_t *object, int64_t v) {
+        json_t *metadata = json_object_get(object, "metadata"),
+               *annotations = json_object_get(metadata, "annotations");
+        char text[24];
+
+        if (!json_is_object(annotations)) {
+                annotations = json_object();
+                if (json_object_set_new(metadata, "annotations", annotations) < 0)
+                        return -ENOMEM;
+        }
+        snprintf(text, sizeof(text), "%" PRId64, v);
+        return json_object_set_new(annotations, TEMPLATE_GENERATION, json_string(text)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int daemonset_prepare_create(json_t *object, const struct pipeline_context *c) {
+        return set_template_generation(object, MAX(template_generation(object), 1));
+}
+
+static int daemonset_prepare_update(const char *subresource, const json_t *old, json_t *object,
+                const struct pipeline_context *c) {
+        bool changed = !json_equal(json_at(old, "spec.template"), json_at(object, "spec.template"));
+        int64_t v = MAX(template_generation(old), 1);
+
+        return set_template_generation(object, changed && v < INT64_MAX ? v + 1 : v);
+}
+
 static void daemonset_validate(struct findings *f, const json_t *object) {
         const json_t *strategy = json_at(object, "spec.updateStrategy"),
                      *rolling = json_object_get(strategy, "rollingUpdate");
@@ -305,6 +347,8 @@ const struct kind_strategy strategies_apps[] = {
                                 .pod_template = "spec.template",
                                 .defaults = daemonset_defaults,
                                 .old_defaults = strategy_default_old,
+                                .prepare_create = daemonset_prepare_create,
+                                .prepare_update = daemonset_prepare_update,
                                 .validate = daemonset_validate,
                                 .validate_update = validate_selector_kept},
                 {.group = "apps",

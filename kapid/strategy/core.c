@@ -287,16 +287,6 @@ static void secret_validate_update(struct findings *f, const char *subresource, 
         validate_still(f, old, object, fields);
 }
 
-/* Events of cluster-wide objects live in "default"; of others where the object lives. */
-static void event_validate(struct findings *f, const json_t *object) {
-        const char *about = json_str_or(object, "involvedObject.namespace", "");
-
-        if (*about && !streq(about, object_namespace(object)))
-                finding_add(f, FINDING_INVALID, "involvedObject.namespace",
-                                json_at(object, "involvedObject.namespace"),
-                                "does not match event.namespace");
-}
-
 const struct kind_strategy strategies_core[] = {
                 {.group = "",
                                 .kind = "Namespace",
@@ -325,10 +315,6 @@ const struct kind_strategy strategies_core[] = {
                                 .validate = secret_validate,
                                 .validate_update = secret_validate_update},
                 {.group = "", .kind = "ServiceAccount", .flags = STRATEGY_NO_GENERATION},
-                {.group = "",
-                                .kind = "Event",
-                                .flags = STRATEGY_NO_GENERATION,
-                                .validate = event_validate},
                 {.group = "", .kind = "Endpoints", .flags = STRATEGY_NO_GENERATION},
                 {0},
 };

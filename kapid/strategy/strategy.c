@@ -15,7 +15,7 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind) {
                         strategies_storage, strategies_other, strategies_quota,
                         strategies_autoscaling, strategies_addresspool, strategies_descheduling,
                         strategies_admissionregistration, strategies_admissionpolicies,
-                        strategies_apiregistration};
+                        strategies_apiregistration, strategies_events};
         static const struct kind_strategy none = {.name = NAME_SUBDOMAIN};
 
         for (size_t i = 0; i < ELEMENTS(all); i++)

@@ -45,6 +45,10 @@ struct kind_strategy {
         void (*validate_create)(struct findings *f, const json_t *object);
         void (*validate_update)(struct findings *f, const char *subresource, const json_t *old,
                         const json_t *object);
+        /* Rules that depend on the version that the client writes ("events.k8s.io/v1"), after those
+         * above; old: before an update, else NULL. */
+        void (*validate_as)(struct findings *f, const char *api_version, const json_t *old,
+                        const json_t *object);
         /* Changes an object, which is in any version of the kind, in place to the form of another
          * version ("v2"); apiVersion is the caller's (convert.h). Refuses with p; a code of 0
          * becomes 500. NULL: all versions have one shape. */
@@ -70,7 +74,7 @@ extern const struct kind_strategy strategies_core[], strategies_pod[], strategie
                 strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[],
                 strategies_autoscaling[], strategies_addresspool[], strategies_descheduling[],
                 strategies_admissionregistration[], strategies_admissionpolicies[],
-                strategies_apiregistration[];
+                strategies_apiregistration[], strategies_events[];
 
 /* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
  * "system-", which no other class's name does. */

@@ -212,8 +212,8 @@ static json_t *policy_param_ref(const json_t *o, uint64_t now_us) {
 
         if (!ref)
                 return json_string("<unset>");
-        return json_sprintf("%s/%s", json_str_or(ref, "namespace", "*"),
-                        json_str_or(ref, "name", "*"));
+        return json_sprintf(
+                        "%s/%s", json_str_or(ref, "namespace", "*"), json_str_or(ref, "name", "*"));
 }
 
 static json_t *account_secrets(const json_t *o, uint64_t now_us) {
@@ -333,9 +333,21 @@ static json_t *slice_endpoints(const json_t *o, uint64_t now_us) {
         return of_some(&b, n);
 }
 
+/* A field of an Event of core/v1, or of events.k8s.io/v1 where it has another name. */
+static const char *event_text(const json_t *o, const char *name, const char *newer) {
+        const char *text = json_str(o, name);
+
+        return text ? text : json_str(o, newer);
+}
+
+static const char *event_first(const json_t *o) {
+        return event_text(o, "firstTimestamp", "deprecatedFirstTimestamp");
+}
+
 static json_t *event_last_seen(const json_t *o, uint64_t now_us) {
-        const char *first_to_last[] = {json_str(o, "firstTimestamp"), json_str(o, "eventTime"),
-                        json_str(o, "lastTimestamp"), json_str(o, "series.lastObservedTime")};
+        const char *first_to_last[] = {event_first(o), json_str(o, "eventTime"),
+                        event_text(o, "lastTimestamp", "deprecatedLastTimestamp"),
+                        json_str(o, "series.lastObservedTime")};
         const char *seen = NULL;
 
         for (size_t i = 0; i < ELEMENTS(first_to_last); i++)
@@ -345,29 +357,35 @@ static json_t *event_last_seen(const json_t *o, uint64_t now_us) {
 }
 
 static json_t *event_first_seen(const json_t *o, uint64_t now_us) {
-        const char *first = json_str(o, "firstTimestamp");
+        const char *first = event_first(o);
 
         return cells_age(first ? first : json_str(o, "eventTime"), now_us);
 }
 
 static json_t *event_count(const json_t *o, uint64_t now_us) {
-        return json_integer(json_int_or(o, "series.count", json_int_or(o, "count", 1)));
+        return json_integer(json_int_or(o, "series.count",
+                        json_int_or(o, "count", json_int_or(o, "deprecatedCount", 1))));
 }
 
 static json_t *event_object(const json_t *o, uint64_t now_us) {
-        _cleanup_free_ char *kind = strdup(json_str_or(o, "involvedObject.kind", ""));
+        _cleanup_free_ char *kind =
+                        strdup(strempty(event_text(o, "involvedObject.kind", "regarding.kind")));
 
         for (char *s = kind; s && *s; s++)
                 if (*s >= 'A' && *s <= 'Z')
                         *s = (char)(*s - 'A' + 'a');
-        return json_sprintf("%s/%s", strempty(kind), json_str_or(o, "involvedObject.name", ""));
+        return json_sprintf("%s/%s", strempty(kind),
+                        strempty(event_text(o, "involvedObject.name", "regarding.name")));
 }
 
 static json_t *event_source(const json_t *o, uint64_t now_us) {
-        const char *component = json_str_or(
-                        o, "source.component", json_str_or(o, "reportingComponent", ""));
-        const char *host = json_str_or(o, "source.host", json_str_or(o, "reportingInstance", ""));
+        const char *component = event_text(o, "source.component", "deprecatedSource.component");
+        const char *host = event_text(o, "source.host", "deprecatedSource.host");
 
+        if (isempty(component))
+                component = strempty(event_text(o, "reportingComponent", "reportingController"));
+        if (isempty(host))
+                host = json_str_or(o, "reportingInstance", "");
         return *host ? json_sprintf("%s, %s", component, host) : json_string(component);
 }
 
@@ -498,12 +516,18 @@ static const struct {
                 {"csr-duration", csr_duration, "spec.expirationSeconds"},
                 {"data-count", data_count, "data.* binaryData.*"},
                 {"endpoints", endpoints, "subsets.addresses.ip subsets.ports.port"},
-                {"event-count", event_count, "series.count count"},
-                {"event-first-seen", event_first_seen, "firstTimestamp eventTime"},
+                {"event-count", event_count, "series.count count deprecatedCount"},
+                {"event-first-seen", event_first_seen,
+                                "firstTimestamp eventTime deprecatedFirstTimestamp"},
                 {"event-last-seen", event_last_seen,
-                                "firstTimestamp eventTime lastTimestamp series.lastObservedTime"},
-                {"event-object", event_object, "involvedObject.kind involvedObject.name"},
-                {"event-source", event_source, "source reportingComponent reportingInstance"},
+                                "firstTimestamp eventTime lastTimestamp series.lastObservedTime "
+                                "deprecatedFirstTimestamp deprecatedLastTimestamp"},
+                {"event-object", event_object,
+                                "involvedObject.kind involvedObject.name regarding.kind "
+                                "regarding.name"},
+                {"event-source", event_source,
+                                "source reportingComponent reportingInstance deprecatedSource "
+                                "reportingController"},
                 {"hpa-reference", cells_hpa_reference, "spec.scaleTargetRef"},
                 {"hpa-targets", cells_hpa_targets,
                                 "spec.metrics spec.targetCPUUtilizationPercentage "

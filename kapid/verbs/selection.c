@@ -13,18 +13,20 @@ void selection_done(struct selection *s) {
         *s = (struct selection){0};
 }
 
-/* The name that the fields ask for, which is then looked at without the object. */
-static int take_name(struct selection *s) {
-        const char *path, *value;
-        bool negated;
+/* The name that the path (of a watch of one object) or the fields ask for, which is then looked at
+ * without the object. */
+static int take_name(struct selection *s, const char *in_path, struct problem *p) {
+        const char *name = field_selector_exact(s->fields, "metadata.name");
 
-        for (size_t i = 0; field_selector_term(s->fields, i, &path, &value, &negated); i++) {
-                if (negated || !streq(path, "metadata.name"))
-                        continue;
-                s->name = strdup(value);
-                return s->name ? 0 : -ENOMEM;
-        }
-        return 0;
+        if (!isempty(in_path) && name && !streq(name, in_path))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "the field selector asks for the name \"%s\", the path for \"%s\"",
+                                name, in_path);
+        name = isempty(in_path) ? name : in_path;
+        if (!name)
+                return 0;
+        s->name = strdup(name);
+        return s->name ? 0 : -ENOMEM;
 }
 
 int selection_parse(struct request *request, struct selection *ret, struct problem *p) {
@@ -40,7 +42,7 @@ int selection_parse(struct request *request, struct selection *ret, struct probl
         r = kind_check_field_selector(request->kind, s.fields, p);
         if (r < 0)
                 return r;
-        r = take_name(&s);
+        r = take_name(&s, request->route.name, p);
         if (r < 0)
                 return r;
         r = kind_field_selector_part(s.fields, &s.part);
@@ -57,7 +59,7 @@ bool selection_is_everything(const struct selection *s) {
         const char *path, *value;
         bool negated;
 
-        return label_selector_is_everything(s->labels) &&
+        return label_selector_is_everything(s->labels) && !s->name &&
                !field_selector_term(s->fields, 0, &path, &value, &negated);
 }
 
@@ -132,13 +134,9 @@ int selection_matches(const struct kind *k, const struct selection *s, struct it
 }
 
 const char *selection_value(const struct selection *s, const char *field) {
-        const char *path, *value;
-        bool negated;
+        const char *value = field ? field_selector_exact(s->fields, field) : NULL;
 
-        for (size_t i = 0; field && field_selector_term(s->fields, i, &path, &value, &negated); i++)
-                if (!negated && streq(path, field) && !isempty(value))
-                        return value;
-        return NULL;
+        return isempty(value) ? NULL : value;
 }
 
 int selection_walk(const struct selection *s, const struct cache *c, const char *prefix,

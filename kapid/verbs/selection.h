@@ -9,7 +9,7 @@ struct selection {
         struct label_selector *labels;
         struct field_selector *fields;
         const char *namespace;  /* borrowed from the route; "" all */
-        char *name;             /* the one name the field selector asks for, or NULL */
+        char *name;             /* the one name that is asked for, or NULL */
         struct json_part *part; /* of an object that the fields need */
         uint64_t label_bits;    /* that matching items have (cache_walk_begin) */
 };

@@ -45,6 +45,7 @@ struct watcher {
         bool bookmarks;
         bool columns_sent;
         bool announce_end; /* of the initial events, by a bookmark */
+        bool expired;      /* what it begins after is no longer known */
         struct http_stream *stream;
         struct conversion *conversion; /* of what comes next; NULL: none */
         bool converts_initial;
@@ -664,11 +665,8 @@ static int watcher_new(struct request *request, const struct watch_params *param
                 w->after = params->revision ? params->revision
                                             : caches_revision(request->api->caches);
                 r = cache_window_after(request->cache, w->after, &w->place);
-                if (r == -ESTALE)
-                        return problem_set(p, ESTALE, 410, "Expired",
-                                        "too old resource version: %" PRIu64 " (%" PRIu64 ")",
-                                        params->revision, caches_revision(request->api->caches));
-                if (r < 0)
+                w->expired = r == -ESTALE;
+                if (r < 0 && !w->expired)
                         return r;
         }
         r = set_timers(w, params->timeout_s);
@@ -676,6 +674,17 @@ static int watcher_new(struct request *request, const struct watch_params *param
                 return r;
         *ret = TAKE_PTR(w);
         return 0;
+}
+
+/* As the reference server: one event says it, not the answer's code. Clients that watch again by
+ * themselves (Python's) do so after such an event only. */
+static void watcher_expire(struct watcher *w, uint64_t revision) {
+        _cleanup_problem_ struct problem p = {0};
+
+        problem_set(&p, ESTALE, 410, "Expired",
+                        "too old resource version: %" PRIu64 " (%" PRIu64 ")", revision,
+                        caches_revision(w->api->caches));
+        watcher_refuse(w, &p);
 }
 
 static int start(struct request *request, const struct watch_params *params, struct problem *p) {
@@ -696,7 +705,10 @@ static int start(struct request *request, const struct watch_params *params, str
                 return 0;
         request->api->streams++;
         http_stream_on_drained(w->stream, on_drained, w);
-        pump(TAKE_PTR(w));
+        if (w->expired)
+                watcher_expire(TAKE_PTR(w), params->revision);
+        else
+                pump(TAKE_PTR(w));
         return 0;
 }
 

@@ -31,6 +31,9 @@ struct action_type {
         const char *name; /* the first word of its line in actions_text() */
         /* Waits until everything before it has ended; what comes after it waits for its end. */
         bool barrier;
+        /* When it fails, those of such types that follow are started all the same, and nothing
+         * else: each is worth its own try. The failures' messages are strings in problem.causes. */
+        bool independent;
         /* Begins it. A negative errno: it failed to begin, and action_ended() is not called.
          * The handle is set before anything is called that may free the executor. */
         int (*start)(struct running_action *a);

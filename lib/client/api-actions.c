@@ -108,6 +108,110 @@ static int start_event(struct running_action *a) {
         return 0;
 }
 
+/* --- all of a resource, one by one --- */
+
+struct deletions {
+        struct running_action *action;
+        struct api_call *call;
+        json_t *list;
+        size_t next;
+};
+
+static struct deletions *deletions_free(struct deletions *d) {
+        if (!d)
+                return NULL;
+        api_call_cancel(d->call);
+        json_decref(d->list);
+        return mfree(d);
+}
+
+static void cancel_each(struct running_action *a) {
+        a->handle = deletions_free(a->handle);
+}
+
+static void deletions_end(struct deletions *d, int error, const struct problem *p) {
+        struct running_action *a = d->action;
+
+        a->handle = NULL;
+        action_ended(a, error, /* object= */ NULL, p);
+        deletions_free(d); /* p may be of the call */
+}
+
+static void on_one_deleted(int error, const json_t *object, const struct problem *p,
+                void *userdata);
+
+static int delete_next(struct deletions *d) {
+        const struct action *x = d->action->action;
+        const json_t *object = json_array_get(json_object_get(d->list, "items"), d->next++);
+        _cleanup_json_ json_t *options = json_pack("{s:s, s:s, s:s, s:{s:s}}", "kind",
+                        "DeleteOptions", "apiVersion", "v1", "propagationPolicy", "Background",
+                        "preconditions", "uid", object_uid(object));
+        _cleanup_free_ char *path = api_path(x->resource, x->ns, object_name(object), NULL, NULL);
+
+        return path && options ? api_delete_async(d->action->client, path, options, on_one_deleted,
+                                                 d, &d->call)
+                               : -ENOMEM;
+}
+
+/* Continues with the next one that has a name. */
+static void deletions_continue(struct deletions *d) {
+        const json_t *items = json_object_get(d->list, "items");
+        int r = 0;
+
+        while (d->next < json_array_size(items) &&
+                        !*object_name(json_array_get(items, d->next)))
+                d->next++;
+        if (d->next < json_array_size(items) && d->next < DELETE_EACH_MAX) {
+                r = delete_next(d);
+                if (r >= 0)
+                        return;
+        } else if (d->next < json_array_size(items) ||
+                        *json_str_or(d->list, "metadata.continue", ""))
+                r = -EINPROGRESS;
+        deletions_end(d, r, /* p= */ NULL);
+}
+
+static void on_one_deleted(int error, const json_t *object, const struct problem *p,
+                void *userdata) {
+        struct deletions *d = userdata;
+
+        d->call = NULL;
+        if (error == 0 || error == -ENOENT || error == -ESTALE)
+                deletions_continue(d);
+        else
+                deletions_end(d, error, p);
+}
+
+static void on_each_listed(int error, const json_t *list, const struct problem *p,
+                void *userdata) {
+        struct deletions *d = userdata;
+
+        d->call = NULL;
+        if (error < 0) {
+                deletions_end(d, error == -ENOENT ? 0 : error, p);
+                return;
+        }
+        d->list = json_ref(list);
+        deletions_continue(d);
+}
+
+static int start_delete_each(struct running_action *a) {
+        _cleanup_free_ char *path = path_of(a->action);
+        struct deletions *d = calloc(1, sizeof(*d));
+        int r;
+
+        if (!d || !path) {
+                deletions_free(d);
+                return -ENOMEM;
+        }
+        d->action = a;
+        a->handle = d;
+        r = api_get_async(a->client, path, on_each_listed, d, &d->call);
+        if (r < 0)
+                a->handle = deletions_free(d);
+        return r;
+}
+
 /* --- guards --- */
 
 /* Objects that still exist are checked again later. */
@@ -172,7 +276,14 @@ const struct action_type action_type_update = {
 const struct action_type action_type_delete = {
                 .name = "delete", .start = start_delete, .cancel = cancel_call};
 const struct action_type action_type_delete_collection = {
-                .name = "delete-all", .start = start_delete, .cancel = cancel_call};
+                .name = "delete-all",
+                .independent = true,
+                .start = start_delete,
+                .cancel = cancel_call};
+const struct action_type action_type_delete_each = {.name = "delete-each",
+                .independent = true,
+                .start = start_delete_each,
+                .cancel = cancel_each};
 const struct action_type action_type_event = {
                 .name = "event", .start = start_event, .text = event_text};
 const struct action_type action_type_guard_empty = {.name = "guard-empty",
@@ -253,6 +364,14 @@ void action_delete_collection(struct actions *a, const struct api_resource *r, c
 
         assert(r && options);
         actions_add(a, &action_type_delete_collection, r, ns, /* name= */ NULL, options);
+}
+
+void action_delete_each(struct actions *a, const struct api_resource *r, const char *ns) {
+        struct action *x;
+
+        assert(r);
+        x = actions_add(a, &action_type_delete_each, r, ns, /* name= */ NULL, /* body= */ NULL);
+        x->query = action_string("limit=100"); /* DELETE_EACH_MAX */
 }
 
 void action_guard_empty(struct actions *a, const struct api_resource *r, const char *ns) {

@@ -8,6 +8,9 @@ extern const struct action_type action_type_create, action_type_patch, /* a merg
                 action_type_update,                                    /* a PUT */
                 action_type_delete,
                 action_type_delete_collection, /* all of a resource in a namespace */
+                /* likewise, one by one: of a resource that has no deletecollection. At most
+                 * DELETE_EACH_MAX; what is left fails with -EINPROGRESS */
+                action_type_delete_each,
                 action_type_event,             /* an Event about `body` */
                 /* A guard lets the list continue only when the server itself (not a cache) says
                  * that the namespace holds no object of the resource, or that the object (of that
@@ -32,6 +35,8 @@ void action_delete(struct actions *a, const char *plural, const json_t *object, 
 void action_delete_resource(struct actions *a, const struct api_resource *r, const json_t *object,
                 int64_t grace_s, const char *propagation);
 void action_delete_collection(struct actions *a, const struct api_resource *r, const char *ns);
+enum { DELETE_EACH_MAX = 100 };
+void action_delete_each(struct actions *a, const struct api_resource *r, const char *ns);
 void action_guard_empty(struct actions *a, const struct api_resource *r, const char *ns);
 /* uid may be NULL or "": any object of that name counts. */
 void action_guard_absent(struct actions *a, const struct api_resource *r, const char *ns,

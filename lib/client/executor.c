@@ -6,6 +6,7 @@
 #include "lib/client/executor.h"
 
 #include "lib/log.h"
+#include "lib/timefmt.h"
 
 struct executor {
         struct executor_options options;
@@ -14,6 +15,7 @@ struct executor {
         struct running_action slots[EXECUTOR_PARALLEL_MAX]; /* free: action is NULL */
         unsigned in_flight, window;
         unsigned entered; /* calls out of the executor that have not returned */
+        sd_event_source *more; /* the next turn continues; NULL: it need not */
         bool running;     /* a list is being carried out */
         bool stopping;    /* nothing new is started */
         bool freed;       /* by a callback: the memory goes when that has returned */
@@ -21,6 +23,7 @@ struct executor {
         int failure; /* the error of the first action of the list that failed; 0: none */
         size_t failed_at;
         struct problem problem;
+        json_t *failures; /* messages of independent actions, from the first one on */
 };
 
 int executor_new(struct executor **ret, const struct executor_options *options) {
@@ -56,6 +59,8 @@ static void cancel_all(struct executor *e) {
 static void release(struct executor *e) {
         actions_done(&e->list);
         problem_done(&e->problem);
+        json_decref(e->failures);
+        sd_event_source_disable_unref(e->more);
         free(e);
 }
 
@@ -64,6 +69,7 @@ struct executor *executor_free(struct executor *e) {
                 return NULL;
         assert(!e->freed);
         e->freed = true;
+        e->more = sd_event_source_disable_unref(e->more);
         cancel_all(e);
         if (e->entered == 0)
                 release(e);
@@ -80,20 +86,29 @@ void executor_stop(struct executor *e) {
 
 /* The failure that is first in the list is reported. */
 static void note_failure(struct executor *e, size_t at, int error, const struct problem *p) {
-        e->stopping = true;
+        bool independent = e->list.items[at].type->independent;
+        const char *message = p && p->message ? p->message : strerror(-error);
+
+        if (!e->failures)
+                e->failures = json_array();
+        if (independent)
+                (void)json_array_append_new(e->failures, json_string(message));
+        else
+                e->stopping = true;
         if (e->failure < 0 && e->failed_at < at)
                 return;
         e->failure = error;
         e->failed_at = at;
-        problem_set(&e->problem, -error, p ? p->code : 0, p ? p->reason : NULL, "%s",
-                        p && p->message ? p->message : strerror(-error));
+        problem_set(&e->problem, -error, p ? p->code : 0, p ? p->reason : NULL, "%s", message);
         if (p && p->field)
                 problem_field(&e->problem, 0, "%s", p->field);
-        e->problem.causes = p ? json_incref(p->causes) : NULL;
+        e->problem.causes = json_ref(independent ? e->failures : p ? p->causes : NULL);
 }
 
 static bool may_start_next(const struct executor *e) {
         if (e->freed || e->stopping || e->next == e->list.count || e->in_flight >= e->window)
+                return false;
+        if (e->failure < 0 && !e->list.items[e->next].type->independent)
                 return false;
         if (e->in_flight == 0)
                 return true;
@@ -130,22 +145,48 @@ static void finish(struct executor *e) {
         assert(e->in_flight == 0);
         e->problem = (struct problem){0};
         e->failure = 0;
+        json_decref(e->failures);
+        e->failures = NULL;
         e->running = false;
         actions_done(&e->list);
         e->options.done(r, &p, e->options.userdata); /* e may be gone after it */
 }
 
+static void proceed(struct executor *e);
+
+static int on_more(sd_event_source *source, void *userdata) {
+        struct executor *e = userdata;
+
+        e->more = sd_event_source_disable_unref(e->more);
+        proceed(e);
+        return 0;
+}
+
+/* Whether the turn has lasted long enough; then the next one continues. */
+static bool turn_is_over(struct executor *e, uint64_t began_us) {
+        if (!e->options.event || now_mono_us() < began_us + EXECUTOR_TURN_US)
+                return false;
+        return sd_event_add_defer(e->options.event, &e->more, on_more, e) >= 0;
+}
+
 /* Starts what may be started, and ends the list when it is through. Not entered again while one of
  * its own calls runs. */
 static void proceed(struct executor *e) {
+        uint64_t began_us = now_mono_us();
+
         assert(e->entered == 0 && e->running);
+        if (e->more)
+                return;
         e->entered++;
-        while (may_start_next(e))
+        while (may_start_next(e)) {
                 start_next(e);
+                if (may_start_next(e) && turn_is_over(e, began_us))
+                        break;
+        }
         e->entered--;
         if (e->freed)
                 release(e);
-        else if (e->in_flight == 0)
+        else if (e->in_flight == 0 && !e->more)
                 finish(e);
 }
 

@@ -13,15 +13,19 @@
  *
  * Failure. The first failure drops what was not started. done() gets the failure that is first in
  * the list, so that the same list ends with the same message in whatever order the answers arrive.
- * What counts as a failure is the caller's choice: is_fine(). */
+ * What counts as a failure is the caller's choice: is_fine().
+ *
+ * Turns. Actions that end inside their start (Events) would all run in one turn of the loop: with a
+ * loop, those of EXECUTOR_TURN_US run, and the rest in the next turns. */
 #pragma once
 
 #include "lib/client/actions.h"
 
-enum { EXECUTOR_PARALLEL_MAX = 32 };
+enum { EXECUTOR_PARALLEL_MAX = 32, EXECUTOR_TURN_US = 5000 };
 
 struct executor_options {
         struct api_client *client; /* for the types of api-actions.h; NULL when the list has none */
+        sd_event *event;           /* borrowed; NULL: a list is not cut into turns */
         void *context;             /* for the program's own types */
         unsigned parallel_first;   /* 0: 1 */
         unsigned parallel_max;     /* 0: EXECUTOR_PARALLEL_MAX, which is the most */

@@ -1,6 +1,8 @@
-/* Terminating namespaces: everything in them is deleted, whatever its kind. When the API itself
- * lists nothing of any kind, the namespace's own finalizer is removed. Until then the conditions of
- * the namespace say what is left and which finalizers block it. */
+/* Terminating namespaces: everything in them is deleted, whatever its kind, also what extension
+ * servers have. When the API itself lists nothing of any kind, the namespace's own finalizer is
+ * removed. Until then the conditions of the namespace say what is left and which finalizers block
+ * it. A server that does not answer may have anything: the namespace waits for it, or for the
+ * deletion of its APIService. */
 #include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -47,12 +49,14 @@ static void namespace_plan(const struct world *w, const char *name, struct actio
         for (size_t i = 0; i < w->catalogue->count; i++) {
                 const struct served *s = w->catalogue->items[i];
 
-                if (!s->present || !s->resource.namespaced)
+                if (!s->present || s->stale || !s->resource.namespaced)
                         continue;
                 if (s->can_delete)
                         action_delete_collection(a, &s->resource, name);
+                else
+                        action_delete_each(a, &s->resource, name);
         }
-        if (graph_namespace(w->graph, name)) {
+        if (w->catalogue->failed || graph_namespace(w->graph, name)) {
                 actions_requeue(a, LOOK_AGAIN_US);
                 return;
         }
@@ -109,6 +113,71 @@ static void look(const struct graph *g, const char *name, json_t *kinds, json_t 
         }
 }
 
+/* --- failures, in the words of Kubernetes --- */
+
+enum { MESSAGES_MAX = 20 };
+
+/* "x: stale GroupVersion discovery: x, y: stale ..." of versions, or the messages of actions. */
+static void join(struct buf *b, const json_t *texts, bool versions) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (texts, i, v) {
+                const char *text = strempty(json_string_value(v));
+
+                if (i >= MESSAGES_MAX)
+                        break;
+                buf_printf(b, "%s%s", i > 0 ? ", " : "", text);
+                if (versions)
+                        buf_printf(b, ": stale GroupVersion discovery: %s", text);
+        }
+}
+
+static char *discovery_text(const json_t *failed) {
+        _cleanup_buf_ struct buf b = {0};
+
+        buf_printf(&b, "Discovery failed for some groups, %zu failing: unable to retrieve the "
+                       "complete list of server APIs: ",
+                        json_array_size(failed));
+        join(&b, failed, /* versions= */ true);
+        return buf_take(&b);
+}
+
+static char *content_text(const struct problem *failed) {
+        bool many = json_is_string(json_array_get(failed->causes, 0));
+        _cleanup_buf_ struct buf b = {0};
+
+        buf_printf(&b, "Failed to delete all resource types, %zu remaining: ",
+                        many ? json_array_size(failed->causes) : 1);
+        if (many)
+                join(&b, failed->causes, /* versions= */ false);
+        else
+                buf_append_str(&b, strempty(failed->message));
+        return buf_take(&b);
+}
+
+static void set_failures(const struct world *w, json_t *conditions, const struct problem *failed) {
+        const json_t *groups = w->catalogue ? w->catalogue->failed : NULL;
+        _cleanup_free_ char *discovery = groups ? discovery_text(groups) : NULL,
+                            *content = failed ? content_text(failed) : NULL;
+        char now[TIMEFMT_SIZE];
+
+        time_format(w->now_us, now);
+        assert((discovery || !groups) && (content || !failed));
+        condition_set(conditions, "NamespaceDeletionDiscoveryFailure", groups ? "True" : "False",
+                        groups ? "DiscoveryFailed" : "ResourcesDiscovered",
+                        groups ? discovery : "All resources successfully discovered", now, false);
+        condition_set(conditions, "NamespaceDeletionGroupVersionParsingFailure", "False",
+                        "ParsedGroupVersions", "All legacy kube types successfully parsed", now,
+                        false);
+        condition_set(conditions, "NamespaceDeletionContentFailure", failed ? "True" : "False",
+                        failed ? "ContentDeletionFailed" : "ContentDeleted",
+                        failed ? content
+                               : "All content successfully deleted, may be waiting on "
+                                 "finalization",
+                        now, false);
+}
+
 static json_t *namespace_report(
                 const struct world *w, const char *name, const struct problem *failed) {
         const json_t *ns = world_get(w, WORLD_NAMESPACES, NULL, name);
@@ -136,17 +205,7 @@ static json_t *namespace_report(
         }
         assert(status && conditions && kinds_text && finalizers_text);
         time_format(w->now_us, now);
-        condition_set(conditions, "NamespaceDeletionDiscoveryFailure", "False",
-                        "ResourcesDiscovered", "All resources successfully discovered", now, false);
-        condition_set(conditions, "NamespaceDeletionGroupVersionParsingFailure", "False",
-                        "ParsedGroupVersions", "All legacy kube types successfully parsed", now,
-                        false);
-        condition_set(conditions, "NamespaceDeletionContentFailure", failed ? "True" : "False",
-                        failed ? "ContentDeletionFailed" : "ContentDeleted",
-                        failed ? strempty(failed->message)
-                               : "All content successfully deleted, may be waiting on "
-                                 "finalization",
-                        now, false);
+        set_failures(w, conditions, failed);
         condition_set(conditions, "NamespaceContentRemaining", left ? "True" : "False",
                         left ? "SomeResourcesRemain" : "ContentRemoved",
                         left ? kinds_text : "All content successfully removed", now, false);

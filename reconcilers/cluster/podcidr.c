@@ -11,7 +11,7 @@
 #include "lib/object.h"
 #include "reconcilers/controller.h"
 
-enum { BLOCK_BITS_MAX = 16, RELEASES_MAX = 16 };
+enum { BLOCK_BITS_MAX = 16, RELEASES_MAX = 16, GIVEN_MAX = 250 /* in one round: a turn */ };
 #define RECORD_NS "kube-system"
 #define RECORD_NAME "keelson-pod-cidrs"
 #define ONLY_NAME "cidrs"
@@ -236,10 +236,13 @@ static void mark_all(struct ranges *all, json_t *want, const struct objects *nod
                 mark(all, json_string_value(v));
         for (size_t i = 0; i < nodes->count; i++) {
                 const char *name = object_name(nodes->items[i]);
+                const char *recorded = strempty(json_string_value(json_object_get(want, name)));
                 _cleanup_free_ char *has = blocks_of(nodes->items[i]);
 
+                if (streq(recorded, has)) /* marked already */
+                        continue;
                 mark(all, has);
-                if (!covers(strempty(json_string_value(json_object_get(want, name))), has))
+                if (!covers(recorded, has))
                         json_object_set_new(want, name, json_string(has));
         }
 }
@@ -317,6 +320,7 @@ static void podcidr_plan(const struct world *w, const char *name, struct actions
         _cleanup_objects_ struct objects nodes = {0};
         _cleanup_(ranges_done) struct ranges ranges = {0};
         _cleanup_json_ json_t *want = NULL;
+        size_t given;
 
         if (!ranges_read(w, &ranges))
                 return;
@@ -326,7 +330,8 @@ static void podcidr_plan(const struct world *w, const char *name, struct actions
                 write_record(record, a, TAKE_PTR(want));
                 return;
         }
-        for (size_t i = 0; i < nodes.count; i++) {
+        given = a->count + GIVEN_MAX;
+        for (size_t i = 0; i < nodes.count && a->count < given; i++) {
                 const json_t *node = nodes.items[i];
                 const char *blocks = json_string_value(json_object_get(data, object_name(node)));
                 _cleanup_free_ char *has = blocks_of(node);
@@ -336,6 +341,8 @@ static void podcidr_plan(const struct world *w, const char *name, struct actions
         }
         if (a->count == 0)
                 release(w, record, a);
+        else if (a->count >= given)
+                actions_requeue(a, 0);
 }
 
 const struct controller podcidr_controller = {

@@ -13,7 +13,7 @@ import threading
 import time
 
 import h2client
-from wireclient import Client, Watch, a, case, finish, host, is_, nobody, port, tls
+from wireclient import Client, Watch, a, case, cluster, finish, host, is_, nobody, pem, port, tls
 
 scratch = sys.argv[2]
 GROUP, VERSION = "shop.example.com", "v1alpha1"
@@ -37,6 +37,7 @@ class Shop:
         self.lock = threading.Condition()
         self.objects, self.events, self.asked = {}, [], []
         self.discovery = 200
+        self.keeps = False
         self.left = threading.Event()
 
     def put(self, kind, o):
@@ -104,7 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pass
 
     def flunders(self, parts):
-        space, name = parts[0], parts[2] if len(parts) > 2 else None
+        """parts: of the path behind "namespaces/"; none: of all namespaces"""
+        space, name = parts[0] if parts else None, parts[2] if len(parts) > 2 else None
         kind = {"kind": "Flunder", "apiVersion": f"{GROUP}/{VERSION}"}
         if self.command == "POST":
             o = {**json.loads(self.body), **kind}
@@ -115,10 +117,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if "watch=" in self.path:
                 self.watch()
                 return
-            items = [o for (s, _), o in shop.objects.items() if s == space]
+            items = [o for (s, _), o in shop.objects.items() if space in (None, s)]
             self.answer({**kind, "kind": "FlunderList", "metadata": {"resourceVersion": str(len(shop.events))}, "items": items})
         elif (space, name) not in shop.objects:
             self.status(404, "NotFound", f'flunders.{GROUP} "{name}" not found')
+        elif self.command == "DELETE" and shop.keeps:
+            self.status(403, "Forbidden", "nothing leaves this shop")
         elif self.command == "DELETE":
             self.answer(shop.put("DELETED", shop.objects.pop((space, name))))
         else:
@@ -156,6 +160,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for _ in range(300):
                 self.chunk(b"y" * 32768)
             self.chunk(b"")
+        elif name == "large-error":
+            self.answer(b"z" * (3 << 20), 500, kind="text/plain")
         elif name == "refused":
             self.status(409, "Conflict", "the shop is closed")
         else:
@@ -192,7 +198,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 {"metadata": {"name": "from-the-shop"}, "timestamp": "2026-01-02T03:04:05Z", "window": "10s", "usage": {"cpu": "7", "memory": "8Mi"}}]})
         elif parts[0] == "faults":
             self.fault(parts[1])
-        elif parts[0] == "namespaces":
+        elif parts[0] in ("namespaces", "flunders"):
             self.flunders(parts[1:])
         else:
             self.status(404, "NotFound", "no such thing")
@@ -326,6 +332,32 @@ def conditions():
     assert cn == "front-proxy-client" and headers["X-Remote-User"] == "system:kube-aggregator"
 
 
+@case
+def changes():
+    """a change of the spec does not interrupt an available server; one to a server that does not answer does"""
+    for priority in range(2001, 2011):
+        is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"groupPriorityMinimum": priority}}), 200)
+        is_(a.get(API + "/faults/echo"), 200)
+    is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": bundle("other")}}), 200)
+    until_is("FailedDiscoveryCheck")
+    is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": bundle()}}), 200)
+    until_is("Passed", "True")
+
+
+@case
+def order():
+    """groups are listed by their priorities, as kube-aggregator does, in both forms of discovery"""
+    groups = [g["name"] for g in a.get("/apis").json["groups"]]
+    aggregated = a.get("/apis", Accept="application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList").json["items"]
+    priorities = {}
+    for o in a.get(SERVICES).json["items"]:
+        spec = o["spec"]
+        priorities[spec["group"]] = max(priorities.get(spec["group"], 0), spec["groupPriorityMinimum"])
+    listed = [(-priorities[g], g) for g in groups if g in priorities]
+    assert listed == sorted(listed) and GROUP in groups, listed
+    assert [g["metadata"]["name"] for g in aggregated] == groups
+
+
 # --- kubectl ---
 @case
 def objects():
@@ -352,6 +384,123 @@ def watches():
         shop.put("ADDED", {"metadata": {"name": f"w{i}"}})
         assert w.next()["object"]["metadata"]["name"] == f"w{i}"
     w.close()
+
+
+# --- namespaces and owners ---
+def flunder(space, name, **metadata):
+    f = {"metadata": {"name": name, **metadata}, "spec": {"size": 1}}
+    return is_(a.post(f"{API}/namespaces/{space}/flunders", f), 201).json
+
+
+def namespace(name):
+    is_(a.post("/api/v1/namespaces", {"metadata": {"name": name}}), 201)
+    return "/api/v1/namespaces/" + name
+
+
+def said(path, kind):
+    reply = a.get(path)
+    return [(c["reason"], c["message"]) for c in reply.json.get("status", {}).get("conditions", []) if c["type"] == kind and c["status"] == "True"]
+
+
+@case
+def with_their_namespace():
+    """objects of the server are deleted with their namespace, and with their owner"""
+    until(lambda: any(path.startswith(API + "/flunders?") and "watch=" in path for _, path, _, _ in list(shop.asked)))
+    path = namespace("leaving")
+    flunder("leaving", "one")
+    flunder("leaving", "two")
+    flunder("aggregated", "stays")
+    is_(a.delete(path), 200)
+    until(lambda: a.get(path).code == 404)
+    assert [n for s, n in shop.objects if s == "leaving"] == [] and ("aggregated", "stays") in shop.objects
+    owner = is_(a.post(NS + "/configmaps", {"metadata": {"name": "owner"}}), 201).json
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    flunder("aggregated", "owned", ownerReferences=[reference])
+    is_(a.delete(NS + "/configmaps/owner"), 200)
+    until(lambda: ("aggregated", "owned") not in shop.objects)
+    assert ("aggregated", "stays") in shop.objects
+
+
+@case
+def without_their_server():
+    """a namespace waits for a server that does not answer, says so, and everything else in it is deleted"""
+    path = namespace("waiting")
+    flunder("waiting", "one")
+    is_(a.post(path + "/configmaps", {"metadata": {"name": "ours"}}), 201)
+    shop.discovery = 500
+    poke()
+    until_is("FailedDiscoveryCheck")
+    is_(a.delete(path), 200)
+    text = f"Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: {GROUP}/{VERSION}: stale GroupVersion discovery: {GROUP}/{VERSION}"
+    until(lambda: said(path, "NamespaceDeletionDiscoveryFailure") == [("DiscoveryFailed", text)])
+    until(lambda: a.get(path + "/configmaps/ours").code == 404)
+    assert ("waiting", "one") in shop.objects
+    shop.discovery = 200
+    poke()
+    until(lambda: a.get(path).code == 404)
+    assert ("waiting", "one") not in shop.objects
+
+
+@case
+def that_refuse_deletion():
+    """a server that refuses to delete is named in the namespace's conditions, in Kubernetes' words"""
+    path = namespace("kept")
+    flunder("kept", "one")
+    shop.keeps = True
+    is_(a.delete(path), 200)
+    until(lambda: said(path, "NamespaceDeletionContentFailure") == [("ContentDeletionFailed", "Failed to delete all resource types, 1 remaining: nothing leaves this shop")])
+    assert said(path, "NamespaceContentRemaining")[0][1] == f"Some resources are remaining: flunders.{GROUP} has 1 resource instances"
+    shop.keeps = False
+    until(lambda: a.get(path).code == 404)
+
+
+# --- a proxy before kapid ---
+def certificate(name, cn, authority, key, purpose="clientAuth"):
+    base = f"{scratch}/pki/{name}"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/O=system:masters/CN={cn}",
+                    "-CA", authority, "-CAkey", key, "-keyout", base + ".key", "-out", base + ".crt", "-addext", "extendedKeyUsage=" + purpose,
+                    "-addext", "basicConstraints=critical,CA:FALSE"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    c = ssl.create_default_context(cafile=CA)
+    c.load_cert_chain(base + ".crt", base + ".key")
+    return c
+
+
+CA = pem(cluster, "certificate-authority")
+PKI = os.path.dirname(os.environ["KUBECONFIG"]) + "/pki/"
+WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+AS_ANNA = {"X_Remote_User": "anna", "X_Remote_Group": "team", "X_Remote_Uid": "u7", "X_Remote_Extra_Example.com%2ftier": "gold"}
+
+
+def who(client, **headers):
+    r = client.ask("POST", WHO, json.dumps(REVIEW), Content_Type="application/json", **headers)
+    return r.json["status"]["userInfo"] if r.code == 201 else r.code
+
+
+@case
+def proxies():
+    """a proxy whose certificate is the front proxy's authority's says who asks, with groups, uid and extra fields; nobody else does"""
+    proxy = certificate("front", "front-proxy-client", PKI + "front-proxy-ca.crt", PKI + "front-proxy-ca.key")
+    front = Client(proxy)
+    anna = {"username": "anna", "uid": "u7", "groups": ["team", "system:authenticated"], "extra": {"example.com/tier": ["gold"]}}
+    assert who(front, **AS_ANNA) == anna, who(front, **AS_ANNA)
+    assert who(front, X_Remote_User="bea")["username"] == "bea"  # of the same connection
+    c = h2client.Connection((host, int(port)), proxy)
+    answer = c.ask(WHO, "POST", json.dumps(REVIEW).encode(), headers=[("content-type", "application/json"), ("x-remote-user", "anna"), ("x-remote-group", "a"), ("x-remote-group", "b")])
+    c.close()
+    assert json.loads(answer.body)["status"]["userInfo"] == {"username": "anna", "groups": ["a", "b", "system:authenticated"]}, answer.body
+    assert who(front) == 401 and who(front, X_Remote_Group="system:masters") == 401
+    is_(front.get("/api/v1/secrets", X_Remote_User="anna"), 403, "Forbidden", 'User "anna" cannot list')
+    is_(front.get("/api/v1/secrets", X_Remote_User="anna", X_Remote_Group="system:masters"), 200)
+    seen = echo(client=front, X_Remote_User="anna", X_Remote_Group="system:masters", X_Remote_Extra_Color="red")
+    assert sent(seen, "x-remote-user") == ["anna"] and sent(seen, "x-remote-extra-color") == ["red"]
+    for name, cn, authority, purpose in (("named", "front-proxy-other", "front-proxy-ca", "clientAuth"), ("purpose", "front-proxy-client", "front-proxy-ca", "serverAuth")):
+        assert who(Client(certificate(name, cn, PKI + authority + ".crt", PKI + authority + ".key", purpose)), **AS_ANNA) == 401, name
+    assert who(Client(certificate("stranger", "front-proxy-client", f"{scratch}/pki/other.crt", f"{scratch}/pki/other.key")), **AS_ANNA) == 401
+    ours = Client(certificate("ours", "front-proxy-client", PKI + "ca.crt", PKI + "ca.key"))
+    assert who(ours, **AS_ANNA)["username"] == "front-proxy-client"
+    assert who(a, **AS_ANNA)["username"] == "kubernetes-admin"
+    assert who(Client(nobody), **AS_ANNA) in (401, 403)
 
 
 # --- what goes on ---
@@ -432,6 +581,8 @@ def answers():
     a.c.request("GET", API + "/faults/gzip", headers={"Accept-Encoding": "gzip"})
     r = a.c.getresponse()
     assert r.headers["Content-Encoding"] == "gzip" and gzip.decompress(r.read()) == b"large " * 9999
+    r = a.get(API + "/faults/large-error")
+    assert r.code == 500 and r.text == "z" * (3 << 20)
     assert a.ask("HEAD", API + "/faults/echo").code == 200
     c = h2client.Connection((host, int(port)), tls)
     big = c.ask(API + "/faults/large")

@@ -5,6 +5,7 @@
 #include "lib/client/executor.h"
 #include "lib/object.h"
 #include "lib/problem.h"
+#include "lib/timefmt.h"
 
 enum { RUNNING_MAX = 32 };
 
@@ -15,7 +16,7 @@ struct world {
         char log[2048];
         unsigned dones;
         int error;
-        char message[64];
+        char message[64], messages[64];
         const char *stop_at, *free_at; /* when that action has ended */
         bool free_in_done;
         struct actions next; /* run from done() when it is not empty */
@@ -57,11 +58,23 @@ static int start_badly(struct running_action *a) {
         return -ENOMEM;
 }
 
+/* As long as a turn. */
+static int start_slowly(struct running_action *a) {
+        uint64_t end_us = now_mono_us() + EXECUTOR_TURN_US + 1;
+
+        while (now_mono_us() < end_us)
+                ;
+        return start_at_once(a);
+}
+
+static const struct action_type slowly = {.name = "slowly", .start = start_slowly};
 static const struct action_type held = {.name = "held", .start = start_held, .cancel = cancel_held};
 static const struct action_type held_barrier = {.name = "held-barrier",
                 .barrier = true,
                 .start = start_held,
                 .cancel = cancel_held};
+static const struct action_type independent = {
+                .name = "independent", .independent = true, .start = start_held};
 static const struct action_type at_once = {.name = "at-once", .start = start_at_once};
 static const struct action_type badly = {.name = "badly", .start = start_badly};
 
@@ -81,11 +94,14 @@ static void on_action(const struct action *x, int error, const json_t *object,
 }
 
 static void on_done(int error, const struct problem *p, void *userdata) {
+        _cleanup_free_ char *causes = NULL;
         struct world *w = userdata;
 
         w->dones++;
         w->error = error;
         (void)snprintf(w->message, sizeof(w->message), "%s", strempty(p->message));
+        causes = p->causes ? json_text(p->causes) : NULL;
+        (void)snprintf(w->messages, sizeof(w->messages), "%s", strempty(causes));
         note(w, "", "done");
         if (w->free_in_done)
                 w->executor = executor_free(w->executor);
@@ -215,6 +231,31 @@ static void test_a_failure_drops_the_rest(void **state) {
         executor_free(w.executor);
 }
 
+/* The failures of independent ones keep only the others back, and are all named. */
+static void test_independent_failures(void **state) {
+        _cleanup_actions_ struct actions a = {0};
+        struct world w;
+
+        make(&w, 1, 4);
+        add(&a, &independent, "a");
+        add(&a, &independent, "b");
+        add(&a, &independent, "c");
+        add(&a, &held, "d");
+        executor_run(w.executor, &a);
+        end_badly(&w, "a", -EACCES);
+        end(&w, "b");
+        end_badly(&w, "c", -EAGAIN);
+        assert_log(&w, "a !a b =b c !c done ");
+        assert_int_equal(w.error, -EACCES);
+        assert_string_equal(w.message, "a failed");
+        assert_string_equal(w.messages, "[\"a failed\",\"c failed\"]");
+        add(&a, &held, "e"); /* and the next list begins without them */
+        executor_run(w.executor, &a);
+        end_badly(&w, "e", -EIO);
+        assert_string_equal(w.messages, "");
+        executor_free(w.executor);
+}
+
 static void test_what_is_fine_is_no_failure(void **state) {
         struct actions list = {0};
         struct world w;
@@ -249,6 +290,42 @@ static void test_ends_inside_start(void **state) {
         assert_int_equal(w.error, -ENOMEM);
         assert_true(*w.message);
         executor_free(w.executor);
+}
+
+/* With a loop, those that end at once do not hold it: one of them lasts a turn here. */
+static void test_turns(void **state) {
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_actions_ struct actions a = {0};
+        struct world w = {0};
+
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(executor_new(&w.executor, &(struct executor_options){.event = event,
+                                                                    .context = &w,
+                                                                    .on_action = on_action,
+                                                                    .done = on_done,
+                                                                    .userdata = &w}),
+                        0);
+        add(&a, &slowly, "a");
+        add(&a, &slowly, "b");
+        add(&a, &slowly, "c");
+        executor_run(w.executor, &a);
+        assert_log(&w, "a =a ");
+        assert_true(sd_event_run(event, 0) > 0);
+        assert_log(&w, "b =b ");
+        assert_true(sd_event_run(event, 0) > 0);
+        assert_log(&w, "c =c done ");
+        add(&a, &slowly, "d");
+        add(&a, &slowly, "e");
+        executor_run(w.executor, &a);
+        executor_stop(w.executor); /* the rest is not started, and done() comes all the same */
+        assert_true(sd_event_run(event, 0) > 0);
+        assert_log(&w, "d =d done ");
+        add(&a, &slowly, "f");
+        add(&a, &slowly, "g");
+        executor_run(w.executor, &a);
+        executor_free(w.executor);
+        assert_int_equal(sd_event_run(event, 0), 0);
+        assert_log(&w, "f =f ");
 }
 
 static void test_stopping(void **state) {
@@ -398,8 +475,10 @@ int main(void) {
                         cmocka_unit_test(test_slow_start_doubles),
                         cmocka_unit_test(test_barriers_wait_and_are_waited_for),
                         cmocka_unit_test(test_a_failure_drops_the_rest),
+                        cmocka_unit_test(test_independent_failures),
                         cmocka_unit_test(test_what_is_fine_is_no_failure),
                         cmocka_unit_test(test_ends_inside_start),
+                        cmocka_unit_test(test_turns),
                         cmocka_unit_test(test_stopping),
                         cmocka_unit_test(test_freed_from_outside),
                         cmocka_unit_test(test_freed_from_its_callbacks),

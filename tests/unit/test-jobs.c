@@ -607,6 +607,86 @@ static void test_gc_orphan(void **state) {
                                                         "All content successfully deleted, may " \
                                                         "be waiting on finalization")
 
+/* A discovery in which an extension server has one kind; resources false: it never answered. */
+static json_t *remote_discovery(const char *freshness, bool resources) {
+        json_t *kinds = resources ? json_pack("[{s:s, s:s, s:{s:s}, s:[s,s]}]", "resource",
+                                                    "flunders", "scope", "Namespaced",
+                                                    "responseKind", "kind", "Flunder", "verbs",
+                                                    "list", "delete")
+                                  : json_array();
+
+        return json_pack("{s:[{s:{s:s}, s:[{s:s, s:s, s:o}]}]}", "items", "metadata", "name",
+                        "shop.example.com", "versions", "version", "v1", "freshness", freshness,
+                        "resources", kinds);
+}
+
+static void read_remote(struct garden *g, const char *freshness, bool resources) {
+        _cleanup_json_ json_t *list = remote_discovery(freshness, resources);
+
+        catalogue_begin(&g->catalogue);
+        assert_int_equal(catalogue_read(&g->catalogue, list), 0);
+}
+
+#define DISCOVERY_FAILED \
+        "\"status\":\"True\",\"reason\":\"DiscoveryFailed\"," \
+        "\"message\":\"Discovery failed for " \
+        "some groups, 1 failing: unable to retrieve the complete list of server APIs: " \
+        "shop.example.com/v1: stale GroupVersion discovery: shop.example.com/v1\""
+
+static void test_namespace_of_extension_servers(void **state) {
+        _cleanup_(garden_done) struct garden g;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *status = NULL;
+        _cleanup_free_ char *text = NULL;
+        const char *const deleted = "delete-each flunders d/|guard-empty flunders d/|"
+                                    "update namespaces d";
+
+        garden_new(&g);
+        fake_put(g.fake, WORLD_NAMESPACES,
+                        "metadata: {name: d, uid: un, deletionTimestamp: x}\n"
+                        "spec: {finalizers: [kubernetes]}");
+        read_remote(&g, "Current", true);
+        assert_plan(g.fake, &namespace_controller, "d", deleted);
+        /* it is not asked while it does not answer, and its kind stays known */
+        read_remote(&g, "Stale", true);
+        assert_plan(g.fake, &namespace_controller, "d", "");
+        read_remote(&g, "Stale", false);
+        assert_plan(g.fake, &namespace_controller, "d", "");
+        assert_non_null(catalogue_find(&g.catalogue, "shop.example.com/v1", "Flunder"));
+        p.causes = json_pack("[s,s]", "a failed", "b failed");
+        status = namespace_controller.report(&g.fake->world, "d", &p);
+        text = json_text(status);
+        assert_non_null(strstr(text, DISCOVERY_FAILED));
+        assert_non_null(strstr(text, "Failed to delete all resource types, 2 remaining: a failed, "
+                                     "b failed"));
+        read_remote(&g, "Current", true);
+        assert_plan(g.fake, &namespace_controller, "d", deleted);
+}
+
+/* A uid of another kind's object is not believed; a kind that goes takes its objects along. */
+static void test_graph_of_extension_servers(void **state) {
+        static const struct api_resource flunders = {
+                        .group = "shop.example.com", .version = "v1", .plural = "flunders"};
+        _cleanup_(garden_done) struct garden g;
+        _cleanup_json_ json_t *forged = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "name", "a",
+                                              "namespace", "d", "uid", "u-a"),
+                              *own = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "name", "f",
+                                              "namespace", "d", "uid", "u-f");
+
+        garden_new(&g);
+        grow(&g, "a", "ownerReferences: [" OWNED_BY("b") "]");
+        graph_put(&g.graph, &flunders, forged);
+        assert_string_equal(graph_get(&g.graph, "u-a")->resource->plural, "pods");
+        graph_put(&g.graph, &flunders, own);
+        assert_non_null(graph_get(&g.graph, "u-f"));
+        graph_remove_kind(&g.graph, &flunders);
+        assert_null(graph_get(&g.graph, "u-f"));
+        assert_non_null(graph_get(&g.graph, "u-a"));
+        graph_remove_kind(&g.graph, api_resource_find("pods"));
+        assert_null(graph_namespace(&g.graph, "d"));
+        assert_null(graph_get(&g.graph, "u-b"));
+}
+
 static void test_namespace(void **state) {
         _cleanup_(garden_done) struct garden g;
 
@@ -618,7 +698,7 @@ static void test_namespace(void **state) {
         fake_put(g.fake, WORLD_NAMESPACES,
                         "metadata: {name: d, uid: un, deletionTimestamp: x}\n"
                         "spec: {finalizers: [kubernetes]}");
-        assert_plan(g.fake, &namespace_controller, "d", "delete-all pods d/");
+        assert_plan(g.fake, &namespace_controller, "d", "delete-all pods d/|delete-each events d/");
         grow(&g, "b", "finalizers: [example.org/x, y]");
         grow(&g, "b", "finalizers: [example.org/x]");
         assert_report(g.fake, &namespace_controller, "d", "conditions",
@@ -634,7 +714,8 @@ static void test_namespace(void **state) {
         graph_remove(&g.graph, "u-b");
         graph_remove(&g.graph, "u-a");
         assert_plan(g.fake, &namespace_controller, "d",
-                        "delete-all pods d/|guard-empty pods d/|guard-empty events d/|"
+                        "delete-all pods d/|delete-each events d/|guard-empty pods d/|"
+                        "guard-empty events d/|"
                         "update namespaces d");
         assert_plan_has(g.fake, &namespace_controller, "d", "finalize {");
         g.fake->world.graph = NULL; /* not before all kinds are known */
@@ -663,6 +744,8 @@ int main(void) {
                         cmocka_unit_test(test_gc_foreground_of_strangers),
                         cmocka_unit_test(test_gc_orphan),
                         cmocka_unit_test(test_namespace),
+                        cmocka_unit_test(test_namespace_of_extension_servers),
+                        cmocka_unit_test(test_graph_of_extension_servers),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "kapid/aggregation/apiservice.h"
 #include "kapid/aggregation/auth-config.h"
 #include "kapid/aggregation/forward.h"
+#include "kapid/auth/request-header.h"
 #include "kapid/discovery/merge.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -243,10 +244,10 @@ static void test_discovery(void **state) {
                                              "'lone/exec', 'kind': 'E', 'verbs': 7}, {'name': 5}, "
                                              "'word']}");
         struct discovery_version v[] = {
-                        {"b.io", "v1", 10, 1, true, NULL, NULL},
-                        {"metrics.k8s.io", "v1beta1", 100, 100, false, found, "H"},
-                        {"a.io", "v1", 20, 1, true, found, NULL},
-                        {"a.io", "v2", 20, 9, false, found, NULL},
+                        {"b.io", "v1", false, 10, 1, true, NULL, NULL},
+                        {"metrics.k8s.io", "v1beta1", false, 100, 100, false, found, "H"},
+                        {"a.io", "v1", false, 20, 1, true, found, NULL},
+                        {"a.io", "v2", false, 20, 9, false, found, NULL},
         };
         json_t *group, *resource;
 
@@ -284,6 +285,63 @@ static void test_discovery(void **state) {
         group = json_object_get(json_object_get(index, "paths"), "apis/metrics.k8s.io/v1beta1");
         assert_string_equal(json_str_or(group, "serverRelativeURL", ""),
                         "/openapi/v3/apis/metrics.k8s.io/v1beta1?hash=H");
+}
+
+/* Ours and those of others in one order, as kube-aggregator lists them. */
+static void test_discovery_order(void **state) {
+        _cleanup_json_ json_t *old = parse("{'groups': [{'name': 'apps', 'versions': [{'version': "
+                                           "'v1'}]}, {'name': 'c.io', 'versions': [{'version': "
+                                           "'v1beta1'}, {'version': 'v1'}], 'preferredVersion': "
+                                           "{'version': 'v1beta1'}}, {'name': 'unlisted'}]}"),
+                              *list = parse("{'items': [{'metadata': {'name': 'apps'}, 'versions': "
+                                            "[{'version': 'v1'}]}]}");
+        struct discovery_version v[] = {
+                        {"apps", "v1", true, 17800, 16, false, NULL, NULL},
+                        {"c.io", "v1beta1", true, 1000, 100, false, NULL, NULL},
+                        {"c.io", "v1", true, 1000, 100, false, NULL, NULL},
+                        {"c.io", "v2alpha1", false, 10, 200, false, NULL, NULL},
+                        {"b.io", "v1", false, 1000, 1, false, NULL, NULL},
+                        {"first.io", "v1", false, 19000, 1, false, NULL, NULL},
+        };
+        const char *const groups[] = {"first.io", "apps", "b.io", "c.io", "unlisted"};
+        const char *const versions[] = {"v2alpha1", "v1", "v1beta1"};
+        const json_t *all = json_object_get(old, "groups"), *c;
+
+        discovery_versions_sort(v, ELEMENTS(v));
+        assert_int_equal(discovery_merge_groups(old, v, ELEMENTS(v)), 0);
+        assert_int_equal(json_array_size(all), ELEMENTS(groups));
+        for (size_t i = 0; i < ELEMENTS(groups); i++)
+                assert_string_equal(json_str_or(json_array_get(all, i), "name", ""), groups[i]);
+        c = json_array_get(all, 3);
+        for (size_t i = 0; i < ELEMENTS(versions); i++)
+                assert_string_equal(json_str_or(json_array_get(json_object_get(c, "versions"), i),
+                                                    "version", ""),
+                                versions[i]);
+        assert_string_equal(json_str_or(c, "preferredVersion.version", ""), "v2alpha1");
+        assert_int_equal(discovery_merge_aggregated(list, v, ELEMENTS(v)), 0);
+        all = json_object_get(list, "items");
+        assert_int_equal(json_array_size(all), 4);
+        assert_string_equal(json_str_or(json_array_get(all, 0), "metadata.name", ""), "first.io");
+        assert_string_equal(json_str_or(json_array_get(all, 1), "metadata.name", ""), "apps");
+}
+
+/* --- a proxy before kapid --- */
+
+/* What kapid believes of it does not go on to extension servers, in any spelling. */
+static void test_identity_headers(void **state) {
+        char *users[] = {(char *)"X-Forwarded-User", (char *)"X_Who", NULL},
+             *prefixes[] = {(char *)"X-More-", NULL};
+        const struct identity_headers h = {.user_names = users, .extra_prefixes = prefixes},
+                                      none = {0};
+
+        assert_true(identity_headers_have(&h, "x-forwarded-user"));
+        assert_true(identity_headers_have(&h, "X_Forwarded.User"));
+        assert_true(identity_headers_have(&h, "x-who"));
+        assert_true(identity_headers_have(&h, "X-MORE-color"));
+        assert_false(identity_headers_have(&h, "X-Forwarded-Users"));
+        assert_false(identity_headers_have(&h, "X-Forwarded"));
+        assert_false(identity_headers_have(&h, ""));
+        assert_false(identity_headers_have(&none, "X-Remote-User"));
 }
 
 /* --- the ConfigMap --- */
@@ -337,6 +395,8 @@ int main(void) {
                         cmocka_unit_test(test_replace),
                         cmocka_unit_test(test_availability),
                         cmocka_unit_test(test_discovery),
+                        cmocka_unit_test(test_discovery_order),
+                        cmocka_unit_test(test_identity_headers),
                         cmocka_unit_test(test_auth_config),
         };
 

@@ -318,6 +318,12 @@ static void test_frame(void **state) {
         assert_int_equal(p.code, 422);
         assert_true(patch_run(k, NULL, PATCH_MERGE, kinds, strlen(kinds), FIELD_VALIDATION_IGNORE,
                                     target, &e, &p) < 0);
+        /* A strategic patch is laid over a typed object, whose type it does not change. */
+        _cleanup_decoded_ struct decoded typed = {0};
+        assert_int_equal(patch_run(k, NULL, PATCH_STRATEGIC, kinds, strlen(kinds),
+                                         FIELD_VALIDATION_STRICT, target, &typed, &p),
+                        0);
+        assert_string_equal(json_str(typed.object, "kind"), "Deployment");
         assert_int_equal(patch_type_parse(k, "application/strategic-merge-patch+json; charset=x",
                                          &type, &p),
                         0);

@@ -48,6 +48,17 @@ static void test_routes(void **state) {
                         {"GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3anode",
                                         NULL, "get", "rbac.authorization.k8s.io", "v1", "",
                                         "clusterroles", "system:node", ""},
+                        {"GET", "/api/v1/watch/namespaces/a/pods", NULL, "watch", "", "v1", "a",
+                                        "pods", "", ""},
+                        {"GET", "/apis/apps/v1/watch/namespaces/a/deployments/b", "0", "watch",
+                                        "apps", "v1", "a", "deployments", "b", ""},
+                        {"GET", "/api/v1/watch/namespaces/a", NULL, "watch", "", "v1", "",
+                                        "namespaces", "a", ""},
+                        {"GET", "/api/v1/watch/nodes", NULL, "watch", "", "v1", "", "nodes", "",
+                                        ""},
+                        {"GET", "/api/v1/watch", NULL, "list", "", "v1", "", "watch", "", ""},
+                        {"POST", "/api/v1/watch/nodes", NULL, "create", "", "v1", "", "watch",
+                                        "nodes", ""},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {

@@ -179,6 +179,32 @@ static void test_updates(void **state) {
         }
 }
 
+/* A DaemonSet counts the changes of its template, whatever clients write there. */
+static void test_template_generation(void **state) {
+        static const char key[] = "deprecated.daemonset.template.generation";
+        static const struct {
+                const char *path, *value, *expected;
+        } cases[] = {
+                        {"metadata.labels", "{'x':'y'}", "1"},
+                        {"metadata.annotations", "{'a':'b'}", "1"},
+                        {"metadata.annotations", "null", "1"},
+                        {"spec.template.spec.hostNetwork", "true", "2"},
+                        {"spec.updateStrategy", "{'type':'OnDelete'}", "1"},
+        };
+        const struct kind *k = kind("apps", "daemonsets");
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const struct pipeline_context c = {0};
+                _cleanup_json_ json_t *old = create(k, WORKLOAD(""), NULL),
+                                      *new = json_deep_copy(old);
+
+                assert_string_equal(object_annotation(old, key), "1");
+                assert_int_equal(json_set_at(new, cases[i].path, parse(cases[i].value)), 0);
+                assert_int_equal(pipeline_prepare_update(k, NULL, old, new, &c), 0);
+                assert_string_equal(object_annotation(new, key), cases[i].expected);
+        }
+}
+
 static void test_revision_is_immutable(void **state) {
         const struct kind *k = kind("apps", "controllerrevisions");
         _cleanup_json_ json_t *old = create(k, "{" META ",'data':{'spec':1},'revision':1}", NULL),
@@ -208,6 +234,7 @@ int main(void) {
                         cmocka_unit_test(test_defaults),
                         cmocka_unit_test(test_refusals),
                         cmocka_unit_test(test_updates),
+                        cmocka_unit_test(test_template_generation),
                         cmocka_unit_test(test_revision_is_immutable),
                         cmocka_unit_test(test_scale_of_a_map),
         };
