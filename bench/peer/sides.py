@@ -42,11 +42,13 @@ class Peer(Ours):
         with open(f"{ours.dir}/kubeconfig") as f, open(f"{self.dir}/kubeconfig", "w") as g:
             g.write(f.read().replace(f":{ours.port}", f":{self.port}"))
         os.chmod(f"{self.dir}/kubeconfig", 0o600)
-        self.begin("etcd", f"{programs}/etcd", f"--data-dir={self.dir}/etcd", f"--listen-client-urls=http://127.0.0.1:{etcd}",
+        self.begin("etcd", f"{programs}/etcd", f"--data-dir={self.dir}/etcd",
+            f"--listen-client-urls=http://127.0.0.1:{etcd}",
                    f"--advertise-client-urls=http://127.0.0.1:{etcd}", f"--listen-peer-urls=http://127.0.0.1:{talk}",
                    "--log-level=error")
         self.begin("peer", f"{programs}/peer", f"--etcd=http://127.0.0.1:{etcd}", f"--port={self.port}",
-                   f"--tls-cert-file={pki}/kapid.crt", f"--tls-private-key-file={pki}/kapid.key", f"--client-ca-file={pki}/ca.crt")
+                   f"--tls-cert-file={pki}/kapid.crt", f"--tls-private-key-file={pki}/kapid.key",
+                       f"--client-ca-file={pki}/ca.crt")
         bench.within(60, lambda: self.get("/readyz", raw=True), "the peer")
 
     def begin(self, name, *command):
