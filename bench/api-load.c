@@ -1,15 +1,16 @@
 /* The load of bench/api: makes, reads and writes objects through the API as fast as a bounded
  * number of requests in flight allows.
  *
- *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [RESOURCE [REVISIONS]]]]
+ *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [OBJECTS [RESOURCE [REVISIONS]]]]]
  *
  * WHAT: with the client library that the daemons use configmaps, nodes, pods, bound (pods on
  * nodes), mixed, services (each of the pods of one app). With a client that is little more than TLS
  * objects: ConfigMaps of 2 kB, one in a hundred with the label rare=yes; gets, cached
  * (resourceVersion=0), updates, patches, statuses and applies: of them, a ROUND being a number
- * that is in the object and so changes it. RESOURCE: configmaps, or things, which are custom (of
- * bench/peer); updates of these need their REVISIONS, a file with one a line. Prints how many were
- * done in a second. */
+ * that is in the object and so changes it. With OBJECTS (0: as many as COUNT) each of that many has
+ * several requests of COUNT, so that handshakes are a small part. RESOURCE: configmaps, or things,
+ * which are custom (of bench/peer); updates of these need their REVISIONS, a file with one a line.
+ * Prints how many were done in a second. */
 #include <stdio.h>
 
 #include "bench/requests.h"
@@ -24,7 +25,7 @@ struct load {
         struct api_client *client;
         sd_event *event;
         const struct kind *kind;
-        unsigned long count, started, ended, in_flight, in_flight_max, round;
+        unsigned long count, started, ended, in_flight, in_flight_max, round, objects;
         int failure;
         const struct resource *resource; /* of the objects of 2 kB */
         char **revisions;                /* of the objects, for updates */
@@ -172,6 +173,8 @@ static int write_request(struct buf *out, unsigned long i, void *userdata) {
         char name[32] = "";
         int r;
 
+        if (l->objects > 0)
+                i %= l->objects;
         l->text.size = 0;
         r = k->body ? k->body(&l->text, l, i) : 0;
         if (r < 0)
@@ -328,8 +331,8 @@ int main(int argc, char **argv) {
                 if (streq(kinds[i].name, argv[2]))
                         l.kind = &kinds[i];
         if (!l.kind || (l.count = strtoul(argv[3], NULL, 10)) == 0) {
-                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT "
-                                "[IN-FLIGHT [ROUND [RESOURCE [REVISIONS]]]]; WHAT:");
+                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND "
+                                "[OBJECTS [RESOURCE [REVISIONS]]]]]; WHAT:");
                 for (size_t i = 0; i < ELEMENTS(kinds); i++)
                         fprintf(stderr, " %s", kinds[i].name);
                 fprintf(stderr, "\n");
@@ -339,11 +342,13 @@ int main(int argc, char **argv) {
                 l.in_flight_max = MAX(strtoul(argv[4], NULL, 10), 1ul);
         if (argc > 5)
                 l.round = strtoul(argv[5], NULL, 10);
-        for (size_t i = 0; argc > 6 && i < ELEMENTS(resources); i++)
-                if (streq(resources[i].name, argv[6]))
+        if (argc > 6)
+                l.objects = strtoul(argv[6], NULL, 10);
+        for (size_t i = 0; argc > 7 && i < ELEMENTS(resources); i++)
+                if (streq(resources[i].name, argv[7]))
                         l.resource = &resources[i];
-        if (argc > 7 && (r = read_revisions(&l, argv[7])) < 0) {
-                fprintf(stderr, "api-load: %s: %s\n", argv[7], strerror(-r));
+        if (argc > 8 && (r = read_revisions(&l, argv[8])) < 0) {
+                fprintf(stderr, "api-load: %s: %s\n", argv[8], strerror(-r));
                 return 1;
         }
         r = run(&l, argv[1], &p);

@@ -170,8 +170,11 @@ static int add_parts(struct api *a, struct problem *p) {
                 if (r < 0)
                         return r;
         }
+        r = verified_new(&a->verified, daemon_metrics(a->daemon));
+        if (r < 0)
+                return r;
         if (o->oidc && !isempty(o->oidc->issuer_url)) {
-                r = oidc_new(&a->oidc, a->event, o->oidc, daemon_metrics(a->daemon));
+                r = oidc_new(&a->oidc, a->event, o->oidc, a->verified, daemon_metrics(a->daemon));
                 if (r < 0)
                         return r;
         }
@@ -297,6 +300,7 @@ struct api *api_free(struct api *a) {
         rbac_free(a->rbac);
         sign_key_free(a->jwt);
         oidc_free(a->oidc);
+        verified_free(a->verified);
         audit_free(a->audit);
         admission_chain_free(a->admission);
         alloc_free(a->alloc);

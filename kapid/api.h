@@ -11,6 +11,7 @@
 #include "kapid/store/store.h"
 #include "lib/daemon.h"
 #include "lib/http-server.h"
+#include "lib/random.h"
 #include "lib/unit-properties.h"
 
 struct aggregation;
@@ -27,6 +28,7 @@ struct dispatch;
 struct documents;
 struct leases;
 struct oidc;
+struct verified;
 struct oidc_options;
 struct policy_set;
 struct presence;
@@ -83,6 +85,8 @@ struct api {
         struct turns *turns;         /* of the writes that are charged to them */
         struct sign_key *jwt;        /* NULL: no service-account tokens */
         struct audit *audit;         /* NULL: nothing is audited */
+        struct uuid_source audit_ids;
+        struct verified *verified;   /* tokens whose signature is known to be good */
         struct oidc *oidc;           /* NULL: no users of an OpenID Connect issuer */
         struct cache *cluster_users; /* what was revoked (auth/revoked.h) */
         struct documents *documents;

@@ -36,8 +36,13 @@ static int copy_out(const gnutls_datum_t *d, void **ret, size_t *ret_size) {
 }
 
 static void to_hex(const uint8_t *bytes, size_t n, char *ret) {
-        for (size_t i = 0; i < n; i++)
-                snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
+        static const char digits[] = "0123456789abcdef";
+
+        for (size_t i = 0; i < n; i++) {
+                *ret++ = digits[bytes[i] >> 4];
+                *ret++ = digits[bytes[i] & 15];
+        }
+        *ret = 0;
 }
 
 /* --- hashes --- */

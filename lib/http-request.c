@@ -31,10 +31,12 @@ int http_request_parse_target(struct http_request *r, const char *target) {
         const char *question = strchr(target, '?');
         size_t parameters = 0;
 
-        r->path = question ? strndup(target, (size_t)(question - target)) : strdup(target);
-        r->query_text = strdup(question ? question + 1 : "");
-        if (!r->path || !r->query_text)
+        r->path = strdup(target);
+        if (!r->path)
                 return -ENOMEM;
+        r->query_text = r->path + (question ? question - target : (ssize_t)strlen(target));
+        if (question)
+                *r->query_text++ = 0;
         if (!question || !question[1])
                 return 0;
         for (const char *c = r->query_text; *c; c += strcspn(c, "&"), c += *c == '&')
@@ -212,23 +214,43 @@ void http_request_on_gone(struct http_request *r,
         r->on_gone_userdata = userdata;
 }
 
-int http_response_header(struct http_request *r, const char *name, const char *value) {
-        struct http_header_pair *h =
-                        reallocarray(r->headers, r->header_count + 1, sizeof(*r->headers));
+/* For one more. Most answers have few. */
+static int make_header_room(struct http_request *r) {
+        const size_t few = ELEMENTS(r->header_room);
+        struct http_header_pair *more;
 
-        if (!h)
-                return -ENOMEM;
-        r->headers = h;
         if (r->header_count >= ANSWER_HEADERS_MAX)
                 return -E2BIG;
-        h += r->header_count;
-        *h = (struct http_header_pair){.name = strdup(name), .value = strdup(value)};
-        if (!h->name || !h->value) {
-                free(h->name);
-                free(h->value);
-                return -ENOMEM;
+        if (r->header_count < few) {
+                r->headers = r->header_room;
+                return 0;
         }
-        r->header_count++;
+        if (r->header_count > few)
+                more = reallocarray(r->headers, r->header_count + 1, sizeof(*more));
+        else
+                more = calloc(few + 1, sizeof(*more));
+        if (!more)
+                return -ENOMEM;
+        if (r->header_count == few)
+                memcpy(more, r->header_room, sizeof(r->header_room));
+        r->headers = more;
+        return 0;
+}
+
+int http_response_header(struct http_request *request, const char *name, const char *value) {
+        const size_t n = strlen(name) + 1, m = strlen(value) + 1;
+        char *text;
+        int r = make_header_room(request);
+
+        if (r < 0)
+                return r;
+        text = malloc(n + m);
+        if (!text)
+                return -ENOMEM;
+        memcpy(text, name, n);
+        memcpy(text + n, value, m);
+        request->headers[request->header_count++] =
+                        (struct http_header_pair){.name = text, .value = text + n};
         return 0;
 }
 
@@ -441,14 +463,12 @@ void http_request_end(struct http_request *r) {
                 free(r->query[i].name);
                 free(r->query[i].value);
         }
-        for (size_t i = 0; i < r->header_count; i++) {
+        for (size_t i = 0; i < r->header_count; i++)
                 free(r->headers[i].name);
-                free(r->headers[i].value);
-        }
         free(r->query);
-        free(r->headers);
+        if (r->headers != r->header_room)
+                free(r->headers);
         free(r->path);
-        free(r->query_text);
         buf_done(&r->body);
         free(r);
 }

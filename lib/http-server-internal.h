@@ -16,6 +16,7 @@
 #include "lib/http-server.h"
 #include "lib/map.h"
 #include "lib/net.h"
+#include "lib/parallel.h"
 #include "lib/timefmt.h"
 #include "lib/tls.h"
 
@@ -65,6 +66,10 @@ struct http_query {
         char *name, *value;
 };
 
+struct http_header_pair {
+        char *name, *value; /* in one block */
+};
+
 struct http_request {
         struct http_server *server;
         struct http_connection *connection; /* from its first call on */
@@ -73,7 +78,7 @@ struct http_request {
         struct http_request *next, **link; /* of the server's requests */
         enum request_state state;
         bool seen; /* by the look for requests that wait long */
-        char *path, *query_text;
+        char *path, *query_text; /* in one block */
         struct http_query *query;
         size_t query_count;
         const char *method; /* borrowed from libmicrohttpd */
@@ -91,7 +96,7 @@ struct http_request {
         void *on_gone_userdata;
         void *userdata;
         void (*free_func)(void *);
-        struct http_header_pair *headers; /* to add to the answer */
+        struct http_header_pair *headers, header_room[4]; /* to add to the answer */
         size_t header_count;
         struct MHD_Response *response;
         unsigned code;
@@ -110,10 +115,6 @@ struct http_upgrade {
         struct MHD_UpgradeResponseHandle *urh; /* NULL: not open yet, or given back */
         struct buf extra;
         int fd;
-};
-
-struct http_header_pair {
-        char *name, *value;
 };
 
 enum { HTTP2_HEADERS_MAX = 256, HTTP2_HEADERS_SIZE_MAX = 32 << 10 };
@@ -171,6 +172,9 @@ struct http_server {
         uint16_t port;
         bool running;        /* inside MHD_run() */
         struct tls_transport *waiting; /* connections whose bytes wait for the end of the run */
+        struct tls_spares spares;
+        uint64_t date_s; /* of the text, which is of this second */
+        char date[32];
         uint64_t progress;   /* grows with whatever a run does */
         uint64_t backoff_us; /* between runs that do nothing */
         bool stopping, draining;
@@ -188,7 +192,6 @@ struct http_server {
         /* http-stream-send.c */
         TAILQ_HEAD(send_list, http_stream) to_send; /* they have something queued */
         sd_event_source *send_soon;
-        char *record; /* where a chunk is put together */
         TAILQ_HEAD(upgrade_list, http_upgrade) opened; /* on_open is due */
         /* http-accept.c: where HTTP/2 is served, this accepts and not libmicrohttpd */
         sd_event_source *accept, *accept_again;
@@ -277,8 +280,14 @@ void http_stream_send_later(struct http_stream *s);
 void http_stream_unblock(struct http_stream *s);
 /* Nothing more is sent. */
 void http_stream_send_stop(struct http_stream *s);
-/* Up to n of the queued bytes, which are then no longer queued. */
-size_t http_stream_take(struct http_stream *s, char *out, size_t n);
+/* Where in the queue: pieces from its beginning, bytes into the next one. */
+struct http_stream_place {
+        size_t pieces, offset;
+};
+/* Copies up to n of the queued bytes from there on, and moves on behind them. Any thread. */
+size_t http_stream_peek(const struct http_stream *s, struct http_stream_place *at, char *out, size_t n);
+/* The first n are no longer queued. */
+void http_stream_drop(struct http_stream *s, size_t n);
 /* Gives a suspended connection back to libmicrohttpd: the end. */
 void http_stream_wake(struct http_stream *s);
 void http_stream_note_drained(struct http_stream *s);

@@ -341,7 +341,8 @@ static void connection_started(struct http_server *s, struct MHD_Connection *mhd
         c->transport = (struct tls_transport){.fd = c->fd,
                         .bytes_moved = &s->progress,
                         .gathering = &s->running,
-                        .waiting = &s->waiting};
+                        .waiting = &s->waiting,
+                        .spares = &s->spares};
         (void)tls_context_attach(c->tls, info->tls_session, &c->transport);
 }
 
@@ -375,7 +376,7 @@ static int read_certificate(const struct http_request *r) {
         if (c->h2)
                 return h2_connection_peer(c->h2, &c->certificate);
         info = MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        return info ? tls_peer_read(&c->certificate, info->tls_session) : -ENOTCONN;
+        return info ? tls_peer_read(&c->certificate, c->tls, info->tls_session) : -ENOTCONN;
 }
 
 const struct http_peer *http_request_peer(const struct http_request *r) {
@@ -625,11 +626,11 @@ struct http_server *http_server_free(struct http_server *s) {
         sd_event_source_disable_unref(s->look);
         sd_event_source_disable_unref(s->send_soon);
         http_limits_done(s);
+        tls_spares_done(&s->spares);
         sd_event_unref(s->event);
         tls_context_free(s->tls);
         free(s->client_ca);
         free(s->unix_path);
-        free(s->record);
         return mfree(s);
 }
 

@@ -4,7 +4,7 @@
 
 #include <ctype.h>
 
-enum { HEAD_SIZE_MAX = 48 << 10, DATE_SIZE = 32, NUMBER_SIZE = 24, GZIP_BLOCK_SIZE = 16 << 10 };
+enum { HEAD_SIZE_MAX = 48 << 10, NUMBER_SIZE = 24, GZIP_BLOCK_SIZE = 16 << 10 };
 
 /* Of HTTP/1.1's connections (RFC 9113 section 8.2.2), or said otherwise here. */
 static bool is_of_connection(const char *name) {
@@ -33,13 +33,19 @@ static size_t add_headers(struct http_request *r, struct h2_header *h, size_t n)
         return n;
 }
 
-static void date_text(char date[static DATE_SIZE]) {
-        time_t now = (time_t)(now_wall_us() / 1000000);
+/* Made once a second. */
+static const char *date_text(struct http_server *s) {
+        const uint64_t now_s = now_wall_us() / 1000000;
+        time_t now = (time_t)now_s;
         struct tm tm;
 
-        *date = '\0';
+        if (now_s == s->date_s)
+                return s->date;
+        s->date_s = now_s;
+        *s->date = '\0';
         if (gmtime_r(&now, &tm))
-                (void)strftime(date, DATE_SIZE, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+                (void)strftime(s->date, sizeof(s->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        return s->date;
 }
 
 static bool has_no_body(const struct http_request *r, int code) {
@@ -50,13 +56,12 @@ static bool has_no_body(const struct http_request *r, int code) {
 static int submit_head(struct http_request *r, int code, const char *content_type, int64_t length,
                 bool with_body) {
         struct h2_header h[H2_HEADERS_MAX];
-        char status[NUMBER_SIZE], size[NUMBER_SIZE], date[DATE_SIZE];
+        char status[NUMBER_SIZE], size[NUMBER_SIZE];
         size_t n = 0;
 
         (void)snprintf(status, sizeof(status), "%d", code);
-        date_text(date);
         h[n++] = (struct h2_header){":status", status};
-        h[n++] = (struct h2_header){"date", date};
+        h[n++] = (struct h2_header){"date", date_text(r->server)};
         if (content_type)
                 h[n++] = (struct h2_header){"content-type", content_type};
         if (length >= 0 && code != 204 && code != 304) {

@@ -10,6 +10,14 @@
 
 enum { TLS_FILES_CERT, TLS_FILES_KEY, TLS_FILES_CA, TLS_FILES_MAX };
 
+enum { TLS_DIGEST_SIZE = 32, TLS_KNOWN_MAX = 1024 };
+
+/* A client's certificate that was verified; each has one place, where the latest one is. */
+struct tls_known {
+        uint8_t digest[TLS_DIGEST_SIZE]; /* SHA-256 of the whole */
+        uint64_t begins_s, ends_s;       /* 0: none */
+};
+
 struct tls_context {
         unsigned refs;
         gnutls_certificate_credentials_t credentials;
@@ -23,7 +31,14 @@ struct tls_context {
         /* Of contexts that were read from files: the files, and what they were like. */
         char *paths[TLS_FILES_MAX];
         struct file_stamp stamps[TLS_FILES_MAX];
+        struct tls_known *known; /* TLS_KNOWN_MAX; NULL until the first */
 };
+
+/* Whether a certificate was verified and counts at that time; and that it was. */
+bool tls_known_find(const struct tls_context *c, const uint8_t digest[static TLS_DIGEST_SIZE],
+                uint64_t now_s);
+void tls_known_add(struct tls_context *c, const uint8_t digest[static TLS_DIGEST_SIZE],
+                uint64_t begins_s, uint64_t ends_s);
 
 /* Makes the context remember its files, as they were before they were read. -ENOMEM. */
 int tls_paths_keep(struct tls_context *c, const struct tls_files *files,

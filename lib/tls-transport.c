@@ -14,7 +14,7 @@
 
 /* The least size of a socket's buffer (tcp(7): tcp_wmem) is 4 KiB, and 16 KiB what it begins with.
  */
-enum { HELD_SIZE_MAX = 8 << 10 };
+enum { HELD_SIZE_MAX = 8 << 10, SPARE_SIZE_MAX = 16 << 10 };
 
 static ssize_t transport_pull(gnutls_transport_ptr_t userdata, void *p, size_t n) {
         struct tls_transport *t = userdata;
@@ -30,6 +30,22 @@ static ssize_t transport_pull(gnutls_transport_ptr_t userdata, void *p, size_t n
         else
                 *t->bytes_moved += (uint64_t)r;
         return r;
+}
+
+static void release_held(struct tls_transport *t) {
+        struct tls_spares *s = t->spares;
+
+        if (s && s->count < TLS_SPARES_MAX && t->held.data && t->held.allocated <= SPARE_SIZE_MAX) {
+                buf_reset(&t->held);
+                s->free[s->count++] = t->held;
+                t->held = (struct buf){0};
+        }
+        buf_done(&t->held);
+}
+
+void tls_spares_done(struct tls_spares *s) {
+        while (s->count > 0)
+                buf_done(&s->free[--s->count]);
 }
 
 /* 0: nothing is held now. After an error of the connection what was held is dropped; the next read
@@ -50,14 +66,14 @@ static int send_held(struct tls_transport *t) {
                 buf_consume(&t->held, (size_t)r);
                 return -EAGAIN;
         }
-        buf_done(&t->held);
+        release_held(t);
         return 0;
 }
 
 static bool may_hold(const struct tls_transport *t, size_t n) {
         int unsent = 0;
 
-        if (!t->gathering || !*t->gathering || t->held.size + n > HELD_SIZE_MAX)
+        if (t->apart || !t->gathering || !*t->gathering || t->held.size + n > HELD_SIZE_MAX)
                 return false;
         return t->held.size > 0 || (ioctl(t->fd, SIOCOUTQ, &unsent) == 0 && unsent == 0);
 }
@@ -65,6 +81,8 @@ static bool may_hold(const struct tls_transport *t, size_t n) {
 static int hold(struct tls_transport *t, const giovec_t *iov, int count) {
         size_t before = t->held.size;
 
+        if (!t->held.data && t->spares && t->spares->count > 0)
+                t->held = t->spares->free[--t->spares->count];
         for (int i = 0; i < count; i++)
                 (void)buf_append(&t->held, iov[i].iov_base, iov[i].iov_len);
         if (t->held.failed) {
@@ -97,7 +115,7 @@ static ssize_t transport_push(gnutls_transport_ptr_t userdata, const giovec_t *i
                 r = sendmsg(t->fd, &m, MSG_NOSIGNAL);
         if (r < 0)
                 gnutls_transport_set_errno(t->session, errno);
-        else
+        else if (!t->apart)
                 *t->bytes_moved += (uint64_t)r;
         return r;
 }
@@ -119,7 +137,7 @@ void tls_transport_end(struct tls_transport *t) {
         struct tls_transport **link = t->waiting;
 
         (void)send_held(t);
-        buf_done(&t->held);
+        release_held(t);
         if (!t->waits)
                 return;
         while (*link != t)

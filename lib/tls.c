@@ -187,6 +187,7 @@ struct tls_context *tls_context_free(struct tls_context *c) {
         if (c->credentials)
                 gnutls_certificate_free_credentials(c->credentials);
         tls_crl_done(c);
+        free(c->known);
         for (int i = 0; i < TLS_FILES_MAX; i++)
                 free(c->paths[i]);
         strv_free(c->allowed_cns);
@@ -315,7 +316,7 @@ void tls_stream_take_any_peer(struct tls_stream *s) {
 }
 
 int tls_stream_peer(const struct tls_stream *s, struct tls_peer *ret) {
-        return tls_peer_read(ret, s->session);
+        return tls_peer_read(ret, s->context, s->session);
 }
 
 int tls_stream_signed_by(const struct tls_stream *s, const char *ca_pem, struct tls_peer *ret) {

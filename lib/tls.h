@@ -48,6 +48,13 @@ struct tls_context *tls_context_ref(struct tls_context *c);
 /* Drops a reference. */
 struct tls_context *tls_context_free(struct tls_context *c);
 DEFINE_CLEANUP(struct tls_context *, tls_context_free);
+/* Memory of records that were held, for the next ones. */
+enum { TLS_SPARES_MAX = 32 };
+struct tls_spares {
+        struct buf free[TLS_SPARES_MAX];
+        size_t count;
+};
+void tls_spares_done(struct tls_spares *s);
 /* How an attached session reaches its socket. */
 struct tls_transport {
         void *session; /* filled by tls_context_attach() */
@@ -55,6 +62,7 @@ struct tls_transport {
         uint64_t *bytes_moved; /* counts both directions */
         bool taken;            /* only tls_transport_read() gets what comes from now on */
         bool reading;          /* it is at work */
+        bool apart;            /* another thread may write: what is shared is left alone */
         /* While *gathering, the records of small answers are held and go out together: the
          * transport is then in *waiting until tls_transports_send() or tls_transport_end().
          * NULL: none are held. */
@@ -62,6 +70,7 @@ struct tls_transport {
         struct tls_transport **waiting, *next;
         bool waits;
         struct buf held;
+        struct tls_spares *spares; /* NULL: none */
 };
 
 /* For a server session that another library made (a gnutls_session_t), before its handshake: serves
@@ -89,9 +98,9 @@ struct tls_peer {
         char *fingerprint; /* SHA-256, lower-case hex */
         uint64_t not_after_s;
 };
-/* After the handshake of a server session. 0 with everything empty when no certificate was
- * presented. */
-int tls_peer_read(struct tls_peer *ret, void *gnutls_session);
+/* After the handshake of a server session that was made with this context. 0 with everything empty
+ * when no certificate was presented. */
+int tls_peer_read(struct tls_peer *ret, struct tls_context *c, void *gnutls_session);
 void tls_peer_done(struct tls_peer *peer);
 /* Whether an authority of the PEM text signed the presented certificate, made for clients and in
  * time, whoever the context trusts: 1 with its identity, 0, or -ENOMEM. */

@@ -82,7 +82,7 @@ static int check_signature(const struct sign_key *key, const char *token, const 
         return sign_key_verify(key, token, (size_t)(dot - token), signature, size);
 }
 
-int jwt_verify(const struct sign_key *key, const char *token, uint64_t now_s, json_t **ret_claims) {
+int jwt_verify_signature(const struct sign_key *key, const char *token, json_t **ret_claims) {
         const char *first = strchr(token, '.'), *second = first ? strchr(first + 1, '.') : NULL;
         _cleanup_json_ json_t *header = NULL, *claims = NULL;
         int r;
@@ -101,9 +101,26 @@ int jwt_verify(const struct sign_key *key, const char *token, uint64_t now_s, js
         r = decode_json(first + 1, (size_t)(second - first - 1), 0, &claims);
         if (r < 0)
                 return r;
-        if (json_int_or(claims, "exp", 0) <= (int64_t)now_s ||
-                        json_int_or(claims, "nbf", 0) > (int64_t)now_s + 60)
-                return -ETIME;
+        *ret_claims = TAKE_PTR(claims);
+        return 0;
+}
+
+int jwt_check_times(const json_t *claims, uint64_t now_s) {
+        return json_int_or(claims, "exp", 0) <= (int64_t)now_s ||
+                                       json_int_or(claims, "nbf", 0) > (int64_t)now_s + 60
+                               ? -ETIME
+                               : 0;
+}
+
+int jwt_verify(const struct sign_key *key, const char *token, uint64_t now_s, json_t **ret_claims) {
+        _cleanup_json_ json_t *claims = NULL;
+        int r = jwt_verify_signature(key, token, &claims);
+
+        if (r < 0)
+                return r;
+        r = jwt_check_times(claims, now_s);
+        if (r < 0)
+                return r;
         *ret_claims = TAKE_PTR(claims);
         return 0;
 }

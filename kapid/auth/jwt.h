@@ -10,6 +10,9 @@ int jwt_sign(const struct sign_key *key, const json_t *claims, char **ret);
 /* Checks form, algorithm and signature, and exp and nbf against the time (seconds since 1970).
  * -EINVAL when it is not a token of this key, -ETIME when it is not valid now. */
 int jwt_verify(const struct sign_key *key, const char *token, uint64_t now_s, json_t **ret_claims);
+/* The two halves of it: form, algorithm and signature; and the times. */
+int jwt_verify_signature(const struct sign_key *key, const char *token, json_t **ret_claims);
+int jwt_check_times(const json_t *claims, uint64_t now_s);
 
 /* A token taken apart, nothing of it verified. */
 struct jwt {

@@ -280,10 +280,9 @@ static int user_of_claims(const struct oidc_options *o, const json_t *claims, st
         return 0;
 }
 
-int oidc_token_check(const struct oidc_options *o, const struct jwk_set *keys, const char *token,
-                uint64_t now_s, struct user *ret, struct problem *p) {
+int oidc_token_verify(const struct oidc_options *o, const struct jwk_set *keys, const char *token,
+                json_t **ret_claims, struct problem *p) {
         _cleanup_jwt_ struct jwt jwt = {0};
-        const char *issuer;
         int r = jwt_parse(token, &jwt);
 
         if (r < 0)
@@ -291,15 +290,31 @@ int oidc_token_check(const struct oidc_options *o, const struct jwk_set *keys, c
         r = check_signature(o, keys, &jwt, p);
         if (r < 0)
                 return r;
-        issuer = json_string_value(json_object_get(jwt.claims, "iss"));
+        *ret_claims = TAKE_PTR(jwt.claims);
+        return 0;
+}
+
+int oidc_token_judge(const struct oidc_options *o, const json_t *claims, uint64_t now_s,
+                struct user *ret, struct problem *p) {
+        const char *issuer = json_string_value(json_object_get(claims, "iss"));
+        int r;
+
         if (!issuer || !streq(issuer, o->issuer_url))
                 return refuse(p, "is not from the issuer %s", o->issuer_url);
-        r = check_audience(jwt.claims, o->client_id, p);
+        r = check_audience(claims, o->client_id, p);
         if (r < 0)
                 return r;
-        r = check_times(jwt.claims, now_s, p);
+        r = check_times(claims, now_s, p);
         if (r < 0)
                 return r;
-        r = check_required_claims(jwt.claims, o->required_claims, p);
-        return r < 0 ? r : user_of_claims(o, jwt.claims, ret, p);
+        r = check_required_claims(claims, o->required_claims, p);
+        return r < 0 ? r : user_of_claims(o, claims, ret, p);
+}
+
+int oidc_token_check(const struct oidc_options *o, const struct jwk_set *keys, const char *token,
+                uint64_t now_s, struct user *ret, struct problem *p) {
+        _cleanup_json_ json_t *claims = NULL;
+        int r = oidc_token_verify(o, keys, token, &claims, p);
+
+        return r < 0 ? r : oidc_token_judge(o, claims, now_s, ret, p);
 }

@@ -27,3 +27,8 @@ bool oidc_token_is_from(const char *token, const char *issuer);
  * key that is not in the set (NULL: no key is known yet); -ENOMEM. */
 int oidc_token_check(const struct oidc_options *o, const struct jwk_set *keys, const char *token,
                 uint64_t now_s, struct user *ret, struct problem *p);
+/* The two halves of it: form and signature; and what the claims say now. */
+int oidc_token_verify(const struct oidc_options *o, const struct jwk_set *keys, const char *token,
+                json_t **ret_claims, struct problem *p);
+int oidc_token_judge(const struct oidc_options *o, const json_t *claims, uint64_t now_s,
+                struct user *ret, struct problem *p);

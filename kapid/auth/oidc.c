@@ -27,6 +27,7 @@ enum {
 struct oidc {
         sd_event *event;
         const struct oidc_options *options;
+        struct verified *tokens; /* borrowed */
         struct jwk_set *keys; /* NULL: never fetched */
         struct http_client *client;
         bool fetching;
@@ -127,6 +128,7 @@ static void on_keys(struct http_call *c, const struct http_result *result, void 
                                 o->options->issuer_url);
         jwk_set_free(o->keys);
         o->keys = keys;
+        verified_forget(o->tokens, VERIFIED_BY_ISSUER); /* a key may have been withdrawn */
         o->last_error = mfree(o->last_error);
         o->failures = 0;
         metric_add(o->fetched, 1);
@@ -179,13 +181,32 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* --- tokens --- */
 
-bool oidc_knows(const struct oidc *o, const char *token) {
-        return oidc_token_is_from(token, o->options->issuer_url);
+bool oidc_knows(const struct oidc *o, const char *token, const struct token_digest *digest) {
+        return verified_has(o->tokens, digest, VERIFIED_BY_ISSUER) ||
+               oidc_token_is_from(token, o->options->issuer_url);
 }
 
-int oidc_authenticate(struct oidc *o, const char *token, struct user *ret, struct problem *p) {
-        int r = oidc_token_check(o->options, o->keys, token, now_wall_us() / SECOND_US, ret, p);
+/* The claims of a token that the issuer signed. */
+static int issuer_claims(struct oidc *o, const char *token, const struct token_digest *digest,
+                json_t **ret, struct problem *p) {
+        int r;
 
+        *ret = verified_find(o->tokens, digest, VERIFIED_BY_ISSUER);
+        if (*ret)
+                return 0;
+        r = oidc_token_verify(o->options, o->keys, token, ret, p);
+        if (r >= 0)
+                verified_add(o->tokens, digest, VERIFIED_BY_ISSUER, *ret, strlen(token));
+        return r;
+}
+
+int oidc_authenticate(struct oidc *o, const char *token, const struct token_digest *digest,
+                struct user *ret, struct problem *p) {
+        _cleanup_json_ json_t *claims = NULL;
+        int r = issuer_claims(o, token, digest, &claims, p);
+
+        if (r >= 0)
+                return oidc_token_judge(o->options, claims, now_wall_us() / SECOND_US, ret, p);
         if (r != -ENOKEY)
                 return r;
         if (!o->fetching && oidc_may_fetch(o->begun_us, now_mono_us()))
@@ -212,7 +233,7 @@ static int add_metrics(struct oidc *o, struct metrics *m) {
 }
 
 int oidc_new(struct oidc **ret, sd_event *event, const struct oidc_options *options,
-                struct metrics *m) {
+                struct verified *tokens, struct metrics *m) {
         _cleanup_(oidc_freep) struct oidc *o = calloc(1, sizeof(*o));
         int r;
 
@@ -220,6 +241,7 @@ int oidc_new(struct oidc **ret, sd_event *event, const struct oidc_options *opti
                 return -ENOMEM;
         o->event = sd_event_ref(event);
         o->options = options;
+        o->tokens = tokens;
         r = add_metrics(o, m);
         if (r < 0)
                 return r;

@@ -40,7 +40,9 @@ uint64_t revoked_until(const json_t *user) {
 }
 
 int revoked_check(struct api *a, const char *name, const char *fingerprint, struct problem *p) {
-        struct item *it = api_find(a, "keelson.dev", "clusterusers", "", name);
+        struct item *it = a->cluster_users
+                                          ? cache_find(a->cluster_users, name)
+                                          : api_find(a, "keelson.dev", "clusterusers", "", name);
         _cleanup_json_ json_t *user = NULL;
 
         if (!it)

@@ -1,5 +1,6 @@
 /* How requests wait until the caches are fresh enough. A linearizable read asks the store for its
- * revision; those that come while a question is under way share the next one, because the answer
+ * revision, once for all that came in the same turn of the loop: the question is made in a turn of
+ * its own. Those that come while a question is under way share the next one, because the answer
  * under way may be from before them. */
 #include "kapid/cache/internal.h"
 
@@ -129,6 +130,15 @@ static void ask_index(struct caches *cs) {
         }
 }
 
+static int on_ask_soon(sd_event_source *source, void *userdata) {
+        struct caches *cs = userdata;
+
+        cs->ask_soon = sd_event_source_disable_unref(cs->ask_soon);
+        if (!cs->index_pending && !LIST_EMPTY(&cs->to_ask))
+                ask_index(cs);
+        return 0;
+}
+
 int caches_freshen(struct caches *cs, caches_func func, void *userdata) {
         struct wait *w = wait_new(cs, func, userdata);
 
@@ -137,7 +147,9 @@ int caches_freshen(struct caches *cs, caches_func func, void *userdata) {
         w->timeout_us = 3 * 1000 * 1000;
         LIST_INSERT_HEAD(&cs->to_ask, w, entry);
         /* A question that left before us may be answered with a revision from before us. */
-        if (!cs->index_pending)
+        if (cs->index_pending || cs->ask_soon)
+                return 0;
+        if (sd_event_add_defer(cs->event, &cs->ask_soon, on_ask_soon, cs) < 0)
                 ask_index(cs);
         return 0;
 }
@@ -152,6 +164,7 @@ static void waits_free(struct wait_list *list) {
 }
 
 void freshness_done(struct caches *cs) {
+        sd_event_source_disable_unref(cs->ask_soon);
         waits_free(&cs->waits);
         waits_free(&cs->asking);
         waits_free(&cs->to_ask);

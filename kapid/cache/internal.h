@@ -82,7 +82,8 @@ struct caches {
         /* waiting */
         struct wait_list waits;
         struct wait_list asking; /* for the answer that is under way */
-        struct wait_list to_ask; /* came after it was sent */
+        struct wait_list to_ask; /* for the next one: came after that was made, or in this turn */
+        sd_event_source *ask_soon; /* makes it */
         bool index_pending;
         uint64_t asked_at; /* our revision when the question left: the store's was no less */
 };

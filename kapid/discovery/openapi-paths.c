@@ -2,7 +2,7 @@
  * and in all, items, their subresources, the old paths of watches, and the documents of discovery.
  * Clients without code for each kind (godaddy's kubernetes-client, generators) make their methods
  * from these paths; kubectl reads the patch and get operations. */
-#include "kapid/discovery/openapi-writer.h"
+#include "kapid/discovery/openapi-internal.h"
 
 #include "kapid/schema/schema.h"
 

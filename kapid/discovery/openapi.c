@@ -3,7 +3,7 @@
  * which is what kubectl needs of it. Documents are written as text straight from the schema nodes.
  */
 #include "kapid/discovery/discovery.h"
-#include "kapid/discovery/openapi-writer.h"
+#include "kapid/discovery/openapi-internal.h"
 
 #include "kapid/schema/pattern.h"
 #include "kapid/schema/schema.h"

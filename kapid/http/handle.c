@@ -31,7 +31,7 @@ static int step_identify(struct request *request, struct problem *p) {
         for (const char *s = given; usable && *s; s++)
                 usable = *s > ' ' && *s < 0x7f;
         if (!usable)
-                given = random_uuid(uuid);
+                given = uuid_next(&request->api->audit_ids, uuid);
         memcpy(request->audit_id, given, strlen(given) + 1);
         return http_response_header(request->http, "Audit-Id", given);
 }
@@ -289,8 +289,11 @@ static int step_accept(struct request *request, struct problem *p) {
                 request->form = e.form;
                 request->yaml = e.yaml;
                 request->protobuf = e.protobuf;
-                (void)snprintf(request->form_version, sizeof(request->form_version), "%s",
-                                e.form == FORM_OBJECT ? "v1" : e.version);
+                if (e.form == FORM_OBJECT)
+                        memcpy(request->form_version, "v1", sizeof("v1"));
+                else
+                        (void)snprintf(request->form_version, sizeof(request->form_version), "%s",
+                                        e.version);
                 return 0;
         }
         /* Logs are plain text and streams are bytes, whatever was asked for. */

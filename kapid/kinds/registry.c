@@ -22,9 +22,16 @@ struct kind_registry {
 
 static const char *key_of(char key[static KEY_SIZE], const char *group, const char *version,
                 const char *name) {
-        int n = snprintf(key, KEY_SIZE, "%s/%s/%s", group, version, name);
+        const size_t g = strlen(group), v = strlen(version), n = strlen(name);
 
-        return n < 0 || n >= KEY_SIZE ? "" : key;
+        if (g + v + n + 3 > KEY_SIZE)
+                return "";
+        memcpy(key, group, g);
+        key[g] = '/';
+        memcpy(key + g + 1, version, v);
+        key[g + 1 + v] = '/';
+        memcpy(key + g + v + 2, name, n + 1);
+        return key;
 }
 
 static int compare_entries(const void *a, const void *b) {
@@ -206,10 +213,13 @@ const struct kind *kind_registry_find_kind(const struct kind_registry *registry,
 
 const struct kind *kind_registry_find_resource(
                 const struct kind_registry *registry, const char *group, const char *plural) {
-        for (size_t i = 0; i < registry->count; i++)
-                if (streq(registry->entries[i]->kind.group, group) &&
-                                streq(registry->entries[i]->kind.plural, plural))
-                        return &registry->entries[i]->kind;
+        for (size_t i = 0; i < registry->count; i++) {
+                const struct kind *k = &registry->entries[i]->kind;
+
+                /* The first letter saves most of the calls. */
+                if (*k->plural == *plural && streq(k->plural, plural) && streq(k->group, group))
+                        return k;
+        }
         return NULL;
 }
 

@@ -217,6 +217,14 @@ static void test_random(void **state) {
         assert_string_not_equal(random_uuid(a), random_uuid(b));
         assert_int_equal(strlen(a), 36);
         assert_int_equal(a[14], '4');
+        struct uuid_source one = {0}, two = {0};
+        uuid_next(&one, a);
+        assert_string_not_equal(a, uuid_next(&one, b));
+        assert_string_not_equal(a, uuid_next(&two, b));
+        assert_int_equal(strlen(a), 36);
+        assert_int_equal(a[14], '4');
+        assert_non_null(strchr("89ab", a[19]));
+        assert_int_equal(strspn(a, "0123456789abcdef-"), 36);
         random_name_suffix(suffix, 5);
         assert_int_equal(strspn(suffix, "bcdfghjklmnpqrstvwxz2456789"), 5);
         for (int i = 0; i < 100; i++)

@@ -1,7 +1,9 @@
 /* Certificates that are renewed and authorities that are replaced: what is due, what a renewed one
  * says, the stages of a replacement with every interruption, clocks, contexts that take replaced
- * files, and the names of backups. */
+ * files or know a certificate, and the names of backups. */
 #include "tests/unit/unit.h"
+
+#include <sys/socket.h>
 
 #include "kctl/certs-seen.h"
 #include "kctl/certs-stage.h"
@@ -11,7 +13,7 @@
 #include "kctl/sealing.h"
 #include "lib/fileio.h"
 #include "lib/timefmt.h"
-#include "lib/tls.h"
+#include "lib/tls-internal.h"
 
 enum { DAY = 86400 };
 
@@ -297,13 +299,110 @@ static void test_refresh(void **state) {
         assert_int_equal(remove_tree(dir), 0);
 }
 
+static struct tls_context *context_of(
+                const char *cert, const char *key, const char *ca, bool server) {
+        const struct tls_files pem = {.cert = cert, .key = key, .ca = ca};
+        _cleanup_problem_ struct problem p = {0};
+        struct tls_context *c = NULL;
+
+        assert_int_equal(tls_context_new_pem(&c, &pem, server, &p), 0);
+        return c;
+}
+
+/* Who a server with this context takes the client for, in a connection of its own. */
+static struct tls_peer meet(struct tls_context *server, struct tls_context *client) {
+        struct tls_stream *s = NULL, *c = NULL;
+        struct tls_peer peer = {0};
+        int pair[2], r = -EAGAIN, q = -EAGAIN;
+        bool want_write;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        assert_int_equal(tls_stream_new(&s, server, pair[0], NULL, NULL), 0);
+        assert_int_equal(tls_stream_new(&c, client, pair[1], NULL, NULL), 0);
+        tls_stream_take_any_peer(s);
+        while (r == -EAGAIN || q == -EAGAIN) {
+                q = q == -EAGAIN ? tls_stream_handshake(c, &want_write) : q;
+                r = r == -EAGAIN ? tls_stream_handshake(s, &want_write) : r;
+        }
+        assert_int_equal(r, 0);
+        assert_int_equal(tls_stream_peer(s, &peer), 0);
+        tls_stream_free(s);
+        tls_stream_free(c);
+        close(pair[0]);
+        close(pair[1]);
+        return peer;
+}
+
+static void digest_of(const struct tls_peer *peer, uint8_t digest[static TLS_DIGEST_SIZE]) {
+        assert_int_equal(strlen(peer->fingerprint), 2 * TLS_DIGEST_SIZE);
+        for (size_t i = 0; i < TLS_DIGEST_SIZE; i++) {
+                unsigned byte;
+
+                assert_int_equal(sscanf(peer->fingerprint + 2 * i, "%2x", &byte), 1);
+                digest[i] = (uint8_t)byte;
+        }
+}
+
+/* A certificate that was verified is known to the context that trusts its CA, and to no other. */
+static void test_known(void **state) {
+        _cleanup_(pair_done) struct authority_pair a = make_ca("a"), b = make_ca("a");
+        _cleanup_free_ char *cert = NULL, *key = NULL, *own = NULL, *own_key = NULL;
+        const uint64_t now_s = now_wall_us() / 1000000;
+        uint8_t digest[TLS_DIGEST_SIZE], other[TLS_DIGEST_SIZE];
+        struct tls_context *trusts_a, *trusts_b, *client;
+        struct tls_peer peer;
+
+        assert_int_equal(
+                        pki_issue(a.cert, a.key, &subject, PKI_USAGE_CLIENT, DAY, &cert, &key), 0);
+        assert_int_equal(
+                        pki_issue(a.cert, a.key, &subject, PKI_USAGE_SERVER, DAY, &own, &own_key),
+                        0);
+        trusts_a = context_of(own, own_key, a.cert, true);
+        trusts_b = context_of(own, own_key, b.cert, true);
+        client = context_of(cert, key, a.cert, false);
+        for (int i = 0; i < 3; i++) {
+                peer = meet(trusts_a, client);
+                assert_true(peer.verified);
+                assert_string_equal(peer.cn, "kapid");
+                assert_int_equal(strv_length(peer.organizations), 2);
+                digest_of(&peer, digest);
+                tls_peer_done(&peer);
+                assert_true(tls_known_find(trusts_a, digest, now_s));
+        }
+        /* it ends with the certificate, and no clock makes it begin sooner */
+        assert_true(tls_known_find(trusts_a, digest, now_s + DAY - 60));
+        assert_false(tls_known_find(trusts_a, digest, now_s + DAY + 60));
+        assert_false(tls_known_find(trusts_a, digest, now_s - 10 * DAY));
+        /* another certificate in the same place */
+        memcpy(other, digest, sizeof(other));
+        other[TLS_DIGEST_SIZE - 1] ^= 1;
+        assert_false(tls_known_find(trusts_a, other, now_s));
+        tls_known_add(trusts_a, other, now_s - 1, now_s + 1);
+        assert_true(tls_known_find(trusts_a, other, now_s));
+        assert_false(tls_known_find(trusts_a, digest, now_s));
+        /* another authority of that name */
+        peer = meet(trusts_b, client);
+        assert_false(peer.verified);
+        assert_non_null(peer.problem);
+        tls_peer_done(&peer);
+        assert_false(tls_known_find(trusts_b, digest, now_s));
+        /* what is known is not verified again */
+        tls_known_add(trusts_b, digest, now_s - 1, now_s + DAY);
+        peer = meet(trusts_b, client);
+        assert_true(peer.verified);
+        tls_peer_done(&peer);
+        tls_context_free(trusts_a);
+        tls_context_free(trusts_b);
+        tls_context_free(client);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_life), cmocka_unit_test(test_renew),
                         cmocka_unit_test(test_decide), cmocka_unit_test(test_stages),
                         cmocka_unit_test(test_clocks), cmocka_unit_test(test_kubeconfig_parts),
                         cmocka_unit_test(test_backup_names),
-                        cmocka_unit_test(test_refresh)};
+                        cmocka_unit_test(test_refresh), cmocka_unit_test(test_known)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -314,7 +314,8 @@ static void deadlines(void **state) {
         struct world w;
 
         world_start(&w, NULL, NULL, NULL);
-        ask(&w, "/test.T/Hold", "x", 50000);
+        /* Long enough for the call to reach the server, on a slow machine too. */
+        ask(&w, "/test.T/Hold", "x", 500000);
         assert_int_equal(w.code, GRPC_DEADLINE_EXCEEDED);
         loop_until(w.event, w.gone == 1);
         assert_null(w.call);

@@ -1,7 +1,10 @@
 /* Tokens of service accounts: which one a Secret gets, and until when it is one. */
 #include "tests/unit/kapid-admission.h"
 
+#include "kapid/auth/account-token.h"
 #include "kapid/auth/authn.h"
+#include "kapid/auth/jwt.h"
+#include "kapid/auth/verified.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -22,6 +25,7 @@ static int set_up_tokens(void **state) {
         api.options.issuer = "https://keelson";
         assert_int_equal(pki_key_new(&pem), 0);
         assert_int_equal(sign_key_new(&api.jwt, pem), 0);
+        assert_int_equal(verified_new(&api.verified, NULL), 0);
         put("", "serviceaccounts", "shop/robot",
                         "{'metadata':{'name':'robot','namespace':'shop','uid':'u-a'}}");
         return 0;
@@ -29,6 +33,7 @@ static int set_up_tokens(void **state) {
 
 static int tear_down_tokens(void **state) {
         api.jwt = sign_key_free(api.jwt);
+        api.verified = verified_free(api.verified);
         return tear_down(state);
 }
 
@@ -98,7 +103,7 @@ static void test_immutable(void **state) {
         assert_true(json_equal(json_object_get(o, "data"), json_object_get(expected, "data")));
 }
 
-/* What keeps an account or a Secret does not keep the token. */
+/* What keeps an account or a Secret does not keep the token, remembered or not. */
 static void test_ends(void **state) {
         static const struct {
                 const char *plural, *name, *uid;
@@ -133,12 +138,132 @@ static void test_ends(void **state) {
         }
 }
 
+static char *new_token(const struct sign_key *key, uint64_t now_s, uint64_t end_s) {
+        _cleanup_json_ json_t *account = parse("{'metadata':{'name':'robot','uid':'u-a'}}"),
+                              *claims = account_token_claims(&(struct account_token){
+                                              .issuer = api.options.issuer,
+                                              .namespace = "shop",
+                                              .account = account,
+                                              .now_s = now_s,
+                                              .end_s = end_s});
+        char *token = NULL;
+
+        assert_int_equal(jwt_sign(key, claims, &token), 0);
+        return token;
+}
+
+static int ask(const char *token) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_user_ struct user user = {0};
+        int r = authenticate_token(&api, token, &user, &p);
+
+        if (r >= 0)
+                assert_string_equal(user.name, "system:serviceaccount:shop:robot");
+        return r;
+}
+
+static void put_account(const char *uid) {
+        _cleanup_free_ char *text = strformat(
+                        "{'metadata':{'name':'robot','namespace':'shop','uid':'%s'}}", uid);
+
+        put("", "serviceaccounts", "shop/robot", text);
+}
+
+/* Only the signature is remembered, and only for the very same token. */
+static void test_remembered(void **state) {
+        const uint64_t now_s = now_wall_us() / 1000000;
+        _cleanup_free_ char *pem = NULL, *token = new_token(api.jwt, now_s, now_s + 3600),
+                            *late = new_token(api.jwt, now_s - 20, now_s - 10), *forged = NULL;
+        _cleanup_(sign_key_freep) struct sign_key *other = NULL;
+        struct token_digest d = token_digest(late);
+        char *last;
+
+        put_account("u-a");
+        verified_forget(api.verified, VERIFIED_BY_CLUSTER);
+        assert_int_equal(ask(token), 0);
+        assert_int_equal(verified_count(api.verified), 1);
+        assert_int_equal(ask(token), 0);
+        assert_int_equal(verified_count(api.verified), 1);
+        /* its account is another one now */
+        put_account("u-b");
+        assert_int_equal(ask(token), -EACCES);
+        put_account("u-a");
+        assert_int_equal(ask(token), 0);
+        /* the same claims with another signature */
+        last = token + strlen(token) - 3;
+        *last = *last == 'A' ? 'B' : 'A';
+        assert_int_equal(ask(token), -EACCES);
+        assert_int_equal(pki_key_new(&pem), 0);
+        assert_int_equal(sign_key_new(&other, pem), 0);
+        forged = new_token(other, now_s, now_s + 3600);
+        assert_int_equal(ask(forged), -EACCES);
+        assert_int_equal(verified_count(api.verified), 1);
+        /* one that has expired since it was remembered */
+        _cleanup_json_ json_t *claims = NULL;
+        assert_int_equal(jwt_verify_signature(api.jwt, late, &claims), 0);
+        verified_add(api.verified, &d, VERIFIED_BY_CLUSTER, claims, strlen(late));
+        assert_int_equal(ask(late), -EACCES);
+}
+
+static void test_other_keys(void **state) {
+        const uint64_t now_s = now_wall_us() / 1000000;
+        _cleanup_free_ char *pem = NULL, *token = new_token(api.jwt, now_s, now_s + 3600);
+        struct sign_key *own = api.jwt;
+        struct token_digest d = token_digest(token);
+
+        put_account("u-a");
+        assert_int_equal(ask(token), 0);
+        assert_true(verified_has(api.verified, &d, VERIFIED_BY_CLUSTER));
+        assert_false(verified_has(api.verified, &d, VERIFIED_BY_ISSUER));
+        verified_forget(api.verified, VERIFIED_BY_ISSUER);
+        assert_true(verified_has(api.verified, &d, VERIFIED_BY_CLUSTER));
+        verified_forget(api.verified, VERIFIED_BY_CLUSTER);
+        assert_int_equal(verified_count(api.verified), 0);
+        assert_int_equal(pki_key_new(&pem), 0);
+        assert_int_equal(sign_key_new(&api.jwt, pem), 0);
+        assert_int_equal(ask(token), -EACCES);
+        sign_key_free(api.jwt);
+        api.jwt = own;
+        assert_int_equal(ask(token), 0);
+}
+
+/* As many as are kept, and those that were used last. */
+static void test_bounds(void **state) {
+        _cleanup_(verified_freep) struct verified *v = NULL;
+        _cleanup_json_ json_t *claims = json_object();
+        struct token_digest first = token_digest("0"), d;
+
+        assert_int_equal(verified_new(&v, NULL), 0);
+        for (unsigned i = 0; i <= VERIFIED_TOKENS_MAX; i++) {
+                _cleanup_free_ char *text = strformat("%u", i);
+                _cleanup_json_ json_t *found = NULL;
+
+                d = token_digest(text);
+                verified_add(v, &d, VERIFIED_BY_CLUSTER, claims, 10);
+                found = verified_find(v, &first, VERIFIED_BY_CLUSTER);
+                assert_ptr_equal(found, claims);
+        }
+        assert_int_equal(verified_count(v), VERIFIED_TOKENS_MAX);
+        assert_true(verified_has(v, &d, VERIFIED_BY_CLUSTER));
+        d = token_digest("1");
+        assert_false(verified_has(v, &d, VERIFIED_BY_CLUSTER));
+        d = token_digest("large");
+        verified_add(v, &d, VERIFIED_BY_ISSUER, claims, VERIFIED_BYTES_MAX);
+        assert_int_equal(verified_count(v), 1);
+        d = token_digest("larger");
+        verified_add(v, &d, VERIFIED_BY_ISSUER, claims, VERIFIED_BYTES_MAX + 1);
+        assert_false(verified_has(v, &d, VERIFIED_BY_ISSUER));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_owner),
                         cmocka_unit_test(test_replaced),
                         cmocka_unit_test(test_immutable),
                         cmocka_unit_test(test_ends),
+                        cmocka_unit_test(test_remembered),
+                        cmocka_unit_test(test_other_keys),
+                        cmocka_unit_test(test_bounds),
         };
 
         return cmocka_run_group_tests(tests, set_up_tokens, tear_down_tokens);
