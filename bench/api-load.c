@@ -1,19 +1,22 @@
 /* The load of bench/api: makes, reads and writes objects through the API as fast as a bounded
  * number of requests in flight allows.
  *
- *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [OBJECTS]]]
+ *      api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [OBJECTS [RESOURCE [REVISIONS]]]]]
  *
  * WHAT: with the client library that the daemons use configmaps, nodes, pods, bound (pods on
  * nodes), mixed, services (each of the pods of one app). With a client that is little more than TLS
  * objects: ConfigMaps of 2 kB, one in a hundred with the label rare=yes; gets, cached
- * (resourceVersion=0), updates, patches and applies: of them, a ROUND being a number that is in
- * the object and so changes it. With OBJECTS each of that many has several requests of COUNT, so
- * that handshakes are a small part. Prints how many were done in a second. */
+ * (resourceVersion=0), updates, patches, statuses and applies: of them, a ROUND being a number
+ * that is in the object and so changes it. With OBJECTS (0: as many as COUNT) each of that many has
+ * several requests of COUNT, so that handshakes are a small part. RESOURCE: configmaps, or things,
+ * which are custom (of bench/peer); updates of these need their REVISIONS, a file with one a line.
+ * Prints how many were done in a second. */
 #include <stdio.h>
 
 #include "bench/requests.h"
 #include "lib/client/api.h"
 #include "lib/client/kubeconfig.h"
+#include "lib/fileio.h"
 #include "lib/timefmt.h"
 
 enum { IN_FLIGHT_MAX = 128, ZONES = 10, DEPLOYMENTS = 200 };
@@ -24,7 +27,10 @@ struct load {
         const struct kind *kind;
         unsigned long count, started, ended, in_flight, in_flight_max, round, objects;
         int failure;
-        char *authorization; /* the header, or "" */
+        const struct resource *resource; /* of the objects of 2 kB */
+        char **revisions;                /* of the objects, for updates */
+        size_t revision_count;
+        char *authorization;             /* the header, or "" */
         struct buf text;     /* of a body */
 };
 
@@ -33,7 +39,13 @@ struct kind {
         json_t *(*make)(unsigned long i);
         /* Else: a request for the i-th object of 2 kB. */
         const char *method, *query, *type;
-        int (*body)(struct buf *out, unsigned long i, unsigned long round); /* NULL: none */
+        /* NULL: none */
+        int (*body)(struct buf *out, const struct load *l, unsigned long i);
+        const char *subresource;
+};
+
+struct resource {
+        const char *name, *path, *version, *kind, *field;
 };
 
 static json_t *checked(json_t *v) {
@@ -122,26 +134,37 @@ static json_t *make_service(unsigned long i) {
                         "ports", "port", 80));
 }
 
-enum { OBJECT_SIZE = 1400, RARE = 100 };
+enum { OBJECT_SIZE = 1400, RARE = 100, REVISIONS_SIZE_MAX = 64 << 20 };
 
-static const char objects[] = "/api/v1/namespaces/bench/configmaps";
+static const struct resource resources[] = {
+                {"configmaps", "/api/v1/namespaces/bench/configmaps", "v1", "ConfigMap", "data"},
+                {"things", "/apis/bench.example.org/v1/namespaces/bench/things",
+                                "bench.example.org/v1", "Thing", "spec"},
+};
 
 /* With its metadata and managedFields about 2 kB as the API shows it. */
-static int object_text(struct buf *out, unsigned long i, unsigned long round) {
-        char data[OBJECT_SIZE];
+static int object_text(struct buf *out, const struct load *l, unsigned long i) {
+        char data[OBJECT_SIZE], revision[64] = "";
 
         memset(data, 'a' + (int)(i % 26), sizeof(data));
+        if (i < l->revision_count)
+                (void)snprintf(revision, sizeof(revision), "\"resourceVersion\":\"%s\",",
+                                l->revisions[i]);
         return buf_printf(out,
-                        "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":"
-                        "\"object-%06lu\",\"labels\":{\"app.kubernetes.io/name\":\"bench\","
+                        "{\"apiVersion\":\"%s\",\"kind\":\"%s\",\"metadata\":{\"name\":"
+                        "\"object-%06lu\",%s\"labels\":{\"app.kubernetes.io/name\":\"bench\","
                         "\"app.kubernetes.io/part-of\":\"%s\",\"rare\":\"%s\"}},"
-                        "\"data\":{\"text\":\"%.*s\",\"round\":\"%lu\"}}",
-                        i, i % 2 ? "odd" : "even", i % RARE ? "no" : "yes", OBJECT_SIZE, data,
-                        round);
+                        "\"%s\":{\"text\":\"%.*s\",\"round\":\"%lu\"}}",
+                        l->resource->version, l->resource->kind, i, revision, i % 2 ? "odd" : "even",
+                        i % RARE ? "no" : "yes", l->resource->field, OBJECT_SIZE, data, l->round);
 }
 
-static int patch_text(struct buf *out, unsigned long i, unsigned long round) {
-        return buf_printf(out, "{\"data\":{\"round\":\"%lu\"}}", round);
+static int patch_text(struct buf *out, const struct load *l, unsigned long i) {
+        return buf_printf(out, "{\"%s\":{\"round\":\"%lu\"}}", l->resource->field, l->round);
+}
+
+static int status_text(struct buf *out, const struct load *l, unsigned long i) {
+        return buf_printf(out, "{\"status\":{\"round\":\"%lu\"}}", l->round);
 }
 
 static int write_request(struct buf *out, unsigned long i, void *userdata) {
@@ -153,12 +176,13 @@ static int write_request(struct buf *out, unsigned long i, void *userdata) {
         if (l->objects > 0)
                 i %= l->objects;
         l->text.size = 0;
-        r = k->body ? k->body(&l->text, i, l->round) : 0;
+        r = k->body ? k->body(&l->text, l, i) : 0;
         if (r < 0)
                 return r;
         if (!streq(k->method, "POST"))
-                (void)snprintf(name, sizeof(name), "/object-%06lu", i);
-        r = buf_printf(out, "%s %s%s%s", k->method, objects, name, strempty(k->query));
+                (void)snprintf(name, sizeof(name), "/object-%06lu%s", i,
+                                strempty(k->subresource));
+        r = buf_printf(out, "%s %s%s%s", k->method, l->resource->path, name, strempty(k->query));
         if (r < 0)
                 return r;
         r = buf_printf(out,
@@ -184,6 +208,8 @@ static const struct kind kinds[] = {
                 {"updates", .method = "PUT", .type = "application/json", .body = object_text},
                 {"patches", .method = "PATCH", .type = "application/merge-patch+json",
                                 .body = patch_text},
+                {"statuses", .method = "PATCH", .type = "application/merge-patch+json",
+                                .body = status_text, .subresource = "/status"},
                 {"applies", .method = "PATCH", .query = "?fieldManager=bench&force=true",
                                 .type = "application/apply-patch+yaml", .body = object_text},
 };
@@ -283,8 +309,21 @@ static int run(struct load *l, const char *kubeconfig, struct problem *p) {
         return r;
 }
 
+static int read_revisions(struct load *l, const char *path) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        int r = file_read(path, REVISIONS_SIZE_MAX, &text, &n);
+
+        if (r < 0)
+                return r;
+        r = strv_split(text, "\n", &l->revisions);
+        l->revision_count = r < 0 ? 0 : strv_length(l->revisions);
+        return r;
+}
+
 int main(int argc, char **argv) {
-        struct load l = {.in_flight_max = IN_FLIGHT_MAX};
+        struct load l = {.in_flight_max = IN_FLIGHT_MAX,
+                        .resource = &resources[0]};
         _cleanup_problem_ struct problem p = {0};
         int r;
 
@@ -292,7 +331,8 @@ int main(int argc, char **argv) {
                 if (streq(kinds[i].name, argv[2]))
                         l.kind = &kinds[i];
         if (!l.kind || (l.count = strtoul(argv[3], NULL, 10)) == 0) {
-                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [OBJECTS]]]; WHAT:");
+                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND "
+                                "[OBJECTS [RESOURCE [REVISIONS]]]]]; WHAT:");
                 for (size_t i = 0; i < ELEMENTS(kinds); i++)
                         fprintf(stderr, " %s", kinds[i].name);
                 fprintf(stderr, "\n");
@@ -304,11 +344,19 @@ int main(int argc, char **argv) {
                 l.round = strtoul(argv[5], NULL, 10);
         if (argc > 6)
                 l.objects = strtoul(argv[6], NULL, 10);
+        for (size_t i = 0; argc > 7 && i < ELEMENTS(resources); i++)
+                if (streq(resources[i].name, argv[7]))
+                        l.resource = &resources[i];
+        if (argc > 8 && (r = read_revisions(&l, argv[8])) < 0) {
+                fprintf(stderr, "api-load: %s: %s\n", argv[8], strerror(-r));
+                return 1;
+        }
         r = run(&l, argv[1], &p);
         if (r < 0 && l.failure == 0)
                 fprintf(stderr, "api-load: %s\n", p.message ? p.message : strerror(-r));
         api_client_free(l.client);
         sd_event_unref(l.event);
+        strv_free(l.revisions);
         free(l.authorization);
         buf_done(&l.text);
         return r < 0;

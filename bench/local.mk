@@ -28,6 +28,10 @@ bench_api_watch_h2_LDADD = libkeelson.a $(KEELSON_LIBS)
 bench-api: all
 	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/bench/api $(API)
 
+# bench/peer/: beside Kubernetes' own generic API server, which bench/peer/make builds from Debian's packages; bench/peer/README.md
+EXTRA_DIST += bench/peer/README.md bench/peer/main.go bench/peer/make bench/peer/compare bench/peer/differ bench/peer/sides.py \
+	bench/peer/cases.py bench/peer/random_cases.py bench/peer/known.py
+
 # `make bench-services`: the service rules of a node. SERVICES='N...' for other numbers; as root.
 noinst_PROGRAMS += bench/services
 bench_services_SOURCES = bench/services.c \

@@ -1,5 +1,5 @@
 /* Many requests. An answer's head is looked at for its status and length only; of its body only the
- * length counts. */
+ * length counts, which a body in chunks says piece by piece. */
 #include "bench/requests.h"
 
 #include <sys/epoll.h>
@@ -11,8 +11,8 @@ enum { READ_SIZE = 64 << 10, EVENTS_MAX = 128, SHOWN_MAX = 300 };
 struct lane {
         struct connection connection;
         struct buf in; /* a head that has not come whole */
-        size_t left;   /* of the body */
-        bool body;
+        size_t left;   /* of the body, or of its chunk with what ends it */
+        bool body, chunked, last;
         unsigned status;
 };
 
@@ -39,12 +39,25 @@ static int send_next(struct run *run, struct lane *l) {
 static int read_head(struct lane *l, const char *head) {
         const char *length = strcasestr(head, "\r\nContent-Length:");
 
-        if (!startswith(head, "HTTP/1.1 ") || !length)
+        l->chunked = strcasestr(head, "\r\nTransfer-Encoding: chunked");
+        if (!startswith(head, "HTTP/1.1 ") || (!length && !l->chunked))
                 return -EBADMSG;
         l->status = (unsigned)strtoul(head + strlen("HTTP/1.1 "), NULL, 10);
-        l->left = strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
+        l->left = l->chunked ? 0 : strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
+        l->last = !l->chunked;
         l->body = true;
         return 0;
+}
+
+/* The line that begins a chunk; the last one, of no bytes, has no trailers. */
+static size_t read_chunk_line(struct lane *l, const char *p, size_t n) {
+        const char *end = memmem(p, n, "\r\n", 2);
+
+        if (!end)
+                return 0;
+        l->left = strtoul(p, NULL, 16) + 2;
+        l->last = l->left == 2;
+        return (size_t)(end - p) + 2;
 }
 
 /* What came, or what was kept of a head with it; *ret_used bytes of it were taken. */
@@ -52,6 +65,10 @@ static int take(struct run *run, struct lane *l, const char *p, size_t n, size_t
         const char *end;
         size_t used;
 
+        if (l->body && !l->last && l->left == 0) {
+                *ret_used = read_chunk_line(l, p, n);
+                return 0;
+        }
         if (l->body) {
                 used = MIN(n, l->left);
                 if (l->status / 100 != 2)
@@ -72,7 +89,7 @@ static int take(struct run *run, struct lane *l, const char *p, size_t n, size_t
                         return r;
         }
         *ret_used = used;
-        if (!l->body || l->left > 0)
+        if (!l->body || l->left > 0 || !l->last)
                 return 0;
         l->body = false;
         run->ended++;

@@ -14,6 +14,6 @@ struct requests_options {
 };
 
 /* Opens the connections, then sends all requests and waits for their answers; each must be a
- * success with a Content-Length. ret_us: how long it took, without the handshakes. p says what the
+ * success. ret_us: how long it took, without the handshakes. p says what the
  * first answer that was none said. */
 int requests_run(const struct requests_options *o, uint64_t *ret_us, struct problem *p);

@@ -12,8 +12,12 @@ static int settle_names(struct admission *a, struct problem *p) {
 static int refuse_terminating(struct admission *a, struct problem *p) {
         if (!a->kind->terminating)
                 return 0;
-        return problem_set(p, ENOTSUP, 405, "MethodNotAllowed",
-                        "create not allowed while custom resource definition is terminating");
+        problem_set(p, EACCES, 403, "Forbidden",
+                        "%s \"%s\" is forbidden: create not allowed while custom resource "
+                        "definition is terminating",
+                        a->kind->resource, a->name);
+        problem_about(p, a->kind->group, a->kind->plural, a->name);
+        return -EACCES;
 }
 
 static const struct admission_rule rules[] = {

@@ -2,6 +2,10 @@
  * version are listed together, versions in order of preference (docs/wire.md section 5). */
 #include "kapid/discovery/discovery.h"
 
+#include "lib/crypto.h"
+
+enum { STORAGE_HASH_SIZE = 8 };
+
 static json_t *strings(char *const *v) {
         json_t *list = json_array();
 
@@ -130,6 +134,22 @@ json_t *discovery_group(const struct kind_registry *r, const char *group) {
         return entry;
 }
 
+/* What tells clients that objects are stored in another version now. */
+static json_t *storage_version_hash(const struct kind *k) {
+        _cleanup_free_ char *text = strformat(
+                        "%s/%s/%s", k->storage_group, k->storage_version, k->kind);
+        _cleanup_(sha256_freep) struct sha256 *h = sha256_new();
+        uint8_t digest[SHA256_SIZE];
+        _cleanup_free_ char *base64 = NULL;
+
+        if (!text || !h)
+                return NULL;
+        sha256_add(h, text, strlen(text));
+        sha256_take(h, digest);
+        base64 = base64_encode(digest, STORAGE_HASH_SIZE);
+        return base64 ? json_string(base64) : NULL;
+}
+
 static void add_resource(json_t *list, const struct kind *k) {
         json_t *r = json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", k->plural, "singularName",
                         k->singular, "namespaced", k->namespaced, "kind", k->kind, "verbs",
@@ -139,6 +159,7 @@ static void add_resource(json_t *list, const struct kind *k) {
                 json_object_set_new(r, "shortNames", strings(k->short_names));
         if (k->categories)
                 json_object_set_new(r, "categories", strings(k->categories));
+        json_object_set_new(r, "storageVersionHash", storage_version_hash(k));
         json_array_append_new(list, r);
         for (size_t i = 0; i < k->subresource_count; i++) {
                 const struct kind_subresource *s = &k->subresources[i];

@@ -305,6 +305,11 @@ static int step_accept(struct request *request, struct problem *p) {
                         request_has_protobuf(request, FORM_OBJECT) ? ", " PROTOBUF_MEDIA_TYPE : "");
 }
 
+static bool is_write(const char *verb) {
+        return streq(verb, "create") || streq(verb, "update") || streq(verb, "patch") ||
+               startswith(verb, "delete");
+}
+
 static int step_options(struct request *request, struct problem *p) {
         const char *dry_run = request_query(request, "dryRun");
         int r;
@@ -313,7 +318,8 @@ static int step_options(struct request *request, struct problem *p) {
                 return 0;
         if (request->remote) /* the others are the server's, and this one of what runs long */
                 return proxy_is_long_running(request) ? 0 : request_read_timeout(request, p);
-        if (!isempty(dry_run)) {
+        /* A dry run with an empty value must not become a real write. */
+        if (dry_run && (*dry_run || is_write(request->route.verb))) {
                 if (!streq(dry_run, "All")) {
                         char text[256];
 

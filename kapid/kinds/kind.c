@@ -233,6 +233,14 @@ static int make_cell(struct maker *m, const json_t *column, struct kind_column *
         return 0;
 }
 
+/* A column of a definition that says nothing about it. */
+static const char *described(struct maker *m, const char *path) {
+        _cleanup_free_ char *text = strformat(
+                        "Custom resource definition column (in JSONPath format): %s", path);
+
+        return text ? copy(m, text) : NULL;
+}
+
 static int make_columns(struct maker *m) {
         const json_t *list = shared_of(m, "additionalPrinterColumns"), *item;
         bool own_name = json_bool_or(m->version, "x-keelson.ownNameColumn", false);
@@ -255,9 +263,12 @@ static int make_columns(struct maker *m) {
                 c[used].description = copy(m, json_str_or(item, "description", ""));
                 c[used].priority = (int)json_int_or(item, "priority", 0);
                 c[used].path = copy(m, json_str(item, "jsonPath"));
+                c[used].first = m->custom;
                 r = m->custom ? 0 : make_cell(m, item, &c[used]);
                 if (r < 0)
                         return r;
+                if (m->custom && c[used].path && !*strempty(c[used].description))
+                        c[used].description = described(m, c[used].path);
                 if (!c[used].name || !c[used].type || !c[used].format || !c[used].description)
                         return -ENOMEM;
                 used++;

@@ -64,6 +64,7 @@ struct kind_column {
         json_t *(*cell)(const json_t *object, uint64_t now_us);
         const char *reads;  /* the paths that the function reads; NULL: any (table/cells.h) */
         const char *absent; /* text of the cell when the path finds nothing; NULL: by type */
+        bool first;         /* only the first of what the path finds; null for nothing */
 };
 
 struct kind {

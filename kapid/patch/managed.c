@@ -42,9 +42,8 @@ int field_manager_name(const char *query, const char *user_agent, const char *op
         size_t n;
 
         if (isempty(query) && is_apply)
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required "
-                                "value: is required for apply patch");
+                return options_refused(p, "PatchOptions", "FieldValueRequired", "fieldManager",
+                                "Required value: is required for apply patch");
         if (!isempty(query)) {
                 if (strlen(query) > MANAGER_SIZE_MAX)
                         return options_refused(p, options, "FieldValueTooLong", "fieldManager",

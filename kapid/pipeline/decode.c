@@ -148,6 +148,25 @@ static int parse_body(const struct schema *s, bool without_protobuf, const char 
         }
 }
 
+/* What a custom resource is, its body says: only of built-in kinds the path may say it alone. */
+static int check_custom(const json_t *object, const char *kind, struct problem *p) {
+        static const char *const keys[] = {"kind", "apiVersion"};
+        const json_t *metadata = json_object_get(object, "metadata");
+        char why[64];
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++)
+                if (isempty(json_string_value(json_object_get(object, keys[i])))) {
+                        (void)snprintf(why, sizeof(why), "'%s' is missing or is no string",
+                                        keys[i]);
+                        return bad_body(p, why);
+                }
+        if (metadata && !json_is_null(metadata) && !json_is_object(metadata))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "%s cannot be handled as a %s: metadata must be an object", kind,
+                                kind);
+        return 0;
+}
+
 /* The type of the body must be the path's; left out, it is filled in. */
 static int check_type(json_t *object, const char *group, const char *version, const char *kind,
                 struct problem *p) {
@@ -212,6 +231,9 @@ int pipeline_decode(const struct kind *k, const struct kind_subresource *sub,
                 return r;
         if (!json_is_object(object))
                 return bad_body(p, "the body must be an object");
+        r = custom ? check_custom(object, kind, p) : 0;
+        if (r < 0)
+                return r;
         if ((r = check_type(object, group, version, kind, p)) < 0 ||
                         (r = run_normalise(s, custom, kind, version, object, &complaints, p)) < 0)
                 return r;

@@ -46,6 +46,11 @@ int delete_options_decode(const char *content_type, const void *data, size_t n, 
                         &delete_options, "DeleteOptions", content_type, data, n, ret, p);
 }
 
+/* In the query everything but "0" and "false" means true. */
+static bool query_true(const char *value) {
+        return value && !streq(value, "0") && !streq(value, "false");
+}
+
 static int refuse_propagation(
                 const char *reason, const char *given, const char *why, struct problem *p) {
         bool invalid = streq(reason, "FieldValueInvalid");
@@ -56,13 +61,16 @@ static int refuse_propagation(
                     : -ENOMEM;
 }
 
-static int parse_propagation(
-                const json_t *body, const char *query, const char **ret, struct problem *p) {
+static int parse_propagation(const json_t *body, const char *query, const char *query_orphan,
+                const char **ret, struct problem *p) {
         static const char *const words[] = {"", "Background", "Foreground", "Orphan"};
-        bool orphans = json_is_true(json_object_get(body, "orphanDependents"));
+        bool orphans = json_is_true(json_object_get(body, "orphanDependents")) ||
+                       (!body && query_true(query_orphan));
         const char *given = json_str(body, "propagationPolicy");
 
-        if (given && json_object_get(body, "orphanDependents"))
+        if (!body && query_orphan && !isempty(query))
+                given = query;
+        if (given && (json_object_get(body, "orphanDependents") || (!body && query_orphan)))
                 return refuse_propagation("FieldValueInvalid", given,
                                 "orphanDependents and deletionPropagation cannot be both set", p);
         if (!given)
@@ -98,7 +106,7 @@ static int parse_dry_run(const json_t *body, bool *ret, struct problem *p) {
 }
 
 int delete_options_parse(const json_t *body, const char *query_grace, const char *query_propagation,
-                struct delete_options *ret, struct problem *p) {
+                const char *query_orphan, struct delete_options *ret, struct problem *p) {
         struct delete_options o = {.grace_s = json_int_or(body, "gracePeriodSeconds", -1),
                         .uid = json_str(body, "preconditions.uid"),
                         .resource_version = json_str(body, "preconditions.resourceVersion")};
@@ -112,7 +120,7 @@ int delete_options_parse(const json_t *body, const char *query_grace, const char
         r = parse_dry_run(body, &o.dry_run, p);
         if (r < 0)
                 return r;
-        r = parse_propagation(body, query_propagation, &o.propagation, p);
+        r = parse_propagation(body, query_propagation, query_orphan, &o.propagation, p);
         if (r < 0)
                 return r;
         o.body = json_incref((json_t *)body);

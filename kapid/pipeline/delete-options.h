@@ -20,7 +20,7 @@ void delete_options_done(struct delete_options *o);
 int delete_options_decode(const char *content_type, const void *data, size_t n, json_t **ret,
                 struct problem *p);
 /* The options of a body (DeleteOptions as JSON, NULL: none; borrowed, a reference is kept) and of
- * the query parameters gracePeriodSeconds and propagationPolicy (NULL: absent), which count where
- * the body says nothing. Refusals: 400, 422. */
+ * the query parameters gracePeriodSeconds, propagationPolicy and orphanDependents (NULL: absent),
+ * which count where the body says nothing, the last one without a body. Refusals: 400, 422. */
 int delete_options_parse(const json_t *body, const char *query_grace, const char *query_propagation,
-                struct delete_options *ret, struct problem *p);
+                const char *query_orphan, struct delete_options *ret, struct problem *p);

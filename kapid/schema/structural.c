@@ -107,6 +107,8 @@ static void check_forbidden(struct findings *f, const json_t *doc) {
 
 /* structure: what stands around the validation at the same place, at the path `at`; NULL: nothing,
  * which has been reported. */
+/* at: where the structure is, or NULL: validations below a field may name fields that it does not
+ * have, because the reference server looks at those of the root only and real definitions do it. */
 static void check_nested(
                 struct findings *f, const json_t *doc, const json_t *structure, const char *at);
 
@@ -165,23 +167,24 @@ static void check_nested(
         check_unsupported(f, doc);
         check_forbidden(f, doc);
         json_object_foreach ((json_t *)get(doc, "properties"), name, child) {
-                _cleanup_free_ char *below = strformat("%s.properties[%s]", at, name);
+                _cleanup_free_ char *below =
+                                at ? strformat("%s.properties[%s]", at, name) : NULL;
 
                 length = findings_push(f, "properties");
                 findings_push_key(f, name);
-                check_nested_child(f, child, get(properties, name), strempty(below),
-                                structure != NULL);
+                check_nested_child(f, child, get(properties, name), below,
+                                structure && at);
                 findings_pop(f, length);
         }
         if (get(get(doc, "properties"), "metadata"))
                 finding_add(f, FINDING_FORBIDDEN, "properties[metadata]", NULL,
                                 "must not be specified in a nested context");
         if (json_is_object(get(doc, "items"))) {
-                _cleanup_free_ char *below = strformat("%s.items", at);
+                _cleanup_free_ char *below = at ? strformat("%s.items", at) : NULL;
 
                 length = findings_push(f, "items");
-                check_nested_child(f, get(doc, "items"), get(structure, "items"), strempty(below),
-                                structure != NULL);
+                check_nested_child(f, get(doc, "items"), get(structure, "items"), below,
+                                structure && at);
                 findings_pop(f, length);
         }
         check_alternatives(f, doc, structure, at, is_set(structure, "x-kubernetes-int-or-string"));
@@ -213,9 +216,6 @@ static void check_type(struct findings *f, const json_t *doc, enum level level) 
         else if (!*type && !is_set(doc, "x-kubernetes-int-or-string") &&
                         !is_set(doc, "x-kubernetes-preserve-unknown-fields"))
                 finding_add(f, FINDING_REQUIRED, "type", NULL, "%s", missing[level]);
-        else if (*type && is_set(doc, "x-kubernetes-int-or-string"))
-                finding_add(f, FINDING_INVALID, "type", get(doc, "type"),
-                                "must be empty if x-kubernetes-int-or-string is true");
         else if (level == LEVEL_ROOT && *type && !streq(type, "object"))
                 finding_add(f, FINDING_INVALID, "type", get(doc, "type"),
                                 "must be object at the root");
@@ -314,6 +314,22 @@ static void check_list_map(struct findings *f, const json_t *doc) {
                 check_map_key(f, items, keys, i);
 }
 
+/* Items of a set are compared whole. */
+static void check_set_items(struct findings *f, const json_t *items) {
+        static const char why[] = "must be atomic as item of a list with x-kubernetes-list-type=set";
+
+        if (equals(items, "type", "object") && !equals(items, "x-kubernetes-map-type", "atomic"))
+                finding_add(f, FINDING_INVALID, "items.x-kubernetes-map-type",
+                                get(items, "x-kubernetes-map-type"), "%s", why);
+        if (equals(items, "type", "array") && get(items, "x-kubernetes-list-type") &&
+                        !equals(items, "x-kubernetes-list-type", "atomic"))
+                finding_add(f, FINDING_INVALID, "items.x-kubernetes-list-type",
+                                get(items, "x-kubernetes-list-type"), "%s", why);
+        if (is_set(items, "nullable"))
+                finding_add(f, FINDING_FORBIDDEN, "items.nullable", NULL,
+                                "cannot be nullable when x-kubernetes-list-type is set");
+}
+
 static void check_lists_and_maps(struct findings *f, const json_t *doc) {
         const json_t *list = get(doc, "x-kubernetes-list-type"),
                      *map = get(doc, "x-kubernetes-map-type");
@@ -329,6 +345,8 @@ static void check_lists_and_maps(struct findings *f, const json_t *doc) {
         if (!streq(word, "map") && json_array_size(get(doc, "x-kubernetes-list-map-keys")) > 0)
                 finding_add(f, list ? FINDING_INVALID : FINDING_REQUIRED, "x-kubernetes-list-type",
                                 list, "must be map if x-kubernetes-list-map-keys is non-empty");
+        if (streq(word, "set") && streq(type, "array"))
+                check_set_items(f, get(doc, "items"));
         if (streq(word, "map") && streq(type, "array"))
                 check_list_map(f, doc);
         if (map && !equals(doc, "x-kubernetes-map-type", "atomic") &&
@@ -399,7 +417,8 @@ static void check_structure(struct findings *f, const json_t *doc, enum level le
                 check_own_metadata(f, doc);
         if (level == LEVEL_ROOT || is_set(doc, "x-kubernetes-embedded-resource"))
                 check_whole_object(f, doc);
-        check_alternatives(f, doc, doc, strempty(at), is_set(doc, "x-kubernetes-int-or-string"));
+        check_alternatives(f, doc, doc, level == LEVEL_ROOT ? strempty(at) : NULL,
+                        is_set(doc, "x-kubernetes-int-or-string"));
         json_object_foreach ((json_t *)get(doc, "properties"), name, child) {
                 length = findings_push(f, "properties");
                 findings_push_key(f, name);

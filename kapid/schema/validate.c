@@ -168,12 +168,12 @@ static void check_string(struct findings *f, const struct schema *s, const json_
                 finding_add(f, FINDING_INVALID, NULL, v,
                                 "%s in body should be at least %zu chars long", here(f),
                                 rules->length_min);
-        }
-        if (bounds & BOUND_MAX_LENGTH && characters(text) > rules->length_max)
+        } else if (bounds & BOUND_MAX_LENGTH && characters(text) > rules->length_max) {
                 finding_add(f, FINDING_TOO_LONG, NULL, NULL, "may not be more than %zu bytes",
                                 rules->length_max);
-        if (rules && rules->pattern)
+        } else if (rules && rules->pattern) {
                 check_pattern(f, rules->pattern, v);
+        }
         if (!format_custom_fits(s->format, text))
                 finding_add(f, FINDING_INVALID, NULL, v, "%s in body must be of type %s: \"%s\"",
                                 here(f), format_custom_name(s->format), text);

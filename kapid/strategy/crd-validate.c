@@ -103,50 +103,40 @@ static void check_scale(struct findings *f, const json_t *scale, size_t i) {
         }
 }
 
-static void column_finding(struct findings *f, enum finding what, size_t version, size_t column,
-                const char *field, const json_t *value, const char *why) {
-        _cleanup_free_ char *at = strformat("spec.versions[%zu].additionalPrinterColumns[%zu].%s",
-                        version, column, field);
+static void check_column(struct findings *f, const json_t *column) {
+        static const char *const formats[] = {"", "byte", "date", "date-time", "double", "float",
+                        "int32", "int64", "password", NULL};
+        const char *format = json_str_or(column, "format", "");
 
-        f->failed |= !at;
-        if (why)
-                finding_add(f, what, at, value, "%s", why);
-        else
-                finding_add(f, what, at, value, NULL);
+        if (isempty(json_str_or(column, "name", "")))
+                finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
+        if (!strv_contains((char *const *)formats, format))
+                finding_add(f, FINDING_INVALID, "format", json_object_get(column, "format"),
+                                "must be one of byte,date,date-time,double,float,int32,int64,"
+                                "password");
+        check_path(f, "jsonPath", json_object_get(column, "jsonPath"));
 }
 
 static void check_columns(struct findings *f, const json_t *columns, size_t i) {
-        static const char *const formats[] = {"byte", "date", "date-time", "double", "float",
-                        "int32", "int64", "password"};
         const json_t *column;
         size_t n;
 
         json_array_foreach (columns, n, column) {
-                _cleanup_free_ char *at = strformat(
-                                "spec.versions[%zu].additionalPrinterColumns[%zu].jsonPath", i, n);
+                _cleanup_free_ char *at =
+                                strformat("spec.versions[%zu].additionalPrinterColumns[%zu]", i, n);
+                size_t length = findings_push(f, strempty(at));
 
-                const json_t *format = json_object_get(column, "format");
-                const char *word = strempty(json_string_value(format));
-                bool known = !*word;
-
-                check_path(f, at, json_object_get(column, "jsonPath"));
-                for (size_t k = 0; k < ELEMENTS(formats) && !known; k++)
-                        known = streq(word, formats[k]);
-                if (!*json_str_or(column, "name", ""))
-                        column_finding(f, FINDING_REQUIRED, i, n, "name", NULL, NULL);
-                if (!known)
-                        column_finding(f, FINDING_INVALID, i, n, "format", format,
-                                        "must be one of byte,date,date-time,double,float,int32,"
-                                        "int64,password");
+                check_column(f, column);
+                findings_pop(f, length);
         }
 }
 
 /* With the subresource status the root of the schema has only what says nothing about the whole. */
 static void check_root(struct findings *f, const json_t *version, size_t i) {
         static const char *const allowed[] = {"description", "type", "format", "title", "maximum",
-                        "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength",
-                        "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf",
-                        "required", "items", "properties", "externalDocs", "example",
+                        "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength", "minLength",
+                        "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf", "required",
+                        "items", "properties", "externalDocs", "example",
                         "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"};
         const json_t *schema = json_at(version, "schema.openAPIV3Schema");
         _cleanup_free_ char *at = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);

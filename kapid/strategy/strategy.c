@@ -117,20 +117,26 @@ static void validate_annotations(struct findings *f, const json_t *annotations) 
                                 "may not be more than %i bytes", ANNOTATIONS_SIZE_MAX);
 }
 
+/* Events end by themselves; of what is not "version" or "group/version" no one finds the owner. */
+static void validate_owner(struct findings *f, const json_t *ref) {
+        const char *version = json_str_or(ref, "apiVersion", ""), *slash = strchr(version, '/');
+
+        if (streq(json_str_or(ref, "kind", ""), "Event") && streq(version, "v1"))
+                finding_add(f, FINDING_INVALID, "ownerReferences", ref,
+                                "/v1, Kind=Event is disallowed from being an owner");
+        if (slash && (!slash[1] || strchr(slash + 1, '/')))
+                finding_add(f, FINDING_INVALID, "ownerReferences.apiVersion",
+                                json_object_get(ref, "apiVersion"), "version must not be empty");
+}
+
 static void validate_owners(struct findings *f, const json_t *owners) {
         unsigned controllers = 0;
         const json_t *ref;
         size_t i;
 
         json_array_foreach (owners, i, ref) {
-                const char *version = json_str_or(ref, "apiVersion", ""),
-                           *slash = strchr(version, '/');
-
                 controllers += json_bool_or(ref, "controller", false);
-                if (slash && (!slash[1] || strchr(slash + 1, '/')))
-                        finding_add(f, FINDING_INVALID, "ownerReferences.apiVersion",
-                                        json_object_get(ref, "apiVersion"),
-                                        "must be a version, or a group and a version (apps/v1)");
+                validate_owner(f, ref);
         }
         if (controllers > 1)
                 finding_add(f, FINDING_INVALID, "ownerReferences", owners,

@@ -72,8 +72,10 @@ json_t *table_new(const struct kind *k, const char *version, const json_t *list_
         return table;
 }
 
-/* All matches of a path, as one text joined by commas when there are several. */
+/* All matches of a path, as one text joined by commas when there are several; or the first alone,
+ * as the reference server has it for definitions. */
 struct matches {
+        bool alone;
         json_t *first;
         struct buf text;
         size_t count;
@@ -97,11 +99,13 @@ static bool meet(const json_t *v, void *userdata) {
         else
                 buf_append_char(&m->text, ',');
         add_text(&m->text, v);
-        return m->text.size < CELL_SIZE_MAX;
+        return !m->alone && m->text.size < CELL_SIZE_MAX;
 }
 
 /* The cell of a column whose path finds nothing. */
 static json_t *absent_cell(const struct kind_column *c) {
+        if (c->first)
+                return json_null();
         if (!c->absent)
                 return streq(c->type, "string") ? json_string("")
                        : streq(c->type, "date") ? json_string("<unknown>")
@@ -118,7 +122,7 @@ static json_t *path_cell(const struct kind_column *c, const json_t *object, uint
         _cleanup_problem_ struct problem unreadable = {0};
         const struct jsonpath *steps = c->steps;
         _cleanup_buf_ struct buf unused = {0};
-        struct matches m = {0};
+        struct matches m = {.alone = c->first};
         json_t *cell = NULL;
 
         if (!steps && jsonpath_parse(c->path, &made, &unreadable) >= 0)

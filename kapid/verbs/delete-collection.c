@@ -5,6 +5,7 @@
 #include "kapid/audit/audit.h"
 #include "kapid/http/protobuf.h"
 #include "kapid/pipeline/write.h"
+#include "kapid/verbs/continue.h"
 #include "kapid/verbs/converted.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/delete.h"
@@ -22,6 +23,7 @@ struct collection {
         size_t deleted_count;
         struct bytes *comma;
         bool protobuf; /* they are messages, without commas */
+        char *last;    /* the last path of a page; NULL: nothing is left */
         bool failed;
 };
 
@@ -40,6 +42,7 @@ static void collection_free(struct verb_state *s) {
         struct collection *c = container_of(s, struct collection, state);
 
         drop_items(c);
+        free(c->last);
         for (size_t i = 0; i < c->deleted_count; i++)
                 bytes_unref(c->deleted[i]);
         free(c->deleted);
@@ -92,20 +95,27 @@ static void on_one_deleted(struct write *w, const struct problem *p) {
 /* What stands before and behind the objects. */
 static int frame_deleted(struct request *request, struct buf *head, struct buf *tail) {
         const struct message_type t = request_message(request);
-        const struct list_facts facts = {.revision = caches_revision(request->api->caches)};
+        struct list_facts facts = {.revision = caches_revision(request->api->caches)};
         const struct collection *c = collection_of(request);
+        _cleanup_free_ char *token =
+                        c->last ? continue_token(CONTINUE_NEWEST, c->last) : strdup("");
         size_t size = 0;
+
+        if (!token)
+                return -ENOMEM;
 
         if (!c->protobuf) {
                 buf_append_str(tail, "]}");
                 return buf_printf(head,
                                 "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{"
-                                "\"resourceVersion\":\"%" PRIu64 "\"},\"items\":[",
+                                "\"resourceVersion\":\"%" PRIu64 "\"%s%s%s},\"items\":[",
                                 request->kind->list_kind, request->kind->api_version,
-                                facts.revision);
+                                facts.revision, *token ? ",\"continue\":\"" : "", token,
+                                *token ? "\"" : "");
         }
         for (size_t i = 1; i < c->deleted_count; i++)
                 size += c->deleted[i]->size;
+        facts.continue_token = *token ? token : NULL;
         (void)encode_list_tail(tail);
         return encode_list_head(head, &t, request->kind->list_kind, &facts, size);
 }
@@ -163,29 +173,57 @@ static void collection_continue(struct request *request) {
                 collection_respond(request);
 }
 
+/* A page, as of a list. */
+struct page {
+        uint64_t limit; /* 0: all */
+        char *after;
+};
+
+static int read_page(const struct request *request, struct page *ret, struct problem *p) {
+        const char *limit = request_query(request, "limit"),
+                   *token = request_query(request, "continue");
+        int64_t number = 0;
+        uint64_t revision;
+
+        if (!isempty(limit) && parse_i64(limit, &number) < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest", "limit: must be a number");
+        ret->limit = (uint64_t)MAX(number, 0);
+        return isempty(token) ? 0 : continue_parse(token, &revision, &ret->after, p);
+}
+
 /* May be called again after a refusal. */
 static int collect(struct request *request, struct collection *c, struct problem *p) {
         _cleanup_(selection_done) struct selection s = {0};
-        _cleanup_free_ char *prefix = NULL;
+        _cleanup_free_ char *prefix = NULL, *after = NULL;
+        struct page page = {0};
         struct cache_walk walk;
         struct item *it;
         int r = selection_parse(request, &s, p);
 
         if (r < 0)
                 return r;
+        r = read_page(request, &page, p);
+        after = page.after;
+        if (r < 0)
+                return r;
         drop_items(c);
+        c->last = mfree(c->last);
         prefix = selection_prefix(request->kind, &s);
         if (!c->comma)
                 c->comma = bytes_new(",", 1);
         c->items = calloc(cache_count(request->cache) + 1, sizeof(*c->items));
         if (!prefix || !c->comma || !c->items)
                 return -ENOMEM;
-        cache_walk_begin(&walk, request->cache, prefix, NULL, s.label_bits);
-        while ((it = cache_walk_next(&walk))) {
+        if (after && !startswith(after, prefix))
+                return problem_set(p, EINVAL, 400, "BadRequest", "continue key is not valid");
+        cache_walk_begin(&walk, request->cache, prefix, after, s.label_bits);
+        while (!c->last && (it = cache_walk_next(&walk))) {
                 r = selection_matches(request->kind, &s, it, p);
                 if (r < 0)
                         return r;
-                if (r > 0)
+                if (r > 0 && page.limit && c->count == page.limit)
+                        c->last = strdup(item_path(c->items[c->count - 1]));
+                else if (r > 0)
                         c->items[c->count++] = item_ref(it);
         }
         c->deleted = calloc(2 * c->count + 3, sizeof(*c->deleted));

@@ -161,7 +161,8 @@ int request_delete_options(struct request *request, struct problem *p) {
         if (body)
                 audit_request_object(request, body);
         r = delete_options_parse(body, request_query(request, "gracePeriodSeconds"),
-                        request_query(request, "propagationPolicy"), &request->delete_options, p);
+                        request_query(request, "propagationPolicy"),
+                        request_query(request, "orphanDependents"), &request->delete_options, p);
         if (r < 0)
                 return r;
         request->dry_run |= request->delete_options.dry_run;

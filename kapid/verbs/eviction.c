@@ -192,7 +192,7 @@ static int eviction_begin(struct request *request, struct problem *p) {
 
         r = delete_options_parse(json_object_get(request->body.object, "deleteOptions"),
                         request_query(request, "gracePeriodSeconds"),
-                        request_query(request, "propagationPolicy"), o, p);
+                        request_query(request, "propagationPolicy"), NULL, o, p);
         if (r < 0)
                 return r;
         o->propagation = "Background";
@@ -218,8 +218,8 @@ static void eviction_start(struct request *request) {
 /* A dry run that the body asks for must not spend the budget either, and webhooks are to know. */
 static int read_dry_run(struct request *request, struct problem *p) {
         _cleanup_(delete_options_done) struct delete_options o = {0};
-        int r = delete_options_parse(
-                        json_object_get(request->body.object, "deleteOptions"), NULL, NULL, &o, p);
+        int r = delete_options_parse(json_object_get(request->body.object, "deleteOptions"), NULL,
+                        NULL, NULL, &o, p);
 
         request->dry_run |= r >= 0 && o.dry_run;
         return r;

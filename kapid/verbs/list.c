@@ -724,14 +724,18 @@ static int list_start(struct request *request, struct list *l, struct problem *p
         const char *version = strempty(request_query(request, "resourceVersion")),
                    *match = strempty(request_query(request, "resourceVersionMatch")),
                    *limit = request_query(request, "limit"),
+                   *timeout = request_query(request, "timeoutSeconds"),
                    *token = request_query(request, "continue");
         int r = selection_parse(request, &l->selection, p);
-        int64_t number = 0;
+        int64_t number = 0, ignored;
 
         if (r < 0)
                 return r;
         if (!isempty(limit) && parse_i64(limit, &number) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest", "limit: must be a number");
+        if (!isempty(timeout) && parse_i64(timeout, &ignored) < 0)
+                return problem_set(
+                                p, EINVAL, 400, "BadRequest", "timeoutSeconds: must be a number");
         l->limit = (uint64_t)MAX(number, 0); /* less than nothing: all, as the reference server */
         if (request_query(request, "sendInitialEvents"))
                 return list_options_refused(p, "FieldValueForbidden", "sendInitialEvents",

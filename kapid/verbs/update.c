@@ -276,9 +276,8 @@ static int patch_begin(struct request *request, struct problem *p) {
         if (r < 0)
                 return r;
         if (type == PATCH_APPLY && isempty(request_query(request, "fieldManager")))
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required "
-                                "value: is required for apply patch");
+                return options_refused(p, "PatchOptions", "FieldValueRequired", "fieldManager",
+                                "Required value: is required for apply patch");
         if (type != PATCH_APPLY && request_query(request, "force"))
                 return options_refused(p, "PatchOptions", "FieldValueForbidden", "force",
                                 "Forbidden: may not be specified for non-apply patch");

@@ -133,6 +133,36 @@ def old(kind, name, **metadata):
 
 
 @case
+def bodies():
+    """a custom resource says what it is and has metadata, or is refused with 400"""
+    is_(a.post(CRDS, definition("plains", "Plain", {"own": {"type": "string"}})), 201)
+    there = old("Plain", "p")
+    is_(a.post(API + "plains", {k: v for k, v in there.items() if k != "kind"}), 400, "BadRequest", "'kind' is missing")
+    is_(a.post(API + "plains", {k: v for k, v in there.items() if k != "apiVersion"}), 400, "BadRequest", "'apiVersion' is missing")
+    is_(a.post(API + "plains", {**there, "metadata": 1}), 400, "BadRequest", "metadata must be an object")
+    is_(a.post(API + "plains", there), 201)
+    is_(a.put(API + "plains/p", {**there, "metadata": []}), 400, "BadRequest", "metadata must be an object")
+    remove("plains")
+
+
+@case
+def cells():
+    """a column of a definition shows the first value that its path finds, null for none, and says its path"""
+    crd = definition("cells", "Cell", {"list": {"type": "array", "items": {"type": "string"}}, "day": {"type": "string"}})
+    crd["spec"]["versions"][0]["additionalPrinterColumns"] = [
+        {"name": "All", "type": "string", "jsonPath": ".spec.list[*]"}, {"name": "Day", "type": "date", "jsonPath": ".spec.day"},
+        {"name": "None", "type": "string", "jsonPath": ".spec.none", "description": "said"}]
+    is_(a.post(CRDS, crd), 201)
+    is_(a.post(API + "cells", {**old("Cell", "c"), "spec": {"list": ["x", "y"]}}), 201)
+    table = is_(a.get(API + "cells", Accept="application/json;as=Table;v=v1;g=meta.k8s.io"), 200).json
+    assert table["rows"][0]["cells"] == ["c", "x", None, None], table["rows"]
+    assert [c["description"] for c in table["columnDefinitions"][1:]] == [
+        "Custom resource definition column (in JSONPath format): .spec.list[*]",
+        "Custom resource definition column (in JSONPath format): .spec.day", "said"], table["columnDefinitions"]
+    remove("cells")
+
+
+@case
 def end():
     """a deleted definition waits for its objects, says which ones are held, and takes no new ones"""
     is_(a.post(CRDS, definition("ends", "End", {"own": {"type": "string"}})), 201)
@@ -147,8 +177,8 @@ def end():
     until(lambda: "1 held by finalizers, such as wire/held (defs.example.com/f)" in
           conditions("ends.defs.example.com")["Terminating"]["message"], 30)
     words = "create not allowed while custom resource definition is terminating"
-    is_(a.post(API + "ends", old("End", "late")), 405, "MethodNotAllowed", words)
-    is_(a.apply(API + "ends/late?fieldManager=t", old("End", "late")), 405, "MethodNotAllowed", words)
+    is_(a.post(API + "ends", old("End", "late")), 403, "Forbidden", words)
+    is_(a.apply(API + "ends/late?fieldManager=t", old("End", "late")), 403, "Forbidden", words)
     resources = is_(a.get("/apis/defs.example.com/v1"), 200).json["resources"]
     verbs = [r["verbs"] for r in resources if r["name"] == "ends"][0]
     assert "create" not in verbs and "delete" in verbs, verbs

@@ -356,7 +356,6 @@ REFUSALS = [
     ("a body of another name", lambda: a.put(CM + "/details", cm("two")), 400, "BadRequest", None),
     ("a field that is none, asked strictly", lambda: a.post(CM + "?fieldValidation=Strict", {"metadata": {"name": "x"}, "dat": 1}), 400, "BadRequest", None),
     ("a patch that is none", lambda: a.merge(CM + "/details", "{x"), 400, "BadRequest", None),
-    ("an apply without a manager", lambda: a.apply(CM + "/details", {"apiVersion": "v1", "kind": "ConfigMap"}), 400, "BadRequest", None),
     ("a form that is not served", lambda: a.get(CM, Accept="image/png"), 406, "NotAcceptable", None),
     ("a form that is not taken", lambda: a.post(CM, "x", Content_Type="text/plain"), 415, "UnsupportedMediaType", None),
     ("a patch of a form that is not taken", lambda: a.ask("PATCH", CM + "/details", "{}", Content_Type="text/plain"), 415, "UnsupportedMediaType", None),
@@ -384,6 +383,10 @@ for r in REFUSALS:
     refusal_row(*r)
 
 # --- what is invalid: whose details ---
+def owned(owners):
+    return {"metadata": {"name": "owned", "ownerReferences": owners}}
+
+
 INVALID = [
     ("a name", lambda: a.post(CM, cm("X_")), "ConfigMap", "", "X_", "metadata.name"),
     ("no name", lambda: a.post(CM, {"metadata": {}}), "ConfigMap", "", None, "metadata.name"),
@@ -393,6 +396,13 @@ INVALID = [
     ("dryRun of a create", lambda: a.post(CM + "?dryRun=x", cm("x")), "CreateOptions", "meta.k8s.io", None, "dryRun"),
     ("dryRun of an update", lambda: a.put(CM + "/details?dryRun=x", cm("details")), "UpdateOptions", "meta.k8s.io", None, "dryRun"),
     ("dryRun of a patch", lambda: a.merge(CM + "/details?dryRun=x", {}), "PatchOptions", "meta.k8s.io", None, "dryRun"),
+    ("an empty dryRun, which must not write", lambda: a.post(CM + "?dryRun=", cm("details-empty")), "CreateOptions", "meta.k8s.io", None, "dryRun"),
+    ("an empty dryRun of a deletion", lambda: a.delete(CM + "/details?dryRun="), "DeleteOptions", "meta.k8s.io", None, "dryRun"),
+    ("an apply without a manager", lambda: a.apply(CM + "/details", cm("details")), "PatchOptions", "meta.k8s.io", None, "fieldManager"),
+    ("an Event as owner", lambda: a.post(CM, owned([{"apiVersion": "v1", "kind": "Event", "name": "e", "uid": "u"}])),
+     "ConfigMap", "", "owned", "metadata.ownerReferences"),
+    ("an owner of no version", lambda: a.post(CM, owned([{"apiVersion": "a/b/c", "kind": "K", "name": "e", "uid": "u"}])),
+     "ConfigMap", "", "owned", "metadata.ownerReferences.apiVersion"),
     ("dryRun of a deletion", lambda: a.delete(CM + "/details?dryRun=x"), "DeleteOptions", "meta.k8s.io", None, "dryRun"),
     ("dryRun in a deletion's body", lambda: a.delete(CM + "/details", {"dryRun": ["x"]}), "DeleteOptions", "meta.k8s.io", None, "dryRun"),
     ("fieldValidation of a create", lambda: a.post(CM + "?fieldValidation=x", cm("x")), "CreateOptions", "meta.k8s.io", None, "fieldValidation"),
@@ -435,6 +445,47 @@ def generated():
 
 
 row("the details of Invalid: a name that the server made", generated)
+
+
+def orphans():
+    a.post(CM, cm("orphans"))
+    r = a.delete(CM + "/orphans?orphanDependents=true")
+    assert r.json["metadata"].get("finalizers") == ["orphan"], r.text
+
+
+row("a deletion whose query says that dependents stay leaves them", orphans)
+
+
+def paged_deletion():
+    for i in range(3):
+        a.post(CM, {"metadata": {"name": f"paged-{i}", "labels": {"paged": "yes"}}})
+    path = CM + "?labelSelector=paged%3Dyes"
+    first = a.delete(path + "&limit=2").json
+    assert len(first["items"]) == 2 and first["metadata"]["continue"], first
+    left = a.get(path).json["items"]
+    assert [i["metadata"]["name"] for i in left] == ["paged-2"], left
+    last = a.delete(path + "&limit=2&continue=" + urllib.parse.quote(first["metadata"]["continue"])).json
+    assert len(last["items"]) == 1 and "continue" not in last["metadata"], last
+    assert a.get(path).json["items"] == []
+    assert a.delete(path + "&limit=x").code == 400 and a.delete(path + "&continue=x").code == 400
+
+
+row("a deletion of a collection with a limit deletes no more, and says where to go on", paged_deletion)
+
+
+def bad_timeout():
+    assert a.get(CM + "?timeoutSeconds=x").code == 400
+
+
+row("a list whose timeoutSeconds is no number is refused", bad_timeout)
+
+
+def storage_hash():
+    found = {r["name"]: r.get("storageVersionHash") for r in a.get("/apis/apps/v1").json["resources"]}
+    assert found["deployments"] == "8aSe+NMegvE=" and found["deployments/scale"] is None, found
+
+
+row("discovery has the hash of the version in which objects are stored, as Kubernetes computes it", storage_hash)
 
 # --- success ---
 for path, body, want in ((CM, cm("gone"), {"name": "gone", "kind": "configmaps"}),

@@ -136,7 +136,7 @@ def patches():
 def apply():
     """server-side apply: creates, conflicts, force, and an apply that changes nothing"""
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s"}, "data": {"a": "1"}}
-    is_(a.apply(CM + "/s", body), 400, "BadRequest")
+    is_(a.apply(CM + "/s", body), 422, "Invalid", "fieldManager")
     r = is_(a.apply(CM + "/s?fieldManager=one", body), 201)
     time.sleep(1.1)
     assert version(is_(a.apply(CM + "/s?fieldManager=one", body), 200)) == version(r)

@@ -284,7 +284,7 @@ static void test_refusals(void **state) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_free_ char *name = NULL, *agent = NULL;
         assert_true(field_manager_name("", "kubectl/1", "PatchOptions", true, &name, &p) < 0);
-        assert_int_equal(p.code, 400);
+        assert_int_equal(p.code, 422);
         assert_int_equal(field_manager_name(NULL, "kubectl/v1.33 (linux)", "CreateOptions", false, &agent, &p), 0);
         assert_string_equal(agent, "kubectl");
 }

@@ -88,16 +88,20 @@ static const struct rule_case structural_cases[] = {
                                 "Forbidden: must be undefined to be structural"},
                 {"{'type':'string','oneOf':[{'nullable':true}]}", "properties[a].oneOf[0].nullable",
                                 "Forbidden: must be false to be structural"},
-                {"{'type':'object','anyOf':[{'properties':{'b':{'minimum':1}}}]}",
-                                "properties[a].properties[b]",
-                                "Required value: because it is defined in "
-                                "properties[a].anyOf[0].properties[b]"},
+                {"{'type':'object','anyOf':[{'properties':{'b':{'minimum':1}}}]}", NULL, NULL},
+                {"{'type':'array','items':{'type':'object'},'x-kubernetes-list-type':'set'}",
+                                "properties[a].items.x-kubernetes-map-type",
+                                "Invalid value: must be atomic as item of a list with "
+                                "x-kubernetes-list-type=set"},
+                {"{'type':'array','items':{'type':'string','nullable':true},"
+                 "'x-kubernetes-list-type':'set'}",
+                                "properties[a].items.nullable",
+                                "Forbidden: cannot be nullable when x-kubernetes-list-type is "
+                                "set"},
                 {"{'type':'object','properties':{'b':{'type':'integer'}},"
                  "'anyOf':[{'properties':{'b':{'minimum':1}}},{'required':['b']}]}",
                                 NULL, NULL},
-                {"{'type':'string'," INT_OR_STRING "}", "properties[a].type",
-                                "Invalid value: \"string\": must be empty if "
-                                "x-kubernetes-int-or-string is true"},
+                {"{'type':'string'," INT_OR_STRING "}", NULL, NULL},
                 {"{" EMBEDDED "," PRESERVE "}", "properties[a].type",
                                 "Required value: must be object if "
                                 "x-kubernetes-embedded-resource is true"},
@@ -195,7 +199,17 @@ static const struct rule_case rule_cases[] = {
                                 "spec.versions[0].subresources.scale.specReplicasPath",
                                 "Invalid value: \".status.n\": should be a json path "
                                 "under .spec"},
-                {"'versions':[" VERSION(",'additionalPrinterColumns':[{'name':'X','jsonPath':'spec.x'}]") "]",
+                {"'versions':[" VERSION(",'additionalPrinterColumns':[{'name':'','jsonPath':'.x'}]"
+                                        "") "]",
+                                "spec.versions[0].additionalPrinterColumns[0].name",
+                                "Required value"},
+                {"'versions':[" VERSION(",'additionalPrinterColumns':[{'name':'a','format':'odd',"
+                                        "'jsonPath':'.x'}]") "]",
+                                "spec.versions[0].additionalPrinterColumns[0].format",
+                                "Invalid value: \"odd\": must be one of byte,date,date-time,"
+                                "double,float,int32,int64,password"},
+                {"'versions':[" VERSION(",'additionalPrinterColumns':[{'name':'a',"
+                                        "'jsonPath':'spec.x'}]") "]",
                                 "spec.versions[0].additionalPrinterColumns[0].jsonPath",
                                 "Invalid value: \"spec.x\": must be a simple json path "
                                 "starting with ."},

@@ -391,24 +391,34 @@ static void test_delete_options(void **state) {
         json_decref(v);
         v = NULL;
         assert_int_equal(delete_options_decode(NULL, bad, strlen(bad), &v, &p), 0);
-        assert_true(delete_options_parse(v, NULL, NULL, &o, &p) < 0);
+        assert_true(delete_options_parse(v, NULL, NULL, NULL, &o, &p) < 0);
         assert_int_equal(p.code, 422);
         json_decref(v);
         /* The query counts where the body says nothing. */
         v = parse("{'gracePeriodSeconds':3,'dryRun':['All'],'preconditions':{'uid':'u'}}");
-        assert_int_equal(delete_options_parse(v, "7", "Orphan", &o, &p), 0);
+        assert_int_equal(delete_options_parse(v, "7", "Orphan", NULL, &o, &p), 0);
         assert_int_equal(o.grace_s, 3);
         assert_string_equal(o.propagation, "Orphan");
         assert_string_equal(o.uid, "u");
         assert_null(o.resource_version);
         assert_true(o.dry_run);
         delete_options_done(&o);
-        assert_int_equal(delete_options_parse(NULL, "7", NULL, &o, &p), 0);
+        assert_int_equal(delete_options_parse(NULL, "7", NULL, NULL, &o, &p), 0);
         assert_int_equal(o.grace_s, 7);
         assert_string_equal(o.propagation, "");
         delete_options_done(&o);
-        assert_true(delete_options_parse(NULL, "soon", NULL, &o, &p) < 0);
+        assert_true(delete_options_parse(NULL, "soon", NULL, NULL, &o, &p) < 0);
         assert_int_equal(p.code, 400);
+        problem_done(&p);
+        /* Dependents that are to stay must not go. */
+        assert_int_equal(delete_options_parse(NULL, NULL, NULL, "true", &o, &p), 0);
+        assert_string_equal(o.propagation, "Orphan");
+        delete_options_done(&o);
+        assert_int_equal(delete_options_parse(NULL, NULL, NULL, "false", &o, &p), 0);
+        assert_string_equal(o.propagation, "");
+        delete_options_done(&o);
+        assert_true(delete_options_parse(NULL, NULL, "Background", "true", &o, &p) < 0);
+        assert_int_equal(p.code, 422);
 }
 
 /* The bytes kubectl sends for `create namespace x` in their protobuf form. */

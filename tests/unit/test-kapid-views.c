@@ -357,7 +357,8 @@ static const char crd_text[] =
                 "'status':{'type':'object','properties':{'n':{'type':'integer'}}}}}}}]}}";
 
 static void custom_fails(const struct kind *k, const char *spec, const char *expected) {
-        _cleanup_free_ char *text = strformat("{\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
+        _cleanup_free_ char *text = strformat("{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\","
+                                              "\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
                                               "\"spec\":%s}",
                                             spec),
                             *body = quoted(text), *want = quoted(expected);
@@ -396,7 +397,8 @@ static void test_crd(void **state) {
         assert_true(k->custom && k->has_status && k->scale);
         assert_string_equal(k->storage_prefix, "/registry/example.com/widgets/");
         assert_ptr_equal(kind_registry_find_kind(registry, "example.com", "v1", "Widget"), k);
-        static const char widget[] = "{\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},\"spec\":{"
+        static const char widget[] = "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\","
+                                     "\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},\"spec\":{"
                                      "\"size\":2,\"x\":1,\"any\":{\"y\":1},\"nul\":null,\"code\":"
                                      "\"123-a\",\"port\":\"http\"}}";
         assert_int_equal(pipeline_decode(k, NULL, NULL, widget, strlen(widget),
