@@ -35,9 +35,11 @@ static json_t *varied(struct dice *d, const json_t *a, const json_t *b) {
                 json_array_foreach (a, i, v)
                         if (roll(d, 10) > 0)
                                 json_array_append_new(copy,
-                                                varied(d, v, i < json_array_size(b)
-                                                                             ? json_array_get(b, i)
-                                                                             : v));
+                                                varied(d, v,
+                                                                i < json_array_size(b)
+                                                                                ? json_array_get(b,
+                                                                                                  i)
+                                                                                : v));
                 if (json_array_size(b) > 0 && roll(d, 4) == 0)
                         json_array_append_new(copy, json_deep_copy(json_array_get(b, 0)));
                 return copy;
@@ -284,8 +286,8 @@ static void test_twins(void **state) {
 /* --- a status alone --- */
 
 /* What is stored of a write to the path "status", by the whole way or by the short one. */
-static json_t *written(const struct kind *k, const struct kind_subresource *sub,
-                const json_t *live, json_t *object, bool alone) {
+static json_t *written(const struct kind *k, const struct kind_subresource *sub, const json_t *live,
+                json_t *object, bool alone) {
         struct pipeline_context c = {.now_us = 1700000002000000, .user = "u"};
         struct apply_options a = {
                         .manager = "agent", .subresource = "status", .now_us = 1700000002000000};
