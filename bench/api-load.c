@@ -292,7 +292,8 @@ int main(int argc, char **argv) {
                 if (streq(kinds[i].name, argv[2]))
                         l.kind = &kinds[i];
         if (!l.kind || (l.count = strtoul(argv[3], NULL, 10)) == 0) {
-                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT [IN-FLIGHT [ROUND [OBJECTS]]]; WHAT:");
+                fprintf(stderr, "Usage: api-load KUBECONFIG WHAT COUNT "
+                                "[IN-FLIGHT [ROUND [OBJECTS]]]; WHAT:");
                 for (size_t i = 0; i < ELEMENTS(kinds); i++)
                         fprintf(stderr, " %s", kinds[i].name);
                 fprintf(stderr, "\n");

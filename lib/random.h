@@ -11,7 +11,7 @@ uint64_t random_below(uint64_t bound);
 /* RFC 4122 version 4 UUID in text. */
 const char *random_uuid(char buffer[static UUID_SIZE]);
 /* The same without a call of the kernel for each: derived from a secret that the first one draws.
- * Nobody foresees them, but they are names and no secrets. Zero-initialise; one for each purpose. */
+ * Nobody foresees them, but they are names and no secrets. Zero-initialise. */
 struct uuid_source {
         uint64_t key[2], count;
 };
