@@ -16,12 +16,14 @@ bench-store: bench/etcd-load kstored/kstored
 
 # `make bench-api`: kstored, kapid, kschedd and kreconciled together. API='--pods N --nodes N,N [sched] [controllers]'
 EXTRA_DIST += bench/api
-noinst_PROGRAMS += bench/api-load bench/api-watch
+noinst_PROGRAMS += bench/api-load bench/api-watch bench/api-watch-h2
 bench_api_load_SOURCES = bench/api-load.c bench/connection.c bench/connection.h \
 	bench/requests.c bench/requests.h
 bench_api_load_LDADD = libclient.a libkeelson.a $(KEELSON_LIBS)
 bench_api_watch_SOURCES = bench/api-watch.c bench/connection.c bench/connection.h
 bench_api_watch_LDADD = libkeelson.a $(KEELSON_LIBS)
+bench_api_watch_h2_SOURCES = bench/api-watch-h2.c
+bench_api_watch_h2_LDADD = libkeelson.a $(KEELSON_LIBS)
 .PHONY: bench-api
 bench-api: all
 	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/bench/api $(API)

@@ -274,7 +274,7 @@ static int add_yaml(struct bootstrap *b) {
                 return log_error_errno(
                                 r, "Cannot parse the bootstrap objects: %s", strempty(p.message));
         for (size_t i = 0; i < docs.count; i++) {
-                json_t *copy = json_deep_copy(docs.items[i].value);
+                json_t *copy = json_tree_copy(docs.items[i].value);
 
                 if (!copy || inherit_rules(b, copy) < 0 ||
                                 json_array_append_new(b->objects, copy) < 0)

@@ -30,9 +30,9 @@ libkapid_core_a_SOURCES = \
 	kapid/pipeline/delete-options.h kapid/pipeline/leases.c kapid/pipeline/leases.h \
 	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
-	kapid/schema/format-custom.c kapid/schema/hidden.c \
+	kapid/schema/format-custom.c kapid/schema/hidden.c kapid/schema/settled.c kapid/patch/status.c kapid/patch/status.h \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
-	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
+	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf-output.h kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-paths.c kapid/discovery/openapi-v2.c kapid/discovery/openapi-internal.h kapid/discovery/openapi.c \
 	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
@@ -144,6 +144,9 @@ tests_unit_test_kapid_random_patch_SOURCES = tests/unit/test-kapid-random-patch.
 tests_unit_test_kapid_random_patch_LDADD = $(KAPID_CORE_LIBS)
 tests_unit_test_kapid_random_apply_SOURCES = tests/unit/test-kapid-random-apply.c $(KAPID_RANDOM_PARTS)
 tests_unit_test_kapid_random_apply_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-shortcuts
+tests_unit_test_kapid_shortcuts_SOURCES = tests/unit/test-kapid-shortcuts.c $(KAPID_RANDOM_PARTS)
+tests_unit_test_kapid_shortcuts_LDADD = $(KAPID_CORE_LIBS)
 
 check_PROGRAMS += tests/unit/test-kapid-pattern
 tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c
@@ -351,6 +354,10 @@ check_PROGRAMS += tests/unit/test-kapid-autoscaling
 tests_unit_test_kapid_autoscaling_SOURCES = tests/unit/test-kapid-autoscaling.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-create.h tests/unit/unit.h
 tests_unit_test_kapid_autoscaling_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-events
+tests_unit_test_kapid_events_SOURCES = tests/unit/test-kapid-events.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-create.h tests/unit/unit.h
+tests_unit_test_kapid_events_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-networking
 tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-admission.h tests/unit/kapid-create.h

@@ -18,6 +18,7 @@
 #include "lib/json-memory.h"
 #include "lib/log.h"
 #include "lib/options.h"
+#include "lib/parallel.h"
 #include "lib/timefmt.h"
 
 struct flags {
@@ -306,6 +307,7 @@ struct server {
         struct daemon *daemon;
         struct api *api;
         struct http_server *secure, *local;
+        struct parallel *parallel;
         char *sa_key, *cert, *key, *ca, *advertise, *oidc_ca, *encryption;
         struct oidc_options oidc;
         struct audit_options audit;
@@ -351,6 +353,9 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
         r = read_pem(f->client_ca, "read", &s->ca, p);
         if (r < 0)
                 return r;
+        r = parallel_new(&s->parallel, /* count= */ 0);
+        if (r < 0)
+                return r;
         r = http_server_new(&s->secure, daemon_event(s->daemon),
                         &(struct http_server_options){.host = f->bind_address,
                                         .port = f->port,
@@ -362,6 +367,7 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                         .http2 = !f->http2_disabled,
                                         .http2_streams_max = f->http2_streams_max,
                                         .gzip_above = GZIP_ABOVE,
+                                        .parallel = s->parallel,
                                         .admit = api_admit,
                                         .handler = api_handle,
                                         .reject = api_reject,
@@ -524,6 +530,7 @@ static void server_done(struct server *s) {
                 metrics_off_render(daemon_metrics(s->daemon), on_render, s);
         http_server_free(s->secure);
         http_server_free(s->local);
+        parallel_free(s->parallel);
         api_free(s->api);
         daemon_free(s->daemon);
         free(s->sa_key);

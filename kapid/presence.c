@@ -55,7 +55,7 @@ json_t *presence_correct(const json_t *slice, bool lives) {
 
         if (!endpoint || json_bool_or(endpoint, "conditions.ready", true) == lives)
                 return NULL;
-        copy = json_deep_copy(slice);
+        copy = json_tree_copy(slice);
         conditions = json_pack("{s:b}", "ready", lives);
         if (!copy || !conditions ||
                         json_object_set_new(json_array_get(json_object_get(copy, "endpoints"), 0),

@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 
+enum { DIGITS_MAX = 20 };
+
 void buf_done(struct buf *b) {
         free(b->data);
         *b = (struct buf){0};
@@ -37,8 +39,13 @@ fail:
         return -ENOMEM;
 }
 
+/* The same without a call where there is room. A failed buffer has none. */
+static inline int room(struct buf *b, size_t n) {
+        return !b->failed && n < b->allocated - b->size ? 0 : buf_reserve(b, n);
+}
+
 int buf_append(struct buf *b, const void *data, size_t n) {
-        int r = buf_reserve(b, n);
+        int r = room(b, n);
 
         if (r < 0)
                 return r;
@@ -54,7 +61,24 @@ int buf_append_str(struct buf *b, const char *s) {
 }
 
 int buf_append_char(struct buf *b, char c) {
-        return buf_append(b, &c, 1);
+        int r = room(b, 1);
+
+        if (r < 0)
+                return r;
+        b->data[b->size++] = c;
+        b->data[b->size] = 0;
+        return 0;
+}
+
+int buf_append_index(struct buf *b, size_t i) {
+        char text[DIGITS_MAX + 2], *end = text + sizeof(text), *at = end;
+
+        *--at = ']';
+        do
+                *--at = (char)('0' + i % 10);
+        while ((i /= 10) > 0);
+        *--at = '[';
+        return buf_append(b, at, (size_t)(end - at));
 }
 
 int buf_printf(struct buf *b, const char *fmt, ...) {

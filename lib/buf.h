@@ -20,6 +20,8 @@ int buf_reserve(struct buf *b, size_t n);
 int buf_append(struct buf *b, const void *data, size_t n);
 int buf_append_str(struct buf *b, const char *s);
 int buf_append_char(struct buf *b, char c);
+/* "[12]": the place of an item in a path. */
+int buf_append_index(struct buf *b, size_t i);
 int buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 /* Drops the first n bytes. */
 void buf_consume(struct buf *b, size_t n);

@@ -11,6 +11,7 @@
 
 #include "lib/h2-internal.h"
 #include "lib/net.h"
+#include "lib/parallel.h"
 
 enum {
         BLOCK_SIZE = 64 << 10,
@@ -18,6 +19,9 @@ enum {
         OUT_MAX = 47 << 10,  /* frames made ahead of the socket: with one more it is 64 KB */
         OUT_KEPT = 16 << 10, /* memory that an idle connection keeps */
         FLUSH_US = 2000,     /* writing to many connections gives way to others after this */
+        /* Between looks at the clock; what the threads do together. */
+        BATCH_MAX = 256,
+        BATCH_BYTES_MAX = 1 << 20,
         HANDSHAKE_US = 10000000,
 };
 
@@ -106,20 +110,20 @@ void h2_connection_fail(struct h2_connection *c, const char *why) {
 
 /* ---- the loop ---- */
 
-static void flush(struct h2_connection *c);
+static void flush_batch(struct h2_connection **round, struct parallel *parallel);
 
 static void flush_all(struct h2_loop *loop) {
         /* Take the list as it is: what becomes dirty meanwhile has its turn in the next round. A
          * callback may free the loop, so that only the list is used from here on; while there
          * is a connection in it there is the loop, too. */
         struct h2_connection *round = TAKE_PTR(loop->dirty), *c;
+        struct parallel *parallel = loop->parallel;
         uint64_t until_us = h2_now_us() + FLUSH_US;
 
         if (round)
                 round->dirty_link = &round;
-        while ((c = round)) {
-                dirty_unlink(c);
-                flush(c);
+        while (round) {
+                flush_batch(&round, parallel);
                 if (!round || h2_now_us() < until_us)
                         continue;
                 while ((c = round)) { /* the rest in the next round, first */
@@ -270,22 +274,10 @@ static int write_out(struct h2_connection *c) {
         return 0;
 }
 
-static int fill_and_write(struct h2_connection *c) {
-        int r = fill_out(c);
-
-        return r < 0 || c->doomed ? r : write_out(c);
-}
-
-static void flush(struct h2_connection *c) {
-        int r;
-
-        if (c->state != H2_OPEN || c->doomed)
-                return;
-        enter(c);
-        /* The rest is sent in the next round, after the other connections' turns. */
-        r = fill_and_write(c);
+/* What follows from having written (r), of a connection that was entered. */
+static void finish_flush(struct h2_connection *c, int r) {
         if (!c->doomed && r == 0 && h2_session_wants_write(c))
-                h2_connection_dirty(c);
+                h2_connection_dirty(c); /* in the next round, after the others' turns */
         if (!c->read_more)
                 update_io(c, (uint32_t)OPEN_EVENTS | (r == -EAGAIN ? EPOLLOUT : 0));
         notify_drained(c);
@@ -298,6 +290,54 @@ static void flush(struct h2_connection *c) {
         else if (r == 0 && h2_session_is_over(c))
                 h2_connection_fail(c, "the peer ended the session");
         (void)leave(c);
+}
+
+static void flush(struct h2_connection *c) {
+        int r;
+
+        if (c->state != H2_OPEN || c->doomed)
+                return;
+        enter(c);
+        r = fill_out(c);
+        if (r >= 0 && !c->doomed)
+                r = write_out(c);
+        finish_flush(c, r);
+}
+
+struct flushing {
+        struct h2_connection *connection;
+        int r;
+};
+
+/* On any thread: only the connection's own buffer, TLS and socket are touched. */
+static int write_one(size_t i, void *userdata) {
+        struct flushing *f = (struct flushing *)userdata + i;
+
+        if (f->r >= 0 && !f->connection->doomed)
+                f->r = write_out(f->connection);
+        return 0;
+}
+
+/* Frames are made one connection after the other, encrypted and sent side by side. Each connection
+ * is entered, so that it is still there when a callback of another one frees it. */
+static void flush_batch(struct h2_connection **round, struct parallel *parallel) {
+        struct flushing batch[BATCH_MAX];
+        struct h2_connection *c;
+        size_t n = 0, size = 0;
+        int r;
+
+        while (n < BATCH_MAX && size < BATCH_BYTES_MAX && (c = *round)) {
+                dirty_unlink(c);
+                if (c->state != H2_OPEN || c->doomed)
+                        continue;
+                enter(c);
+                batch[n++] = (struct flushing){.connection = c, .r = fill_out(c)};
+                size += c->out.size;
+        }
+        r = parallel_run(parallel_for_sending(parallel, n, size), n, write_one, batch);
+        assert(r >= 0);
+        for (size_t i = 0; i < n; i++)
+                finish_flush(batch[i].connection, batch[i].r);
 }
 
 /* ---- reading ---- */

@@ -12,6 +12,7 @@
 #include "lib/tls.h"
 
 struct nghttp2_session;
+struct parallel;
 struct h2_connection;
 struct h2_stream;
 
@@ -21,6 +22,7 @@ struct h2_loop {
         sd_event_source *flush, *timer;
         int64_t priority;            /* of what its connections read, while that is little */
         struct pool *pool;           /* for what lives as long as a call */
+        struct parallel *parallel;   /* writes to many connections; the user's. NULL: none */
         struct h2_connection *dirty; /* have something to write */
         uint64_t wake_us;            /* when the timer goes off; UINT64_MAX: never */
         void (*on_deadline)(struct h2_loop *loop, uint64_t now_us);

@@ -16,6 +16,7 @@
 #include "lib/http-server.h"
 #include "lib/map.h"
 #include "lib/net.h"
+#include "lib/parallel.h"
 #include "lib/timefmt.h"
 #include "lib/tls.h"
 
@@ -191,7 +192,6 @@ struct http_server {
         /* http-stream-send.c */
         TAILQ_HEAD(send_list, http_stream) to_send; /* they have something queued */
         sd_event_source *send_soon;
-        char *record; /* where a chunk is put together */
         TAILQ_HEAD(upgrade_list, http_upgrade) opened; /* on_open is due */
         /* http-accept.c: where HTTP/2 is served, this accepts and not libmicrohttpd */
         sd_event_source *accept, *accept_again;
@@ -280,8 +280,14 @@ void http_stream_send_later(struct http_stream *s);
 void http_stream_unblock(struct http_stream *s);
 /* Nothing more is sent. */
 void http_stream_send_stop(struct http_stream *s);
-/* Up to n of the queued bytes, which are then no longer queued. */
-size_t http_stream_take(struct http_stream *s, char *out, size_t n);
+/* Where in the queue: pieces from its beginning, bytes into the next one. */
+struct http_stream_place {
+        size_t pieces, offset;
+};
+/* Copies up to n of the queued bytes from there on, and moves on behind them. Any thread. */
+size_t http_stream_peek(const struct http_stream *s, struct http_stream_place *at, char *out, size_t n);
+/* The first n are no longer queued. */
+void http_stream_drop(struct http_stream *s, size_t n);
 /* Gives a suspended connection back to libmicrohttpd: the end. */
 void http_stream_wake(struct http_stream *s);
 void http_stream_note_drained(struct http_stream *s);

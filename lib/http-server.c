@@ -631,7 +631,6 @@ struct http_server *http_server_free(struct http_server *s) {
         tls_context_free(s->tls);
         free(s->client_ca);
         free(s->unix_path);
-        free(s->record);
         return mfree(s);
 }
 

@@ -10,6 +10,7 @@
 #include "lib/problem.h"
 #include "lib/tls.h"
 
+struct parallel;
 struct http_server;
 struct http_request;
 struct http_stream;
@@ -40,6 +41,9 @@ struct http_server_options {
         const struct tls_files *tls_files;
         bool http2;                 /* beside HTTP/1.1; with TLS only. An upgrade needs HTTP/1.1 */
         unsigned http2_streams_max; /* requests at a time on one of its connections; 0: 250 */
+        /* Encrypts and sends to many clients at a time; it outlives the server. NULL: the loop's
+         * thread does. */
+        struct parallel *parallel;
         size_t gzip_above;    /* larger bodies are compressed for those who take it; 0: none is */
         size_t body_size_max; /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;  /* 0: 75 */
@@ -155,7 +159,8 @@ struct http_stream *http_stream_begin(struct http_request *r, int code, const ch
 int http_stream_write(struct http_stream *s, struct bytes *b);
 int http_stream_write_copy(struct http_stream *s, const void *data, size_t n);
 size_t http_stream_queued(const struct http_stream *s);
-/* Called each time the queue has become empty: the place to produce more (flow control). */
+/* Called each time the queue has become empty: the place to produce more (flow control). NULL:
+ * nothing waits for it. */
 void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata);
 /* Sends the queued data, then the final chunk. The handle is gone. */
 void http_stream_end(struct http_stream *s);

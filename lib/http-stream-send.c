@@ -4,7 +4,11 @@
  * of a stream cost a walk over all suspended connections, two changes of its epoll set and a buffer
  * of 16 KiB. Streams that have something queued stand in a list and have turns of bounded time;
  * what a socket does not take is kept and written when it takes bytes again. libmicrohttpd gets the
- * connection back for the end: it writes the last chunk. */
+ * connection back for the end: it writes the last chunk.
+ *
+ * One event for a thousand clients is a thousand times encrypting and sending, which is done by
+ * several threads where there are processors (lib/parallel.h): a thread has a connection to itself,
+ * and the loop waits for all of them. */
 #include "lib/http-server-internal.h"
 
 enum {
@@ -12,7 +16,9 @@ enum {
         CHUNK_MAX = RECORD_SIZE - sizeof("ffff\r\n\r\n") + 1,
         STREAM_BYTES_MAX = 4 * RECORD_SIZE, /* of one stream in a turn */
         TURN_US = 2 * 1000,                 /* of one turn of the loop */
-        CLOCK_EVERY = 16,                   /* streams between looks at the clock */
+        /* Between looks at the clock; what the threads do together. */
+        BATCH_MAX = 256,
+        BATCH_BYTES_MAX = 1 << 20,
 };
 
 static int on_send_soon(sd_event_source *source, void *userdata);
@@ -41,9 +47,21 @@ void http_stream_send_stop(struct http_stream *s) {
 
 void http_stream_go_direct(struct http_stream *s) {
         s->direct = true;
+        s->request->connection->transport.apart = true;
         if (s->count > 0)
                 http_stream_send_later(s);
 }
+
+/* ---- on any thread ---- */
+
+/* One stream's turn. Its thread uses the stream's own socket, session and rest, and reads its queue
+ * and the shared bytes in it; the loop's thread does what follows from it, later. */
+struct sending {
+        struct http_stream *stream;
+        struct http_stream_place at; /* in its queue */
+        size_t taken;                /* bytes of its queue */
+        bool wrote, full, broken;    /* full: the socket takes no more */
+};
 
 static ssize_t write_bytes(struct http_stream *s, const char *p, size_t n) {
         struct http_connection *c = s->request->connection;
@@ -55,28 +73,89 @@ static ssize_t write_bytes(struct http_stream *s, const char *p, size_t n) {
         return r < 0 ? errno == EINTR ? -EAGAIN : -errno : r;
 }
 
+/* How many bytes were written. */
+static size_t write_all(struct sending *w, const char *p, size_t n) {
+        size_t done = 0;
+
+        while (done < n) {
+                ssize_t r = write_bytes(w->stream, p + done, n - done);
+
+                if (r == -EAGAIN)
+                        w->full = true;
+                else if (r <= 0)
+                        w->broken = true;
+                if (r <= 0)
+                        break;
+                done += (size_t)r;
+        }
+        w->wrote = true;
+        return done;
+}
+
+/* Whether everything that was not taken before has been taken now. */
+static bool write_rest(struct sending *w) {
+        struct http_stream *s = w->stream;
+
+        s->rest_offset +=
+                        write_all(w, s->rest.data + s->rest_offset, s->rest.size - s->rest_offset);
+        if (s->rest_offset < s->rest.size)
+                return false;
+        buf_done(&s->rest);
+        s->rest_offset = 0;
+        return true;
+}
+
+/* The size of a chunk of at most CHUNK_MAX bytes, in hexadecimal digits, and the end of its line.
+ */
+static size_t chunk_head(char *out, size_t size) {
+        size_t n = 0;
+        int shift = 12;
+
+        while (shift > 0 && size >> shift == 0)
+                shift -= 4;
+        for (; shift >= 0; shift -= 4)
+                out[n++] = "0123456789abcdef"[size >> shift & 0xf];
+        out[n++] = '\r';
+        out[n++] = '\n';
+        return n;
+}
+
+/* Whether the next chunk, of up to size bytes, was taken. */
+static bool write_chunk(struct sending *w, size_t size) {
+        char record[RECORD_SIZE];
+        size_t n = chunk_head(record, size), done;
+
+        w->taken += http_stream_peek(w->stream, &w->at, record + n, size);
+        n += size;
+        record[n++] = '\r';
+        record[n++] = '\n';
+        done = write_all(w, record, n);
+        /* TLS has made a record of it already: the same bytes are given again. */
+        if (w->full && buf_append(&w->stream->rest, record + done, n - done) < 0)
+                w->broken = true;
+        return done == n;
+}
+
+static int send_some(size_t i, void *userdata) {
+        struct sending *w = (struct sending *)userdata + i;
+        const struct http_stream *s = w->stream;
+        size_t most = MIN(s->queued, (size_t)STREAM_BYTES_MAX);
+
+        w->at.offset = s->offset;
+        if (s->rest.size > 0 && !write_rest(w))
+                return 0;
+        while (w->taken < most)
+                if (!write_chunk(w, MIN(s->queued - w->taken, (size_t)CHUNK_MAX)))
+                        break;
+        return 0;
+}
+
+/* ---- on the loop's ---- */
+
 /* The client has left, or there is no memory: the watch for its end sees it and does the rest. */
 static void break_connection(struct http_stream *s) {
         s->blocked = true;
         (void)shutdown(s->request->connection->fd, SHUT_RDWR);
-}
-
-/* How many bytes were written. */
-static size_t write_all(struct http_stream *s, const char *p, size_t n) {
-        size_t done = 0;
-
-        while (done < n) {
-                ssize_t r = write_bytes(s, p + done, n - done);
-
-                if (r == -EAGAIN)
-                        break;
-                if (r <= 0) {
-                        break_connection(s);
-                        break;
-                }
-                done += (size_t)r;
-        }
-        return done;
 }
 
 static void wait_for_socket(struct http_stream *s) {
@@ -85,91 +164,50 @@ static void wait_for_socket(struct http_stream *s) {
                 break_connection(s);
 }
 
-/* Whether everything that was not taken before has been taken now. */
-static bool write_rest(struct http_stream *s) {
-        s->rest_offset +=
-                        write_all(s, s->rest.data + s->rest_offset, s->rest.size - s->rest_offset);
-        if (s->rest_offset == s->rest.size) {
-                buf_done(&s->rest);
-                s->rest_offset = 0;
-                return true;
-        }
-        if (!s->blocked)
-                wait_for_socket(s);
-        return false;
-}
+static void finish(const struct sending *w) {
+        struct http_stream *s = w->stream;
 
-/* The next chunk in the record; its size with what surrounds it. */
-static size_t make_chunk(struct http_stream *s, char *record) {
-        char head[sizeof("ffff\r\n")];
-        size_t size = MIN(s->queued, (size_t)CHUNK_MAX);
-        int n = snprintf(head, sizeof(head), "%x\r\n", (unsigned)size & 0xffff);
-
-        memcpy(record, head, (size_t)n);
-        size = (size_t)n + http_stream_take(s, record + n, size);
-        memcpy(record + size, "\r\n", 2);
-        return size + 2;
-}
-
-static bool write_chunk(struct http_stream *s, size_t *sent) {
-        char *record = s->server->record;
-        size_t n = make_chunk(s, record), done = write_all(s, record, n);
-
-        *sent += n;
-        if (done == n)
-                return true;
-        if (s->blocked)
-                return false;
-        /* TLS has made a record of it already: the same bytes are given again. */
-        if (buf_append(&s->rest, record + done, n - done) < 0)
+        http_stream_drop(s, w->taken);
+        if (w->broken)
                 break_connection(s);
-        else
+        else if (w->full)
                 wait_for_socket(s);
-        return false;
-}
-
-static void send_some(struct http_stream *s) {
-        size_t sent = 0;
-
-        if (s->rest.size > 0) {
-                if (!write_rest(s))
-                        return;
-                sent = 1;
-        }
-        while (s->count > 0 && sent < STREAM_BYTES_MAX)
-                if (!write_chunk(s, &sent))
-                        return;
-        if (s->count > 0)
+        else if (s->count > 0)
                 http_stream_send_later(s);
         else if (s->ended)
                 http_stream_wake(s);
-        else if (sent > 0)
+        else if (w->wrote)
                 http_stream_note_drained(s);
 }
 
-static bool has_record(struct http_server *server) {
-        if (!server->record)
-                server->record = malloc(RECORD_SIZE);
-        return server->record;
+/* Some of the list, side by side. */
+static void send_batch(struct http_server *server) {
+        struct sending batch[BATCH_MAX];
+        size_t n = 0, size = 0;
+        struct http_stream *s;
+        int r;
+
+        while (n < BATCH_MAX && size < BATCH_BYTES_MAX && (s = TAILQ_FIRST(&server->to_send))) {
+                TAILQ_REMOVE(&server->to_send, s, send_entry);
+                s->to_send = false;
+                size += MIN(s->queued, (size_t)STREAM_BYTES_MAX) + s->rest.size;
+                batch[n++] = (struct sending){.stream = s};
+        }
+        r = parallel_run(parallel_for_sending(server->options.parallel, n, size), n, send_some,
+                        batch);
+        assert(r >= 0);
+        for (size_t i = 0; i < n; i++)
+                finish(&batch[i]);
 }
 
 static int on_send_soon(sd_event_source *source, void *userdata) {
         struct http_server *server = userdata;
         const uint64_t until_us = now_mono_us() + TURN_US;
-        struct http_stream *s;
-        size_t n = 0;
 
         server->send_soon = sd_event_source_disable_unref(server->send_soon);
-        while ((s = TAILQ_FIRST(&server->to_send))) {
-                TAILQ_REMOVE(&server->to_send, s, send_entry);
-                s->to_send = false;
-                if (has_record(server))
-                        send_some(s);
-                else
-                        break_connection(s);
-                if (++n % CLOCK_EVERY == 0 && now_mono_us() > until_us)
-                        break;
-        }
+        do
+                send_batch(server);
+        while (!TAILQ_EMPTY(&server->to_send) && now_mono_us() < until_us);
         if (!TAILQ_EMPTY(&server->to_send))
                 send_soon(server);
         http_streams_tell_drained(server);

@@ -67,24 +67,43 @@ void http_streams_tell_drained(struct http_server *server) {
         }
 }
 
-size_t http_stream_take(struct http_stream *s, char *out, size_t n) {
+size_t http_stream_peek(
+                const struct http_stream *s, struct http_stream_place *at, char *out, size_t n) {
         size_t filled = 0;
 
-        while (s->count > 0 && filled < n) {
-                struct bytes *b = s->ring[s->head];
-                size_t part = MIN(n - filled, b->size - s->offset);
+        while (at->pieces < s->count && filled < n) {
+                const struct bytes *b = s->ring[(s->head + at->pieces) % s->ring_size];
+                size_t part = MIN(n - filled, b->size - at->offset);
 
-                memcpy(out + filled, b->data + s->offset, part);
+                memcpy(out + filled, b->data + at->offset, part);
                 filled += part;
-                s->offset += part;
-                if (s->offset == b->size) {
-                        s->head = (s->head + 1) % s->ring_size;
-                        s->count--;
-                        s->offset = 0;
-                        bytes_unref(b);
+                at->offset += part;
+                if (at->offset == b->size) {
+                        at->pieces++;
+                        at->offset = 0;
                 }
         }
-        s->queued -= filled;
+        return filled;
+}
+
+void http_stream_drop(struct http_stream *s, size_t n) {
+        s->queued -= n;
+        s->offset += n;
+        while (s->count > 0 && s->offset >= s->ring[s->head]->size) {
+                struct bytes *b = s->ring[s->head];
+
+                s->head = (s->head + 1) % s->ring_size;
+                s->count--;
+                s->offset -= b->size;
+                bytes_unref(b);
+        }
+}
+
+static size_t take(struct http_stream *s, char *out, size_t n) {
+        struct http_stream_place at = {.offset = s->offset};
+        size_t filled = http_stream_peek(s, &at, out, n);
+
+        http_stream_drop(s, filled);
         return filled;
 }
 
@@ -94,7 +113,7 @@ static ssize_t stream_read(void *userdata, uint64_t position, char *out, size_t 
 
         if (s->aborted)
                 return MHD_CONTENT_READER_END_WITH_ERROR;
-        filled = s->chunked ? 0 : http_stream_take(s, out, n);
+        filled = s->chunked ? 0 : take(s, out, n);
         s->server->progress += filled;
         if (filled > 0) {
                 if (s->count == 0)
@@ -116,6 +135,7 @@ void http_stream_wake(struct http_stream *s) {
         if (!s->suspended || !s->request)
                 return;
         s->suspended = false;
+        s->request->connection->transport.apart = false;
         MHD_resume_connection(s->request->mhd);
         http_server_run_soon(s->server);
 }
@@ -213,6 +233,8 @@ size_t http_stream_queued(const struct http_stream *s) {
 void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata) {
         s->on_drained = func;
         s->on_drained_userdata = userdata;
+        if (!func)
+                drained_unlink(s);
 }
 
 void http_stream_end(struct http_stream *s) {

@@ -386,6 +386,7 @@ void http2_server_go_away(struct http_server *s) {
 
 int http2_server_init(struct http_server *s) {
         const unsigned streams = s->options.http2_streams_max;
+        int r;
 
         s->h2_terms = (struct h2_terms){.streams_max = streams ? streams : STREAMS_MAX_DEFAULT,
                         .stream_window = STREAM_WINDOW,
@@ -407,7 +408,9 @@ int http2_server_init(struct http_server *s) {
                         .on_expired = on_expired,
                         .on_closed = on_closed,
                         .on_broken = on_broken};
-        return h2_loop_init(&s->h2_loop, s->event, on_deadline);
+        r = h2_loop_init(&s->h2_loop, s->event, on_deadline);
+        s->h2_loop.parallel = s->options.parallel;
+        return r;
 }
 
 void http2_server_done(struct http_server *s) {

@@ -7,7 +7,7 @@
 #include <malloc.h>
 
 /* glibc's malloc: usable sizes of 24, 40, 56, ... */
-enum { STEP = 16, FIRST = 24, CLASSES = 32, KEEP_BYTES = 96 * 1024 };
+enum { STEP = 16, FIRST = 24, CLASSES = 32, KEEP_BYTES = 192 * 1024 };
 
 struct free_block {
         struct free_block *next;

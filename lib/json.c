@@ -121,7 +121,7 @@ void json_del_at(json_t *root, const char *path) {
 }
 
 /* jansson bounds the depth (2048) and checks UTF-8; ours is lower, so that walks may recurse. */
-enum { JSON_DEPTH_MAX = 100 };
+enum { JSON_DEPTH_MAX = 100, WRITE_DEPTH_MAX = 512 };
 
 bool json_depth_ok(const char *text, size_t n) {
         bool in_string = false;
@@ -276,17 +276,118 @@ char *json_text(const json_t *v) {
 
         if (!v)
                 return NULL;
-        if (json_write(&b, v))
+        if (json_write(&b, v, WRITE_DEPTH_MAX))
                 return buf_take(&b);
         return b.failed ? NULL : shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY));
 }
 
+int json_text_bounded(const json_t *v, char **ret) {
+        _cleanup_buf_ struct buf b = {0};
+        _cleanup_free_ char *text = NULL;
+
+        if (v && json_write(&b, v, JSON_DEPTH_MAX)) {
+                *ret = buf_take(&b);
+                return 0;
+        }
+        text = b.failed ? NULL : json_text(v);
+        if (!text)
+                return -ENOMEM;
+        if (!json_depth_ok(text, strlen(text)))
+                return -E2BIG;
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
 char *json_text_sorted(const json_t *v) {
+        _cleanup_buf_ struct buf b = {0};
+
+        if (v && json_write_sorted(&b, v, WRITE_DEPTH_MAX))
+                return buf_take(&b);
+        if (b.failed)
+                return NULL;
         return shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS));
 }
 
 char *json_text_pretty(const json_t *v) {
         return shorten_reals(json_dumps(v, JSON_INDENT(4) | JSON_ENCODE_ANY));
+}
+
+const json_t *json_beside_get(struct json_beside *b, const char *key, size_t n) {
+        void *at = b->next;
+
+        if (!at || json_object_iter_key_len(at) != n ||
+                        memcmp(json_object_iter_key(at), key, n) != 0)
+                return json_object_getn(b->object, key, n);
+        b->next = json_object_iter_next(json_unconst(b->object), at);
+        return json_object_iter_value(at);
+}
+
+static bool same_objects(const json_t *a, const json_t *b) {
+        struct json_beside beside = json_beside(b);
+        json_t *object = json_unconst(a);
+
+        if (json_object_size(a) != json_object_size(b))
+                return false;
+        for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i))
+                if (!json_same(json_object_iter_value(i),
+                                    json_beside_get(&beside, json_object_iter_key(i),
+                                                    json_object_iter_key_len(i))))
+                        return false;
+        return true;
+}
+
+static bool same_arrays(const json_t *a, const json_t *b) {
+        size_t n = json_array_size(a);
+
+        if (n != json_array_size(b))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!json_same(json_array_get(a, i), json_array_get(b, i)))
+                        return false;
+        return true;
+}
+
+bool json_same(const json_t *a, const json_t *b) {
+        if (a == b)
+                return true;
+        if (!a || !b || json_typeof(a) != json_typeof(b))
+                return false;
+        return json_is_object(a)  ? same_objects(a, b)
+               : json_is_array(a) ? same_arrays(a, b)
+                                  : json_equal(json_unconst(a), json_unconst(b));
+}
+
+static json_t *copy_object(const json_t *v) {
+        json_t *copy = json_object(), *object = json_unconst(v);
+
+        for (void *i = json_object_iter(object); copy && i; i = json_object_iter_next(object, i)) {
+                json_t *child = json_tree_copy(json_object_iter_value(i));
+
+                if (json_object_setn_new_nocheck(copy, json_object_iter_key(i),
+                                    json_object_iter_key_len(i), child) < 0) {
+                        json_decref(copy);
+                        return NULL;
+                }
+        }
+        return copy;
+}
+
+static json_t *copy_array(const json_t *v) {
+        json_t *copy = json_array();
+        size_t n = json_array_size(v);
+
+        for (size_t i = 0; copy && i < n; i++)
+                if (json_array_append_new(copy, json_tree_copy(json_array_get(v, i))) < 0) {
+                        json_decref(copy);
+                        return NULL;
+                }
+        return copy;
+}
+
+json_t *json_tree_copy(const json_t *v) {
+        return json_is_object(v)  ? copy_object(v)
+               : json_is_array(v) ? copy_array(v)
+                                  : json_ref(v);
 }
 
 /* Jansson 2.14 on 64 bits with glibc's malloc: an object begins with 8 buckets; each member is a

@@ -23,10 +23,24 @@ static inline json_t *json_ref(const json_t *v) {
 static inline json_t *json_shallow_copy(const json_t *v) {
         return json_copy(json_unconst(v));
 }
-/* Whether the trees are equal; NULL equals only NULL. */
-static inline bool json_same(const json_t *a, const json_t *b) {
-        return a && b ? json_equal(json_unconst(a), json_unconst(b)) : a == b;
+/* A copy whose objects and lists may be changed without changing those of v. Strings, numbers and
+ * words are shared: nobody changes these in place. NULL for NULL, or when out of memory. The depth
+ * of v is bounded by who made it. */
+json_t *json_tree_copy(const json_t *v);
+/* Whether the trees are equal, as json_equal() has it; NULL equals only NULL. Quick for objects
+ * whose members stand in the same order, and for what is shared. */
+bool json_same(const json_t *a, const json_t *b);
+
+/* Looks members up in an object in the order of another one that is much like it: the next one is
+ * nearly always the one that is asked for. */
+struct json_beside {
+        const json_t *object; /* NULL or not an object: nothing is found */
+        void *next;
+};
+static inline struct json_beside json_beside(const json_t *object) {
+        return (struct json_beside){object, json_object_iter(json_unconst(object))};
 }
+const json_t *json_beside_get(struct json_beside *b, const char *key, size_t n);
 /* Each member of an object (none when it is not one); `value` may point to const. */
 #define json_object_each(object, key, value) json_object_foreach (json_unconst(object), key, value)
 
@@ -66,6 +80,8 @@ enum { JSON_REAL_SIZE = 64 };
 const char *json_real_text(double d, char buffer[static JSON_REAL_SIZE]);
 /* Compact text of it; the caller frees. NULL when out of memory. */
 char *json_text(const json_t *v) _warn_unused_;
+/* The same into *ret for what will be read again. -E2BIG: deeper than json_parse reads; -ENOMEM. */
+int json_text_bounded(const json_t *v, char **ret);
 /* The same with the keys sorted: texts that are compared. */
 char *json_text_sorted(const json_t *v) _warn_unused_;
 char *json_text_pretty(const json_t *v) _warn_unused_;

@@ -1,7 +1,7 @@
 /* Looks for the fields of the table in an object: a walk along each path, never over the object. */
 #include "lib/no-effect.h"
 
-enum { PATH_SIZE = 512, KEY_SIZE = 128 };
+enum { PATH_SIZE = 512 };
 
 struct search {
         const struct no_effect_row *row;
@@ -50,13 +50,11 @@ static bool asks(const struct no_effect_row *row, const json_t *v) {
 /* rest is the remainder of the row's path; n the length of what stands in s->path so far. */
 static void search(
                 struct search *s, const char *rest, const json_t *old, const json_t *v, size_t n) {
-        size_t length = strcspn(rest, ".[");
-        char key[KEY_SIZE];
-        const json_t *item;
-        size_t i;
+        size_t length = strcspn(rest, ".["), i;
+        const json_t *item, *child;
         int m;
 
-        if (!v || (old && json_equal(old, v)))
+        if (!v || json_same(old, v))
                 return;
         if (!*rest) {
                 if (asks(s->row, v))
@@ -72,16 +70,18 @@ static void search(
                 }
                 return;
         }
-        if (length >= sizeof(key))
+        /* Nearly all fields of the table are not there. */
+        child = json_object_getn(v, rest, length);
+        if (!child || n + length + 2 > PATH_SIZE)
                 return;
-        memcpy(key, rest, length);
-        key[length] = '\0';
-        m = snprintf(s->path + n, PATH_SIZE - n, "%s%s", n > 0 ? "." : "", key);
-        if (m <= 0 || (size_t)m >= PATH_SIZE - n)
-                return;
+        old = json_object_getn(old, rest, length);
+        if (n > 0)
+                s->path[n++] = '.';
+        memcpy(s->path + n, rest, length);
+        n += length;
+        s->path[n] = '\0';
         rest += length;
-        search(s, rest + (*rest == '.'), json_object_get(old, key), json_object_get(v, key),
-                        n + (size_t)m);
+        search(s, rest + (*rest == '.'), old, child, n);
 }
 
 void no_effect_find(const struct no_effect_table *t, const char *group, const char *kind,

@@ -73,7 +73,7 @@ static int send_held(struct tls_transport *t) {
 static bool may_hold(const struct tls_transport *t, size_t n) {
         int unsent = 0;
 
-        if (!t->gathering || !*t->gathering || t->held.size + n > HELD_SIZE_MAX)
+        if (t->apart || !t->gathering || !*t->gathering || t->held.size + n > HELD_SIZE_MAX)
                 return false;
         return t->held.size > 0 || (ioctl(t->fd, SIOCOUTQ, &unsent) == 0 && unsent == 0);
 }
@@ -115,7 +115,7 @@ static ssize_t transport_push(gnutls_transport_ptr_t userdata, const giovec_t *i
                 r = sendmsg(t->fd, &m, MSG_NOSIGNAL);
         if (r < 0)
                 gnutls_transport_set_errno(t->session, errno);
-        else
+        else if (!t->apart)
                 *t->bytes_moved += (uint64_t)r;
         return r;
 }

@@ -62,6 +62,7 @@ struct tls_transport {
         uint64_t *bytes_moved; /* counts both directions */
         bool taken;            /* only tls_transport_read() gets what comes from now on */
         bool reading;          /* it is at work */
+        bool apart;            /* another thread may write: what is shared is left alone */
         /* While *gathering, the records of small answers are held and go out together: the
          * transport is then in *waiting until tls_transports_send() or tls_transport_end().
          * NULL: none are held. */

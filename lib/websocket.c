@@ -193,6 +193,20 @@ struct buf *websocket_output(struct websocket *w) {
         return &w->out;
 }
 
+size_t websocket_frame_size(const void *data, size_t n) {
+        const uint8_t *p = data;
+        size_t head = n < 2 ? 0 : (p[1] & 0x7f) == 126 ? 4 : (p[1] & 0x7f) == 127 ? 10 : 2;
+        uint64_t size = 0;
+
+        if (head == 0 || n < head)
+                return n;
+        if (head == 2)
+                return head + (p[1] & 0x7f);
+        for (size_t i = 2; i < head; i++)
+                size = size << 8 | p[i];
+        return size > SIZE_MAX - head ? n : head + size;
+}
+
 int websocket_make_key(char ret[static WEBSOCKET_KEY_SIZE]) {
         uint8_t bytes[16];
         _cleanup_free_ char *text = NULL;

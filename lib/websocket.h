@@ -29,6 +29,9 @@ int websocket_close(struct websocket *w, uint16_t code);
 bool websocket_has_ended(const struct websocket *w);
 /* Bytes to be sent; the caller consumes them. */
 struct buf *websocket_output(struct websocket *w);
+/* The size of the frame that a server's bytes begin with, which may be more than n; n when its head
+ * is not whole. */
+size_t websocket_frame_size(const void *data, size_t n);
 
 enum { WEBSOCKET_KEY_SIZE = 25, WEBSOCKET_ACCEPT_SIZE = 29 };
 /* A random Sec-WebSocket-Key. */

@@ -68,7 +68,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/others.py \
 	tests/clients/wirelists.py \
 	tests/clients/wireproto.py \
-	tests/clients/wirestreams.py \
+	tests/clients/wireevents.py tests/clients/wirestreams.py \
 	tests/clients/autoscaling \
 	tests/clients/autoscaling.py \
 	tests/clients/batch \

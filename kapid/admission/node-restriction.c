@@ -121,7 +121,7 @@ static int refuse_pod(struct admission *a, struct problem *p) {
 
 /* Without the finalizer, and without what every write changes. NULL when out of memory. */
 static json_t *without_data_finalizer(const json_t *volume) {
-        _cleanup_json_ json_t *copy = json_deep_copy(volume), *kept = json_array();
+        _cleanup_json_ json_t *copy = json_tree_copy(volume), *kept = json_array();
         const json_t *f;
         size_t i;
 

@@ -47,17 +47,25 @@ static int judge(const json_t *pod, const struct pod_security_policy *policy, co
         return *ret_text ? 1 : -ENOMEM;
 }
 
-/* The modes that refuse nothing. */
-static int warn_and_audit(
-                struct admission *a, const json_t *pod, const struct pod_security_modes *modes) {
+/* The same; a policy that the pod is known to keep finds nothing. */
+static int judge_unless(const struct pod_security_policy *kept, const json_t *pod,
+                const struct pod_security_policy *policy, char **ret_text) {
+        if (kept && kept->level == policy->level && kept->minor == policy->minor)
+                return 0;
+        return judge(pod, policy, "would violate", ret_text);
+}
+
+/* The modes that refuse nothing. kept: a policy that the pod keeps; NULL: none is known. */
+static int warn_and_audit(struct admission *a, const json_t *pod,
+                const struct pod_security_modes *modes, const struct pod_security_policy *kept) {
         _cleanup_free_ char *warning = NULL, *line = NULL;
-        int r = judge(pod, &modes->warn, "would violate", &warning);
+        int r = judge_unless(kept, pod, &modes->warn, &warning);
 
         if (r > 0)
                 r = admission_warn(a, warning);
         if (r < 0)
                 return r;
-        r = judge(pod, &modes->audit, "would violate", &line);
+        r = judge_unless(warning ? kept : &modes->warn, pod, &modes->audit, &line);
         if (r > 0)
                 log_info("Audit: %s %s/%s by %s %s", a->kind->resource, a->namespace, a->name,
                                 a->user->name, line);
@@ -136,7 +144,7 @@ static int check_pod(struct admission *a, struct problem *p) {
                 return r;
         if (r > 0)
                 return admission_forbidden(a, p, "%s", why);
-        return warn_and_audit(a, a->object, &modes);
+        return warn_and_audit(a, a->object, &modes, &modes.enforce);
 }
 
 static bool may_set_labels(const struct admission *a, const char *namespace) {
@@ -178,7 +186,7 @@ static int check_template(struct admission *a, struct problem *p) {
                         admission_warn(a, unknown.message) < 0)
                 return -ENOMEM;
         modes = modes_of_write(a);
-        return warn_and_audit(a, template, &modes);
+        return warn_and_audit(a, template, &modes, NULL);
 }
 
 /* --- the labels --- */

@@ -141,7 +141,7 @@ static json_t *local_object(const char *group, const char *version, bool custom)
 
 /* The live object with the spec of a local one; it keeps everything else. */
 static int reset_object(const json_t *live, const json_t *local, json_t **ret) {
-        _cleanup_json_ json_t *copy = json_deep_copy(live);
+        _cleanup_json_ json_t *copy = json_tree_copy(live);
 
         if (!copy || json_object_set(copy, "spec", json_object_get(local, "spec")) < 0)
                 return -ENOMEM;
@@ -236,7 +236,7 @@ int availability_of_service(const struct apiservice *s, const json_t *service,
 
 int availability_apply(
                 const json_t *object, const struct availability *a, uint64_t now_us, json_t **ret) {
-        _cleanup_json_ json_t *copy = json_deep_copy(object);
+        _cleanup_json_ json_t *copy = json_tree_copy(object);
         int r = copy ? crd_set_condition(copy, "Available", a->status, a->reason,
                                        strempty(a->message), now_us)
                      : -ENOMEM;

@@ -294,7 +294,7 @@ static int sync_config(struct publisher *p) {
                         &wanted, json_object_get(live, "data"), now_wall_us() / 1000000, &data);
         if (r < 0 || !data)
                 return r;
-        copy = live ? json_deep_copy(live)
+        copy = live ? json_tree_copy(live)
                     : json_pack("{ss, ss, s{ss, ss}}", "apiVersion", "v1", "kind", "ConfigMap",
                                       "metadata", "name", CONFIG_NAME, "namespace",
                                       CONFIG_NAMESPACE);

@@ -363,7 +363,7 @@ static char *object_text(struct audit_record *r, const json_t *object) {
         char *text;
 
         if (r->decision.omit_managed_fields) {
-                copy = json_deep_copy(object);
+                copy = json_tree_copy(object);
                 if (!copy)
                         return NULL;
                 drop_managed_fields(copy);

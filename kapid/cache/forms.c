@@ -29,7 +29,9 @@ static bool is_plain(const struct item *it, const struct kind *k) {
                item_has_api_version(it, k->api_version);
 }
 
-int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p) {
+/* *ret_object: a new reference to the form's tree where one was made for it, else untouched. */
+static int make_form(struct item *it, const struct kind *k, struct item **ret,
+                json_t **ret_object, struct problem *p) {
         struct item *form = is_plain(it, k) ? it : item_form(it, k->serial);
         _cleanup_json_ json_t *stored = NULL, *converted = NULL, *filled = NULL;
         int r;
@@ -54,7 +56,14 @@ int item_as(struct item *it, const struct kind *k, struct item **ret, struct pro
         }
         item_set_form(it, k->serial, form);
         *ret = form ? form : it;
+        *ret_object = TAKE_PTR(filled);
         return 0;
+}
+
+int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p) {
+        _cleanup_json_ json_t *object = NULL;
+
+        return make_form(it, k, ret, &object, p);
 }
 
 int item_take_form(struct item *it, const struct kind *k, json_t *converted) {
@@ -89,16 +98,25 @@ int item_gone_as(struct item *it, const struct kind *k, uint64_t revision, struc
         return 0;
 }
 
-int item_object_as(struct item *it, const struct kind *k, json_t **ret, struct problem *p) {
+int item_as_object(struct item *it, const struct kind *k, struct item **ret,
+                json_t **ret_object, struct problem *p) {
+        _cleanup_json_ json_t *object = NULL;
         struct item *form;
-        json_t *object;
-        int r = item_as(it, k, &form, p);
+        int r = make_form(it, k, &form, &object, p);
 
         if (r < 0)
                 return r;
-        object = item_object_once(form);
+        if (!object)
+                object = item_object_once(form);
         if (!object)
                 return -ENOMEM;
-        *ret = object;
+        *ret = form;
+        *ret_object = TAKE_PTR(object);
         return 0;
+}
+
+int item_object_as(struct item *it, const struct kind *k, json_t **ret, struct problem *p) {
+        struct item *form;
+
+        return item_as_object(it, k, &form, ret, p);
 }

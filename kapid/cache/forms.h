@@ -10,6 +10,10 @@
  * it lives as long as the item and until another version of the kind asks. A conversion's refusal:
  * a negative errno with p (convert.h). -ENOMEM. */
 int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p);
+/* The same, and the object of that form: a new reference to something immutable. The tree is not
+ * kept (item_keep_object() does). */
+int item_as_object(struct item *it, const struct kind *k, struct item **ret,
+                json_t **ret_object, struct problem *p);
 /* Keeps the form that a webhook has made of the item's object (kapid/conversion/). -EINVAL,
  * -ENOMEM. */
 int item_take_form(struct item *it, const struct kind *k, json_t *converted);

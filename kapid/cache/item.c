@@ -287,23 +287,28 @@ int item_labels(const struct item *it, json_t **ret) {
         return 0;
 }
 
-json_t *item_object(struct item *it) {
+void item_keep_object(struct item *it, json_t *object) {
         struct item_pool *pool = it->pool;
-        json_t *object;
 
         if (it->object) {
                 TAILQ_REMOVE(&pool->trees, it, trees);
                 TAILQ_INSERT_HEAD(&pool->trees, it, trees);
-                return json_incref(it->object);
+                return;
         }
-        object = item_object_once(it);
-        it->object_bytes = object ? json_size(object) : 0;
-        if (!object || it->object_bytes > pool->bytes_max / 2)
-                return object;
+        it->object_bytes = json_size(object);
+        if (it->object_bytes > pool->bytes_max / 2)
+                return;
         it->object = json_incref(object);
         TAILQ_INSERT_HEAD(&pool->trees, it, trees);
         pool->bytes += it->object_bytes;
         while (pool->bytes > pool->bytes_max)
                 drop_tree(TAILQ_LAST(&pool->trees, item_tree_list));
+}
+
+json_t *item_object(struct item *it) {
+        json_t *object = item_object_once(it);
+
+        if (object)
+                item_keep_object(it, object);
         return object;
 }

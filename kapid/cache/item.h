@@ -50,6 +50,8 @@ void item_set_applied(struct item *it, uint64_t mark);
 json_t *item_object(struct item *it);
 /* The same, but what is parsed for it is not kept: for walks over many items. */
 json_t *item_object_once(struct item *it);
+/* Keeps the tree that was parsed from the item's text, as item_object() does. */
+void item_keep_object(struct item *it, json_t *object);
 /* The string at outer.inner ("spec", "nodeName"), without parsing the rest: whether there is one
  * that is not empty, has no escapes and fits. */
 bool item_string(const struct item *it, const char *outer, const char *inner, char *ret, size_t n);

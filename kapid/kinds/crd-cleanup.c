@@ -106,7 +106,7 @@ static int delete_one(struct crd_cleanup *x, struct item *it, struct crd_remains
 }
 
 static int end_definition(struct crd_cleanup *x, struct item *it) {
-        _cleanup_json_ json_t *cached = item_object(it), *crd = json_deep_copy(cached);
+        _cleanup_json_ json_t *cached = item_object(it), *crd = json_tree_copy(cached);
         int r = crd ? crd_delete_finish(crd, now_wall_us()) : -ENOMEM;
 
         if (r < 0)
@@ -189,7 +189,7 @@ static int ask_store(struct crd_cleanup *x, const struct item *it, const char *p
 
 static int say_what_is_left(struct crd_cleanup *x, const struct item *it, const json_t *old,
                 const struct crd_remains *remains) {
-        _cleanup_json_ json_t *crd = json_deep_copy(old);
+        _cleanup_json_ json_t *crd = json_tree_copy(old);
         int r = crd ? crd_delete_progress(crd, remains, now_wall_us()) : -ENOMEM;
 
         return r <= 0 ? r : put_definition(x, item_key(it), item_revision(it), crd);

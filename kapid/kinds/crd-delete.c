@@ -19,7 +19,7 @@ int crd_delete_object(const json_t *object, uint64_t now_us, json_t **ret) {
                 return CRD_OBJECT_DELETE;
         if (object_is_deleting(object))
                 return CRD_OBJECT_WAITS;
-        copy = json_deep_copy(object);
+        copy = json_tree_copy(object);
         if (!copy)
                 return -ENOMEM;
         json_del_at(copy, "metadata.resourceVersion");
@@ -38,7 +38,7 @@ int crd_delete_object(const json_t *object, uint64_t now_us, json_t **ret) {
 }
 
 int crd_delete_progress(json_t *crd, const struct crd_remains *remains, uint64_t now_us) {
-        _cleanup_json_ json_t *before = json_deep_copy(json_object_get(crd, "status"));
+        _cleanup_json_ json_t *before = json_tree_copy(json_object_get(crd, "status"));
         static const char text[] = "CustomResource deletion is in progress";
         _cleanup_free_ char *message =
                         remains->waiting == 0

@@ -147,8 +147,8 @@ static int set_accepted(json_t *crd, json_t *accepted) {
 
 int crd_settle_names(const struct kind_registry *registry, const json_t *old, json_t *crd,
                 uint64_t now_us) {
-        _cleanup_json_ json_t *before = json_deep_copy(json_object_get(crd, "status")),
-                              *accepted = json_deep_copy(json_at(crd, "spec.names"));
+        _cleanup_json_ json_t *before = json_tree_copy(json_object_get(crd, "status")),
+                              *accepted = json_tree_copy(json_at(crd, "spec.names"));
         bool was_established = old && condition_is(old, "Established", "True");
         _cleanup_free_ char *message = NULL;
         const char *name = NULL, *reason = NULL;

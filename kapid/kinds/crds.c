@@ -57,7 +57,7 @@ static void on_settled(const struct store_result *res, void *userdata) {
 /* Gives a definition the names that are free now. Every kapid tries: the guard lets one through.
  * 1 when it is being written. */
 static int settle(struct api *a, struct item *it, const json_t *old) {
-        _cleanup_json_ json_t *crd = json_deep_copy(old);
+        _cleanup_json_ json_t *crd = json_tree_copy(old);
         struct store_guard guard = {.key = item_key(it), .revision = item_revision(it)};
         _cleanup_free_ char *text = NULL;
         int r = crd ? crd_settle_names(a->kinds, old, crd, now_wall_us()) : -ENOMEM;

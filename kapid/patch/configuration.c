@@ -141,6 +141,6 @@ int configuration_apply(const struct kind *k, const struct schema *s, const json
                                           "arrays, maps or structs: %s",
                                                 atomics.data));
         merged = typed_merge(s, object, config);
-        *ret = merged ? json_deep_copy(merged) : NULL;
+        *ret = merged ? json_tree_copy(merged) : NULL;
         return *ret ? 0 : -ENOMEM;
 }

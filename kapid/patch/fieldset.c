@@ -4,7 +4,15 @@
 #include "kapid/patch/fieldset.h"
 
 #include "lib/buf.h"
+#include "lib/json-write.h"
 #include "lib/map.h"
+
+enum { KEYS_MAX = 8, KEY_DEPTH_MAX = 8, FIELD_SIZE = 128, PAIRED_MAX = 8 };
+
+struct item_key {
+        const char *name;
+        const json_t *value;
+};
 
 static const struct schema untyped = {.type = SCHEMA_ANY, .flags = SCHEMA_PRESERVE_UNKNOWN};
 
@@ -23,12 +31,46 @@ static json_t *make(bool member, json_t *children) {
         return children;
 }
 
+/* Whether all of b is in a. */
+static bool holds(const json_t *a, const json_t *b) {
+        const char *key;
+        const json_t *v;
+
+        if (is_member(b) && !is_member(a))
+                return false;
+        json_object_each (b, key, v) {
+                const json_t *mine = streq(key, ".") ? v : json_object_get(a, key);
+
+                if (mine != v && (!mine || !holds(mine, v)))
+                        return false;
+        }
+        return true;
+}
+
+/* Whether something is in both. */
+static bool meets(const json_t *a, const json_t *b) {
+        const char *key;
+        const json_t *v;
+
+        if (is_member(a) && is_member(b))
+                return true;
+        json_object_each (b, key, v) {
+                const json_t *mine = streq(key, ".") ? NULL : json_object_get(a, key);
+
+                if (mine && meets(mine, v))
+                        return true;
+        }
+        return false;
+}
+
 json_t *fieldset_union(const json_t *a, const json_t *b) {
         json_t *children, *v;
         const char *key;
 
         if (!a || !b || a == b)
                 return json_incref((json_t *)(a ? a : b));
+        if (holds(a, b))
+                return json_ref(a);
         children = json_object();
         json_object_foreach ((json_t *)a, key, v)
                 if (!streq(key, ".")) {
@@ -47,7 +89,7 @@ json_t *fieldset_difference(const json_t *a, const json_t *b) {
         json_t *children, *v;
         const char *key;
 
-        if (!a || !b)
+        if (!a || !b || !meets(a, b))
                 return json_incref((json_t *)a);
         children = json_object();
         json_object_foreach ((json_t *)a, key, v) {
@@ -118,30 +160,98 @@ static char *element_of(const char kind[static 2], const char *text) {
         return element;
 }
 
-/* "k:{...}" or "v:..." of an item; keys left out count with their default. NULL when a key is
- * missing. */
-static char *item_element(const struct schema *s, const json_t *item) {
-        _cleanup_json_ json_t *keys = NULL;
+/* The value of an item's key; one left out counts with its default. */
+static const json_t *key_value(const struct schema *s, const json_t *item, const char *key) {
+        const json_t *v = json_object_get(item, key);
+        const struct schema_field *f = v ? NULL : schema_field_find(item_schema(s), key);
+
+        return f ? f->fallback : v;
+}
+
+/* The item's keys in their order; how many there are. 0, too, for more than fit. */
+static size_t sorted_keys(const struct schema *s, const json_t *item,
+                struct item_key keys[static KEYS_MAX]) {
+        size_t n = 0;
+
+        for (size_t i = 0; s->map_keys[i]; i++) {
+                struct item_key k = {s->map_keys[i], key_value(s, item, s->map_keys[i])};
+                size_t at = n;
+
+                if (!k.value)
+                        continue;
+                if (n++ == KEYS_MAX)
+                        return 0;
+                for (; at > 0 && strcmp(keys[at - 1].name, k.name) > 0; at--)
+                        keys[at] = keys[at - 1];
+                keys[at] = k;
+        }
+        return n;
+}
+
+/* "k:{...}" as json_text_sorted() has it. False: that is to do it. */
+static bool write_element(struct buf *b, const struct schema *s, const json_t *item) {
+        struct item_key keys[KEYS_MAX];
+        size_t n = sorted_keys(s, item, keys);
+
+        (void)buf_append(b, "k:", 2);
+        for (size_t i = 0; i < n; i++) {
+                (void)buf_append_char(b, i > 0 ? ',' : '{');
+                if (!json_write_string(b, keys[i].name) || buf_append_char(b, ':') < 0 ||
+                                !json_write_sorted(b, keys[i].value, KEY_DEPTH_MAX))
+                        return false;
+        }
+        return n > 0 && buf_append_char(b, '}') >= 0;
+}
+
+/* The slow way that the one above is a shortcut of. */
+static char *rare_element(const struct schema *s, const json_t *item) {
+        _cleanup_json_ json_t *keys = json_object();
         _cleanup_free_ char *text = NULL;
 
-        if (s->list == LIST_SET) {
-                text = value_text(item);
-                return text ? element_of("v:", text) : NULL;
-        }
-        keys = json_object();
         for (size_t i = 0; s->map_keys[i]; i++) {
-                const struct schema_field *f = schema_field_find(item_schema(s), s->map_keys[i]);
-                json_t *v = json_object_get(item, s->map_keys[i]);
+                const json_t *v = key_value(s, item, s->map_keys[i]);
 
-                if (!v && f)
-                        v = (json_t *)f->fallback;
                 if (v)
-                        json_object_set(keys, s->map_keys[i], v);
+                        json_object_set(keys, s->map_keys[i], json_unconst(v));
         }
-        if (!json_is_object(item) || json_object_size(keys) == 0)
+        if (json_object_size(keys) == 0)
                 return NULL;
         text = json_text_sorted(keys);
         return text ? element_of("k:", text) : NULL;
+}
+
+/* "k:{...}" or "v:..." of an item; keys left out count with their default. NULL when a key is
+ * missing. */
+static char *item_element(const struct schema *s, const json_t *item) {
+        _cleanup_buf_ struct buf b = {0};
+
+        if (s->list == LIST_SET) {
+                _cleanup_free_ char *text = value_text(item);
+
+                return text ? element_of("v:", text) : NULL;
+        }
+        if (!json_is_object(item))
+                return NULL;
+        return write_element(&b, s, item) ? buf_take(&b) : rare_element(s, item);
+}
+
+/* A child under "f:" and its name. Takes it; 0 or -ENOMEM. */
+static int put_field(json_t *node, const char *name, json_t *child) {
+        size_t n = strlen(name) + 2;
+        char small[FIELD_SIZE];
+        _cleanup_free_ char *large = NULL;
+
+        if (n < sizeof(small)) {
+                memcpy(small, "f:", 2);
+                memcpy(small + 2, name, n - 2);
+                return json_object_setn_new_nocheck(node, small, n, child) < 0 ? -ENOMEM : 0;
+        }
+        large = element_of("f:", name);
+        if (!large) {
+                json_decref(child);
+                return -ENOMEM;
+        }
+        return json_object_setn_new_nocheck(node, large, n, child) < 0 ? -ENOMEM : 0;
 }
 
 /* Items of a keyed list by element. NULL when one has no key: then the list is owned as a whole.
@@ -175,36 +285,41 @@ static struct map *index_items(const struct schema *s, const json_t *list, json_
         return index;
 }
 
-static int set_of(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
-                char **ret_error);
+/* A set that is being made. Its leaves are one value: sets do not change. */
+struct maker {
+        bool with_containers;
+        json_t *leaf;
+        char **error; /* NULL: nobody asks for the reason */
+};
 
-static int set_of_map(const struct schema *s, const json_t *v, bool with_containers,
-                json_t *children, char **ret_error) {
+static int set_of(struct maker *m, const struct schema *s, const json_t *v, json_t **ret);
+
+static int set_of_map(
+                struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
         const char *key;
         json_t *child;
 
         json_object_foreach ((json_t *)v, key, child) {
                 const struct schema_field *f = schema_field_find(s, key);
-                _cleanup_free_ char *element = element_of("f:", key);
+                const struct schema *cs = f ? f->schema : s->additional;
                 json_t *node = NULL;
-                int r = element ? set_of(field_schema(s, key), child, with_containers, &node,
-                                                  ret_error)
-                                : -ENOMEM;
+                int r = set_of(m, cs ? cs : &untyped, child, &node);
 
                 if (r < 0)
                         return r;
                 /* Entries of a map belong to the manager that wrote them, even when something is
                  * below them. */
                 if (node && !f && json_object_size(node) > 0 && !json_object_get(node, "."))
-                        json_object_set_new(node, ".", json_object());
-                if (node)
-                        json_object_set_new(children, element, node);
+                        json_object_set(node, ".", m->leaf);
+                r = node ? put_field(children, key, node) : 0;
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
-static int set_of_list(const struct schema *s, const json_t *v, bool with_containers,
-                json_t *children, char **ret_error) {
+static int set_of_list(
+                struct maker *m, const struct schema *s, const json_t *v, json_t *children) {
         json_t *item;
         size_t i;
 
@@ -214,52 +329,60 @@ static int set_of_list(const struct schema *s, const json_t *v, bool with_contai
                 int r = 0;
 
                 if (!element) {
-                        if (ret_error && !*ret_error)
-                                *ret_error = strformat("element %zu: associative list with keys "
+                        if (m->error && !*m->error)
+                                *m->error = strformat("element %zu: associative list with keys "
                                                        "has an element that omits key field \"%s\"",
                                                 i, s->map_keys ? s->map_keys[0] : "");
                         return -EINVAL;
                 }
                 if (s->list == LIST_MAP)
-                        r = set_of(item_schema(s), item, with_containers, &node, ret_error);
+                        r = set_of(m, item_schema(s), item, &node);
                 if (r < 0)
                         return r;
                 if (node && json_object_size(node) > 0)
-                        json_object_set_new(node, ".", json_object());
+                        json_object_set(node, ".", m->leaf);
                 if (json_object_get(children, element)) { /* twins are owned as one thing */
                         json_decref(node);
                         node = NULL;
                 }
-                json_object_set_new(children, element, node ? node : json_object());
+                json_object_set_new(children, element, node ? node : json_ref(m->leaf));
         }
         return 0;
 }
 
 /* *ret is NULL when the value sets nothing (an empty keyed list). */
-static int set_of(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
-                char **ret_error) {
+static int set_of(struct maker *m, const struct schema *s, const json_t *v, json_t **ret) {
         enum shape shape = shape_of(s, v);
-        json_t *children = json_object();
-        int r = 0;
+        json_t *children;
+        int r;
 
+        if (shape == SHAPE_LEAF) {
+                *ret = json_ref(m->leaf);
+                return 0;
+        }
+        children = json_object();
         if (!children)
                 return -ENOMEM;
-        if (shape == SHAPE_MAP)
-                r = set_of_map(s, v, with_containers, children, ret_error);
-        else if (shape != SHAPE_LEAF)
-                r = set_of_list(s, v, with_containers, children, ret_error);
+        r = shape == SHAPE_MAP ? set_of_map(m, s, v, children) : set_of_list(m, s, v, children);
         if (r < 0) {
                 json_decref(children);
                 return r;
         }
-        *ret = make(shape == SHAPE_LEAF || with_containers ||
-                                        (shape == SHAPE_MAP && json_object_size(v) == 0),
+        *ret = make(m->with_containers || (shape == SHAPE_MAP && json_object_size(v) == 0),
                         children);
         return 0;
 }
 
+static int whole_set(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
+                char **ret_error) {
+        _cleanup_json_ json_t *leaf = json_object();
+        struct maker m = {.with_containers = with_containers, .leaf = leaf, .error = ret_error};
+
+        return leaf ? set_of(&m, s, v, ret) : -ENOMEM;
+}
+
 int fieldset_of(const struct schema *s, const json_t *value, json_t **ret, char **ret_error) {
-        return set_of(s, value, false, ret, ret_error);
+        return whole_set(s, value, false, ret, ret_error);
 }
 
 /* Everything at and below a value, containers included; a list whose items have no keys is a leaf.
@@ -267,7 +390,7 @@ int fieldset_of(const struct schema *s, const json_t *value, json_t **ret, char 
 static json_t *full_set(const struct schema *s, const json_t *v) {
         json_t *set = NULL;
 
-        if (set_of(s, v, true, &set, NULL) < 0)
+        if (whole_set(s, v, true, &set, NULL) < 0)
                 return json_object();
         return set;
 }
@@ -275,15 +398,24 @@ static json_t *full_set(const struct schema *s, const json_t *v) {
 static void compare(const struct schema *s, const json_t *old, const json_t *new,
                 json_t **ret_changed, json_t **ret_removed);
 
-static void add_child(json_t **node, const char *element, json_t *child) {
+/* A child that has changed or gone: a field's name, or an item's element. */
+struct child {
+        const char *name;
+        bool is_field;
+};
+
+static void add_child(json_t **node, const struct child *at, json_t *child) {
         if (!child)
                 return;
         if (!*node)
                 *node = json_object();
-        json_object_set_new(*node, element, child);
+        if (at->is_field)
+                (void)put_field(*node, at->name, child);
+        else
+                json_object_set_new(*node, at->name, child);
 }
 
-static void compare_child(const struct schema *s, const char *element, const json_t *old,
+static void compare_child(const struct schema *s, const struct child *at, const json_t *old,
                 const json_t *new, json_t **changed, json_t **removed) {
         json_t *c = NULL, *r = NULL;
 
@@ -293,30 +425,36 @@ static void compare_child(const struct schema *s, const char *element, const jso
                 c = full_set(s, new);
         else if (old)
                 r = full_set(s, old);
-        add_child(changed, element, c);
-        add_child(removed, element, r);
+        add_child(changed, at, c);
+        add_child(removed, at, r);
 }
 
 static void compare_maps(const struct schema *s, const json_t *old, const json_t *new,
                 json_t **changed, json_t **removed) {
+        struct json_beside beside = json_beside(old);
+        json_t *mine = json_unconst(new), *v;
+        size_t left = json_object_size(old);
         const char *key;
-        json_t *v;
 
-        json_object_foreach ((json_t *)new, key, v) {
-                const json_t *before = json_object_get(old, key);
+        for (void *i = json_object_iter(mine); i; i = json_object_iter_next(mine, i)) {
+                const struct child at = {json_object_iter_key(i), .is_field = true};
+                const json_t *before = json_beside_get(&beside, at.name,
+                                json_object_iter_key_len(i));
 
+                v = json_object_iter_value(i);
+                left -= before != NULL;
                 if (before == v || (before && !json_is_object(v) && !json_is_array(v) &&
-                                                   json_equal((json_t *)before, v)))
+                                                   json_same(before, v)))
                         continue;
-                _cleanup_free_ char *element = element_of("f:", key);
-                compare_child(field_schema(s, key), strempty(element), before, v, changed, removed);
+                compare_child(field_schema(s, at.name), &at, before, v, changed, removed);
         }
+        if (left == 0)
+                return;
         json_object_foreach ((json_t *)old, key, v)
                 if (!json_object_get(new, key)) {
-                        _cleanup_free_ char *element = element_of("f:", key);
+                        const struct child at = {key, .is_field = true};
 
-                        compare_child(field_schema(s, key), strempty(element), v, NULL, changed,
-                                        removed);
+                        compare_child(field_schema(s, key), &at, v, NULL, changed, removed);
                 }
 }
 
@@ -329,8 +467,8 @@ static bool compare_twins(const json_t *before, const json_t *after, const char 
 
         if (!a && !b)
                 return false;
-        if (!json_equal(x, y))
-                add_child(changed, element, json_object());
+        if (!json_same(x, y))
+                add_child(changed, &(struct child){.name = element}, json_object());
         return true;
 }
 
@@ -348,13 +486,64 @@ static int compare_lists(const struct schema *s, const json_t *old, const json_t
                 json_t *was = map_get(before, element), *is = map_entry_value(e);
 
                 if (!compare_twins(twins, new_twins, element, was, is, changed))
-                        compare_child(item_schema(s), element, was, is, changed, removed);
+                        compare_child(item_schema(s), &(struct child){.name = element}, was, is, changed,
+                                        removed);
         }
         map_foreach (before, e)
                 if (!map_get(after, map_entry_key(e)))
-                        compare_child(item_schema(s), map_entry_key(e), map_entry_value(e), NULL,
-                                        changed, removed);
+                        compare_child(item_schema(s), &(struct child){.name = map_entry_key(e)},
+                                        map_entry_value(e), NULL, changed, removed);
         return 0;
+}
+
+static bool same_keys(const struct schema *s, const json_t *a, const json_t *b) {
+        for (size_t i = 0; s->map_keys[i]; i++)
+                if (!json_same(key_value(s, a, s->map_keys[i]), key_value(s, b, s->map_keys[i])))
+                        return false;
+        return true;
+}
+
+static bool has_a_key(const struct schema *s, const json_t *item) {
+        for (size_t i = 0; json_is_object(item) && s->map_keys[i]; i++)
+                if (key_value(s, item, s->map_keys[i]))
+                        return true;
+        return false;
+}
+
+/* Whether both short lists have the same items in the same order, by their keys, and none twice:
+ * then each can be compared with the one at its place. False: compare_lists() knows. */
+static bool are_paired(const struct schema *s, const json_t *old, const json_t *new) {
+        size_t n = json_array_size(new);
+
+        if (s->list != LIST_MAP || n != json_array_size(old) || n > PAIRED_MAX)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                const json_t *was = json_array_get(old, i), *is = json_array_get(new, i);
+
+                if (!has_a_key(s, was) || !has_a_key(s, is) || !same_keys(s, was, is))
+                        return false;
+                for (size_t j = 0; j < i; j++)
+                        if (same_keys(s, is, json_array_get(new, j)))
+                                return false;
+        }
+        return true;
+}
+
+static void compare_pairs(const struct schema *s, const json_t *old, const json_t *new,
+                json_t **changed, json_t **removed) {
+        size_t n = json_array_size(new);
+
+        for (size_t i = 0; i < n; i++) {
+                const json_t *item = json_array_get(new, i);
+                json_t *c = NULL, *r = NULL;
+
+                compare(item_schema(s), json_array_get(old, i), item, &c, &r);
+                if (!c && !r)
+                        continue;
+                _cleanup_free_ char *element = item_element(s, item);
+                add_child(changed, &(struct child){.name = strempty(element)}, c);
+                add_child(removed, &(struct child){.name = strempty(element)}, r);
+        }
 }
 
 static void compare(const struct schema *s, const json_t *old, const json_t *new,
@@ -367,9 +556,13 @@ static void compare(const struct schema *s, const json_t *old, const json_t *new
                 compare_maps(s, old, new, ret_changed, ret_removed);
                 return;
         }
+        if (a == b && a != SHAPE_LEAF && are_paired(s, old, new)) {
+                compare_pairs(s, old, new, ret_changed, ret_removed);
+                return;
+        }
         if (a == b && a != SHAPE_LEAF && compare_lists(s, old, new, ret_changed, ret_removed) == 0)
                 return;
-        if (!json_equal((json_t *)old, (json_t *)new))
+        if (!json_same(old, new))
                 *ret_changed = json_object();
 }
 

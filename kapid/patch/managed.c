@@ -99,7 +99,7 @@ static int owners_load(struct owners *o, const json_t *list) {
 }
 
 static const char *word(const struct owner *o, const char *key) {
-        return json_str_or(o->entry, key, "");
+        return strempty(json_string_value(json_object_get(o->entry, key)));
 }
 
 /* Apply entries are one a manager, whatever version they were made with. */
@@ -119,13 +119,17 @@ static struct owner *owners_find(struct owners *o, const char *manager, const ch
 static json_t *new_entry(const char *manager, const char *operation, const char *api_version,
                 const char *subresource, uint64_t now_us) {
         char now[TIMEFMT_SIZE];
-        json_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s}", "manager", manager, "operation",
-                        operation, "apiVersion", api_version, "time", time_format(now_us, now),
-                        "fieldsType", "FieldsV1");
+        const char *const members[][2] = {{"manager", manager}, {"operation", operation},
+                        {"apiVersion", api_version}, {"time", time_format(now_us, now)},
+                        {"fieldsType", "FieldsV1"}, {"subresource", subresource}};
+        _cleanup_json_ json_t *entry = json_object();
 
-        if (entry && *subresource)
-                json_object_set_new(entry, "subresource", json_string(subresource));
-        return entry;
+        for (size_t i = 0; i < ELEMENTS(members); i++)
+                if ((i < ELEMENTS(members) - 1 || *subresource) &&
+                                json_object_set_new_nocheck(entry, members[i][0],
+                                                json_string(members[i][1])) < 0)
+                        return NULL;
+        return TAKE_PTR(entry);
 }
 
 /* Replaces or adds the writer's own entry; takes set. An empty one is removed. */
@@ -364,17 +368,17 @@ int managed_settle(const json_t *live, json_t *object) {
         json_t *before = (json_t *)json_at(live, "metadata.managedFields"), *after;
         _cleanup_json_ json_t *kept =
                         json_incref((json_t *)json_at(object, "metadata.managedFields"));
-        bool same;
-        int r;
 
-        if (!live || !before || !kept || !same_owners(before, kept))
+        if (!before || !kept)
+                return json_same(live, object);
+        if (!same_owners(before, kept))
                 return 0;
         after = json_object_get(object, "metadata");
-        r = json_object_set(after, "managedFields", before);
-        if (r < 0)
+        if (json_object_set(after, "managedFields", before) < 0)
                 return -ENOMEM;
-        same = json_equal((json_t *)live, object);
-        return same || json_object_set(after, "managedFields", kept) == 0 ? 0 : -ENOMEM;
+        if (json_same(live, object))
+                return 1;
+        return json_object_set(after, "managedFields", kept) == 0 ? 0 : -ENOMEM;
 }
 
 static int parse_intent(const void *data, size_t n, json_t **ret, struct problem *p) {
@@ -564,6 +568,21 @@ static json_t *kept_set(const struct owners *owners, const struct owner *own, co
         return kept;
 }
 
+/* A copy of one's own, but for managedFields, which is often half of the object: it stands empty in
+ * its place, as owners_store() puts another one there. */
+static json_t *copy_merged(const json_t *shared) {
+        const json_t *metadata = json_object_get(shared, "metadata");
+        _cleanup_json_ json_t *bare = json_shallow_copy(shared), *own = NULL;
+
+        if (!json_object_get(metadata, "managedFields"))
+                return json_tree_copy(shared);
+        own = json_shallow_copy(metadata);
+        if (!bare || !own || json_object_set_new(own, "managedFields", json_array()) < 0 ||
+                        json_object_set(bare, "metadata", own) < 0)
+                return NULL;
+        return json_tree_copy(bare);
+}
+
 static int apply_to(const struct kind *k, const json_t *live, const json_t *config,
                 const struct apply_options *o, json_t **ret, struct problem *p) {
         const char *subresource = strempty(o->subresource);
@@ -585,7 +604,7 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
                 return out_of_memory(p);
         own = owners_find(&owners, o->manager, "Apply", k->api_version, subresource);
         shared = typed_merge(k->schema, live, config);
-        merged = shared ? json_deep_copy(shared) : NULL;
+        merged = shared ? copy_merged(shared) : NULL;
         if (!merged)
                 return out_of_memory(p);
         if (own && own->set) {
@@ -620,7 +639,7 @@ int apply_run(const struct kind *k, const void *data, size_t n, const json_t *li
         r = apply_to(k, live, config, o, &object, p);
         if (r < 0)
                 return r;
-        if (managed_settle(live, object) < 0)
+        if (live && managed_settle(live, object) < 0)
                 return out_of_memory(p);
         ret->object = TAKE_PTR(object);
         ret->warnings = NULL;

@@ -25,7 +25,8 @@ struct apply_options {
 int apply_run(const struct kind *k, const void *data, size_t n, const json_t *live,
                 const struct apply_options *o, struct decoded *ret, struct problem *p);
 /* After default/prepare of an apply: when the object equals live apart from managedFields' times,
- * puts live's managedFields back, so that an apply that changes nothing writes nothing. */
+ * puts live's managedFields back, so that an apply that changes nothing writes nothing. 1: they are
+ * equal now; 0: they differ; -ENOMEM. */
 int managed_settle(const json_t *live, json_t *object);
 
 /* Ownership after a POST, PUT or patch: fields that differ from live (NULL: all) go to (manager,

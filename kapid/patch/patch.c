@@ -2,6 +2,7 @@
  * prune, normalise. */
 #include "kapid/patch/patch.h"
 
+#include "kapid/patch/status.h"
 #include "kapid/schema/schema.h"
 #include "kapid/schema/internal.h"
 #include "lib/yaml.h"
@@ -70,13 +71,11 @@ static json_t *merge(json_t *target, const json_t *patch) {
 }
 
 int patch_merge(const json_t *target, const json_t *patch, json_t **ret) {
-        json_t *shared = merge((json_t *)target, patch),
-               *own = shared ? json_deep_copy(shared) : NULL;
+        json_t *shared = merge(json_unconst(target), patch);
 
-        json_decref(shared);
-        if (!own)
+        if (!shared)
                 return -ENOMEM;
-        *ret = own;
+        *ret = shared;
         return 0;
 }
 
@@ -291,13 +290,13 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
                         (is_moved && !may_move(nesting, *root, from, path)))
                 return refuse(p, "the values are nested too deeply", op, path);
         if (is_new)
-                r = put(root, path, json_deep_copy(value), *op == 'r');
+                r = put(root, path, json_tree_copy(value), *op == 'r');
         else if (streq(op, "remove"))
                 r = take_out(*root, path);
         else if (streq(op, "test")) {
                 json_t *found = find(*root, path);
 
-                if (found ? !json_equal(found, value) : !json_is_null(value)) {
+                if (found ? !json_same(found, value) : !json_is_null(value)) {
                         (void)refuse(p, "testing path failed: the value differs", op, path);
                         return -ENOMSG;
                 }
@@ -310,7 +309,7 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
                 *copied += strlen(text);
                 if (*copied > COPIES_SIZE_MAX)
                         return refuse(p, "the copies are too large", op, path);
-                r = put(root, path, json_deep_copy(source), false);
+                r = put(root, path, json_tree_copy(source), false);
         } else if (streq(op, "move")) {
                 if (startswith(path, from) && path[strlen(from)] == '/')
                         return refuse(p, "a value cannot move into itself", op, path);
@@ -335,7 +334,7 @@ int patch_json(const json_t *target, const json_t *operations, json_t **ret, str
                 return problem_set(p, EINVAL, 413, "RequestEntityTooLarge",
                                 "The allowed maximum operations in a JSON patch is %i, got %zu",
                                 OPERATIONS_MAX, json_array_size(operations));
-        result = json_deep_copy(target);
+        result = json_tree_copy(target);
         if (!result)
                 return out_of_memory(p);
         json_array_foreach (operations, i, operation) {
@@ -363,6 +362,7 @@ static int parse_patch(const void *data, size_t n, json_t **ret, char ***ret_dup
         return json_find_duplicates(data, n, ret_duplicates) < 0 ? out_of_memory(p) : 0;
 }
 
+/* *ret may share parts with target and patch. */
 static int apply(const struct schema *s, enum patch_type type, const json_t *target,
                 const json_t *patch, json_t **ret, struct problem *p) {
         int r;
@@ -404,21 +404,29 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
         _cleanup_normaliser_ struct normaliser walk = {
                         .custom = k->custom && s == k->schema, .keep_nulls = true};
         _cleanup_strv_free_ char **complaints = NULL;
-        _cleanup_json_ json_t *patch = NULL, *result = NULL;
+        _cleanup_json_ json_t *patch = NULL, *shared = NULL, *result = NULL;
+        bool status_alone;
         int r;
 
         assert(type != PATCH_APPLY);
         r = parse_patch(data, n, &patch, &complaints, p);
         if (r < 0)
                 return r;
-        r = apply(s, type, target, patch, &result, p);
+        r = apply(s, type, target, patch, &shared, p);
         if (r < 0)
                 return r;
-        if (!json_is_object(result))
+        if (!json_is_object(shared))
                 return problem_set(p, EINVAL, 422, "Invalid",
                                 "the patched object is no longer an object");
+        result = status_patched(k, sub, target, shared);
+        status_alone = result != NULL;
+        if (!result)
+                result = json_tree_copy(shared);
+        if (!result)
+                return out_of_memory(p);
         walk.unknown = &complaints;
-        r = normalise(&walk, s, result);
+        r = status_alone ? normalise_member(&walk, s, result, "status")
+                         : normalise(&walk, s, result);
         if (r == -ENOMEM)
                 return out_of_memory(p);
         if (r < 0)
@@ -435,6 +443,7 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
                                 strempty(text));
         }
         ret->object = TAKE_PTR(result);
+        ret->status_alone = status_alone;
         ret->warnings = validation == FIELD_VALIDATION_WARN ? TAKE_PTR(complaints) : NULL;
         return 0;
 }

@@ -11,14 +11,15 @@ int patch_type_parse(const struct kind *k, const char *content_type, enum patch_
 
 /* One patch on one object, whole: parses the body, patches a copy, prunes and normalises. For every
  * type but PATCH_APPLY. sub: NULL, status, scale (then target is a Scale)... The patched object is
- * in ret->object, warnings (unknown and duplicate fields of the patch) in ret->warnings. Refusals:
+ * in ret->object (ret->status_alone: where it
+ * shares parts with target, write_object()), warnings (unknown and duplicate fields of the patch) in ret->warnings. Refusals:
  * 400 (unreadable, strict errors), 422 (a failing JSON patch test or path; wrong types). */
 int patch_run(const struct kind *k, const struct kind_subresource *sub, enum patch_type type,
                 const void *data, size_t n, enum field_validation validation, const json_t *target,
                 struct decoded *ret, struct problem *p);
 
-/* The single rules. ret is a new tree; target is untouched. patch_json: -ENOMSG when a test found
- * another value. */
+/* The single rules; target is untouched. ret may share parts with it and with the patch but for
+ * patch_json's, which is a new tree. patch_json: -ENOMSG when a test found another value. */
 int patch_json(const json_t *target, const json_t *operations, json_t **ret, struct problem *p);
 int patch_merge(const json_t *target, const json_t *patch, json_t **ret);
 int patch_strategic(const struct schema *schema, const json_t *target, const json_t *patch,

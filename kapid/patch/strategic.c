@@ -30,7 +30,7 @@ static const json_t *identity(const json_t *item, const char *key) {
 static char *identity_text(const json_t *item, const char *key) {
         const json_t *v = identity(item, key);
 
-        return v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+        return v ? json_text_sorted(v) : NULL;
 }
 
 /* Places of a list's entries by identity, so that long lists merge in linear time. */
@@ -490,7 +490,7 @@ static int merge_object(struct merger *m, const struct schema *s, const json_t *
 int patch_strategic(const struct schema *schema, const json_t *target, const json_t *patch,
                 json_t **ret, struct problem *p) {
         struct merger m = {.problem = p};
-        json_t *shared = NULL, *own;
+        json_t *shared = NULL;
         int r = merge_object(&m, schema, target, patch, &shared);
 
         if (r == 0 && !shared)
@@ -498,10 +498,6 @@ int patch_strategic(const struct schema *schema, const json_t *target, const jso
         if (r < 0)
                 return r == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
                                     : r;
-        own = json_deep_copy(shared); /* the merge shares unchanged parts with target and patch */
-        json_decref(shared);
-        if (!own)
-                return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
-        *ret = own;
+        *ret = shared;
         return 0;
 }

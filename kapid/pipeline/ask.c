@@ -54,7 +54,7 @@ static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
 
 /* What webhooks have made of the body. The name of what is created borrows from the body. */
 static int take_body(struct request *request, const json_t *object) {
-        json_t *copy = json_deep_copy(object);
+        json_t *copy = json_tree_copy(object);
 
         if (!copy)
                 return -ENOMEM;

@@ -40,7 +40,7 @@ int object_as(const json_t *object, const struct kind *k, json_t **ret, struct p
                 *ret = json_incref((json_t *)object);
                 return 0;
         }
-        copy = json_deep_copy(object);
+        copy = json_tree_copy(object);
         if (!copy)
                 return -ENOMEM;
         r = convert(k, k->version, k->api_version, copy, p);
@@ -57,7 +57,7 @@ int kind_store_form(const struct kind *k, const json_t *object, json_t **ret, st
         if (streq(k->api_version, k->storage_api_version)) {
                 form = json_copy((json_t *)object);
         } else {
-                form = json_deep_copy(object);
+                form = json_tree_copy(object);
                 if (!form)
                         return -ENOMEM;
                 r = convert(k, k->storage_version, k->storage_api_version, form, p);

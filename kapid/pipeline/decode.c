@@ -1,5 +1,6 @@
 /* From a request's bytes to a pruned, normalised object; strict and duplicate-field errors in the
  * words of the API (docs/wire.md section 11). */
+#include "kapid/pipeline/encode.h"
 #include "kapid/pipeline/options.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/internal.h"
@@ -123,17 +124,18 @@ static int parse_protobuf(const struct schema *s, const void *data, size_t n, js
         return 0;
 }
 
-static int parse_body(const struct schema *s, bool custom, const char *content_type,
+/* without_protobuf: the schema has no numbers of fields; all of them would be unknown. */
+static int parse_body(const struct schema *s, bool without_protobuf, const char *content_type,
                 const void *data, size_t n, json_t **ret, char ***ret_duplicates,
                 struct problem *p) {
         enum encoding encoding = encoding_of(content_type);
 
-        if (encoding == ENCODING_NONE || (encoding == ENCODING_PROTOBUF && custom))
+        if (encoding == ENCODING_NONE || (encoding == ENCODING_PROTOBUF && without_protobuf))
                 return problem_set(p, EINVAL, 415, "UnsupportedMediaType",
                                 "the body of the request was in an unknown format - accepted media "
                                 "types include: "
                                 "application/json, application/yaml%s",
-                                custom ? "" : ", application/vnd.kubernetes.protobuf");
+                                without_protobuf ? "" : ", application/vnd.kubernetes.protobuf");
         if (n == 0)
                 return bad_body(p, "the body is empty");
         switch (encoding) {
@@ -203,7 +205,8 @@ int pipeline_decode(const struct kind *k, const struct kind_subresource *sub,
         bool custom = k->custom && s == k->schema;
         _cleanup_strv_free_ char **complaints = NULL;
         _cleanup_json_ json_t *object = NULL;
-        int r = parse_body(s, custom, content_type, data, n, &object, &complaints, p);
+        int r = parse_body(s, custom || !schema_has_protobuf(s), content_type, data, n, &object,
+                        &complaints, p);
 
         if (r < 0)
                 return r;

@@ -46,21 +46,25 @@ int delete_options_decode(const char *content_type, const void *data, size_t n, 
                         &delete_options, "DeleteOptions", content_type, data, n, ret, p);
 }
 
+static int refuse_propagation(
+                const char *reason, const char *given, const char *why, struct problem *p) {
+        bool invalid = streq(reason, "FieldValueInvalid");
+        _cleanup_free_ char *text = strformat("%s value: \"%.64s\": %s",
+                        invalid ? "Invalid" : "Unsupported", given, why);
+
+        return text ? options_refused(p, "DeleteOptions", reason, "propagationPolicy", text)
+                    : -ENOMEM;
+}
+
 static int parse_propagation(
                 const json_t *body, const char *query, const char **ret, struct problem *p) {
         static const char *const words[] = {"", "Background", "Foreground", "Orphan"};
         bool orphans = json_is_true(json_object_get(body, "orphanDependents"));
         const char *given = json_str(body, "propagationPolicy");
-        char text[256];
 
-        if (given && json_object_get(body, "orphanDependents")) {
-                (void)snprintf(text, sizeof(text),
-                                "Invalid value: \"%.64s\": orphanDependents and "
-                                "deletionPropagation cannot be both set",
-                                given);
-                return options_refused(
-                                p, "DeleteOptions", "FieldValueInvalid", "propagationPolicy", text);
-        }
+        if (given && json_object_get(body, "orphanDependents"))
+                return refuse_propagation("FieldValueInvalid", given,
+                                "orphanDependents and deletionPropagation cannot be both set", p);
         if (!given)
                 given = !isempty(query) ? query : orphans ? "Orphan" : "";
         /* Named in the body, it is one of the words; the query may leave it empty. */
@@ -69,12 +73,8 @@ static int parse_propagation(
                         *ret = words[i];
                         return 0;
                 }
-        (void)snprintf(text, sizeof(text),
-                        "Unsupported value: \"%.64s\": supported values: \"Background\", "
-                        "\"Foreground\", \"Orphan\", \"nil\"",
-                        given);
-        return options_refused(
-                        p, "DeleteOptions", "FieldValueNotSupported", "propagationPolicy", text);
+        return refuse_propagation("FieldValueNotSupported", given,
+                        "supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\"", p);
 }
 
 static int parse_dry_run(const json_t *body, bool *ret, struct problem *p) {

@@ -27,8 +27,10 @@ struct pipeline_context {
 };
 
 struct decoded {
-        json_t *object;  /* owned */
-        char **warnings; /* texts for Warning headers: `unknown field "spec.x"` */
+        json_t *object;    /* owned */
+        bool status_alone; /* the object shares all but its status with another one, which is not to
+                            * change (kapid/patch/status.h) */
+        char **warnings;   /* texts for Warning headers: `unknown field "spec.x"` */
 };
 void decoded_done(struct decoded *d);
 #define _cleanup_decoded_ _cleanup_(decoded_done)
@@ -55,11 +57,15 @@ int pipeline_normalise(const struct kind *k, json_t *object, char ***unknown, st
 
 /* Fills in defaults of the schema and of the strategy. */
 int pipeline_default(const struct kind *k, json_t *object);
+/* The same below the status alone, which no strategy has defaults for. */
+int pipeline_default_status(const struct kind *k, json_t *object);
 
 /* A stored object as the schema of its kind has it now: without the fields that the schema has not,
  * with the defaults that it lacks (a definition may have changed since it was written). A new
  * reference to the object itself, or to a copy; NULL when out of memory. */
 json_t *pipeline_fill(const struct kind *k, json_t *stored);
+/* Whether pipeline_fill() surely has nothing to do: a look that copies nothing. */
+bool pipeline_is_filled(const struct kind *k, const json_t *stored);
 
 /* Whether a PUT must carry a resourceVersion (leases, definitions, custom resources): an update
  * that names none would overwrite what another has written since. */

@@ -20,14 +20,25 @@ int pipeline_default(const struct kind *k, json_t *object) {
         return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
 }
 
+int pipeline_default_status(const struct kind *k, json_t *object) {
+        return schema_default(schema_child(k->schema, "status"), json_object_get(object, "status"));
+}
+
+bool pipeline_is_filled(const struct kind *k, const json_t *stored) {
+        unsigned what = (k->prunes ? SETTLED_PRUNED : 0) |
+                        (k->fills_defaults ? SETTLED_DEFAULTS : 0);
+
+        return !what || schema_is_settled(k->schema, stored, what);
+}
+
 json_t *pipeline_fill(const struct kind *k, json_t *stored) {
         struct normaliser n = {.custom = true};
         _cleanup_json_ json_t *filled = NULL;
         int r = 0;
 
-        if (!k->fills_defaults && !k->prunes)
+        if (pipeline_is_filled(k, stored))
                 return json_incref(stored);
-        filled = json_deep_copy(stored);
+        filled = json_tree_copy(stored);
         if (!filled)
                 return NULL;
         if (k->prunes)
@@ -35,7 +46,7 @@ json_t *pipeline_fill(const struct kind *k, json_t *stored) {
         normaliser_done(&n);
         if (r < 0 || (k->fills_defaults && schema_default(k->schema, filled) < 0))
                 return NULL;
-        return json_equal(filled, stored) ? json_incref(stored) : TAKE_PTR(filled);
+        return json_same(filled, stored) ? json_incref(stored) : TAKE_PTR(filled);
 }
 
 bool pipeline_needs_version(const struct kind *k) {
@@ -67,19 +78,34 @@ static int keep(json_t *object, const json_t *old, const char *key) {
         return json_object_set(object, key, v) < 0 ? -ENOMEM : 0;
 }
 
+/* A copy of its own, as strategies change labels and annotations, with these managedFields (NULL:
+ * its own), which nobody changes in place. */
+static json_t *copy_metadata(const json_t *metadata, const json_t *managed) {
+        _cleanup_json_ json_t *bare = json_shallow_copy(metadata), *copy = NULL;
+        const json_t *fields = managed ? managed : json_object_get(metadata, "managedFields");
+
+        if (json_object_get(bare, "managedFields") &&
+                        json_object_set_new(bare, "managedFields", json_null()) < 0)
+                return NULL;
+        copy = json_tree_copy(bare);
+        if (fields && json_object_set(copy, "managedFields", json_unconst(fields)) < 0)
+                return NULL;
+        return TAKE_PTR(copy);
+}
+
 /* Everything but `only` becomes the old object's; of the metadata managedFields stay the new ones.
  */
 static int keep_all_but(json_t *object, const json_t *old, const char *only) {
-        json_t *managed = json_incref((json_t *)json_at(object, "metadata.managedFields"));
-        json_t *metadata = json_copy(json_object_get(old, "metadata"));
+        const json_t *managed = json_at(object, "metadata.managedFields"),
+                     *was = json_object_get(old, "metadata");
+        json_t *metadata = was ? copy_metadata(was, managed) : NULL;
         _cleanup_json_ json_t *value = json_incref(json_object_get(object, only));
         const char *key;
         json_t *v;
         int r = 0;
 
-        if (managed && metadata)
-                r |= json_object_set(metadata, "managedFields", managed);
-        json_decref(managed);
+        if (was && !metadata)
+                return -ENOMEM;
         r |= json_object_clear(object);
         json_object_foreach ((json_t *)old, key, v)
                 if (!streq(key, only))
@@ -102,7 +128,7 @@ static bool wanted_differs(const struct kind *k, const json_t *old, const json_t
                 if (streq(key, "metadata") || streq(key, "apiVersion") ||
                                 (k->has_status && streq(key, "status")))
                         continue;
-                if (!other || !json_equal(v, (json_t *)other))
+                if (!other || !json_same(v, other))
                         return true;
         }
         json_object_foreach ((json_t *)old, key, v)

@@ -20,7 +20,8 @@ struct run {
         bool stale;        /* a write would store it in another form: with another key
                               (kapid/store/store.h), in another version */
         unsigned attempts, charge_attempts;
-        char *text; /* what is stored */
+        char *text;  /* what is stored */
+        bool filled; /* it is what its kind shows, too */
         int64_t lease;
         struct turn turn;         /* of those that are charged to the namespace's quotas */
         uint64_t stored_revision; /* 0: nothing was stored (yet) */

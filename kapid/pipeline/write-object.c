@@ -24,6 +24,7 @@ struct passage {
         enum object_origin origin;
         struct decision *decision;
         size_t next;     /* of the steps */
+        bool same;       /* as live */
         bool was_asked;  /* mutating webhooks were */
         bool changed;    /* by mutating policies */
         struct policy_memory policies;
@@ -109,9 +110,9 @@ static int keep_template(struct passage *a) {
         const json_t *was = json_at(a->stored, path), *old = json_at(a->live, path),
                      *new = json_at(a->object, path);
 
-        if (old == was || !old || !new || !json_equal(old, new))
+        if (old == was || !old || !new || !json_same(old, new))
                 return 0;
-        return json_set_at(a->object, path, json_deep_copy(was));
+        return json_set_at(a->object, path, json_tree_copy(was));
 }
 
 static int step_server_metadata(struct passage *a, struct problem *p) {
@@ -119,7 +120,11 @@ static int step_server_metadata(struct passage *a, struct problem *p) {
 }
 
 static int step_defaults(struct passage *a, struct problem *p) {
-        return pipeline_default(a->write->kind, a->object);
+        const struct kind *k = a->write->kind;
+
+        if (a->origin == FROM_STATUS)
+                return pipeline_default_status(k, a->object);
+        return pipeline_default(k, a->object);
 }
 
 static int step_ownership(struct passage *a, struct problem *p) {
@@ -183,7 +188,10 @@ static int step_warnings(struct passage *a, struct problem *p) {
 static int step_settle(struct passage *a, struct problem *p) {
         int r = a->live ? managed_settle(a->live, a->object) : 0;
 
-        return r >= 0 && a->live ? keep_template(a) : r;
+        if (r < 0 || !a->live)
+                return r;
+        a->same = r > 0;
+        return keep_template(a);
 }
 
 static const struct {
@@ -219,7 +227,7 @@ static int conclude(struct passage *a, struct problem *p) {
         ret->created = !a->live;
         ret->question = ASK_ABOUT_WRITE;
         ret->object = TAKE_PTR(a->object);
-        if (a->stored && json_same(ret->object, a->stored)) {
+        if (a->stored && (a->stored == a->live ? a->same : json_same(ret->object, a->stored))) {
                 ret->unchanged = true;
                 ret->act = DECIDE_NOTHING;
                 return 0;
@@ -352,7 +360,7 @@ static int take_seen(struct passage *a, const json_t *seen, struct problem *p) {
 
         if (sub && sub->form)
                 return sub->form->put(a->write->kind, a->object, seen, p);
-        copy = json_deep_copy(seen);
+        copy = json_tree_copy(seen);
         if (!copy)
                 return -ENOMEM;
         json_decref(a->object);
@@ -409,7 +417,7 @@ static int settle(struct passage *a, json_t *object, struct problem *p) {
         r = ask_policies(a, object, &made, p);
         if (r <= 0)
                 return r;
-        copy = json_deep_copy(made);
+        copy = json_tree_copy(made);
         if (!copy || json_object_clear(object) < 0 || json_object_update(object, copy) < 0)
                 return -ENOMEM;
         return prepare_again(a, object, p);

@@ -5,8 +5,10 @@
 #include "kapid/webhooks/match.h"
 
 enum object_origin {
-        FROM_BODY,  /* the client's object or patch: field ownership is computed here */
-        FROM_APPLY, /* apply_run() has computed it */
+        FROM_BODY,   /* the client's object or patch: field ownership is computed here */
+        FROM_STATUS, /* the same, but all except the status, and what is below the metadata, is
+                        shared with live and does not change (kapid/patch/status.h) */
+        FROM_APPLY,  /* apply_run() has computed it */
 };
 
 /* Takes the object through the steps (the table in write-object.c) and decides: a new one (live

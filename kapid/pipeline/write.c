@@ -50,6 +50,10 @@ static struct run *run_free(struct run *run) {
 
 static void finish(struct run *run, const struct problem *p) {
         request_warn_all(run->write.request, run->warned);
+        /* Who writes the same again is likely to do so once more; after a change the item is
+         * another one. */
+        if (run->decision.unchanged && run->write.item && run->live)
+                item_keep_object(run->write.item, run->live);
         run->done(&run->write, p);
         run_free(run);
 }
@@ -104,13 +108,10 @@ static void set_live(struct run *run, json_t *live_taken, uint64_t revision, boo
 static int take_form(struct run *run, struct item *it, bool fresh, struct problem *p) {
         struct item *form;
         json_t *live;
-        int r = item_as(it, run->kind, &form, p);
+        int r = item_as_object(it, run->kind, &form, &live, p);
 
         if (r < 0)
                 return r;
-        live = item_object(form);
-        if (!live)
-                return -ENOMEM;
         set_live(run, live, item_revision(it), fresh);
         run->write.item = item_ref(form);
         return 0;
@@ -324,12 +325,10 @@ static void on_txn(const struct store_result *res, void *userdata) {
 /* What is stored is read again, with the bound on nesting of every JSON; the record of its managers
  * is nested deeper than the object itself. */
 static int take_text(struct run *run, const json_t *form, struct problem *p) {
-        run->text = json_text(form);
-        if (!run->text)
-                return -ENOMEM;
-        if (json_depth_ok(run->text, strlen(run->text)))
-                return 0;
-        run->text = mfree(run->text);
+        int r = json_text_bounded(form, &run->text);
+
+        if (r != -E2BIG)
+                return r;
         return problem_set(p, EINVAL, 422, "Invalid",
                         "%s \"%s\" is invalid: with metadata.managedFields it is nested deeper "
                         "than 100 levels",
@@ -337,14 +336,17 @@ static int take_text(struct run *run, const json_t *form, struct problem *p) {
 }
 
 static int make_text(struct run *run, struct problem *p) {
+        const struct kind *k = run->kind;
         _cleanup_json_ json_t *form = NULL;
         int r;
 
         if (run->decision.act != DECIDE_PUT || run->text)
                 return 0;
-        r = kind_store_form(run->kind, run->decision.object, &form, p);
+        r = kind_store_form(k, run->decision.object, &form, p);
         if (r < 0)
                 return r;
+        run->filled = k->custom && streq(k->api_version, k->storage_api_version) &&
+                      pipeline_is_filled(k, form);
         return take_text(run, form, p);
 }
 
@@ -619,6 +621,7 @@ static void decide(struct run *run) {
         decision_done(&run->decision);
         run->write.passage = passage_free(run->write.passage);
         run->text = mfree(run->text);
+        run->filled = false;
         run->asked = false;
         strv_free(run->warned);
         run->warned = NULL;
@@ -690,6 +693,8 @@ static bool respond_stored(struct write *w) {
         if (item_new(caches_pool(w->request->api->caches), run->key, strlen(k->storage_prefix),
                             run->text, strlen(run->text), run->stored_revision, &it) < 0)
                 return false;
+        if (run->filled)
+                item_set_form(it, k->serial, NULL);
         respond_item(w->request, w->decision->created ? 201 : 200, it);
         return true;
 }

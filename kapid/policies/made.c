@@ -175,6 +175,6 @@ int policy_made(struct cel_run *run, struct cel_value v, bool is_patch, json_t *
                 *ret_why = m.why;
                 return r;
         }
-        *ret = json_deep_copy(shared);
+        *ret = json_tree_copy(shared);
         return *ret ? 0 : -ENOMEM;
 }

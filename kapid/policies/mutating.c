@@ -170,7 +170,7 @@ static int remember(struct mutating *m, const char *key) {
         struct policy_memory *memory = m->memory;
 
         if (!m->object && !m->snapshot)
-                m->snapshot = json_deep_copy(m->asking.facts.object);
+                m->snapshot = json_tree_copy(m->asking.facts.object);
         if (!memory->after)
                 memory->after = json_object();
         return json_object_set(memory->after, key, m->object ? m->object : m->snapshot) < 0

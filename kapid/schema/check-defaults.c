@@ -5,7 +5,7 @@
 
 static void check_one(struct findings *f, const struct schema *s) {
         size_t at = findings_push(f, "default");
-        _cleanup_json_ json_t *copy = json_deep_copy(s->fallback);
+        _cleanup_json_ json_t *copy = json_tree_copy(s->fallback);
         _cleanup_strv_free_ char **unknown = NULL;
         struct normaliser n = {.custom = true, .keep_nulls = true, .unknown = &unknown};
 

@@ -20,7 +20,7 @@ static int default_children(const struct schema *s, json_t *object) {
         return 0;
 }
 
-static bool is_zero(const json_t *v) {
+bool schema_is_zero(const json_t *v) {
         switch (json_typeof(v)) {
         case JSON_OBJECT:
                 return json_object_size(v) == 0;
@@ -48,7 +48,7 @@ int schema_default(const struct schema *s, json_t *object) {
                         if (!f->fallback && !(f->flags & FIELD_OMITS_ZERO))
                                 continue;
                         child = json_object_get(object, f->name);
-                        if (child && f->flags & FIELD_OMITS_ZERO && is_zero(child)) {
+                        if (child && f->flags & FIELD_OMITS_ZERO && schema_is_zero(child)) {
                                 json_object_del(object, f->name);
                                 child = NULL;
                         }
@@ -57,7 +57,7 @@ int schema_default(const struct schema *s, json_t *object) {
                         if (child && !(json_is_null(child) &&
                                                      !(f->schema->flags & SCHEMA_NULLABLE)))
                                 continue;
-                        if (json_object_set_new(object, f->name, json_deep_copy(f->fallback)) < 0)
+                        if (json_object_set_new(object, f->name, json_tree_copy(f->fallback)) < 0)
                                 return -ENOMEM;
                 }
                 return default_children(s, object);
@@ -90,7 +90,7 @@ static size_t zeros(const struct schema *s, json_t *v, bool remove) {
                 const struct schema_field *f = schema_field_find(s, key);
                 const struct schema *cs = f ? f->schema : schema_child(s, key);
 
-                if (f && f->flags & FIELD_OMITS_ZERO && is_zero(child)) {
+                if (f && f->flags & FIELD_OMITS_ZERO && schema_is_zero(child)) {
                         count++;
                         if (remove)
                                 json_object_del(v, key);
@@ -105,7 +105,7 @@ json_t *schema_without_zeros(const struct schema *s, const json_t *object) {
 
         if (zeros(s, (json_t *)object, false) == 0)
                 return json_incref((json_t *)object);
-        copy = json_deep_copy(object);
+        copy = json_tree_copy(object);
         if (copy)
                 zeros(s, copy, true);
         return copy;

@@ -37,7 +37,7 @@ size_t findings_push(struct findings *f, const char *name) {
 size_t findings_push_index(struct findings *f, size_t i) {
         size_t length = f->path.size;
 
-        buf_printf(&f->path, "[%zu]", i);
+        buf_append_index(&f->path, i);
         return length;
 }
 

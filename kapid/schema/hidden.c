@@ -98,7 +98,7 @@ static void on_list(
         struct hidden *h = userdata;
 
         if (json_array_size(list) > 1 && !(s->flags & SCHEMA_UNIQUE_KEYS) &&
-                        !startswith(path_of(h), "status."))
+                        !startswith(path_of(h), "status.") && !schema_has_no_twins(s, list))
                 check_list(h, s, list);
 }
 

@@ -136,7 +136,7 @@ static int walk_array(struct normaliser *n, const struct schema *s, json_t *list
                 size_t length = n->path.size;
                 json_t *instead = NULL;
 
-                buf_printf(&n->path, "[%zu]", i);
+                buf_append_index(&n->path, i);
                 int r = walk(n, s->items, child, &instead);
                 pop(n, length);
                 if (r < 0)
@@ -290,5 +290,16 @@ int normalise(struct normaliser *n, const struct schema *s, json_t *object) {
 
         json_decref(instead); /* only scalars are replaced; an object is none */
         metadata_drop_empty(object);
+        return r;
+}
+
+int normalise_member(
+                struct normaliser *n, const struct schema *s, json_t *object, const char *key) {
+        size_t length = push(n, key);
+        json_t *instead = NULL;
+        int r = walk(n, schema_child(s, key), json_object_get(object, key), &instead);
+
+        json_decref(instead);
+        pop(n, length);
         return r;
 }

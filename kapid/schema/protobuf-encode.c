@@ -10,16 +10,15 @@
 #include "kapid/schema/protobuf.h"
 
 #include "kapid/schema/format.h"
+#include "kapid/schema/internal.h"
+#include "kapid/schema/protobuf-output.h"
 #include "lib/crypto.h"
 #include "lib/json-text.h"
 #include "lib/timefmt.h"
 #include "lib/vector.h"
 
 enum {
-        WIRE_VARINT = 0,
-        WIRE_FIXED64 = 1,
-        WIRE_BYTES = 2,
-        DEPTH_MAX = 64,
+        DEPTH_MAX = 128, /* an object has at most 100 levels */
         SORT_SMALL = 48,
         NUMBER_MAX_SIZE = 40,
 };
@@ -40,71 +39,9 @@ struct encoder {
         struct buf string;               /* the last one that had escapes */
         VECTOR(struct segment) segments; /* of the messages under way, the innermost last */
         const char *at, *end;
+        const struct schema *props; /* of JSONSchemaProps, when one was met */
         unsigned depth;
 };
-
-/* --- the output --- */
-
-/* Room for n bytes more, or b->failed; most often there is. */
-static bool has_room(struct buf *b, size_t n) {
-        if (b->allocated - b->size > n)
-                return true;
-        if (b->failed)
-                return false;
-        _cleanup_free_ char *zeros = calloc(1, n);
-        if (!zeros || buf_append(b, zeros, n) < 0) {
-                b->failed = true;
-                return false;
-        }
-        b->size -= n;
-        return true;
-}
-
-static void put_varint(struct buf *b, uint64_t v) {
-        char *at;
-
-        if (!has_room(b, 10))
-                return;
-        at = b->data + b->size;
-        for (; v >= 0x80; v >>= 7)
-                *at++ = (char)(v | 0x80);
-        *at++ = (char)v;
-        b->size = (size_t)(at - b->data);
-}
-
-static void put_tag(struct buf *b, unsigned number, unsigned wire) {
-        put_varint(b, (uint64_t)number << 3 | wire);
-}
-
-static size_t open_message(struct buf *b) {
-        put_varint(b, 0);
-        return b->size;
-}
-
-/* Writes the length of what came since; the number of bytes by which it moved. */
-static size_t close_message(struct buf *b, size_t start) {
-        size_t size = b->failed ? 0 : b->size - start, more = 0;
-
-        if (b->failed)
-                return 0;
-        for (size_t n = size >> 7; n > 0; n >>= 7)
-                more++;
-        if (more > 0) {
-                buf_append(b, "\0\0\0\0\0\0\0\0\0", more);
-                if (b->failed)
-                        return 0;
-                memmove(b->data + start + more, b->data + start, size);
-        }
-        for (size_t i = 0; i <= more; i++, size >>= 7)
-                b->data[start - 1 + i] = (char)((size & 0x7f) | (i < more ? 0x80 : 0));
-        return more;
-}
-
-static void put_bytes(struct buf *b, unsigned number, const void *data, size_t n) {
-        put_tag(b, number, WIRE_BYTES);
-        put_varint(b, n);
-        buf_append(b, data, n);
-}
 
 void protobuf_put_number(struct buf *b, unsigned number, uint64_t v) {
         put_tag(b, number, WIRE_VARINT);
@@ -497,16 +434,40 @@ static int put_integer(struct encoder *e, unsigned number) {
 
 static int encode_message(struct encoder *e, const struct schema *s);
 static int put_list(struct encoder *e, unsigned number, const struct schema *items);
+static int put_value(struct encoder *e, unsigned number, const struct schema *s);
 
 static bool is_json(const struct schema *s) {
         return s->type == SCHEMA_ANY || (s->type == SCHEMA_OBJECT && s->field_count == 0 &&
                                                         s->flags & SCHEMA_PRESERVE_UNKNOWN);
 }
 
+/* What in a CustomResourceDefinition is a schema or something else. */
+static int put_union(struct encoder *e, unsigned number, enum protobuf_union form) {
+        static const struct schema name = {.type = SCHEMA_STRING};
+        size_t start = protobuf_open(e->out, number);
+        int r;
+
+        skip_space(e);
+        if (e->at < e->end && *e->at == '[')
+                r = put_list(e, 2, form == UNION_STRINGS ? &name : e->props);
+        else if (form == UNION_BOOL && e->at < e->end && *e->at != '{')
+                r = put_boolean(e, 1);
+        else {
+                if (form == UNION_BOOL)
+                        protobuf_put_number(e->out, 1, true);
+                r = e->props ? put_value(e, form == UNION_BOOL ? 2 : 1, e->props) : -EINVAL;
+        }
+        (void)close_message(e->out, start);
+        return r;
+}
+
 static int put_value(struct encoder *e, unsigned number, const struct schema *s) {
+        enum protobuf_union form = protobuf_union_of(s);
         size_t start;
         int r;
 
+        if (form != UNION_NONE)
+                return put_union(e, number, form);
         if (is_json(s))
                 return put_json(e, number);
         switch (s->type) {
@@ -756,6 +717,8 @@ static int encode_member(struct encoder *e, const struct schema *s) {
 static int encode_message(struct encoder *e, const struct schema *s) {
         size_t first = e->segments.count, start = e->out->size;
 
+        if (protobuf_is_props(s))
+                e->props = s;
         if (!take(e, '{'))
                 return -EINVAL;
         if (take(e, '}'))

@@ -1,4 +1,5 @@
-/* Which strings, numbers and booleans are pointers in Kubernetes' own types: a fact of the public
+/* Which strings, numbers and booleans (and of messages one that would otherwise count as unset when
+ * it is empty) are pointers in Kubernetes' own types: a fact of the public
  * API that neither the wire nor OpenAPI shows. Go writes the others even when they are unset, as
  * "", 0 or false; these are written only when they are set, and then "", 0 and false mean
  * something. Of the fields of inlined messages the name is that of the definition that they are in
@@ -23,6 +24,16 @@ static const struct {
                                 " failurePolicy matchPolicy sideEffects timeoutSeconds "},
                 {"admissionregistration.v1.Validation", " reason "},
                 {"admissionregistration.v1.WebhookClientConfig", " url "},
+                {"apiextensions.v1.CustomResourceDefinitionVersion", " deprecationWarning "},
+                {"apiextensions.v1.CustomResourceSubresourceScale", " labelSelectorPath "},
+                {"apiextensions.v1.CustomResourceSubresources", " status "},
+                {"apiextensions.v1.JSONSchemaProps",
+                                " $ref maxItems maxLength maxProperties maximum minItems minLength "
+                                "minProperties minimum multipleOf x-kubernetes-list-type "
+                                "x-kubernetes-map-type x-kubernetes-preserve-unknown-fields "},
+                {"apiextensions.v1.ServiceReference", " path port "},
+                {"apiextensions.v1.ValidationRule", " optionalOldSelf reason "},
+                {"apiextensions.v1.WebhookClientConfig", " url "},
                 {"apps.v1.DaemonSetSpec", " revisionHistoryLimit "},
                 {"apps.v1.DaemonSetStatus", " collisionCount "},
                 {"apps.v1.DeploymentSpec",
@@ -43,14 +54,12 @@ static const struct {
                 {"autoscaling.v2.HorizontalPodAutoscalerStatus", " observedGeneration "},
                 {"autoscaling.v2.MetricTarget", " averageUtilization "},
                 {"autoscaling.v2.MetricValueStatus", " averageUtilization "},
-                {"batch.v1.CronJobSpec",
-                                " failedJobsHistoryLimit startingDeadlineSeconds "
-                                "successfulJobsHistoryLimit suspend timeZone "},
-                {"batch.v1.JobSpec",
-                                " activeDeadlineSeconds backoffLimit backoffLimitPerIndex "
-                                "completionMode completions managedBy manualSelector "
-                                "maxFailedIndexes parallelism podReplacementPolicy suspend "
-                                "ttlSecondsAfterFinished "},
+                {"batch.v1.CronJobSpec", " failedJobsHistoryLimit startingDeadlineSeconds "
+                                         "successfulJobsHistoryLimit suspend timeZone "},
+                {"batch.v1.JobSpec", " activeDeadlineSeconds backoffLimit backoffLimitPerIndex "
+                                     "completionMode completions managedBy manualSelector "
+                                     "maxFailedIndexes parallelism podReplacementPolicy suspend "
+                                     "ttlSecondsAfterFinished "},
                 {"batch.v1.JobStatus", " failedIndexes ready terminating "},
                 {"batch.v1.PodFailurePolicyOnExitCodesRequirement", " containerName "},
                 {"batch.v1.SuccessPolicyRule", " succeededCount succeededIndexes "},
@@ -88,11 +97,10 @@ static const struct {
                 {"core.v1.PodSecurityContext",
                                 " fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot "
                                 "runAsUser seLinuxChangePolicy supplementalGroupsPolicy "},
-                {"core.v1.PodSpec",
-                                " activeDeadlineSeconds automountServiceAccountToken "
-                                "enableServiceLinks hostUsers preemptionPolicy priority "
-                                "runtimeClassName setHostnameAsFQDN shareProcessNamespace "
-                                "terminationGracePeriodSeconds "},
+                {"core.v1.PodSpec", " activeDeadlineSeconds automountServiceAccountToken "
+                                    "enableServiceLinks hostUsers preemptionPolicy priority "
+                                    "runtimeClassName setHostnameAsFQDN shareProcessNamespace "
+                                    "terminationGracePeriodSeconds "},
                 {"core.v1.PortStatus", " error "},
                 {"core.v1.Probe", " terminationGracePeriodSeconds "},
                 {"core.v1.ProjectedVolumeSource", " defaultMode "},
@@ -109,9 +117,8 @@ static const struct {
                 {"core.v1.ServiceAccount", " automountServiceAccountToken "},
                 {"core.v1.ServiceAccountTokenProjection", " expirationSeconds "},
                 {"core.v1.ServicePort", " appProtocol "},
-                {"core.v1.ServiceSpec",
-                                " allocateLoadBalancerNodePorts internalTrafficPolicy "
-                                "ipFamilyPolicy loadBalancerClass trafficDistribution "},
+                {"core.v1.ServiceSpec", " allocateLoadBalancerNodePorts internalTrafficPolicy "
+                                        "ipFamilyPolicy loadBalancerClass trafficDistribution "},
                 {"core.v1.Toleration", " tolerationSeconds "},
                 {"core.v1.TopologySpreadConstraint",
                                 " minDomains nodeAffinityPolicy nodeTaintsPolicy "},
@@ -122,10 +129,9 @@ static const struct {
                 {"discovery.v1.Endpoint", " hostname nodeName zone "},
                 {"discovery.v1.EndpointConditions", " ready serving terminating "},
                 {"discovery.v1.EndpointPort", " appProtocol name port protocol "},
-                {"meta.v1.DeleteOptions",
-                                " gracePeriodSeconds "
-                                "ignoreStoreReadErrorWithClusterBreakingPotential "
-                                "orphanDependents propagationPolicy "},
+                {"meta.v1.DeleteOptions", " gracePeriodSeconds "
+                                          "ignoreStoreReadErrorWithClusterBreakingPotential "
+                                          "orphanDependents propagationPolicy "},
                 {"meta.v1.ListMeta", " remainingItemCount "},
                 {"meta.v1.ObjectMeta", " deletionGracePeriodSeconds "},
                 {"meta.v1.OwnerReference", " blockOwnerDeletion controller "},
@@ -166,6 +172,24 @@ bool protobuf_is_pointer(const char *schema, const char *field) {
                         low = middle + 1;
         }
         return false;
+}
+
+enum protobuf_union protobuf_union_of(const struct schema *s) {
+        static const char *const names[] = {[UNION_ARRAY] = "JSONSchemaPropsOrArray",
+                        [UNION_BOOL] = "JSONSchemaPropsOrBool",
+                        [UNION_STRINGS] = "JSONSchemaPropsOrStringArray"};
+        const char *name = s->type == SCHEMA_ANY && s->name
+                                           ? startswith(s->name, "apiextensions.v1.")
+                                           : NULL;
+
+        for (size_t i = UNION_ARRAY; name && i < ELEMENTS(names); i++)
+                if (streq(name, names[i]))
+                        return (enum protobuf_union)i;
+        return UNION_NONE;
+}
+
+bool protobuf_is_props(const struct schema *s) {
+        return s->name && streq(s->name, "apiextensions.v1.JSONSchemaProps");
 }
 
 const char *protobuf_pointers(size_t i, const char **ret_fields) {

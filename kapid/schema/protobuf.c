@@ -4,23 +4,18 @@
  * is set, whatever it holds (protobuf-pointers.c). */
 #include "kapid/schema/format.h"
 #include "kapid/schema/internal.h"
+#include "kapid/schema/protobuf-output.h"
 #include "lib/timefmt.h"
 #include "lib/pki.h"
 
-enum {
-        WIRE_VARINT = 0,
-        WIRE_FIXED64 = 1,
-        WIRE_BYTES = 2,
-        WIRE_FIXED32 = 5,
-        DEPTH_MAX = 60,
-        VALUES_MAX = 200000
-};
+enum { DEPTH_MAX = 100, VALUES_MAX = 200000 };
 
 struct reader {
         const uint8_t *s, *end;
 };
 
 struct decoder {
+        const struct schema *props; /* of JSONSchemaProps, when one was met */
         unsigned depth;
         size_t values;
         char **ret_error;
@@ -75,6 +70,9 @@ static int read_field(struct reader *in, unsigned *ret_number, unsigned *ret_wir
                 n = *ret_wire == WIRE_FIXED64 ? 8 : 4;
                 if (n > (uint64_t)(in->end - in->s))
                         return -EINVAL;
+                *ret_value = 0;
+                for (size_t i = 0; i < n; i++)
+                        *ret_value |= (uint64_t)in->s[i] << 8 * i;
                 in->s += n;
                 return 0;
         default:
@@ -124,6 +122,7 @@ static json_t *string_of(struct reader in) {
 
 static int decode_object(
                 struct decoder *d, const struct schema *s, struct reader r, json_t *object);
+static int decode_value(struct decoder *d, const struct schema *s, struct reader in, json_t **ret);
 
 /* Times are messages {seconds, nanos}; the zero time (no fields) is unset. */
 static int decode_time(struct decoder *d, const struct schema *s, struct reader in, json_t **ret) {
@@ -203,7 +202,57 @@ static int decode_json(struct decoder *d, struct reader in, json_t **ret) {
         return 0;
 }
 
+/* What in a CustomResourceDefinition is a schema or something else. */
+static int decode_union(
+                struct decoder *d, enum protobuf_union form, struct reader in, json_t **ret) {
+        _cleanup_json_ json_t *schema = NULL, *list = json_array();
+        unsigned field, wire;
+        struct reader bytes;
+        uint64_t value = 0;
+        bool allows = false;
+        int r;
+
+        if (!list || !d->props)
+                return -ENOMEM;
+        while ((r = read_field(&in, &field, &wire, &value, &bytes)) == 0) {
+                json_t *item = NULL;
+
+                if (++d->values > VALUES_MAX)
+                        return fail(d, "the message has too many values");
+                if (form == UNION_BOOL && field == 1 && wire == WIRE_VARINT)
+                        allows = value != 0;
+                if (wire != WIRE_BYTES || field < 1 || field > 2)
+                        continue;
+                r = form == UNION_STRINGS && field == 2
+                                    ? (item = string_of(bytes)) ? 0
+                                                                : fail(d, "a string is not UTF-8")
+                                    : decode_value(d, d->props, bytes, &item);
+                if (r < 0)
+                        return r;
+                if (form != UNION_BOOL && field == 2) {
+                        if (json_array_append_new(list, item) < 0)
+                                return -ENOMEM;
+                        continue;
+                }
+                json_decref(schema);
+                schema = item;
+        }
+        if (r < 0)
+                return fail(d, "a schema is malformed");
+        if (json_array_size(list) > 0)
+                *ret = TAKE_PTR(list);
+        else if (schema)
+                *ret = TAKE_PTR(schema);
+        else if (form == UNION_BOOL)
+                *ret = json_boolean(allows);
+        return 0;
+}
+
 static int decode_value(struct decoder *d, const struct schema *s, struct reader in, json_t **ret) {
+        enum protobuf_union form = protobuf_union_of(s);
+
+        if (form != UNION_NONE)
+                return decode_union(d, form, in, ret);
         if (s->type == SCHEMA_STRING)
                 return decode_string(d, s, in, ret);
         if (s->type == SCHEMA_INT_OR_STRING)
@@ -329,6 +378,16 @@ static int decode_repeated(struct decoder *d, const struct schema *items, unsign
         return item && json_array_append_new(list, item) < 0 ? -ENOMEM : 0;
 }
 
+static int decode_real(const struct schema *owner, const struct schema_field *f, uint64_t bits,
+                json_t *object) {
+        double real;
+
+        memcpy(&real, &bits, sizeof(real));
+        if (real == 0 && !keeps_empty(owner, f))
+                return 0;
+        return json_object_set_new(object, f->name, json_real(real)) < 0 ? -EINVAL : 0;
+}
+
 /* owner: the schema that the field is in. */
 static int decode_field(struct decoder *d, const struct schema *owner, const struct schema_field *f,
                 unsigned wire, uint64_t value, struct reader bytes, json_t *object) {
@@ -336,6 +395,8 @@ static int decode_field(struct decoder *d, const struct schema *owner, const str
         json_t *v = NULL, *inside;
         int r;
 
+        if (wire == WIRE_FIXED64 && s->type == SCHEMA_NUMBER)
+                return decode_real(owner, f, value, object);
         if (wire != WIRE_VARINT && wire != WIRE_BYTES)
                 return 0;
         if (s->type == SCHEMA_ARRAY || (is_map(s) && wire == WIRE_BYTES)) {
@@ -363,6 +424,7 @@ static int decode_field(struct decoder *d, const struct schema *owner, const str
          * status. */
         if ((json_is_string(v) && !*json_string_value(v) && !keeps_empty(owner, f)) ||
                         (json_is_object(v) && json_object_size(v) == 0 &&
+                                        !protobuf_is_pointer(strempty(owner->name), f->name) &&
                                         (streq(f->name, "metadata") || streq(f->name, "status") ||
                                                         streq(f->name, "spec") ||
                                                         streq(f->name, "resources") ||
@@ -399,6 +461,8 @@ static int decode_fields(struct decoder *d, const struct schema *s, unsigned out
 
         if (++d->depth > DEPTH_MAX)
                 return fail(d, "the message is nested too deeply");
+        if (protobuf_is_props(s))
+                d->props = s;
         while ((r = read_field(&in, &number, &wire, &value, &bytes)) == 0) {
                 const struct schema_field *f = field_by_number(s, outer, number);
 

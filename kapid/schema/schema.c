@@ -644,8 +644,11 @@ const struct schema_field *schema_field_find(const struct schema *s, const char 
 
         while (low < high) {
                 size_t middle = (low + high) / 2;
-                int order = strcmp(name, s->fields[middle].name);
+                const char *other = s->fields[middle].name;
+                int order = (unsigned char)*name - (unsigned char)*other;
 
+                if (order == 0)
+                        order = strcmp(name, other);
                 if (order == 0)
                         return &s->fields[middle];
                 if (order < 0)

@@ -8,6 +8,9 @@
 #include "kapid/schema/internal.h"
 #include "lib/map.h"
 
+/* Lists that are so short are looked through without a table of what was seen. */
+enum { COMPARED_MAX = 8 };
+
 /* The path as sentences have it ("spec.x in body"): within the validated value. */
 static const char *here(const struct findings *f) {
         const char *path = f->path.size > f->body_at ? f->path.data + f->body_at : "";
@@ -71,7 +74,7 @@ static void check_enum(struct findings *f, const struct schema_rules *rules, con
         size_t i;
 
         json_array_foreach (rules->enumeration, i, allowed)
-                if (json_equal((json_t *)allowed, (json_t *)v))
+                if (json_same(allowed, v))
                         return;
         json_array_foreach (rules->enumeration, i, allowed) {
                 _cleanup_free_ char *one = json_dumps(allowed, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -196,6 +199,29 @@ static json_t *item_keys(const struct schema *s, const json_t *item) {
         return keys;
 }
 
+/* Whether the items have the same keys, or are the same item of a set. */
+static bool are_twins(const struct schema *s, const json_t *a, const json_t *b) {
+        if (s->list != LIST_MAP)
+                return json_same(a, b);
+        for (size_t i = 0; s->map_keys[i]; i++)
+                if (!json_same(json_object_get(a, s->map_keys[i]),
+                                    json_object_get(b, s->map_keys[i])))
+                        return false;
+        return true;
+}
+
+bool schema_has_no_twins(const struct schema *s, const json_t *list) {
+        size_t n = json_array_size(list);
+
+        if (n > COMPARED_MAX)
+                return false;
+        for (size_t i = 1; i < n; i++)
+                for (size_t j = 0; j < i; j++)
+                        if (are_twins(s, json_array_get(list, i), json_array_get(list, j)))
+                                return false;
+        return true;
+}
+
 struct seen {
         UT_hash_handle hh;
         char text[];
@@ -207,6 +233,8 @@ static void check_unique(struct findings *f, const struct schema *s, const json_
         const json_t *item;
         size_t i;
 
+        if (schema_has_no_twins(s, list))
+                return;
         json_array_foreach (list, i, item) {
                 _cleanup_json_ json_t *key = s->list == LIST_MAP ? item_keys(s, item)
                                                                  : json_incref((json_t *)item);

@@ -237,10 +237,10 @@ static void on_fault(const char *field, const char *text, const char *why, void 
         finding_add(userdata, FINDING_INVALID, field, value, "%s", why);
 }
 
-/* Nothing is changed when an object is deleted. */
-static void validate_operations(struct findings *f, const json_t *match) {
-        const json_t *rule, *v;
-        size_t i, j;
+/* Nothing is changed when an object is deleted. field: of the spec, with the rules. */
+static void validate_operations(struct findings *f, const json_t *spec, const char *field) {
+        const json_t *match = json_object_get(spec, field), *rule, *v;
+        size_t at = findings_push(f, field), i, j;
 
         json_array_foreach (json_object_get(match, "resourceRules"), i, rule)
                 json_array_foreach (json_object_get(rule, "operations"), j, v)
@@ -248,6 +248,7 @@ static void validate_operations(struct findings *f, const json_t *match) {
                                 finding_add(f, FINDING_NOT_SUPPORTED, "resourceRules.operations", v,
                                                 "supported values: \"*\", \"CONNECT\", "
                                                 "\"CREATE\", \"UPDATE\"");
+        findings_pop(f, at);
 }
 
 /* The member that the type of patch is about, and the other one. */
@@ -310,12 +311,10 @@ static void validate_spec(struct findings *f, const json_t *spec) {
 
 static void mutating_validate(struct findings *f, const json_t *object) {
         const json_t *spec = json_object_get(object, "spec");
-        size_t at = findings_push(f, "spec"), inner;
+        size_t at = findings_push(f, "spec");
 
         validate_spec(f, spec);
-        inner = findings_push(f, "matchConstraints");
-        validate_operations(f, json_object_get(spec, "matchConstraints"));
-        findings_pop(f, inner);
+        validate_operations(f, spec, "matchConstraints");
         validate_mutations(f, json_object_get(spec, "mutations"));
         if (!*text_at(spec, "reinvocationPolicy"))
                 finding_add(f, FINDING_REQUIRED, "reinvocationPolicy", NULL, NULL);
@@ -417,12 +416,10 @@ static void validate_binding(struct findings *f, const json_t *spec) {
 
 static void mutating_binding_validate(struct findings *f, const json_t *object) {
         const json_t *spec = json_object_get(object, "spec");
-        size_t at = findings_push(f, "spec"), inner;
+        size_t at = findings_push(f, "spec");
 
         validate_binding(f, spec);
-        inner = findings_push(f, "matchResources");
-        validate_operations(f, json_object_get(spec, "matchResources"));
-        findings_pop(f, inner);
+        validate_operations(f, spec, "matchResources");
         findings_pop(f, at);
 }
 

@@ -71,7 +71,7 @@ static int crd_prepare_update(const char *subresource, const json_t *old, json_t
 
         if (*subresource)
                 return 0;
-        status = json_deep_copy(json_object_get(old, "status"));
+        status = json_tree_copy(json_object_get(old, "status"));
         if (!status)
                 return crd_accept(object, c);
         if (json_object_set_new(object, "status", status) < 0 ||

@@ -128,7 +128,7 @@ static int statefulset_defaults(json_t *object) {
 
 /* The StatefulSet as its pods see it: a volume for each claim template. NULL: out of memory. */
 static json_t *with_claims(const json_t *object) {
-        _cleanup_json_ json_t *copy = json_deep_copy(object), *volumes = json_array();
+        _cleanup_json_ json_t *copy = json_tree_copy(object), *volumes = json_array();
         const json_t *item;
         size_t i;
         int r = copy && volumes ? 0 : -ENOMEM;
@@ -250,9 +250,11 @@ static int daemonset_prepare_create(json_t *object, const struct pipeline_contex
 
 static int daemonset_prepare_update(const char *subresource, const json_t *old, json_t *object,
                 const struct pipeline_context *c) {
-        bool changed = !json_equal(json_at(old, "spec.template"), json_at(object, "spec.template"));
+        bool changed = !json_same(json_at(old, "spec.template"), json_at(object, "spec.template"));
         int64_t v = MAX(template_generation(old), 1);
 
+        if (*subresource)
+                return 0;
         return set_template_generation(object, changed && v < INT64_MAX ? v + 1 : v);
 }
 
@@ -302,7 +304,7 @@ static int controller_defaults(json_t *object) {
 
                 if (json_object_size(json_at(object, taken[i])) > 0)
                         continue;
-                r = json_set_at(object, taken[i], json_deep_copy(labels));
+                r = json_set_at(object, taken[i], json_tree_copy(labels));
                 if (r < 0)
                         return r;
         }
@@ -315,7 +317,7 @@ static int replicaset_defaults(json_t *object) {
         int r = 0;
 
         if (!json_at(object, "spec.selector") && json_object_size(labels) > 0)
-                r = json_set_at(object, "spec.selector.matchLabels", json_deep_copy(labels));
+                r = json_set_at(object, "spec.selector.matchLabels", json_tree_copy(labels));
         return r < 0 ? r : template_defaults(object);
 }
 

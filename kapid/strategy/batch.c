@@ -152,8 +152,8 @@ static void validate_template_kept(struct findings *f, const json_t *old, const 
                 strategy_validate_immutable(f, old, object, "spec.template");
                 return;
         }
-        a = json_deep_copy(old);
-        b = json_deep_copy(object);
+        a = json_tree_copy(old);
+        b = json_tree_copy(object);
         if (!a || !b) {
                 f->failed = true;
                 return;

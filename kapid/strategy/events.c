@@ -21,6 +21,23 @@ static const char *const names[][2] = {
                 {"reportingComponent", "reportingController"},
 };
 
+/* Where core/v1 has an empty text events.k8s.io/v1 has none. */
+static int convert_reporter(json_t *object, bool to_core) {
+        static const char *const fields[][2] = {{"reportingComponent", "reportingController"},
+                        {"reportingInstance", "reportingInstance"}};
+
+        for (size_t i = 0; i < ELEMENTS(fields); i++) {
+                const char *field = fields[i][!to_core];
+
+                if (!to_core && isempty(json_str(object, field)))
+                        json_object_del(object, field);
+                else if (to_core && !json_object_get(object, field) &&
+                                json_set_str(object, field, "") < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 static int event_convert(
                 const struct kind *k, const char *to_version, json_t *object, struct problem *p) {
         /* Both versions are called v1: an object becomes what it is not. */
@@ -36,7 +53,7 @@ static int event_convert(
                         return -ENOMEM;
                 json_object_del(object, from);
         }
-        return 0;
+        return convert_reporter(object, to_core);
 }
 
 /* Events of cluster-wide objects live in "default"; of others where the object lives. Newer ones,

@@ -19,13 +19,13 @@ static int default_selection(json_t *object) {
         if (json_object_size(labels) == 0)
                 return 0;
         if (!json_at(object, "spec.selector")) {
-                r = json_set_at(object, "spec.selector.matchLabels", json_deep_copy(labels));
+                r = json_set_at(object, "spec.selector.matchLabels", json_tree_copy(labels));
                 if (r < 0)
                         return r;
         }
         if (json_object_size(json_at(object, "metadata.labels")) > 0)
                 return 0;
-        return json_set_at(object, "metadata.labels", json_deep_copy(labels));
+        return json_set_at(object, "metadata.labels", json_tree_copy(labels));
 }
 
 /* A field and its default in one version of a kind. */

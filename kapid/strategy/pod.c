@@ -568,7 +568,7 @@ static void pod_validate_create(struct findings *f, const json_t *pod) {
 
 /* The old and the new spec with what may change taken out must be equal. */
 static json_t *without_mutable(const json_t *spec) {
-        json_t *copy = json_deep_copy(spec), *container;
+        json_t *copy = json_tree_copy(spec), *container;
 
         json_object_del(copy, "activeDeadlineSeconds");
         json_object_del(copy, "tolerations");

@@ -185,7 +185,7 @@ static void claim_validate(struct findings *f, const json_t *object) {
 /* The new spec with what may change set to the old values. */
 static json_t *claim_spec_as_before(const json_t *old, const json_t *object) {
         const json_t *before = json_object_get(old, "spec");
-        json_t *spec = json_deep_copy(json_object_get(object, "spec"));
+        json_t *spec = json_tree_copy(json_object_get(object, "spec"));
         const json_t *size = json_at(before, "resources.requests.storage");
 
         if (!spec)

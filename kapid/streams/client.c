@@ -111,3 +111,9 @@ int stream_client_ping(struct stream_client *c) {
 struct buf *stream_client_output(struct stream_client *c) {
         return c->websocket ? websocket_output(c->websocket) : spdy_output(c->spdy);
 }
+
+size_t stream_client_message_size(struct stream_client *c) {
+        const struct buf *out = stream_client_output(c);
+
+        return c->websocket ? websocket_frame_size(out->data, out->size) : out->size;
+}

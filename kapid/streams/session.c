@@ -41,6 +41,7 @@ struct stream_session {
         sd_event_source *io, *timer, *soon;
         bool more;                /* the client's last read may not have been all */
         int64_t credit;           /* bytes of the client's data that the node takes */
+        size_t message_left;      /* of the message whose beginning was written */
         uint32_t owed;            /* bytes of output that the node was not credited for */
         bool client_shut, failed; /* the client sends nothing more; end it in the next turn */
         uint64_t opened_us, active_us;
@@ -192,14 +193,21 @@ static const struct client_events client_events = {.on_stdin = on_stdin,
                 .on_end = on_client_end,
                 .on_reset = on_reset};
 
+/* Each message is a TLS record of its own: a client that waits for its socket (Python's) would not
+ * see a message that came in the record of another, the end of the command among them. */
 static void write_client(struct stream_session *s) {
         struct buf *out = stream_client_output(s->client);
 
         while (out->size > 0) {
-                /* TLS repeats what it could not send: always the same beginning. */
-                ssize_t n = http_upgrade_write(
-                                s->upgrade, out->data, MIN(out->size, (size_t)RECORD));
+                size_t size;
+                ssize_t n;
 
+                if (s->message_left == 0)
+                        s->message_left = stream_client_message_size(s->client);
+                size = MIN(out->size, (size_t)RECORD);
+                size = MIN(size, s->message_left);
+                /* TLS repeats what it could not send: always the same beginning. */
+                n = http_upgrade_write(s->upgrade, out->data, size);
                 if (n == -EAGAIN)
                         return;
                 if (n < 0) {
@@ -207,6 +215,7 @@ static void write_client(struct stream_session *s) {
                         return;
                 }
                 buf_consume(out, (size_t)n);
+                s->message_left -= (size_t)n;
         }
 }
 

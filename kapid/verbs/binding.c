@@ -93,7 +93,7 @@ int binding_decide(struct write *w, const json_t *live, struct decision *ret, st
         r = check_pod(w, live, p);
         if (r < 0)
                 return r;
-        ret->object = json_deep_copy(live);
+        ret->object = json_tree_copy(live);
         if (!ret->object)
                 return -ENOMEM;
         r = json_set_str(ret->object, "spec.nodeName", json_str_or(body, "target.name", ""));

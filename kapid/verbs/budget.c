@@ -173,7 +173,7 @@ int budget_decide(struct write *w, const json_t *live, struct decision *ret, str
         r = check_budget(w, live, p);
         if (r < 0)
                 return r;
-        ret->object = json_deep_copy(live);
+        ret->object = json_tree_copy(live);
         if (!ret->object)
                 return -ENOMEM;
         time_format(w->request->now_us, now);

@@ -41,7 +41,7 @@ int create_decide(struct write *w, const json_t *live, struct decision *ret, str
         }
         if (decision_warn(ret, request->body.warnings) < 0)
                 return -ENOMEM;
-        object = json_deep_copy(request->body.object);
+        object = json_tree_copy(request->body.object);
         if (!object)
                 return -ENOMEM;
         return write_object(w, NULL, object, FROM_BODY, ret, p);

@@ -117,7 +117,7 @@ int delete_decide(struct write *w, const json_t *live, struct decision *ret, str
                 return r;
         ret->question = ASK_ABOUT_DELETION;
         ret->no_retry = !isempty(o->resource_version);
-        ret->object = json_deep_copy(live);
+        ret->object = json_tree_copy(live);
         if (!ret->object)
                 return -ENOMEM;
         r = set_finalizers(ret->object, o->propagation);

@@ -110,7 +110,7 @@ static void set_options(struct delete_options *o, json_t *body_taken) {
 /* The delete fails if the pod has changed since. */
 static int pin(struct request *request, const json_t *pod) {
         struct delete_options *o = &request->delete_options;
-        _cleanup_json_ json_t *body = o->body ? json_deep_copy(o->body) : json_object();
+        _cleanup_json_ json_t *body = o->body ? json_tree_copy(o->body) : json_object();
         int r;
 
         if (!isempty(o->resource_version))
@@ -133,7 +133,7 @@ static int unpin(struct request *request) {
 
         if (!eviction_of(request)->pinned)
                 return 0;
-        body = json_deep_copy(o->body);
+        body = json_tree_copy(o->body);
         if (!body)
                 return -ENOMEM;
         json_del_at(body, "preconditions.resourceVersion");

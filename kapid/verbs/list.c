@@ -43,6 +43,11 @@ struct list {
         struct buf text; /* the next piece of other forms */
         bool protobuf;   /* they are messages; else it is JSON, which may be turned into others */
         json_t *table;   /* with no rows but one at a time; NULL in other forms */
+        /* Of messages whose list is audited whole: the items' texts, for the audit event, which
+         * takes AUDIT_OBJECT_BYTES_MAX. */
+        bool audited;
+        VECTOR(struct bytes *) recorded;
+        size_t recorded_size; /* with those that were too much */
 };
 
 enum { PIECE_SIZE = 64 << 10, SMALL_LIST = 200, UNREADABLE_WARNINGS_MAX = 10 };
@@ -63,10 +68,25 @@ static void list_free(struct verb_state *s) {
         for (size_t i = 0; i < l->pieces.count; i++)
                 bytes_unref(l->pieces.items[i]);
         vector_done(&l->pieces);
+        for (size_t i = 0; i < l->recorded.count; i++)
+                bytes_unref(l->recorded.items[i]);
+        vector_done(&l->recorded);
         bytes_unref(l->comma);
         buf_done(&l->text);
         json_decref(l->table);
         free(l);
+}
+
+static int record(struct list *l, struct bytes *text) {
+        int r;
+
+        l->recorded_size += text->size + 1;
+        if (l->recorded_size > AUDIT_OBJECT_BYTES_MAX)
+                return 0;
+        r = vector_append(&l->recorded, text);
+        if (r >= 0)
+                bytes_ref(text);
+        return r;
 }
 
 static int add_piece(struct list *l, struct bytes *b) {
@@ -154,6 +174,9 @@ static int write_message(
 
         if (r < 0)
                 return r;
+        r = l->audited ? record(l, item_text(it)) : 0;
+        if (r < 0)
+                return r;
         r = encode_item(&l->text, &t, item_text(it)->data, item_text(it)->size);
         return r == -EINVAL ? encode_refused(p, request->kind, item_path(it)) : r;
 }
@@ -208,7 +231,10 @@ static json_t *list_metadata(const struct list *l) {
 }
 
 static int list_begin(struct request *request, struct list *l) {
-        l->protobuf = request->protobuf && !audit_wants_answer(request);
+        bool audited = request->protobuf && audit_wants_answer(request);
+
+        l->protobuf = request->protobuf && (!audited || request->form == FORM_OBJECT);
+        l->audited = audited && l->protobuf;
         l->comma = bytes_new(",", 1);
         if (request->form == FORM_TABLE) {
                 l->table = table_new(request->kind, request->form_version, NULL, true);
@@ -238,12 +264,10 @@ static int message_head(struct request *request, struct list *l, struct buf *b) 
 }
 
 /* Everything before the first item. In a Table the rows come last. */
-static int list_head(struct request *request, struct list *l, struct buf *b) {
+static int text_head(struct request *request, struct list *l, struct buf *b) {
         _cleanup_json_ json_t *metadata = list_metadata(l);
         _cleanup_free_ char *text = NULL;
 
-        if (l->protobuf)
-                return message_head(request, l, b);
         if (l->table && metadata) {
                 size_t n;
 
@@ -281,7 +305,7 @@ static int list_finish(struct request *request, struct list *l) {
         r = flush_text(l);
         if (r < 0)
                 return r;
-        r = list_head(request, l, &head);
+        r = l->protobuf ? message_head(request, l, &head) : text_head(request, l, &head);
         if (r < 0)
                 return r;
         first = head.failed ? NULL : bytes_new(head.data, head.size);
@@ -292,8 +316,38 @@ static int list_finish(struct request *request, struct list *l) {
         return 0;
 }
 
-static void list_respond(struct request *request, struct list *l) {
+/* The audit event has the list as JSON, or that it was too large. */
+static int list_record(struct request *request, struct list *l) {
+        _cleanup_buf_ struct buf b = {0};
+        int r;
+
+        if (l->recorded_size <= AUDIT_OBJECT_BYTES_MAX) {
+                r = text_head(request, l, &b);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; b.size > 0 && i < l->recorded.count; i++) {
+                if (i > 0)
+                        buf_append_char(&b, ',');
+                buf_append(&b, l->recorded.items[i]->data, l->recorded.items[i]->size);
+        }
+        if (b.size > 0)
+                buf_append_str(&b, "]}");
+        if (b.failed)
+                return -ENOMEM;
+        audit_answer_text(request, 200, "application/json", strempty(b.data),
+                        b.size > 0 ? b.size : l->recorded_size);
+        return 0;
+}
+
+static int list_end(struct request *request, struct list *l) {
         int r = list_finish(request, l);
+
+        return r < 0 || !l->audited ? r : list_record(request, l);
+}
+
+static void list_respond(struct request *request, struct list *l) {
+        int r = list_end(request, l);
 
         if (r < 0)
                 respond_errno(request, r);

@@ -3,6 +3,7 @@
 #include "kapid/auth/authz.h"
 #include "kapid/cache/item.h"
 #include "kapid/patch/managed.h"
+#include "kapid/patch/status.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/pipeline/options.h"
@@ -43,7 +44,7 @@ static int put_form(struct write *w, const json_t *live, const json_t *body, str
 
         if (!isempty(version) && !streq(version, json_str_or(live, "metadata.resourceVersion", "")))
                 return problem_conflict(p, w->kind, w->name, NULL);
-        object = json_deep_copy(live);
+        object = json_tree_copy(live);
         if (!object)
                 return -ENOMEM;
         r = form_of(w->request)->put(w->kind, object, body, p);
@@ -80,7 +81,10 @@ int put_decide(struct write *w, const json_t *live, struct decision *ret, struct
         r = live ? need_version(w, body->object, p) : may_create(w, p);
         if (r < 0)
                 return r;
-        object = json_deep_copy(body->object);
+        object = live ? status_replaced(w->kind, w->request->sub, live, body->object) : NULL;
+        if (object)
+                return write_object(w, live, TAKE_PTR(object), FROM_STATUS, ret, p);
+        object = json_tree_copy(body->object);
         if (!object)
                 return -ENOMEM;
         return write_object(w, live, TAKE_PTR(object), FROM_BODY, ret, p);
@@ -166,7 +170,7 @@ static int apply_merge(struct write *w, const json_t *live, const struct apply_o
         int r;
 
         if (mark && item_applied(w->item) == mark) {
-                ret->object = json_deep_copy(live);
+                ret->object = json_tree_copy(live);
                 return ret->object ? 0 : -ENOMEM;
         }
         r = apply_run(w->kind, data, n, live, o, ret, p);
@@ -257,7 +261,8 @@ int patch_decide(struct write *w, const json_t *live, struct decision *ret, stru
         if (r < 0)
                 return r;
         if (!form)
-                return write_object(w, live, TAKE_PTR(d.object), FROM_BODY, ret, p);
+                return write_object(w, live, TAKE_PTR(d.object),
+                                d.status_alone ? FROM_STATUS : FROM_BODY, ret, p);
         r = pipeline_validate_body(w->kind, request->sub, d.object, p);
         if (r < 0)
                 return r;

@@ -465,6 +465,18 @@ static bool is_current(const struct watcher *w) {
         return w->idle ? !w->follower.due : w->place == cache_window_end(c);
 }
 
+static void on_drained(struct http_stream *s, void *userdata) {
+        pump(userdata);
+}
+
+/* The next call: when the connection takes more, or when something changes. */
+static void pumped(struct watcher *w) {
+        const bool current = is_current(w);
+
+        w->idle = w->follower.interest && current;
+        http_stream_on_drained(w->stream, current ? NULL : on_drained, w);
+}
+
 /* Writes what there is as long as the connection takes it. May end the watch. */
 static void pump(struct watcher *w) {
         _cleanup_problem_ struct problem p = {0};
@@ -487,7 +499,7 @@ static void pump(struct watcher *w) {
         else if (r < 0)
                 watcher_break(w, "its reader is too slow");
         else
-                w->idle = w->follower.interest && is_current(w);
+                pumped(w);
 }
 
 /* The forms of what comes next are there: it is written now, before others are read. */
@@ -523,10 +535,6 @@ static void on_changes(struct cache_follower *f, bool lost) {
                 w->place = MAX(w->place, f->first);
         w->idle = false;
         pump(w);
-}
-
-static void on_drained(struct http_stream *s, void *userdata) {
-        pump(userdata);
 }
 
 static void on_stream_gone(struct http_stream *s, void *userdata) {
@@ -704,7 +712,6 @@ static int start(struct request *request, const struct watch_params *params, str
         if (!w->stream)
                 return 0;
         request->api->streams++;
-        http_stream_on_drained(w->stream, on_drained, w);
         if (w->expired)
                 watcher_expire(TAKE_PTR(w), params->revision);
         else

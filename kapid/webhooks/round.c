@@ -519,7 +519,7 @@ static int settle(struct round *round) {
 
         if (!round->changed_in_pass || !round->question.settle)
                 return 0;
-        copy = json_deep_copy(round->object);
+        copy = json_tree_copy(round->object);
         if (!copy)
                 return -ENOMEM;
         json_decref(round->object);

@@ -202,7 +202,7 @@ class Kapid:
             c.request(method, path, None if body is None else json.dumps(body), sent)
             answer = c.getresponse()
             data = answer.read()
-            return answer.status, answer, json.loads(data) if data[:1] == b'{' else data.decode()
+            return answer.status, answer, json.loads(data) if data[:1] == b'{' else data.decode(errors='replace')
         except (OSError, http.client.HTTPException) as e:
             return 0, None, str(e)
         finally:
@@ -366,6 +366,11 @@ def test_audit(k):
     e = audited('map-3')
     ok('a list', e and e[-1]['responseObject']['kind'] == 'ConfigMapList' and
        not any('managedFields' in i['metadata'] for i in e[-1]['responseObject']['items']), e)
+    listed = e and e[-1]['responseObject']
+    text = k.ask('GET', ns + '/configmaps', headers={'Audit-Id': 'map-4', 'Accept': 'application/vnd.kubernetes.protobuf'})[2]
+    e = audited('map-4')
+    ok('the same list in protobuf, as JSON', text.startswith('k8s\0') and e and e[-1]['responseObject']['items'] == listed['items'] and
+       e[-1]['responseObject']['kind'] == 'ConfigMapList' and e[-1]['responseStatus']['code'] == 200, e)
     k.ask('POST', ns + '/services', body=object_of('Service', 's', spec={'ports': [{'port': 80}]}), headers={'Audit-Id': 'svc-1'})
     e = audited('svc-1')
     ok('Request: its body alone, in one stage', len(e) == 1 and e[0]['requestObject']['spec']['ports'] and

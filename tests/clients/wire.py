@@ -345,6 +345,7 @@ import applied  # noqa: E402,F401 pylint: disable=wrong-import-position,unused-i
 import details  # noqa: E402,F401 pylint: disable=wrong-import-position,unused-import; its cases run here
 import others  # noqa: E402,F401 pylint: disable=wrong-import-position,unused-import; its cases run here
 import wirelists  # noqa: E402 pylint: disable=wrong-import-position,unused-import; its cases run here
+import wireevents  # noqa: E402 pylint: disable=wrong-import-position,unused-import; and these
 import wirestreams  # noqa: E402 pylint: disable=wrong-import-position,unused-import; and these
 
 

@@ -141,8 +141,9 @@ def object_type(schema, at):
 
 
 def has_form(key):
-    """Whether there is protobuf of that (apiVersion, kind)."""
-    return "x-protobuf" in resolved(kinds[key])[0].get("properties", {}).get("metadata", {})
+    """Whether there is protobuf of that (apiVersion, kind), but for definitions, whose names of fields are none of protobuf's: their cases
+    are in wireevents.py."""
+    return key[1] != "CustomResourceDefinition" and "x-protobuf" in resolved(kinds[key])[0].get("properties", {}).get("metadata", {})
 
 
 for fixed, its_fields in FIXED.items():

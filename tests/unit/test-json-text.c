@@ -4,7 +4,9 @@
 #include "lib/json-memory.h"
 #include "lib/json-part.h"
 #include "lib/json-read.h"
+#include "lib/json-scan.h"
 #include "lib/json-text.h"
+#include "tests/unit/random.h"
 
 static void test_member(void **state) {
         static const struct {
@@ -295,6 +297,153 @@ static void test_writing(void **state) {
         json_decref(bad);
 }
 
+/* Runs of plain characters, beside a walk character by character; never past the end. */
+static void test_plain_runs(void **state) {
+        static const char bytes[] = "\"\\\x1f\x01 !#[]\x7f\x80\xdc\xa2\xff";
+        enum { SIZE = 27 };
+
+        for (size_t n = 0; n < SIZE; n++)
+                for (size_t at = 0; at <= n; at++)
+                        for (size_t k = 0; k + 1 < sizeof(bytes); k++) {
+                                char *exact = malloc(n + 1);
+                                bool high = false, expected = false;
+                                size_t plain = 0;
+
+                                assert_non_null(exact);
+                                memset(exact, 'x', n);
+                                if (at < n)
+                                        exact[at] = bytes[k];
+                                if (at + 2 < n)
+                                        exact[at + 2] = bytes[(k + n) % (sizeof(bytes) - 1)];
+                                for (; plain < n; plain++) {
+                                        unsigned char c = (unsigned char)exact[plain];
+
+                                        if (c == '"' || c == '\\' || c < 0x20)
+                                                break;
+                                        expected |= c >= 0x80;
+                                }
+                                exact = realloc(exact, MAX(n, (size_t)1));
+                                assert_int_equal(json_scan_plain(exact, n, &high), plain);
+                                assert_int_equal(high, expected);
+                                free(exact);
+                        }
+}
+
+static json_t *random_tree(struct dice *d, unsigned depth) {
+        static const char *const words[] = {"", "a", "b", "key", "value \"quoted\"",
+                        "0123456789abcdef", "\xc3\xa4", "tab\t"};
+        json_t *v;
+
+        switch (roll(d, depth < 5 ? 8 : 6)) {
+        case 0:
+                return json_integer((json_int_t)roll(d, 3));
+        case 1:
+                return json_real((double)roll(d, 3));
+        case 2:
+                return json_null();
+        case 3:
+                return json_boolean(roll(d, 2));
+        case 4:
+        case 5:
+                return json_string(words[roll(d, ELEMENTS(words))]);
+        case 6:
+                v = json_array();
+                for (uint64_t n = roll(d, 4); n > 0; n--)
+                        json_array_append_new(v, random_tree(d, depth + 1));
+                return v;
+        default:
+                v = json_object();
+                for (uint64_t n = roll(d, 40) == 0 ? 40 : roll(d, 5); n > 0; n--) {
+                        char key[24];
+
+                        (void)snprintf(key, sizeof(key), "%s%u", words[roll(d, 4)],
+                                        (unsigned)roll(d, 12));
+                        json_object_set_new(v, key, random_tree(d, depth + 1));
+                }
+                return v;
+        }
+}
+
+/* The same tree with the members in another order, or something else than it. */
+static json_t *shuffled(struct dice *d, const json_t *v) {
+        json_t *copy, *child;
+        const char *key;
+        size_t i;
+
+        if (roll(d, 60) == 0)
+                return random_tree(d, 4);
+        if (json_is_array(v)) {
+                copy = json_array();
+                json_array_foreach (v, i, child)
+                        json_array_append_new(copy, shuffled(d, child));
+                return copy;
+        }
+        copy = json_deep_copy(v);
+        json_object_foreach (json_unconst(v), key, child) {
+                if (roll(d, 3) == 0)
+                        json_object_del(copy, key);
+                json_object_set_new(copy, key, shuffled(d, child));
+        }
+        return copy;
+}
+
+static void wreck(struct dice *d, json_t *v) {
+        const char *key;
+        json_t *child;
+        size_t i;
+
+        json_array_foreach (v, i, child)
+                wreck(d, child);
+        json_object_foreach (v, key, child)
+                wreck(d, child);
+        if (json_is_array(v))
+                json_array_append_new(v, json_true());
+        if (json_is_object(v))
+                json_object_set_new(v, "new", json_true());
+}
+
+/* Comparing, copying and writing trees, beside what jansson does. */
+static void test_trees(void **state) {
+        struct rounds r = {0};
+        unsigned equal = 0;
+
+        while (next_round(&r, 3000)) {
+                struct dice d = {.state = r.seed};
+                _cleanup_json_ json_t *a = random_tree(&d, 0), *b = shuffled(&d, a),
+                                      *copy = json_tree_copy(a), *before = json_deep_copy(a);
+                _cleanup_free_ char *text = json_text_sorted(a), *plain = json_text(a),
+                                    *theirs = json_dumps(a, JSON_ENCODE_ANY | JSON_COMPACT |
+                                                                            JSON_SORT_KEYS),
+                                    *bounded = NULL;
+
+                assert_int_equal(json_same(a, b), json_equal(a, b));
+                assert_int_equal(json_same(b, a), json_equal(b, a));
+                equal += json_equal(a, b);
+                assert_true(json_equal(a, copy) && json_same(a, copy));
+                assert_string_equal(text, theirs);
+                assert_int_equal(json_text_bounded(a, &bounded), 0);
+                assert_string_equal(bounded, plain);
+                wreck(&d, copy);
+                assert_true(json_equal(a, before));
+        }
+        assert_true(equal > 100);
+        assert_true(json_same(NULL, NULL));
+        assert_null(json_tree_copy(NULL));
+}
+
+/* Deeper than what is read is not written for reading. */
+static void test_text_bounded(void **state) {
+        json_t *v = json_array();
+
+        for (unsigned depth = 1; depth < 103; depth++) {
+                _cleanup_free_ char *text = NULL;
+
+                assert_int_equal(json_text_bounded(v, &text), depth <= 100 ? 0 : -E2BIG);
+                v = depth % 2 ? json_pack("{s:o}", "[", v) : json_pack("[o]", v);
+        }
+        json_decref(v);
+}
+
 /* Trees that come and go while their blocks are kept; what is kept stays whole. */
 static void test_memory(void **state) {
         static const char text[] =
@@ -329,6 +478,9 @@ int main(void) {
                         cmocka_unit_test(test_reading_bounds),
                         cmocka_unit_test(test_reading_changed),
                         cmocka_unit_test(test_writing),
+                        cmocka_unit_test(test_plain_runs),
+                        cmocka_unit_test(test_trees),
+                        cmocka_unit_test(test_text_bounded),
                         cmocka_unit_test(test_memory),
         };
 

@@ -183,7 +183,7 @@ static void test_deployment(void **state) {
                                                 "80}],'livenessProbe':{'exec':{'command':['t']}}}"),
                         "one", 1);
         assert_int_equal(pipeline_default(k, again), 0);
-        assert_int_equal(managed_settle(a, again), 0);
+        assert_int_equal(managed_settle(a, again), 1);
         assert_true(json_equal(a, again));
         /* Without replicas: the default comes back; without the probe: it goes whole. */
         _cleanup_json_ json_t *less = apply(k, a,

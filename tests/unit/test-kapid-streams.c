@@ -8,6 +8,7 @@
 #include "kapid/streams/exit-status.h"
 #include "kapid/streams/spdy.h"
 #include "lib/stream-frame.h"
+#include "lib/websocket.h"
 
 /* ---- negotiation ---- */
 
@@ -229,12 +230,35 @@ static void test_channels(void **state) {
                 assert_int_equal(stream_client_finish(c, "{}"), 0);
                 assert_memory_equal(
                                 stream_client_output(c)->data, "\x82\x03\x03{}\x88\x02\x03\xe8", 9);
+                assert_int_equal(stream_client_message_size(c), 5);
+                buf_consume(stream_client_output(c), 5);
+                assert_int_equal(stream_client_message_size(c), 4);
                 assert_false(stream_client_has_ended(c));
                 frame(&b, 0x88, "\x03\xe8", 2);
                 feed_ok(c, &b, pieces[i]);
                 assert_true(stream_client_has_ended(c));
         }
         buf_done(&seen);
+}
+
+/* The head says how long a message is, also where the rest is not there yet. */
+static void test_message_sizes(void **state) {
+        static const struct {
+                const char *bytes;
+                size_t n, expected;
+        } cases[] = {
+                        {"\x82\x05", 2, 7},
+                        {"\x82\x7d-", 3, 127},
+                        {"\x82\x7e\x01\x00-", 5, 260},
+                        {"\x82\x7f\0\0\0\0\0\1\0\0-", 11, 65546},
+                        {"\x82", 1, 1},
+                        {"\x82\x7e\x01", 3, 3},
+                        {"\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", 10, 10},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                assert_int_equal(websocket_frame_size(cases[i].bytes, cases[i].n),
+                                cases[i].expected);
 }
 
 /* One message in two frames with a ping between them: the channel is the first byte of the whole.
@@ -688,6 +712,7 @@ int main(void) {
                         cmocka_unit_test(test_negotiate),
                         cmocka_unit_test(test_frames),
                         cmocka_unit_test(test_channels),
+                        cmocka_unit_test(test_message_sizes),
                         cmocka_unit_test(test_fragments),
                         cmocka_unit_test(test_hostile_websocket),
                         cmocka_unit_test(test_hostile_sizes),
