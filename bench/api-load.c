@@ -30,7 +30,7 @@ struct load {
         const struct resource *resource; /* of the objects of 2 kB */
         char **revisions;                /* of the objects, for updates */
         size_t revision_count;
-        char *authorization;             /* the header, or "" */
+        char *authorization; /* the header, or "" */
         struct buf text;     /* of a body */
 };
 
@@ -155,8 +155,9 @@ static int object_text(struct buf *out, const struct load *l, unsigned long i) {
                         "\"object-%06lu\",%s\"labels\":{\"app.kubernetes.io/name\":\"bench\","
                         "\"app.kubernetes.io/part-of\":\"%s\",\"rare\":\"%s\"}},"
                         "\"%s\":{\"text\":\"%.*s\",\"round\":\"%lu\"}}",
-                        l->resource->version, l->resource->kind, i, revision, i % 2 ? "odd" : "even",
-                        i % RARE ? "no" : "yes", l->resource->field, OBJECT_SIZE, data, l->round);
+                        l->resource->version, l->resource->kind, i, revision,
+                        i % 2 ? "odd" : "even", i % RARE ? "no" : "yes", l->resource->field,
+                        OBJECT_SIZE, data, l->round);
 }
 
 static int patch_text(struct buf *out, const struct load *l, unsigned long i) {
@@ -180,8 +181,7 @@ static int write_request(struct buf *out, unsigned long i, void *userdata) {
         if (r < 0)
                 return r;
         if (!streq(k->method, "POST"))
-                (void)snprintf(name, sizeof(name), "/object-%06lu%s", i,
-                                strempty(k->subresource));
+                (void)snprintf(name, sizeof(name), "/object-%06lu%s", i, strempty(k->subresource));
         r = buf_printf(out, "%s %s%s%s", k->method, l->resource->path, name, strempty(k->query));
         if (r < 0)
                 return r;
@@ -282,8 +282,8 @@ static int send_all(struct load *l, const struct kubeconfig_context *k, struct p
         if (!port || parse_u64(port + 1, &number) < 0)
                 return problem_set(p, EINVAL, 0, NULL, "no port in %s", k->server);
         o.port = (uint16_t)number;
-        l->authorization = k->token ? strformat("Authorization: Bearer %s\r\n", k->token)
-                                    : strdup("");
+        l->authorization =
+                        k->token ? strformat("Authorization: Bearer %s\r\n", k->token) : strdup("");
         r = l->authorization ? tls_context_new_pem(&tls, &pem, /* server= */ false, p) : -ENOMEM;
         if (r < 0)
                 return r;
@@ -322,8 +322,7 @@ static int read_revisions(struct load *l, const char *path) {
 }
 
 int main(int argc, char **argv) {
-        struct load l = {.in_flight_max = IN_FLIGHT_MAX,
-                        .resource = &resources[0]};
+        struct load l = {.in_flight_max = IN_FLIGHT_MAX, .resource = &resources[0]};
         _cleanup_problem_ struct problem p = {0};
         int r;
 

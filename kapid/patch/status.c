@@ -1,12 +1,14 @@
-/* What pipeline_prepare_update() does to an object of the path "status" at the end (it keeps all but
- * the status as it was) is done at the beginning where it surely comes to the same. */
+/* What pipeline_prepare_update() does to an object of the path "status" at the end (it keeps all
+ * but the status as it was) is done at the beginning where it surely comes to the same. */
 #include "kapid/patch/status.h"
 
 #include "kapid/schema/schema.h"
+#include "kapid/strategy/strategy.h"
 
 /* Where nothing but the status is written, in the form that is stored. */
 static bool is_of_status(const struct kind *k, const struct kind_subresource *sub) {
         return sub && streq(sub->name, "status") && sub->schema == k->schema && !sub->form &&
+               !(k->strategy->flags & STRATEGY_STATUS_DEFAULTS) &&
                schema_child(k->schema, "status") && streq(k->api_version, k->storage_api_version);
 }
 

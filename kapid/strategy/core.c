@@ -365,7 +365,8 @@ const struct kind_strategy strategies_core[] = {
                                 .prepare_update = namespace_prepare_update},
                 {.group = "",
                                 .kind = "Node",
-                                .flags = STRATEGY_NO_GENERATION | STRATEGY_STATUS_ON_CREATE,
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_STATUS_ON_CREATE |
+                                         STRATEGY_STATUS_DEFAULTS,
                                 .defaults = node_defaults,
                                 .prepare_create = node_prepare_create,
                                 .prepare_update = node_prepare_update,

@@ -27,6 +27,7 @@ enum strategy_flag {
         /* The server counts the status itself, from caches that are freshened before a write of it:
          * ResourceQuota. */
         STRATEGY_STATUS_COUNTED = 1 << 7,
+        STRATEGY_STATUS_DEFAULTS = 1 << 8, /* defaults() fills in parts of the status: Node */
 };
 
 struct kind_strategy {
