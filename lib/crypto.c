@@ -392,6 +392,30 @@ static int put_coordinate(const gnutls_datum_t *part, uint8_t ret[static COORDIN
         return 0;
 }
 
+int sign_key_public(const struct sign_key *k, struct sign_key_part ret[static 2]) {
+        _cleanup_datum_ gnutls_datum_t first = {0}, second = {0};
+        uint8_t raw[2][COORDINATE_SIZE];
+        gnutls_datum_t parts[2];
+        int r;
+
+        if (k->algorithm == GNUTLS_SIGN_ECDSA_SHA256) {
+                if (gnutls_pubkey_export_ecc_raw2(k->public, NULL, &first, &second, 0) < 0 ||
+                                put_coordinate(&first, raw[0]) < 0 ||
+                                put_coordinate(&second, raw[1]) < 0)
+                        return -EIO;
+                parts[0] = datum_of(raw[0], sizeof(raw[0]));
+                parts[1] = datum_of(raw[1], sizeof(raw[1]));
+        } else {
+                if (gnutls_pubkey_export_rsa_raw2(
+                                    k->public, &first, &second, GNUTLS_EXPORT_FLAG_NO_LZ) < 0)
+                        return -EIO;
+                parts[0] = first;
+                parts[1] = second;
+        }
+        r = copy_out(&parts[0], &ret[0].data, &ret[0].size);
+        return r < 0 ? r : copy_out(&parts[1], &ret[1].data, &ret[1].size);
+}
+
 static int raw_from_der(const gnutls_datum_t *der, void **ret, size_t *ret_size) {
         _cleanup_datum_ gnutls_datum_t first = {0}, second = {0};
         uint8_t raw[2 * COORDINATE_SIZE];

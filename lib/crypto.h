@@ -97,6 +97,13 @@ bool sign_key_is_private(const struct sign_key *k);
 const char *sign_key_algorithm(const struct sign_key *k);
 /* SHA-1 of the public half as lower-case hex: the same for both halves. */
 const char *sign_key_id(const struct sign_key *k);
+/* The public half: RSA's modulus and exponent, or a point's x and y of 32 bytes each; the most
+ * significant byte first. The caller frees both, also after an error: -ENOMEM, -EIO. */
+struct sign_key_part {
+        void *data;
+        size_t size;
+};
+int sign_key_public(const struct sign_key *k, struct sign_key_part ret[static 2]);
 /* *ret is the caller's. -EOPNOTSUPP for a public key, -ENOMEM, -EIO. */
 int sign_key_sign(
                 const struct sign_key *k, const void *data, size_t n, void **ret, size_t *ret_size);

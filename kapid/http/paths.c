@@ -7,12 +7,16 @@
 #include "config.h"
 #include "kapid/aggregation/aggregation.h"
 #include "kapid/aggregation/apiservice.h"
+#include "kapid/auth/issuer.h"
 #include "kapid/crypt/answer.h"
 #include "kapid/discovery/discovery.h"
 #include "kapid/discovery/merge.h"
 #include "lib/map.h"
 #include "lib/pki.h"
 #include "lib/vector.h"
+
+#define ISSUER_PATH "/.well-known/openid-configuration"
+#define ISSUER_KEYS_PATH "/openid/v1/jwks"
 
 struct document {
         struct bytes *body;
@@ -294,8 +298,8 @@ static void discovery(struct request *request, char *const *s, size_t n) {
         } else if (core && n == 1) {
                 const struct api_options *o = &request->api->options;
                 const char *own = o->advertise_address ? o->advertise_address : "127.0.0.1";
-                _cleanup_free_ char *address = strformat(
-                                strchr(own, ':') ? "[%s]:%u" : "%s:%u", own, o->port);
+                _cleanup_free_ char *address =
+                                strformat(strchr(own, ':') ? "[%s]:%u" : "%s:%u", own, o->port);
 
                 v = discovery_api_versions(strempty(address));
         } else if (core && n == 2) {
@@ -366,10 +370,28 @@ static void openapi_v3(struct request *request, char *const *s, size_t n) {
                                                           "application/json", text, strlen(text)));
 }
 
+/* What others need to check service-account tokens; as with Kubernetes, only of an issuer that they
+ * could ask (https). */
+static void issuer_document(struct request *request, const char *path) {
+        const struct sign_key *key = request->api->jwt;
+        const char *issuer = strempty(request->api->options.issuer);
+        const bool keys = streq(path, ISSUER_KEYS_PATH);
+        const char *type = keys ? "application/jwk-set+json" : "application/json";
+        struct document *d = document_find(request, path);
+
+        if (d)
+                document_respond(request, d);
+        else if (!key || !startswith(issuer, "https://"))
+                no_route(request);
+        else
+                document_json(request, path, type,
+                                keys ? issuer_keys(key) : issuer_configuration(issuer, key));
+}
+
 static void roots(struct request *request) {
-        _cleanup_json_ json_t *v = json_pack("{s[s, s, s, s, s, s, s, s, s]}", "paths", "/api",
-                        "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
-                        "/readyz", "/version");
+        _cleanup_json_ json_t *v = json_pack("{s[s, s, s, s, s, s, s, s, s, s, s]}", "paths",
+                        ISSUER_PATH, "/api", "/apis", "/healthz", "/livez", "/metrics",
+                        "/openapi/v2", "/openapi/v3", ISSUER_KEYS_PATH, "/readyz", "/version");
 
         respond_json(request, 200, v);
 }
@@ -408,6 +430,8 @@ void path_run(struct request *request) {
                 metrics(request);
         else if ((is_path(path, "/api") && n <= 2) || (is_path(path, "/apis") && n <= 3))
                 discovery(request, s, n);
+        else if (streq(path, ISSUER_PATH) || streq(path, ISSUER_KEYS_PATH))
+                issuer_document(request, path);
         else if (streq(path, "/openapi/v2"))
                 openapi_v2(request);
         else if (is_path(path, "/openapi/v3") && n >= 2)

@@ -1,5 +1,6 @@
 """Cases of tests/clients/wire: requests as other clients send them, which Kubernetes answers and the client counts on. Each names
 the client that it was seen with (docs/clients.md). They find the namespace of wire.py."""
+import base64
 import json
 import time
 
@@ -160,3 +161,18 @@ def names_in_rules():
         is_(c.get(path, **who), 403, "Forbidden")
     is_(c.post(CM + named + "=old-watch", cm("made"), **who), 403, "Forbidden")
     is_(c.delete(CM + named + "=old-watch", **who), 403, "Forbidden")
+
+
+@case
+def issuer_of_tokens():
+    """the issuer's two documents say where its key is and which, so that others can check tokens (vault, cloud identities)"""
+    is_(a.post("/api/v1/namespaces/wire/serviceaccounts", {"metadata": {"name": "issuer"}}), 201)
+    r = is_(a.post("/api/v1/namespaces/wire/serviceaccounts/issuer/token", {"spec": {}}), 201).json
+    head, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in r["status"]["token"].split(".")[:2])
+    about = is_(a.get("/.well-known/openid-configuration"), 200).json
+    assert about["issuer"] == claims["iss"] and about["id_token_signing_alg_values_supported"] == [head["alg"]], (about, claims)
+    assert about["jwks_uri"] == claims["iss"] + "/openid/v1/jwks", about
+    key, = is_(a.get("/openid/v1/jwks"), 200).json["keys"]
+    assert key["kid"] == head["kid"] and key["alg"] == head["alg"] and "d" not in key, key
+    robot = {"Impersonate_User": "system:serviceaccount:wire:issuer", "Impersonate_Group": "system:serviceaccounts"}
+    is_(Client().get("/openid/v1/jwks", **robot), 200)

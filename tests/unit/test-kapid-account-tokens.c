@@ -3,8 +3,10 @@
 
 #include "kapid/auth/account-token.h"
 #include "kapid/auth/authn.h"
+#include "kapid/auth/issuer.h"
 #include "kapid/auth/jwt.h"
 #include "kapid/auth/verified.h"
+#include "lib/jwk.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -140,12 +142,12 @@ static void test_ends(void **state) {
 
 static char *new_token(const struct sign_key *key, uint64_t now_s, uint64_t end_s) {
         _cleanup_json_ json_t *account = parse("{'metadata':{'name':'robot','uid':'u-a'}}"),
-                              *claims = account_token_claims(&(struct account_token){
-                                              .issuer = api.options.issuer,
-                                              .namespace = "shop",
-                                              .account = account,
-                                              .now_s = now_s,
-                                              .end_s = end_s});
+                              *claims = account_token_claims(
+                                              &(struct account_token){.issuer = api.options.issuer,
+                                                              .namespace = "shop",
+                                                              .account = account,
+                                                              .now_s = now_s,
+                                                              .end_s = end_s});
         char *token = NULL;
 
         assert_int_equal(jwt_sign(key, claims, &token), 0);
@@ -255,6 +257,32 @@ static void test_bounds(void **state) {
         assert_false(verified_has(v, &d, VERIFIED_BY_ISSUER));
 }
 
+/* What the issuer says of itself: its published key verifies what it signs, and is public only. */
+static void test_issuer(void **state) {
+        _cleanup_json_ json_t *keys = issuer_keys(api.jwt),
+                              *one = issuer_configuration("https://keelson", api.jwt),
+                              *two = issuer_configuration("https://keelson/", api.jwt);
+        _cleanup_(jwk_set_freep) struct jwk_set *set = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ void *signature = NULL;
+        struct jws w = {.algorithm = "ES256",
+                        .key_id = sign_key_id(api.jwt),
+                        .data = "x",
+                        .size = 1};
+
+        assert_int_equal(jwk_set_new(&set, keys, &p), 0);
+        assert_int_equal(jwk_set_count(set), 1);
+        assert_int_equal(sign_key_sign(api.jwt, "x", 1, &signature, &w.signature_size), 0);
+        w.signature = signature;
+        assert_int_equal(jwk_set_verify(set, &w), 0);
+        w.data = "y";
+        assert_int_equal(jwk_set_verify(set, &w), -EINVAL);
+        assert_null(json_object_get(json_array_get(json_object_get(keys, "keys"), 0), "d"));
+        assert_string_equal(json_str(one, "issuer"), "https://keelson");
+        assert_string_equal(json_str(one, "jwks_uri"), "https://keelson/openid/v1/jwks");
+        assert_string_equal(json_str(two, "jwks_uri"), "https://keelson/openid/v1/jwks");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_owner),
@@ -264,6 +292,7 @@ int main(void) {
                         cmocka_unit_test(test_remembered),
                         cmocka_unit_test(test_other_keys),
                         cmocka_unit_test(test_bounds),
+                        cmocka_unit_test(test_issuer),
         };
 
         return cmocka_run_group_tests(tests, set_up_tokens, tear_down_tokens);
