@@ -117,6 +117,8 @@ def leases_through_followers(t):
     f.call("Lease.LeaseGrant", ID=7, TTL=500)
     f.call("Lease.LeaseGrant", ID=7, TTL=500)
     o.put(b"l/1", b"x", lease=7)
+    # A linearizable read: from here on this follower, too, has the put's revision in its headers.
+    f.range(b"l/1")
     s = f.stream("Lease.LeaseKeepAlive")
     for lease in (7, 8, 7):
         s.send(ID=lease).answer()
