@@ -129,10 +129,15 @@ static bool path_is_public(const char *path) {
 }
 
 /* A list or watch of one name is what a rule with resourceNames may allow: kubectl get NAME --watch
- * and informers of one object send it. "" when it asks for none, or for what no path can name. */
-static const char *name_asked_for(const struct field_selector *fields) {
+ * and informers of one object send it. "" when it asks for none, or for what no path can name. An
+ * extension server reads the query itself, and those in Go leave a selector with a semicolon or a
+ * broken escape out as if there were none: then it is none here, too. */
+static const char *name_asked_for(const struct request *request, const char *text,
+                const struct field_selector *fields) {
         const char *name = strempty(field_selector_exact(fields, "metadata.name"));
 
+        if (request->remote && strpbrk(strempty(text), ";%"))
+                return "";
         return strpbrk(name, "/%") || streq(name, ".") || streq(name, "..") ? "" : name;
 }
 
@@ -162,7 +167,7 @@ static int step_authorize(struct request *request, struct problem *p) {
                 return -EINVAL;
         access.fields = fields;
         if (isempty(t->name) && (streq(t->verb, "list") || streq(t->verb, "watch")))
-                access.name = name_asked_for(fields);
+                access.name = name_asked_for(request, text, fields);
         access.labels = isempty(t->name) ? request_query(request, "labelSelector") : NULL;
         return authorize(request->api, &access) ? 0 : access_refused(&access, request->kind, p);
 }

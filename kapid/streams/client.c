@@ -112,8 +112,9 @@ struct buf *stream_client_output(struct stream_client *c) {
         return c->websocket ? websocket_output(c->websocket) : spdy_output(c->spdy);
 }
 
-size_t stream_client_message_size(struct stream_client *c) {
+size_t stream_client_message_size(struct stream_client *c, size_t offset) {
         const struct buf *out = stream_client_output(c);
+        size_t n = out->size - offset;
 
-        return c->websocket ? websocket_frame_size(out->data, out->size) : out->size;
+        return c->websocket ? websocket_frame_size(out->data + offset, n) : n;
 }

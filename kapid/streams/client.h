@@ -59,5 +59,5 @@ int stream_client_close(struct stream_client *c);
 int stream_client_ping(struct stream_client *c);
 /* Bytes to be sent; the caller consumes them. */
 struct buf *stream_client_output(struct stream_client *c);
-/* How much of the output, which begins with a whole message's first byte, is that message. */
-size_t stream_client_message_size(struct stream_client *c);
+/* How much of the output from there on, where a message begins, is that message. */
+size_t stream_client_message_size(struct stream_client *c, size_t offset);

@@ -17,6 +17,7 @@
 enum {
         READ_SIZE = 16 << 10,
         RECORD = 16 << 10,      /* of TLS, at most */
+        RECORDS_PER_TURN = 64,  /* of the loop: answers to a flood of pings are many small ones */
         OUTPUT_LOW = 128 << 10, /* below it the node is credited */
         OUTPUT_MAX = 2 * STREAM_WINDOW,
         TICK_US = 20 * 1000 * 1000,
@@ -193,30 +194,36 @@ static const struct client_events client_events = {.on_stdin = on_stdin,
                 .on_end = on_client_end,
                 .on_reset = on_reset};
 
-/* Each message is a TLS record of its own: a client that waits for its socket (Python's) would not
- * see a message that came in the record of another, the end of the command among them. */
+/* The size of the next record. Each message is a TLS record of its own: a client that waits for its
+ * socket (Python's) would not see a message that came in the record of another, the end of the
+ * command among them. */
+static size_t next_record(struct stream_session *s, size_t offset) {
+        const struct buf *out = stream_client_output(s->client);
+        size_t size = MIN(out->size - offset, (size_t)RECORD);
+
+        if (s->message_left == 0)
+                s->message_left = stream_client_message_size(s->client, offset);
+        return MIN(size, s->message_left);
+}
+
+/* What is left is written when the socket is looked at again. */
 static void write_client(struct stream_session *s) {
         struct buf *out = stream_client_output(s->client);
+        size_t done = 0;
 
-        while (out->size > 0) {
-                size_t size;
-                ssize_t n;
-
-                if (s->message_left == 0)
-                        s->message_left = stream_client_message_size(s->client);
-                size = MIN(out->size, (size_t)RECORD);
-                size = MIN(size, s->message_left);
+        for (unsigned i = 0; i < RECORDS_PER_TURN && done < out->size; i++) {
+                size_t size = next_record(s, done);
                 /* TLS repeats what it could not send: always the same beginning. */
-                n = http_upgrade_write(s->upgrade, out->data, size);
-                if (n == -EAGAIN)
-                        return;
-                if (n < 0) {
+                ssize_t n = http_upgrade_write(s->upgrade, out->data + done, size);
+
+                if (n < 0 && n != -EAGAIN)
                         fail(s, (int)n);
-                        return;
-                }
-                buf_consume(out, (size_t)n);
+                if (n < 0)
+                        break;
+                done += (size_t)n;
                 s->message_left -= (size_t)n;
         }
+        buf_consume(out, done);
 }
 
 static void read_client(struct stream_session *s) {
