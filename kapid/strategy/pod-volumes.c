@@ -183,17 +183,12 @@ static void validate_nfs(struct findings *f, const json_t *source) {
 }
 
 static void validate_empty_dir(struct findings *f, const json_t *source) {
-        const json_t *limit = json_object_get(source, "sizeLimit"),
-                     *medium = json_object_get(source, "medium");
-        const char *word = strempty(json_string_value(medium));
+        const json_t *limit = json_object_get(source, "sizeLimit");
         int sign;
 
         if (limit && quantity_compare(limit, NULL, &sign) == 0 && sign < 0)
                 finding_add(f, FINDING_FORBIDDEN, "sizeLimit", NULL,
                                 "SizeLimit field must be a valid resource quantity");
-        if (*word && !streq(word, "Memory") && !startswith(word, "HugePages"))
-                finding_add(f, FINDING_NOT_SUPPORTED, "medium", medium,
-                                "supported values: \"\", \"HugePages\", \"Memory\"");
 }
 
 static void validate_ephemeral(struct findings *f, const json_t *source) {
