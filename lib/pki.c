@@ -234,6 +234,25 @@ int pki_csr_new(const char *key_pem, const struct pki_subject *s, char **ret_csr
         return take_text(&pem, ret_csr_pem);
 }
 
+/* A signature by a key without bounds takes minutes to verify. Exponents above 32 bits are not in
+ * use (Go refuses them, too), nor is DSA, whose exponents have no bound. */
+static bool has_sane_key(gnutls_x509_crq_t crq) {
+        enum { RSA_BITS_MAX = 16384, OTHER_BITS_MAX = 4096, EXPONENT_SIZE_MAX = 5 };
+        gnutls_datum_t modulus = {0}, exponent = {0};
+        unsigned bits = 0;
+        int algorithm = gnutls_x509_crq_get_pk_algorithm(crq, &bits);
+        bool sane;
+
+        if (algorithm != GNUTLS_PK_RSA)
+                return algorithm != GNUTLS_PK_DSA && bits <= OTHER_BITS_MAX;
+        if (bits > RSA_BITS_MAX || gnutls_x509_crq_get_key_rsa_raw(crq, &modulus, &exponent) < 0)
+                return false;
+        sane = exponent.size <= EXPONENT_SIZE_MAX;
+        gnutls_free(modulus.data);
+        gnutls_free(exponent.data);
+        return sane;
+}
+
 static int crq_import(gnutls_x509_crq_t *ret, const char *csr_pem, struct problem *p) {
         gnutls_datum_t d = datum_of(csr_pem);
 
@@ -241,6 +260,10 @@ static int crq_import(gnutls_x509_crq_t *ret, const char *csr_pem, struct proble
                         gnutls_x509_crq_import(*ret, &d, GNUTLS_X509_FMT_PEM) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "the certificate request is not a PEM \"CERTIFICATE REQUEST\"");
+        if (!has_sane_key(*ret))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "the key of the certificate request is of a kind or a size that "
+                                "is not taken");
         if (gnutls_x509_crq_verify(*ret, 0) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "the certificate request is not signed with the key it holds");

@@ -253,6 +253,25 @@ static void drop_same(struct findings *f, const struct findings *before) {
                         }
 }
 
+/* The groups that Kubernetes serves by its generic code take any finalizer: definitions have one of
+ * the server's own without a slash. */
+static bool needs_domains(const struct kind *k) {
+        static const char *const any[] = {"admissionregistration.k8s.io", "apiextensions.k8s.io",
+                        "apiregistration.k8s.io"};
+
+        for (size_t i = 0; i < ELEMENTS(any); i++)
+                if (streq(k->group, any[i]))
+                        return false;
+        return !k->custom;
+}
+
+static void validate_metadata(struct findings *f, const struct kind *k, const json_t *object) {
+        f->domains = needs_domains(k);
+        if (k->stored)
+                strategy_validate_metadata(f, json_object_get(object, "metadata"),
+                                k->strategy->name, k->namespaced);
+}
+
 /* What the old object breaks in the same way does not stop an update: rules may be newer than it,
  * and its status and finalizers must be written all the same. */
 static void forgive_old(struct findings *f, const struct kind *k, const json_t *old, bool rules) {
@@ -260,10 +279,12 @@ static void forgive_old(struct findings *f, const struct kind *k, const json_t *
 
         if (k->custom || !old || findings_count(f) == 0)
                 return;
-        if (rules)
+        if (rules) {
                 validate_rules(&before, k, old);
-        else
+        } else {
+                validate_metadata(&before, k, old);
                 schema_validate(&before, k->schema, old);
+        }
         drop_same(f, &before);
 }
 
@@ -272,9 +293,7 @@ static void forgive_old(struct findings *f, const struct kind *k, const json_t *
 static void validate_whole(struct findings *f, const struct kind *k, const json_t *object,
                 const json_t *old, char ***warnings) {
         f->built_in = !k->custom;
-        if (k->stored)
-                strategy_validate_metadata(f, json_object_get(object, "metadata"),
-                                k->strategy->name, k->namespaced);
+        validate_metadata(f, k, object);
         schema_validate_update(f, k->schema, object, k->custom ? old : NULL);
         forgive_old(f, k, old, /* rules= */ false);
         if (k->has_embedded && findings_count(f) == 0)

@@ -27,6 +27,7 @@ struct findings {
         bool gave_up;           /* a pattern cost too much: whether it matches is not known */
         uint64_t pattern_steps; /* spent on patterns: pattern_match() */
         bool built_in; /* messages as typed validation words them; else as schema validation does */
+        bool domains;  /* finalizers beside the standard ones need a domain */
 };
 void findings_done(struct findings *f);
 #define _cleanup_findings_ _cleanup_(findings_done)

@@ -261,6 +261,7 @@ void admission_validate_selectors(struct findings *f, const json_t *webhook) {
 
 static void configuration_validate(struct findings *f, const json_t *object) {
         const json_t *list = json_object_get(object, "webhooks"), *webhook;
+        _cleanup_json_ json_t *names = json_object();
         size_t i;
 
         json_array_foreach (list, i, webhook) {
@@ -268,13 +269,11 @@ static void configuration_validate(struct findings *f, const json_t *object) {
                 size_t at = push_item(f, "webhooks", i);
 
                 validate_name(f, webhook);
-                for (size_t j = 0; j < i; j++)
-                        if (json_same(json_object_get(webhook, "name"),
-                                            json_object_get(json_array_get(list, j), "name"))) {
-                                finding_add(f, FINDING_DUPLICATE, "name",
-                                                json_object_get(webhook, "name"), NULL);
-                                break;
-                        }
+                if (json_object_get(names, json_str_or(webhook, "name", "")))
+                        finding_add(f, FINDING_DUPLICATE, "name", json_object_get(webhook, "name"),
+                                        NULL);
+                f->failed |= json_object_set_new(names, json_str_or(webhook, "name", ""),
+                                             json_true()) < 0;
                 admission_validate_rules(f, webhook, "rules");
                 validate_client(f, webhook);
                 admission_validate_selectors(f, webhook);

@@ -111,6 +111,7 @@ static void validate_usages(struct findings *f, const json_t *usages) {
                         "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
                         "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing",
                         "s/mime", "server auth", "signing", "timestamping"};
+        bool seen[ELEMENTS(known)] = {0};
         const json_t *v;
         size_t i;
 
@@ -119,21 +120,20 @@ static void validate_usages(struct findings *f, const json_t *usages) {
         json_array_foreach (usages, i, v) {
                 _cleanup_free_ char *path = strformat("spec.usages[%zu]", i);
                 const char *word = strempty(json_string_value(v));
-                bool found = false;
+                size_t k = 0;
 
                 f->failed |= !path;
-                for (size_t k = 0; k < ELEMENTS(known) && !found; k++)
-                        found = streq(known[k], word);
-                if (!found)
+                while (k < ELEMENTS(known) && !streq(known[k], word))
+                        k++;
+                if (k == ELEMENTS(known))
                         finding_add(f, FINDING_NOT_SUPPORTED, path, v,
                                         "supported values: \"client auth\", \"server auth\", "
                                         "\"digital signature\", \"key encipherment\" and the "
                                         "other usages of certificates.k8s.io/v1");
-                for (size_t k = 0; k < i; k++)
-                        if (json_same(v, json_array_get(usages, k))) {
-                                finding_add(f, FINDING_DUPLICATE, path, v, NULL);
-                                break;
-                        }
+                else if (seen[k])
+                        finding_add(f, FINDING_DUPLICATE, path, v, NULL);
+                else
+                        seen[k] = true;
         }
 }
 

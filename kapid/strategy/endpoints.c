@@ -90,11 +90,21 @@ static void endpoints_validate(struct findings *f, const json_t *object) {
 
 /* --- EndpointSlice --- */
 
+/* It may end with a dot. */
 static void validate_full_name(struct findings *f, const char *path, const json_t *address) {
-        const char *text = strempty(json_string_value(address));
+        _cleanup_free_ char *text = strdup(strempty(json_string_value(address)));
+        size_t n = text ? strlen(text) : 0;
+        const char *error;
 
-        validate_format(f, path, address, FORMAT_DNS1123_SUBDOMAIN);
-        if (!strchr(text, '.'))
+        f->failed |= !text;
+        if (!text)
+                return;
+        if (n > 1 && text[n - 1] == '.')
+                text[n - 1] = 0;
+        error = format_check(FORMAT_DNS1123_SUBDOMAIN, text);
+        if (error)
+                finding_add(f, FINDING_INVALID, path, address, "%s", error);
+        else if (!strchr(text, '.'))
                 finding_add(f, FINDING_INVALID, path, address,
                                 "should be a domain with at least two segments separated by dots");
 }

@@ -23,7 +23,8 @@ static void validate_profile(struct findings *f, const json_t *context, const ch
                 finding_add(f, FINDING_INVALID, "localhostProfile", local,
                                 "can only be set when %s type is Localhost",
                                 streq(field, "seccompProfile") ? "seccomp" : "AppArmor");
-        else if (is_local)
+        else if (is_local && streq(field, "seccompProfile"))
+                /* A file. AppArmor's are names, of which many begin as a program's path does. */
                 pod_validate_path_below(f, "localhostProfile", local);
         findings_pop(f, at);
 }

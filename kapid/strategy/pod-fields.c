@@ -45,21 +45,31 @@ static void validate_tolerations(struct findings *f, const json_t *spec) {
         }
 }
 
+/* A domain, whose parts may have underscores; it may end with a dot, or be the root alone. */
+static const char *search_error(const char *search) {
+        _cleanup_free_ char *name = strdup(search);
+        size_t n = name ? strlen(name) : 0;
+
+        if (!name || streq(name, "."))
+                return NULL;
+        if (n > 1 && name[n - 1] == '.')
+                name[n - 1] = 0;
+        for (char *s = name; *s; s++)
+                if (*s == '_' && s[1] && s[1] != '.')
+                        *s = 'a';
+        return format_check(FORMAT_DNS1123_SUBDOMAIN, name);
+}
+
 static void validate_searches(struct findings *f, const json_t *searches) {
         enum { SEARCHES_MAX = 32, SEARCH_LENGTH_MAX = 2048 };
         const json_t *v;
         size_t i, total = 0;
 
         json_array_foreach (searches, i, v) {
-                _cleanup_free_ char *path = strformat("searches[%zu]", i),
-                                    *name = strdup(strempty(json_string_value(v)));
-                size_t n = name ? strlen(name) : 0;
-                const char *error;
+                _cleanup_free_ char *path = strformat("searches[%zu]", i);
+                const char *error = search_error(strempty(json_string_value(v)));
 
-                total += n + (i > 0);
-                if (n > 1 && name[n - 1] == '.')
-                        name[n - 1] = 0;
-                error = name ? format_check(FORMAT_DNS1123_SUBDOMAIN, name) : NULL;
+                total += json_string_length(v) + (i > 0);
                 if (error && path)
                         finding_add(f, FINDING_INVALID, path, v, "%s", error);
         }

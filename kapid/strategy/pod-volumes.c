@@ -183,17 +183,12 @@ static void validate_nfs(struct findings *f, const json_t *source) {
 }
 
 static void validate_empty_dir(struct findings *f, const json_t *source) {
-        const json_t *limit = json_object_get(source, "sizeLimit"),
-                     *medium = json_object_get(source, "medium");
-        const char *word = strempty(json_string_value(medium));
+        const json_t *limit = json_object_get(source, "sizeLimit");
         int sign;
 
         if (limit && quantity_compare(limit, NULL, &sign) == 0 && sign < 0)
                 finding_add(f, FINDING_FORBIDDEN, "sizeLimit", NULL,
                                 "SizeLimit field must be a valid resource quantity");
-        if (*word && !streq(word, "Memory") && !startswith(word, "HugePages"))
-                finding_add(f, FINDING_NOT_SUPPORTED, "medium", medium,
-                                "supported values: \"\", \"HugePages\", \"Memory\"");
 }
 
 static void validate_ephemeral(struct findings *f, const json_t *source) {
@@ -245,26 +240,28 @@ void pod_volumes_validate(struct findings *f, const json_t *spec) {
 
 /* --- what containers see --- */
 
-static void validate_mount(struct findings *f, const json_t *volumes, const json_t *devices,
+/* The volumes and the paths of a container's volumeDevices, as the keys of objects. */
+struct devices {
+        json_t *names, *paths;
+};
+
+static void validate_mount(struct findings *f, const json_t *volumes, const struct devices *devices,
                 const json_t *mount) {
         const json_t *name = json_object_get(mount, "name"),
                      *path = json_object_get(mount, "mountPath"),
                      *part = json_object_get(mount, "subPath"),
-                     *expression = json_object_get(mount, "subPathExpr"), *device;
-        size_t i;
+                     *expression = json_object_get(mount, "subPathExpr");
 
         if (!json_object_get(volumes, strempty(json_string_value(name))))
                 finding_add(f, FINDING_NOT_FOUND, "name", name, NULL);
         if (strchr(strempty(json_string_value(path)), ':'))
                 finding_add(f, FINDING_INVALID, "mountPath", path, "must not contain ':'");
-        json_array_foreach (devices, i, device) {
-                if (json_same(json_object_get(device, "name"), name))
-                        finding_add(f, FINDING_INVALID, "name", name,
-                                        "must not already exist in volumeDevices");
-                if (json_same(json_object_get(device, "devicePath"), path))
-                        finding_add(f, FINDING_INVALID, "mountPath", path,
-                                        "must not already exist as a path in volumeDevices");
-        }
+        if (json_object_get(devices->names, strempty(json_string_value(name))))
+                finding_add(f, FINDING_INVALID, "name", name,
+                                "must not already exist in volumeDevices");
+        if (json_object_get(devices->paths, strempty(json_string_value(path))))
+                finding_add(f, FINDING_INVALID, "mountPath", path,
+                                "must not already exist as a path in volumeDevices");
         pod_validate_path_below(f, "subPath", part);
         pod_validate_path_below(f, "subPathExpr", expression);
         if (*strempty(json_string_value(part)) && *strempty(json_string_value(expression)))
@@ -281,17 +278,33 @@ static void validate_propagation(
                                 "containers");
 }
 
+static void validate_mounts(struct findings *f, const json_t *volumes, const json_t *container) {
+        _cleanup_json_ json_t *names = json_object(), *paths = json_object();
+        const struct devices devices = {.names = names, .paths = paths};
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_object_get(container, "volumeDevices"), i, v) {
+                f->failed |= json_object_set_new(
+                                             names, json_str_or(v, "name", ""), json_true()) < 0;
+                f->failed |= json_object_set_new(paths, json_str_or(v, "devicePath", ""),
+                                             json_true()) < 0;
+        }
+        json_array_foreach (json_object_get(container, "volumeMounts"), i, v) {
+                size_t at = findings_push(f, "volumeMounts");
+
+                findings_push_index(f, i);
+                validate_mount(f, volumes, &devices, v);
+                validate_propagation(f, container, v);
+                findings_pop(f, at);
+        }
+}
+
 void pod_mounts_validate(struct findings *f, const json_t *volumes, const json_t *container) {
         const json_t *devices = json_object_get(container, "volumeDevices"), *v;
         size_t i, at;
 
-        json_array_foreach (json_object_get(container, "volumeMounts"), i, v) {
-                at = findings_push(f, "volumeMounts");
-                findings_push_index(f, i);
-                validate_mount(f, volumes, devices, v);
-                validate_propagation(f, container, v);
-                findings_pop(f, at);
-        }
+        validate_mounts(f, volumes, container);
         json_array_foreach (devices, i, v) {
                 const json_t *name = json_object_get(v, "name"),
                              *path = json_object_get(v, "devicePath"),

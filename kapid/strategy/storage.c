@@ -238,11 +238,35 @@ static int claim_prepare_create(json_t *object, const struct pipeline_context *c
 
 /* Classes. */
 
+/* Whether the text is in the set; it is put there. */
+static bool was_seen(struct findings *f, json_t *seen, const char *text) {
+        bool had = json_object_get(seen, text);
+
+        f->failed |= json_object_set_new(seen, text, json_true()) < 0;
+        return had;
+}
+
+static void validate_once(struct findings *f, const json_t *values) {
+        _cleanup_json_ json_t *seen = json_object();
+        const json_t *value;
+        size_t i;
+
+        json_array_foreach (values, i, value) {
+                _cleanup_free_ char *path = NULL;
+
+                if (!was_seen(f, seen, strempty(json_string_value(value))))
+                        continue;
+                path = strformat("values[%zu]", i);
+                f->failed |= !path;
+                finding_add(f, FINDING_DUPLICATE, path, value, NULL);
+        }
+}
+
 /* The terms of allowedTopologies: keys once in a term, values once under a key, terms once. */
 static void validate_topology_term(struct findings *f, const json_t *term) {
         _cleanup_json_ json_t *keys = json_object();
-        const json_t *entry, *value;
-        size_t i, j;
+        const json_t *entry;
+        size_t i;
 
         json_array_foreach (json_object_get(term, "matchLabelExpressions"), i, entry) {
                 const json_t *key = json_object_get(entry, "key"),
@@ -254,39 +278,29 @@ static void validate_topology_term(struct findings *f, const json_t *term) {
                 findings_push_index(f, i);
                 if (error)
                         finding_add(f, FINDING_INVALID, "key", key, "%s", error);
-                if (json_object_get(keys, text))
+                if (was_seen(f, keys, text))
                         finding_add(f, FINDING_DUPLICATE, "key", key, NULL);
-                f->failed |= json_object_set_new(keys, text, json_true()) < 0;
                 if (json_array_size(values) == 0)
                         finding_add(f, FINDING_REQUIRED, "values", NULL, NULL);
-                json_array_foreach (values, j, value)
-                        for (size_t k = 0; k < j; k++)
-                                if (json_same(value, json_array_get(values, k))) {
-                                        _cleanup_free_ char *path = strformat("values[%zu]", j);
-
-                                        f->failed |= !path;
-                                        finding_add(f, FINDING_DUPLICATE, path, value, NULL);
-                                        break;
-                                }
+                validate_once(f, values);
                 findings_pop(f, at);
         }
 }
 
 static void validate_topologies(struct findings *f, const json_t *object) {
         const json_t *terms = json_object_get(object, "allowedTopologies"), *term;
+        _cleanup_json_ json_t *seen = json_object();
         size_t i;
 
         json_array_foreach (terms, i, term) {
+                _cleanup_free_ char *text = json_dumps(term, JSON_COMPACT | JSON_SORT_KEYS);
                 size_t at = findings_push(f, "allowedTopologies");
 
                 findings_push_index(f, i);
                 validate_topology_term(f, term);
-                for (size_t k = 0; k < i; k++)
-                        if (json_same(term, json_array_get(terms, k))) {
-                                finding_add(f, FINDING_DUPLICATE, "matchLabelExpressions", NULL,
-                                                NULL);
-                                break;
-                        }
+                f->failed |= !text;
+                if (text && was_seen(f, seen, text))
+                        finding_add(f, FINDING_DUPLICATE, "matchLabelExpressions", NULL, NULL);
                 findings_pop(f, at);
         }
 }

@@ -143,7 +143,8 @@ static void validate_owners(struct findings *f, const json_t *owners) {
                                 "Only one reference can have Controller set to true");
 }
 
-/* Those without a domain are Kubernetes' own; objects of definitions may have others. */
+/* Those without a domain are Kubernetes' own; objects of some groups may have others
+ * (f->domains). */
 static bool is_finalizer(const char *name) {
         static const char *const standard[] = {"kubernetes", "orphan", "foregroundDeletion"};
 
@@ -168,7 +169,7 @@ void strategy_validate_metadata(
                 if (json_is_string(item) && (error = format_check(FORMAT_QUALIFIED_NAME,
                                                              json_string_value(item))))
                         finding_add(f, FINDING_INVALID, "finalizers", item, "%s", error);
-                else if (f->built_in && !is_finalizer(strempty(json_string_value(item)))) {
+                else if (f->domains && !is_finalizer(strempty(json_string_value(item)))) {
                         _cleanup_free_ char *path = strformat("finalizers[%zu]", i);
 
                         f->failed |= !path;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "kapid/kinds/crd-delete.h"
 #include "kapid/kinds/crd-names.h"
 #include "kapid/cache/forms.h"
 #include "lib/object.h"
@@ -53,6 +54,17 @@ static void serve(const json_t *crd) {
 
         if (kind_registry_add_crd(registry, crd, &p) < 0)
                 fail_msg("%s", strempty(p.message));
+}
+
+/* The server's own finalizer has no slash: a definition that is being deleted can be changed. */
+static void test_finalizer(void **state) {
+        const struct kind *k = kind("apiextensions.k8s.io", "customresourcedefinitions");
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *old = accepted("ends", "End", ""), *new = json_deep_copy(old);
+
+        json_set_at(new, "metadata.finalizers", json_pack("[s]", CRD_FINALIZER));
+        if (pipeline_validate_update(k, NULL, old, new, NULL, &p) < 0)
+                fail_msg("%s", p.message);
 }
 
 static void test_defaults(void **state) {
@@ -448,6 +460,7 @@ static void test_hidden(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_finalizer),
                         cmocka_unit_test(test_defaults),
                         cmocka_unit_test(test_formats),
                         cmocka_unit_test(test_names),

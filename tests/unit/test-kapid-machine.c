@@ -181,6 +181,50 @@ static void test_pod(void **state) {
                         "metadata.namespace: Required value");
 }
 
+/* What newer Kubernetes takes and 1.20 did not. */
+static void test_today(void **state) {
+        _cleanup_json_ json_t *pod = create(kind("", "pods"),
+                                              "{'metadata':{'name':'p','namespace':'d'},'spec':{"
+                                              "'dnsConfig':{'searches':['.','_a.b_c.example.']},"
+                                              "'containers':[{'name':'c','env':[{'name':'a b-1',"
+                                              "'value':'x'}],'securityContext':{'appArmorProfile'"
+                                              ":{'type':'Localhost','localhostProfile':"
+                                              "'/usr/bin/x'}}}]}}",
+                                              NULL),
+                              *slice = create(kind("discovery.k8s.io", "endpointslices"),
+                                              "{'metadata':{'name':'s','namespace':'d'},"
+                                              "'addressType':'FQDN','endpoints':[{'addresses':["
+                                              "'a.example.']}]}",
+                                              NULL);
+
+        assert_non_null(pod);
+        assert_non_null(slice);
+        create_fails(kind("", "pods"),
+                        "{'metadata':{'name':'p','namespace':'d'},'spec':{'dnsConfig':{"
+                        "'searches':['a_']},'containers':[{'name':'c'}]}}",
+                        "spec.dnsConfig.searches[0]: Invalid value: 'a_'");
+}
+
+/* Metadata that an older server took do not keep a status from being written. */
+static void test_old_metadata(void **state) {
+        const struct kind *k = kind("", "pods");
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *old = create(k,
+                                              "{'metadata':{'name':'p','namespace':'d'},'spec':{"
+                                              "'containers':[{'name':'c'}]}}",
+                                              NULL),
+                              *new = NULL;
+
+        json_set_at(old, "metadata.finalizers", json_pack("[s]", "held"));
+        new = json_deep_copy(old);
+        json_set_str(new, "status.phase", "Running");
+        assert_int_equal(pipeline_validate_update(k, NULL, old, new, NULL, &p), 0);
+        json_array_append_new(json_at_mut(new, "metadata.finalizers"), json_string("more"));
+        assert_true(pipeline_validate_update(k, NULL, old, new, NULL, &p) < 0);
+        if (!strstr(p.message, "metadata.finalizers[1]"))
+                fail_msg("%s", p.message);
+}
+
 static void test_service(void **state) {
         const struct kind *k = kind("", "services");
         _cleanup_json_ json_t *o = create(k,
@@ -504,6 +548,8 @@ int main(void) {
                         cmocka_unit_test(test_deployment_defaults),
                         cmocka_unit_test(test_deployment_refusals),
                         cmocka_unit_test(test_pod),
+                        cmocka_unit_test(test_today),
+                        cmocka_unit_test(test_old_metadata),
                         cmocka_unit_test(test_service),
                         cmocka_unit_test(test_status_and_generation),
                         cmocka_unit_test(test_secret),
