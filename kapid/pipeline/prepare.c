@@ -254,11 +254,12 @@ static void drop_same(struct findings *f, const struct findings *before) {
 }
 
 /* What the old object breaks in the same way does not stop an update: rules may be newer than it,
- * and its status and finalizers must be written all the same. */
+ * and its status and finalizers must be written all the same. With as many findings as are kept
+ * there may be more, which nobody has compared. */
 static void forgive_old(struct findings *f, const struct kind *k, const json_t *old, bool rules) {
         _cleanup_findings_ struct findings before = {.built_in = true};
 
-        if (k->custom || !old || findings_count(f) == 0)
+        if (k->custom || !old || findings_count(f) == 0 || findings_count(f) >= FINDINGS_MAX)
                 return;
         if (rules)
                 validate_rules(&before, k, old);
