@@ -253,18 +253,37 @@ static void drop_same(struct findings *f, const struct findings *before) {
                         }
 }
 
+/* Whether something is to be forgiven. With as many findings as are kept there may be more, which
+ * nobody would compare. */
+static bool may_forgive(const struct findings *f, const json_t *old) {
+        return old && findings_count(f) > 0 && findings_count(f) < FINDINGS_MAX;
+}
+
 /* What the old object breaks in the same way does not stop an update: rules may be newer than it,
- * and its status and finalizers must be written all the same. With as many findings as are kept
- * there may be more, which nobody has compared. */
+ * and its status and finalizers must be written all the same. */
 static void forgive_old(struct findings *f, const struct kind *k, const json_t *old, bool rules) {
         _cleanup_findings_ struct findings before = {.built_in = true};
 
-        if (k->custom || !old || findings_count(f) == 0 || findings_count(f) >= FINDINGS_MAX)
+        if (k->custom || !may_forgive(f, old))
                 return;
         if (rules)
                 validate_rules(&before, k, old);
         else
                 schema_validate(&before, k->schema, old);
+        drop_same(f, &before);
+}
+
+/* The same of the metadata; their names never change (validate_metadata_update). */
+static void validate_metadata(
+                struct findings *f, const struct kind *k, const json_t *object, const json_t *old) {
+        _cleanup_findings_ struct findings before = {.built_in = f->built_in};
+
+        strategy_validate_metadata(f, json_object_get(object, "metadata"), k->strategy->name,
+                        k->namespaced);
+        if (!may_forgive(f, old))
+                return;
+        strategy_validate_metadata(&before, json_object_get(old, "metadata"), k->strategy->name,
+                        k->namespaced);
         drop_same(f, &before);
 }
 
@@ -274,8 +293,7 @@ static void validate_whole(struct findings *f, const struct kind *k, const json_
                 const json_t *old, char ***warnings) {
         f->built_in = !k->custom;
         if (k->stored)
-                strategy_validate_metadata(f, json_object_get(object, "metadata"),
-                                k->strategy->name, k->namespaced);
+                validate_metadata(f, k, object, old);
         schema_validate_update(f, k->schema, object, k->custom ? old : NULL);
         forgive_old(f, k, old, /* rules= */ false);
         if (k->has_embedded && findings_count(f) == 0)
