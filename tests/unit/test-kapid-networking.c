@@ -171,6 +171,22 @@ static void test_controller_stays(void **state) {
                         "is immutable"));
 }
 
+/* Rules may be newer than what is stored. */
+static void test_old_metadata(void **state) {
+        const struct kind *k = net_kind("ingressclasses");
+        _cleanup_json_ json_t *old = create(k, CLASS("'controller':'example.com/c'"), NULL),
+                              *other = NULL;
+        _cleanup_problem_ struct problem p = {0}, q = {0};
+
+        assert_int_equal(json_set_str(old, "metadata.generateName", "No_"), 0);
+        other = json_tree_copy(old);
+        assert_int_equal(json_set_str(other, "metadata.annotations.a", "b"), 0);
+        assert_int_equal(pipeline_validate_update(k, NULL, old, other, NULL, &p), 0);
+        assert_int_equal(json_set_str(other, "metadata.generateName", "Nor_"), 0);
+        assert_true(pipeline_validate_update(k, NULL, old, other, NULL, &q) < 0);
+        assert_non_null(strstr(q.message, "metadata.generateName: Invalid value"));
+}
+
 static void test_columns(void **state) {
         static const struct {
                 const char *plural, *object, *cells;
@@ -278,6 +294,7 @@ int main(void) {
                         cmocka_unit_test(test_ingress_refusals),
                         cmocka_unit_test(test_class_refusals),
                         cmocka_unit_test(test_controller_stays),
+                        cmocka_unit_test(test_old_metadata),
                         cmocka_unit_test(test_columns),
                         cmocka_unit_test(test_default_class),
                         cmocka_unit_test(test_warning),
