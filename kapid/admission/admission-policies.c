@@ -10,7 +10,7 @@
 
 static int check_types(struct admission *a, struct problem *p) {
         _cleanup_(policy_language_freep) struct policy_language *l = NULL;
-        _cleanup_json_ json_t *warnings = NULL, *checking = json_object();
+        _cleanup_json_ json_t *warnings = NULL, *checking = json_object(), *status = NULL;
         int64_t generation = object_generation(a->draft);
         int r;
 
@@ -23,6 +23,10 @@ static int check_types(struct admission *a, struct problem *p) {
         if (r < 0)
                 return r;
         if (warnings && json_object_set(checking, "expressionWarnings", warnings) < 0)
+                return -ENOMEM;
+        /* On an update the status is still that of the live object, which does not change. */
+        status = json_tree_copy(json_object_get(a->draft, "status"));
+        if (status && json_object_set(a->draft, "status", status) < 0)
                 return -ENOMEM;
         r = json_set_int(a->draft, "status.observedGeneration", generation);
         return r < 0 ? r : json_set_at(a->draft, "status.typeChecking", TAKE_PTR(checking));

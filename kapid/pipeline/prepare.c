@@ -265,11 +265,10 @@ static bool needs_domains(const struct kind *k) {
         return !k->custom;
 }
 
-static void validate_metadata(struct findings *f, const struct kind *k, const json_t *object) {
-        f->domains = needs_domains(k);
-        if (k->stored)
-                strategy_validate_metadata(f, json_object_get(object, "metadata"),
-                                k->strategy->name, k->namespaced);
+/* Whether something is to be forgiven. With as many findings as are kept there may be more, which
+ * nobody would compare. */
+static bool may_forgive(const struct findings *f, const json_t *old) {
+        return old && findings_count(f) > 0 && findings_count(f) < FINDINGS_MAX;
 }
 
 /* What the old object breaks in the same way does not stop an update: rules may be newer than it,
@@ -277,14 +276,28 @@ static void validate_metadata(struct findings *f, const struct kind *k, const js
 static void forgive_old(struct findings *f, const struct kind *k, const json_t *old, bool rules) {
         _cleanup_findings_ struct findings before = {.built_in = true};
 
-        if (k->custom || !old || findings_count(f) == 0)
+        if (k->custom || !may_forgive(f, old))
                 return;
-        if (rules) {
+        if (rules)
                 validate_rules(&before, k, old);
-        } else {
-                validate_metadata(&before, k, old);
+        else
                 schema_validate(&before, k->schema, old);
-        }
+        drop_same(f, &before);
+}
+
+/* The same of the metadata; their names never change (validate_metadata_update). */
+static void validate_metadata(
+                struct findings *f, const struct kind *k, const json_t *object, const json_t *old) {
+        _cleanup_findings_ struct findings before = {
+                        .built_in = f->built_in, .domains = needs_domains(k)};
+
+        f->domains = before.domains;
+        strategy_validate_metadata(f, json_object_get(object, "metadata"), k->strategy->name,
+                        k->namespaced);
+        if (!may_forgive(f, old))
+                return;
+        strategy_validate_metadata(&before, json_object_get(old, "metadata"), k->strategy->name,
+                        k->namespaced);
         drop_same(f, &before);
 }
 
@@ -293,7 +306,8 @@ static void forgive_old(struct findings *f, const struct kind *k, const json_t *
 static void validate_whole(struct findings *f, const struct kind *k, const json_t *object,
                 const json_t *old, char ***warnings) {
         f->built_in = !k->custom;
-        validate_metadata(f, k, object);
+        if (k->stored)
+                validate_metadata(f, k, object, old);
         schema_validate_update(f, k->schema, object, k->custom ? old : NULL);
         forgive_old(f, k, old, /* rules= */ false);
         if (k->has_embedded && findings_count(f) == 0)

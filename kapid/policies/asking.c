@@ -24,6 +24,8 @@ static void drop_question(struct policy_asking *a) {
 
 void policy_asking_done(struct policy_asking *a) {
         drop_question(a);
+        for (size_t i = 0; a->equivalents.kinds[i]; i++)
+                kind_unref((struct kind *)a->equivalents.kinds[i]);
         json_decref(a->labels);
         json_decref(a->user);
         json_decref(a->options);
@@ -67,6 +69,8 @@ int policy_asking_begin(struct policy_asking *a, uint64_t budget_us) {
         facts->options = a->options;
         facts->dry_run = a->request->dry_run;
         webhook_equivalents_find(a->api->kinds, facts->kind, &a->equivalents);
+        for (size_t i = 0; a->equivalents.kinds[i]; i++)
+                (void)kind_ref(a->equivalents.kinds[i]);
         a->authority = (struct policy_authority){.may = policy_may, .userdata = a->request};
         a->limits = (struct cel_limits){.deadline_us = policy_clock_us() + budget_us,
                         .now_us = policy_clock_us};

@@ -12,7 +12,7 @@ struct policy_asking {
         const struct policy_language *language;
         struct request *request;
         struct webhook_request facts;
-        struct webhook_equivalents equivalents;
+        struct webhook_equivalents equivalents; /* references: definitions may change meanwhile */
         struct policy_authority authority;
         struct cel_limits limits;
         json_t *labels, *user, *options, *namespace_object;

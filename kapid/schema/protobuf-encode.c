@@ -441,17 +441,22 @@ static bool is_json(const struct schema *s) {
                                                         s->flags & SCHEMA_PRESERVE_UNKNOWN);
 }
 
-/* What in a CustomResourceDefinition is a schema or something else. */
+/* What in a CustomResourceDefinition is a schema or something else. What it can not be counts as
+ * nothing, as it does where Go reads it: a list must not fail for it. */
 static int put_union(struct encoder *e, unsigned number, enum protobuf_union form) {
         static const struct schema name = {.type = SCHEMA_STRING};
         size_t start = protobuf_open(e->out, number);
+        char next;
         int r;
 
         skip_space(e);
-        if (e->at < e->end && *e->at == '[')
+        next = e->at < e->end ? *e->at : 0;
+        if (next == '[' && form != UNION_BOOL)
                 r = put_list(e, 2, form == UNION_STRINGS ? &name : e->props);
-        else if (form == UNION_BOOL && e->at < e->end && *e->at != '{')
+        else if (form == UNION_BOOL && (next == 't' || next == 'f'))
                 r = put_boolean(e, 1);
+        else if (next != '{')
+                r = skip_value(e);
         else {
                 if (form == UNION_BOOL)
                         protobuf_put_number(e->out, 1, true);
