@@ -275,6 +275,9 @@ static bool failure_is_fine(
                 const struct action *x, int error, const struct problem *p, void *userdata) {
         if (x->type == &action_type_delete && (error == -ENOENT || error == -ESTALE))
                 return true;
+        /* Nothing of it is served (any more); the guard behind it judges as much. */
+        if (x->type == &action_type_delete_collection && error == -ENOENT)
+                return true;
         if (x->type == &action_type_patch && error == -ENOENT)
                 return true;
         return problem_is_end_of_namespace(p);
