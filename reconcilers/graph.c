@@ -4,7 +4,9 @@
 #include "lib/object.h"
 #include "lib/vector.h"
 
-enum { KINDS_SERVED_MAX = 2000 };
+/* Entries stay: an extension server whose discovery is another one each time must not take the
+ * places of all other groups. */
+enum { KINDS_SERVED_MAX = 4000, KINDS_OF_GROUP_MAX = 500 };
 
 /* --- catalogue --- */
 
@@ -45,13 +47,18 @@ void catalogue_begin(struct catalogue *c) {
 static struct served *catalogue_get(
                 struct catalogue *c, const char *group, const char *version, const char *plural) {
         struct served **items, *s;
+        size_t of_group = 0;
 
-        for (size_t i = 0; i < c->count; i++)
-                if (streq(c->items[i]->resource.group, group) &&
-                                streq(c->items[i]->resource.version, version) &&
-                                streq(c->items[i]->resource.plural, plural))
+        for (size_t i = 0; i < c->count; i++) {
+                const struct api_resource *r = &c->items[i]->resource;
+
+                if (!streq(r->group, group))
+                        continue;
+                if (streq(r->version, version) && streq(r->plural, plural))
                         return c->items[i];
-        if (c->count >= KINDS_SERVED_MAX)
+                of_group++;
+        }
+        if (c->count >= KINDS_SERVED_MAX || of_group >= KINDS_OF_GROUP_MAX)
                 return NULL;
         items = reallocarray(c->items, c->count + 1, sizeof(*items));
         assert(items);
