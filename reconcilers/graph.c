@@ -211,10 +211,10 @@ static void maybe_drop(struct graph *g, struct graph_node *n) {
                 map_remove(g->nodes, n->uid);
 }
 
+/* Of an object that was of none before: named twice, it is the last one. There may be very many. */
 static void add_dependent(struct graph_node *owner, struct graph_node *n) {
-        for (size_t i = 0; i < owner->count; i++)
-                if (owner->dependents[i] == n)
-                        return;
+        if (owner->count > 0 && owner->dependents[owner->count - 1] == n)
+                return;
         if (owner->count == owner->allocated) {
                 size_t size = owner->allocated ? owner->allocated * 2 : 4;
                 struct graph_node **d = reallocarray(owner->dependents, size, sizeof(*d));
