@@ -56,7 +56,7 @@ static void namespace_plan(const struct world *w, const char *name, struct actio
                 else
                         action_delete_each(a, &s->resource, name);
         }
-        if (w->catalogue->failed || graph_namespace(w->graph, name)) {
+        if (w->catalogue->failed || w->catalogue->outdated || graph_namespace(w->graph, name)) {
                 actions_requeue(a, LOOK_AGAIN_US);
                 return;
         }
