@@ -595,6 +595,24 @@ static void test_gc_orphan(void **state) {
         assert_plan_has(g.fake, &gc_controller, "u-owner", "\"finalizers\":[\"mine\"]");
 }
 
+/* An extension server's object with the uid of a pod that is not known yet. */
+static void test_gc_orphan_forged(void **state) {
+        static const struct api_resource flunders = {.group = "shop.example.com",
+                        .version = "v1",
+                        .plural = "flunders",
+                        .kind = "Flunder",
+                        .namespaced = true};
+        _cleanup_(garden_done) struct garden g;
+        _cleanup_json_ json_t *forged = json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:[s]}}",
+                        "metadata", "name", "f", "namespace", "d", "uid", "u-owner",
+                        "resourceVersion", "1", "deletionTimestamp", "x", "finalizers", "orphan");
+
+        garden_new(&g);
+        graph_put(&g.graph, &flunders, forged);
+        grow(&g, "a", "ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-owner", "patch flunders d/f");
+}
+
 #define NS_CONDITION(type, reason, message) \
         "{\"type\":\"NamespaceDeletion" type "\",\"status\":\"False\",\"reason\":\"" reason \
         "\",\"message\":\"" message "\",\"lastTransitionTime\":\"" FAKE_NOW "\"},"
@@ -745,6 +763,7 @@ int main(void) {
                         cmocka_unit_test(test_gc_foreground),
                         cmocka_unit_test(test_gc_foreground_of_strangers),
                         cmocka_unit_test(test_gc_orphan),
+                        cmocka_unit_test(test_gc_orphan_forged),
                         cmocka_unit_test(test_namespace),
                         cmocka_unit_test(test_namespace_of_extension_servers),
                         cmocka_unit_test(test_graph_of_extension_servers),
