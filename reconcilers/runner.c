@@ -315,8 +315,10 @@ static void on_carried_out(int error, const struct problem *p, void *userdata) {
         }
         assert(!o->report && o->failure == 0);
         o->failure = error;
-        if (error < 0)
+        if (error < 0) {
                 problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
+                o->problem.causes = json_ref(p->causes); /* of each independent action */
+        }
         round_report(o);
 }
 
