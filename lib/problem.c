@@ -153,4 +153,6 @@ void problem_from_status(struct problem *p, int http_code, const char *body, siz
         }
         problem_set(p, EINVAL, http_code, NULL, "the server answered with HTTP status %i: %.*s",
                         http_code, (int)MIN(n, (size_t)200), n > 0 ? body : "(no body)");
+        if (p->message) /* it may end within a character, or be none at all */
+                (void)utf8_clean(p->message, strlen(p->message));
 }

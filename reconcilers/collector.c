@@ -133,6 +133,8 @@ static void on_event(struct informer *i, enum informer_event event, const json_t
         if (!streq(resource->plural, "customresourcedefinitions") &&
                         !streq(resource->plural, "apiservices"))
                 return;
+        if (event == INFORMER_ADDED && streq(resource->plural, "customresourcedefinitions"))
+                c->catalogue.outdated = true;
         if (c->call)
                 c->again = true;
         else
@@ -243,6 +245,7 @@ static int take_discovery(struct collector *c, const json_t *groups) {
                                               c) < 0)
                 log_oom();
         c->discovered = true;
+        c->catalogue.outdated = c->again;
         watch_kinds(c);
         if (c->whole) /* namespaces that waited for a server */
                 manager_set_graph(c->options.manager, &c->graph, &c->catalogue);

@@ -49,9 +49,28 @@ static bool ref_has_uid(const json_t *ref, const void *uid) {
         return streq(json_str_or(ref, "uid", ""), uid);
 }
 
+/* Whether the object names one of that kind and uid as an owner. What an extension server lists may
+ * claim the uid of another kind's object that was not listed yet; our own kinds do not lie. */
+static bool names_owner(const json_t *object, const struct graph_node *owner) {
+        char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+        const json_t *ref;
+        size_t i;
+
+        if (owner->resource == api_resource_find(owner->resource->plural))
+                return true;
+        json_array_foreach (json_at(object, "metadata.ownerReferences"), i, ref)
+                if (ref_has_uid(ref, owner->uid) &&
+                                streq(json_str_or(ref, "kind", ""), owner->resource->kind) &&
+                                object_split_api_version(json_str_or(ref, "apiVersion", ""), group,
+                                                version) >= 0 &&
+                                streq(group, owner->resource->group))
+                        return true;
+        return false;
+}
+
 static void orphan_dependents(struct actions *a, const struct graph_node *n) {
-        for (size_t i = 0; i < n->count && i < DEPENDENTS_PER_ROUND_MAX; i++)
-                if (n->dependents[i]->object)
+        for (size_t i = 0; i < n->count && a->count < DEPENDENTS_PER_ROUND_MAX; i++)
+                if (n->dependents[i]->object && names_owner(n->dependents[i]->object, n))
                         patch_refs(a, n->dependents[i],
                                         refs_without(n->dependents[i]->object, ref_has_uid,
                                                         n->uid));

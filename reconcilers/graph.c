@@ -4,7 +4,9 @@
 #include "lib/object.h"
 #include "lib/vector.h"
 
-enum { KINDS_SERVED_MAX = 2000 };
+/* Entries stay: an extension server whose discovery is another one each time must not take the
+ * places of all other groups. */
+enum { KINDS_SERVED_MAX = 4000, KINDS_OF_GROUP_MAX = 500 };
 
 /* --- catalogue --- */
 
@@ -45,13 +47,18 @@ void catalogue_begin(struct catalogue *c) {
 static struct served *catalogue_get(
                 struct catalogue *c, const char *group, const char *version, const char *plural) {
         struct served **items, *s;
+        size_t of_group = 0;
 
-        for (size_t i = 0; i < c->count; i++)
-                if (streq(c->items[i]->resource.group, group) &&
-                                streq(c->items[i]->resource.version, version) &&
-                                streq(c->items[i]->resource.plural, plural))
+        for (size_t i = 0; i < c->count; i++) {
+                const struct api_resource *r = &c->items[i]->resource;
+
+                if (!streq(r->group, group))
+                        continue;
+                if (streq(r->version, version) && streq(r->plural, plural))
                         return c->items[i];
-        if (c->count >= KINDS_SERVED_MAX)
+                of_group++;
+        }
+        if (c->count >= KINDS_SERVED_MAX || of_group >= KINDS_OF_GROUP_MAX)
                 return NULL;
         items = reallocarray(c->items, c->count + 1, sizeof(*items));
         assert(items);
@@ -65,12 +72,24 @@ static struct served *catalogue_get(
         return items[c->count++] = s;
 }
 
+/* Whether a version that is preferred to this one has the resource: its objects are the same. */
+static bool is_in_another(const struct catalogue *c, const char *group, const char *version,
+                const char *plural) {
+        for (size_t i = 0; i < c->count; i++)
+                if (c->items[i]->present && streq(c->items[i]->resource.plural, plural) &&
+                                streq(c->items[i]->resource.group, group) &&
+                                !streq(c->items[i]->resource.version, version))
+                        return true;
+        return false;
+}
+
 static void read_resource(struct catalogue *c, const char *group, const char *version,
                 const json_t *resource) {
         const char *plural = json_str_or(resource, "resource", "");
         struct served *s;
 
-        if (!*plural || !has_verb(resource, "list") || !has_verb(resource, "delete"))
+        if (!*plural || !has_verb(resource, "list") || !has_verb(resource, "delete") ||
+                        is_in_another(c, group, version, plural))
                 return;
         s = catalogue_get(c, group, version, plural);
         if (!s)
@@ -120,28 +139,36 @@ static void keep_stale(struct catalogue *c, const char *group, const json_t *ver
                 if (!streq(s->resource.group, group) ||
                                 !streq(s->resource.version, json_str_or(version, "version", "")))
                         continue;
-                s->present |= s->was_present;
+                s->present |= s->was_present && !is_in_another(c, group, s->resource.version,
+                                                                s->resource.plural);
                 s->stale = true;
         }
 }
 
+static void read_version(struct catalogue *c, const char *group, const json_t *version) {
+        const json_t *resource;
+        size_t i;
+
+        json_array_foreach (json_object_get(version, "resources"), i, resource)
+                read_resource(c, group, json_str_or(version, "version", ""), resource);
+}
+
 int catalogue_read(struct catalogue *c, const json_t *list) {
-        const json_t *items = json_object_get(list, "items"), *group, *resource;
+        const json_t *items = json_object_get(list, "items"), *group;
         size_t i, k;
 
         if (!json_is_array(items))
                 return -EPROTO;
         json_array_foreach (items, i, group) {
-                /* Only the preferred version: the others serve the same objects. */
-                const json_t *versions = json_object_get(group, "versions"),
-                             *version = json_array_get(versions, 0), *v;
+                /* The preferred version first: the others may have resources of their own. */
+                const json_t *versions = json_object_get(group, "versions"), *version;
                 const char *name = json_str_or(group, "metadata.name", "");
 
-                json_array_foreach (json_object_get(version, "resources"), k, resource)
-                        read_resource(c, name, json_str_or(version, "version", ""), resource);
-                keep_stale(c, name, version);
-                json_array_foreach (versions, k, v)
-                        note_stale(c, name, v);
+                json_array_foreach (versions, k, version) {
+                        read_version(c, name, version);
+                        keep_stale(c, name, version);
+                        note_stale(c, name, version);
+                }
         }
         return 0;
 }
@@ -204,10 +231,10 @@ static void maybe_drop(struct graph *g, struct graph_node *n) {
                 map_remove(g->nodes, n->uid);
 }
 
+/* Of an object that was of none before: named twice, it is the last one. There may be very many. */
 static void add_dependent(struct graph_node *owner, struct graph_node *n) {
-        for (size_t i = 0; i < owner->count; i++)
-                if (owner->dependents[i] == n)
-                        return;
+        if (owner->count > 0 && owner->dependents[owner->count - 1] == n)
+                return;
         if (owner->count == owner->allocated) {
                 size_t size = owner->allocated ? owner->allocated * 2 : 4;
                 struct graph_node **d = reallocarray(owner->dependents, size, sizeof(*d));

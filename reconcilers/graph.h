@@ -23,6 +23,7 @@ struct catalogue {
         /* "group/version" of those that an extension server serves which does not answer now, and
          * that may have objects in namespaces; an array of strings, NULL: none were read. */
         json_t *failed;
+        bool outdated; /* a definition is newer: there may be kinds that are not in it yet */
 };
 
 void catalogue_done(struct catalogue *c);

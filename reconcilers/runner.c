@@ -275,6 +275,9 @@ static bool failure_is_fine(
                 const struct action *x, int error, const struct problem *p, void *userdata) {
         if (x->type == &action_type_delete && (error == -ENOENT || error == -ESTALE))
                 return true;
+        /* Nothing of it is served (any more); the guard behind it judges as much. */
+        if (x->type == &action_type_delete_collection && error == -ENOENT)
+                return true;
         if (x->type == &action_type_patch && error == -ENOENT)
                 return true;
         return problem_is_end_of_namespace(p);
@@ -312,8 +315,10 @@ static void on_carried_out(int error, const struct problem *p, void *userdata) {
         }
         assert(!o->report && o->failure == 0);
         o->failure = error;
-        if (error < 0)
+        if (error < 0) {
                 problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
+                o->problem.causes = json_ref(p->causes); /* of each independent action */
+        }
         round_report(o);
 }
 

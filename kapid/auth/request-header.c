@@ -110,7 +110,7 @@ static int take_user(struct request *request, const struct identity_headers *h, 
         if (r < 0)
                 return r;
         r = take_extras(request, h->extra_prefixes, u, p);
-        if (r < 0 || streq(name, "system:anonymous"))
+        if (r < 0 || streq(name, "system:anonymous") || user_in_group(u, "system:unauthenticated"))
                 return r;
         return user_add_group(u, "system:authenticated");
 }

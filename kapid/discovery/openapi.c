@@ -16,10 +16,26 @@ static const char *const schema_prefixes[][2] = {
                 {"IntOrString", "io.k8s.apimachinery.pkg.util.intstr.IntOrString"},
                 {"", "io.k8s.api."}};
 
-static void write_string(struct writer *w, const char *text) {
-        _cleanup_json_ json_t *v = json_string(text);
-        _cleanup_free_ char *s = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+/* Whether it is its own JSON but for the quotes, as all keys are, and there are many. */
+static bool is_plain(const char *text) {
+        for (; *text; text++)
+                if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
+                        return false;
+        return true;
+}
 
+static void write_string(struct writer *w, const char *text) {
+        _cleanup_json_ json_t *v = NULL;
+        _cleanup_free_ char *s = NULL;
+
+        if (text && is_plain(text)) {
+                buf_append_char(&w->out, '"');
+                buf_append_str(&w->out, text);
+                buf_append_char(&w->out, '"');
+                return;
+        }
+        v = json_string(text);
+        s = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
         if (!s)
                 w->out.failed = true;
         else

@@ -56,7 +56,7 @@ static void namespace_plan(const struct world *w, const char *name, struct actio
                 else
                         action_delete_each(a, &s->resource, name);
         }
-        if (w->catalogue->failed || graph_namespace(w->graph, name)) {
+        if (w->catalogue->failed || w->catalogue->outdated || graph_namespace(w->graph, name)) {
                 actions_requeue(a, LOOK_AGAIN_US);
                 return;
         }
@@ -115,7 +115,16 @@ static void look(const struct graph *g, const char *name, json_t *kinds, json_t 
 
 /* --- failures, in the words of Kubernetes --- */
 
-enum { MESSAGES_MAX = 20 };
+enum { MESSAGES_MAX = 20, MESSAGE_SIZE_MAX = 512 };
+
+/* No more of it than a condition bears: servers may say anything. */
+static void add_message(struct buf *b, const char *text) {
+        char shown[MESSAGE_SIZE_MAX];
+
+        (void)snprintf(shown, sizeof(shown), "%s", text);
+        (void)utf8_clean(shown, strlen(shown));
+        buf_append_str(b, shown);
+}
 
 /* "x: stale GroupVersion discovery: x, y: stale ..." of versions, or the messages of actions. */
 static void join(struct buf *b, const json_t *texts, bool versions) {
@@ -127,7 +136,8 @@ static void join(struct buf *b, const json_t *texts, bool versions) {
 
                 if (i >= MESSAGES_MAX)
                         break;
-                buf_printf(b, "%s%s", i > 0 ? ", " : "", text);
+                buf_append_str(b, i > 0 ? ", " : "");
+                add_message(b, text);
                 if (versions)
                         buf_printf(b, ": stale GroupVersion discovery: %s", text);
         }
@@ -152,7 +162,7 @@ static char *content_text(const struct problem *failed) {
         if (many)
                 join(&b, failed->causes, /* versions= */ false);
         else
-                buf_append_str(&b, strempty(failed->message));
+                add_message(&b, strempty(failed->message));
         return buf_take(&b);
 }
 

@@ -595,6 +595,21 @@ static void test_gc_orphan(void **state) {
         assert_plan_has(g.fake, &gc_controller, "u-owner", "\"finalizers\":[\"mine\"]");
 }
 
+/* An extension server's object with the uid of a pod that is not known yet. */
+static void test_gc_orphan_forged(void **state) {
+        static const struct api_resource flunders = {
+                        "shop.example.com", "v1", "flunders", "Flunder", true};
+        _cleanup_(garden_done) struct garden g;
+        _cleanup_json_ json_t *forged = json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:[s]}}",
+                        "metadata", "name", "f", "namespace", "d", "uid", "u-owner",
+                        "resourceVersion", "1", "deletionTimestamp", "x", "finalizers", "orphan");
+
+        garden_new(&g);
+        graph_put(&g.graph, &flunders, forged);
+        grow(&g, "a", "ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-owner", "patch flunders d/f");
+}
+
 #define NS_CONDITION(type, reason, message) \
         "{\"type\":\"NamespaceDeletion" type "\",\"status\":\"False\",\"reason\":\"" reason \
         "\",\"message\":\"" message "\",\"lastTransitionTime\":\"" FAKE_NOW "\"},"
@@ -661,6 +676,35 @@ static void test_namespace_of_extension_servers(void **state) {
                                      "b failed"));
         read_remote(&g, "Current", true);
         assert_plan(g.fake, &namespace_controller, "d", deleted);
+        g.catalogue.outdated = true; /* not before the kinds of a new definition are known */
+        assert_plan(g.fake, &namespace_controller, "d", "delete-each flunders d/");
+}
+
+/* What only another version than the preferred one has is known, too; what both have, once. */
+static void test_catalogue_of_versions(void **state) {
+#define RESOURCE(plural, kind) \
+        "{'resource':'" plural "','scope':'Namespaced','responseKind':{'kind':'" kind \
+        "'},'verbs':['list','delete']}"
+        _cleanup_free_ char *text = strdup(
+                        "{'items':[{'metadata':{'name':'x.io'},'versions':["
+                        "{'version':'v1','resources':[" RESOURCE("as", "A") "]},"
+                        "{'version':'v1beta1','resources':[" RESOURCE("as", "A") "," RESOURCE(
+                                        "bs", "B") "]}]}]}");
+        _cleanup_json_ json_t *list = NULL;
+        struct catalogue c = {0};
+
+        for (char *s = text; s && *s; s++)
+                if (*s == '\'')
+                        *s = '"';
+        assert_int_equal(json_parse(text, strlen(text), 0, &list, NULL), 0);
+        for (int i = 0; i < 2; i++) { /* the second time as the first */
+                catalogue_begin(&c);
+                assert_int_equal(catalogue_read(&c, list), 0);
+                assert_int_equal(c.count, 2);
+                assert_string_equal(catalogue_find(&c, "x.io/v2", "A")->version, "v1");
+                assert_string_equal(catalogue_find(&c, "x.io/v1", "B")->version, "v1beta1");
+        }
+        catalogue_done(&c);
 }
 
 /* A uid of another kind's object is not believed; a kind that goes takes its objects along. */
@@ -743,8 +787,10 @@ int main(void) {
                         cmocka_unit_test(test_gc_foreground),
                         cmocka_unit_test(test_gc_foreground_of_strangers),
                         cmocka_unit_test(test_gc_orphan),
+                        cmocka_unit_test(test_gc_orphan_forged),
                         cmocka_unit_test(test_namespace),
                         cmocka_unit_test(test_namespace_of_extension_servers),
+                        cmocka_unit_test(test_catalogue_of_versions),
                         cmocka_unit_test(test_graph_of_extension_servers),
         };
 

@@ -437,6 +437,9 @@ static void test_problem_status(void **state) {
         assert_string_equal(q.field, "spec.replicas");
         problem_from_status(&q, 502, "<html>", 6);
         assert_non_null(strstr(q.message, "502"));
+        /* no text, and cut within a character */
+        problem_from_status(&q, 500, "\xff\xe9t\xc3", 4);
+        assert_string_equal(q.message, "the server answered with HTTP status 500: t");
 }
 
 int main(void) {
