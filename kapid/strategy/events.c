@@ -196,6 +196,7 @@ const struct kind_strategy strategies_events[] = {
                 {.group = "",
                                 .kind = "Event",
                                 .flags = STRATEGY_NO_GENERATION,
+                                .name = NAME_PATH_SEGMENT,
                                 .convert = event_convert,
                                 .validate_as = event_validate_as},
                 {0},

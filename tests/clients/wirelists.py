@@ -15,7 +15,7 @@ def collections():
     """The paths of all collections that can be listed."""
     groups = ["/api/v1"] + ["/apis/" + v["groupVersion"] for g in a.get("/apis").json["groups"] for v in g["versions"]]
     for group in groups:
-        for r in a.get(group).json["resources"]:
+        for r in a.get(group).json.get("resources", ()):  # none: the definition's group has gone meanwhile
             if "list" in r["verbs"] and "/" not in r["name"]:
                 yield f"{group}/{r['name']}"
 
