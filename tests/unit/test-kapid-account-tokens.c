@@ -259,7 +259,7 @@ static void test_bounds(void **state) {
 
 /* What the issuer says of itself: its published key verifies what it signs, and is public only. */
 static void test_issuer(void **state) {
-        _cleanup_json_ json_t *keys = issuer_keys(api.jwt),
+        _cleanup_json_ json_t *known = issuer_keys(api.jwt),
                               *one = issuer_configuration("https://keelson", api.jwt),
                               *two = issuer_configuration("https://keelson/", api.jwt);
         _cleanup_(jwk_set_freep) struct jwk_set *set = NULL;
@@ -270,14 +270,14 @@ static void test_issuer(void **state) {
                         .data = "x",
                         .size = 1};
 
-        assert_int_equal(jwk_set_new(&set, keys, &p), 0);
+        assert_int_equal(jwk_set_new(&set, known, &p), 0);
         assert_int_equal(jwk_set_count(set), 1);
         assert_int_equal(sign_key_sign(api.jwt, "x", 1, &signature, &w.signature_size), 0);
         w.signature = signature;
         assert_int_equal(jwk_set_verify(set, &w), 0);
         w.data = "y";
         assert_int_equal(jwk_set_verify(set, &w), -EINVAL);
-        assert_null(json_object_get(json_array_get(json_object_get(keys, "keys"), 0), "d"));
+        assert_null(json_object_get(json_array_get(json_object_get(known, "keys"), 0), "d"));
         assert_string_equal(json_str(one, "issuer"), "https://keelson");
         assert_string_equal(json_str(one, "jwks_uri"), "https://keelson/openid/v1/jwks");
         assert_string_equal(json_str(two, "jwks_uri"), "https://keelson/openid/v1/jwks");
