@@ -78,8 +78,8 @@ static void test_refusals_of_new(void **state) {
 static void test_core(void **state) {
         static const char *const taken[] = {OLD(""), OLD(",'count':7,'source':{'component':'k'}"),
                         OLD("," TIME ",'reportingComponent':'c','reportingInstance':'i'," WHY),
-                        "{'metadata':{'name':'e','namespace':'default'},'involvedObject':{'kind':"
-                        "'Node','name':'n'}}"};
+                        ("{'metadata':{'name':'e','namespace':'default'},'involvedObject':{'kind':"
+                         "'Node','name':'n'}}")};
         const struct kind *k = kind("", "events");
 
         for (size_t i = 0; i < ELEMENTS(taken); i++)
