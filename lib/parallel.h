@@ -12,7 +12,7 @@ enum {
         PARALLEL_MAX = 8, /* threads at work, the caller among them */
 };
 
-/* Makes no thread yet. count: at work, the caller among them; 0: one for each processor that this
+/* Makes no thread yet. count: at work, the caller among them; 0: one for two processors that this
  * process may use. At most PARALLEL_MAX. */
 int parallel_new(struct parallel **ret, unsigned count);
 /* Not from within a function that it calls. Its threads have ended when it returns. */
