@@ -15,9 +15,11 @@ static const char *start_failure(int status) {
         } rows[] = {{200, "the working directory cannot be entered (200/CHDIR)"},
                         {203, "the command cannot be executed: is it there, and executable? "
                               "(203/EXEC)"},
+                        {209, "the log cannot be opened (209/STDOUT)"},
                         {216, "the group cannot be used (216/GROUP)"},
                         {217, "the user cannot be used (217/USER)"},
                         {218, "the capabilities cannot be set (218/CAPABILITIES)"},
+                        {219, "the control group cannot be joined (219/CGROUP)"},
                         {225, "the pod's network namespace cannot be joined (225/NETWORK)"},
                         {226, "the mounts cannot be set up: is each volume and mount point there? "
                               "(226/NAMESPACE)"},

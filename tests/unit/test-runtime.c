@@ -93,6 +93,8 @@ static void test_ends(void **state) {
                         {CLD_EXITED, 0, "success", 0, 0, RUN_CAUSE_OWN, false, false},
                         {CLD_EXITED, 3, "exit-code", 3, 0, RUN_CAUSE_OWN, false, false},
                         {CLD_EXITED, 203, "exit-code", 203, 0, RUN_CAUSE_OWN, false, true},
+                        {CLD_EXITED, 209, "exit-code", 209, 0, RUN_CAUSE_OWN, false, true},
+                        {CLD_EXITED, 219, "exit-code", 219, 0, RUN_CAUSE_OWN, false, true},
                         {CLD_KILLED, SIGKILL, "oom-kill", 137, SIGKILL, RUN_CAUSE_OUT_OF_MEMORY,
                                         false, false},
                         {CLD_DUMPED, SIGABRT, "watchdog", 134, SIGABRT, RUN_CAUSE_WATCHDOG, false,
