@@ -14,6 +14,7 @@ enum {
         HEALTHY_US = 600 * 1000000,  /* a run as long as this resets the pause */
         AFTER_HOOK_US = 2 * 1000000, /* for a stop after a hook that took all the time */
         FAILED_US = 500000,          /* failed for this long: the runtime does not restart it */
+        FAILED_ASKED_US = 5000000,   /* likewise, after it was asked for a restart */
         REPORT_US = 10 * 1000000,    /* kpod-exec reports a start within this time, also on a busy
                                         machine ... */
         REPORT_LOOK_US = 20000,      /* ... and this is how often its report is looked for */
@@ -309,7 +310,8 @@ static int begin_run(struct decide *d, size_t i) {
          * one that a connection has just started. */
         m->started = m->ready = c->record->socket || (!*m->seen && m->adopted);
         memcpy(m->seen, c->run.id, sizeof(m->seen));
-        m->restarting = false;
+        m->restarting = m->clearing = false;
+        m->failed_us = 0;
         /* Also one that an agent before this one has begun: it runs at least once. */
         if (post_start_is_due(c, m)) {
                 action_container(&d->out->actions, CONTAINER_POST_START, c->record->name);
@@ -392,22 +394,24 @@ static void back_off(struct decide *d, size_t i, bool exited) {
                 return;
         }
         m->retry_us = 0;
-        m->restarting = true;
+        m->restarting = m->clearing = true;
         action_container(a, exited ? CONTAINER_STOP : CONTAINER_CLEAR, c->record->name);
 }
 
-/* The runtime passes through `failed` on its way to a restart of its own: only a container that
- * stays there is for us to start. */
+/* The runtime passes through `failed` on its way to a restart, its own or one that was asked for:
+ * only a container that stays there is for us to start. One that was started too often it does not
+ * restart, whoever asks. */
 static bool failed_for_good(struct decide *d, size_t i) {
         struct container_memory *m = memory_of(d, i);
+        uint64_t pause_us = m->restarting ? FAILED_ASKED_US : FAILED_US;
 
         if (view_of(d, i)->run.given_up)
                 return true;
         if (m->failed_us == 0)
                 m->failed_us = d->v->now_us;
-        if (d->v->now_us >= m->failed_us + FAILED_US)
+        if (d->v->now_us >= m->failed_us + pause_us)
                 return true;
-        decide_wake(d, m->failed_us + FAILED_US);
+        decide_wake(d, m->failed_us + pause_us);
         return false;
 }
 
@@ -426,7 +430,7 @@ static int decide_absent(struct decide *d, size_t i) {
         const struct container_view *c = view_of(d, i);
         struct container_memory *m = memory_of(d, i);
 
-        m->restarting = false;
+        m->restarting = m->clearing = false;
         decide_stop_probes(d, i);
         if (c->starting)
                 return 0;
@@ -474,7 +478,7 @@ static int decide_ended(struct decide *d, size_t i) {
         decide_stop_probes(d, i);
         m->ready = m->started = false;
         if (c->run.phase == RUN_FAILED) {
-                if (wants_restart(d, c) && !m->restarting && failed_for_good(d, i))
+                if (wants_restart(d, c) && !m->clearing && failed_for_good(d, i))
                         back_off(d, i, /* exited= */ false);
                 return 0;
         }
@@ -496,6 +500,7 @@ static int decide_asleep(struct decide *d, size_t i) {
         decide_stop_probes(d, i);
         if (!decide_is_asked(d, i))
                 m->restarting = false;
+        m->clearing = false;
         m->ready = m->started = true;
         m->backoff_us = m->retry_us = m->failed_us = 0;
         if (decide_container_resize(d, i))

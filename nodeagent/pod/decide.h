@@ -48,6 +48,7 @@ struct container_memory {
         enum container_ending ending; /* the hook runs first */
         uint64_t hook_us;             /* since when */
         bool restarting;              /* a restart or a stop of the present run was asked for */
+        bool clearing;                /* the pause is over: what is left of the run is removed */
         bool adopted;                 /* ran and was ready when this agent started */
         bool ready, started;          /* as in the status; copied to the record */
         uint64_t pull_backoff_us;    /* the pause before the next pull, the last one made */

@@ -404,7 +404,7 @@ static void test_goldens(void **state) {
                         "resize-waits", "halted", "node-low", "pressure", "socket", "socket-fails",
                         "adopt-read-only", "adopt-managed", "adopt-trouble", "ephemeral",
                         "ephemeral-early", "hook-again", "hook-failed", "slots", "short-run",
-                        "unmade"};
+                        "unmade", "restart-refused"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-decide", names[i], run_trace);
