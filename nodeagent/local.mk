@@ -29,6 +29,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/plan/plan.h \
 	nodeagent/plan/command.c \
 	nodeagent/plan/devices.c \
+	nodeagent/plan/dynamic-user.c nodeagent/plan/dynamic-user.h \
 	nodeagent/plan/env.c \
 	nodeagent/plan/pids.c nodeagent/plan/pids.h \
 	nodeagent/plan/ephemeral.c \
@@ -153,7 +154,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/pod/no-effect.c \
 	nodeagent/pod/report.c \
 	nodeagent/pod/resize.c \
-	nodeagent/pod/container.c nodeagent/pod/drive.c nodeagent/pod/pod.c nodeagent/pod/pod.h nodeagent/pod/pod-disk.c \
+	nodeagent/pod/container.c nodeagent/pod/drive.c nodeagent/pod/pod.c nodeagent/pod/pod.h nodeagent/pod/pod-disk.c nodeagent/pod/pod-user.c \
 	nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/probing.c nodeagent/pod/sandbox.c nodeagent/pod/trash.c nodeagent/pod/trash.h nodeagent/pod/view.c \
 	nodeagent/pod/adopt.c nodeagent/pod/file-check.c nodeagent/pod/waking.c nodeagent/runtime/adopted.c nodeagent/runtime/adopted.h nodeagent/runtime/portable.c nodeagent/runtime/portable.h nodeagent/pod/portables.c nodeagent/pod/portables.h nodeagent/runtime/runtime.c nodeagent/runtime/systemd.c \
 	nodeagent/logs/log-attach.c nodeagent/logs/log-attach.h \
@@ -209,6 +210,9 @@ tests_unit_test_adoption_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-pod-fields
 tests_unit_test_pod_fields_SOURCES = tests/unit/test-pod-fields.c tests/unit/unit.h
 tests_unit_test_pod_fields_LDADD = $(NODEAGENT_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-dynamic-user
+tests_unit_test_dynamic_user_SOURCES = tests/unit/test-dynamic-user.c tests/unit/unit.h
+tests_unit_test_dynamic_user_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-start-slots
 tests_unit_test_start_slots_SOURCES = tests/unit/test-start-slots.c tests/unit/unit.h
 tests_unit_test_start_slots_LDADD = $(NODEAGENT_TEST_LIBS)

@@ -34,6 +34,7 @@ struct pod_facts {
         bool no_user_namespaces; /* the kernel has none, or they are switched off */
         bool no_process_namespaces; /* containers with a root of their own get none (plan/pids.c) */
         const json_t *node;      /* the Node object; NULL: not known yet */
+        unsigned user_try;       /* of dynamic_user_choose() */
         /* Set by pod_to_units() for its parts: the folder of the first claim that the pod may write
          * to, or NULL. Pods that have it one after another get the same dynamic user. */
         const char *claimed;

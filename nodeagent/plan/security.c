@@ -5,7 +5,7 @@
 #include "nodeagent/plan/plan.h"
 
 #include "lib/object.h"
-#include "lib/pki.h"
+#include "nodeagent/plan/dynamic-user.h"
 #include "nodeagent/plan/image.h"
 #include "nodeagent/plan/unit-props.h"
 
@@ -219,15 +219,16 @@ static int seccomp(struct context *c, uint64_t bounding) {
  * start: systemd derives its number from the name. With a claim the name follows from the claimed
  * folder, so that the next pod may write what this one has written. */
 static int dynamic_user(struct context *c) {
-        const char *of = c->facts->claimed ? c->facts->claimed : object_uid(c->pod);
-        char digest[65];
+        const char *claimed = c->facts->claimed;
+        char name[DYNAMIC_USER_SIZE];
 
-        sha256_hex(of, strlen(of), digest);
+        if (claimed)
+                dynamic_user_name(claimed, 0, name);
+        else
+                dynamic_user_name(object_uid(c->pod), c->facts->user_try, name);
         c->dynamic = true;
         json_object_set_new(c->properties, "DynamicUser", json_true());
-        return json_object_set_new(c->properties, "User", json_sprintf("kp-%.16s", digest)) < 0
-                               ? -ENOMEM
-                               : 0;
+        return json_object_set_new(c->properties, "User", json_string(name));
 }
 
 static int groups(struct context *c) {

@@ -36,6 +36,8 @@ json_t *pod_run_record(const struct pod *p) {
                                 json_integer((json_int_t)p->memory.deleted_wall_us));
                 json_object_set_new(run, "graceUs", json_integer((json_int_t)p->memory.grace_us));
         }
+        if (run && p->sandbox.user_chosen)
+                json_object_set_new(run, "userTry", json_integer(p->sandbox.user_try));
         return run;
 }
 
@@ -63,6 +65,7 @@ static void load_run(struct pod *p, const json_t *run) {
         size_t i;
 
         p->start_us = (uint64_t)json_int_or(run, "startUs", (int64_t)p->start_us);
+        pod_load_user(p, json_int_or(run, "userTry", -1));
         if (json_str(run, "failedReason"))
                 pod_fail(p, json_str(run, "failedReason"), json_str_or(run, "failedMessage", ""));
         json_array_foreach (json_at(run, "containers"), i, v) {

@@ -86,11 +86,14 @@ struct pod_sandbox {
         char ip6[ADDRESS_TEXT_SIZE]; /* "": none, or ip is of IPv6; follows from ip */
         json_t *resources;           /* {"configmaps": {...}, "secrets": {...}} or NULL */
         struct fetch *fetch;
-        bool stale;        /* an object has changed since the fetch began */
-        uint64_t fetch_us; /* monotonic; when to fetch them again */
-        json_t *plan;      /* of pod_to_units(), or NULL */
-        bool ready;        /* network and volumes are there */
-        bool warned;       /* of what the plan leaves out */
+        bool stale;           /* an object has changed since the fetch began */
+        uint64_t fetch_us;    /* monotonic; when to fetch them again */
+        json_t *plan;         /* of pod_to_units(), or NULL */
+        bool ready;           /* network and volumes are there */
+        bool warned;          /* of what the plan leaves out */
+        unsigned user_try;    /* of its dynamic user's name (plan/dynamic-user.h); pod-user.c */
+        bool user_chosen;     /* that is for good; it is in the record */
+        uint32_t user_number; /* that is its dynamic user's; 0: it has none, or it is not known */
 };
 
 /* The reported state. report.c */
@@ -351,6 +354,15 @@ int sandbox_ensure_plan(struct pod *p);
 void sandbox_mend_network(struct pod *p);
 /* Takes down everything that the pod has on the machine, its record aside. */
 void sandbox_clean(struct pod *p);
+
+/* ---- pod-user.c: its dynamic user ---- */
+
+/* From the record on disk; negative: none is in it. */
+void pod_load_user(struct pod *p, int64_t attempt);
+/* For its plan (pod_facts.user_try): chosen here when the pod has not started. */
+unsigned pod_choose_user(struct pod *p);
+/* Notes whether the plan has that user, another one (of a claim), or none. */
+void pod_note_user(struct pod *p, const json_t *plan);
 
 /* ---- shares.c ---- */
 

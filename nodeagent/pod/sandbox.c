@@ -513,9 +513,11 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
                                 "the file system for the terminals of pods (devpts) cannot be "
                                 "mounted at %s: %s",
                                 AGENT_TERMINAL_DIR, strerror(-r));
+        facts.user_try = pod_choose_user(p);
         r = pod_to_units(granted, p->sandbox.resources, &facts, &plan, problem);
         if (r < 0)
                 return r;
+        pod_note_user(p, plan);
         r = check_only_user(p, problem);
         if (r < 0)
                 return r;
