@@ -116,7 +116,9 @@ static bool frame_is_whole(const struct comparison *c) {
         return found == FRAME_CHAINS;
 }
 
-/* A table of an older program may have maps of the same names and other types: it is replaced. */
+/* A table of an older program may have maps of the same names and other types: it is replaced. One
+ * with our marker is of this program: what failed is tried again, as a table without its elements
+ * would refuse every connection meanwhile. */
 static int put_frame(struct comparison *c, struct nft_applier *a, unsigned *commits) {
         static const char remove[] = "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n";
         _cleanup_buf_ struct buf text = {0}, replacing = {0};
@@ -124,8 +126,9 @@ static int put_frame(struct comparison *c, struct nft_applier *a, unsigned *comm
 
         if (r < 0)
                 return r;
-        if (run_text(a, &text, commits) >= 0)
-                return 0;
+        r = run_text(a, &text, commits);
+        if (r >= 0 || map_get(c->kernel.chains, c->marker))
+                return r;
         buf_append_str(&replacing, remove);
         buf_append(&replacing, text.data, text.size);
         r = run_text(a, &replacing, commits);

@@ -535,7 +535,6 @@ void nft_reserve(struct nft *n, const struct map *addresses, const char *api) {
                 (void)map_set(n->reserved, map_entry_key(e), n);
         if (api && !streq_ptr(api, n->api)) {
                 free(n->api);
-                free(n->zone);
                 n->api = strdup(api);
         }
         guard(n);
