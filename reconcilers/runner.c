@@ -275,7 +275,7 @@ static bool failure_is_fine(
                 const struct action *x, int error, const struct problem *p, void *userdata) {
         if (x->type == &action_type_delete && (error == -ENOENT || error == -ESTALE))
                 return true;
-        /* Nothing of it is served (any more); the guard behind it judges as much. */
+        /* The resource is not served any more; the guard that follows checks what is left. */
         if (x->type == &action_type_delete_collection && error == -ENOENT)
                 return true;
         if (x->type == &action_type_patch && error == -ENOENT)

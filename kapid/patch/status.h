@@ -1,6 +1,6 @@
 /* Writes of a status alone, which is most of what a cluster writes: all but the status (and the
  * metadata's managedFields) stays as it is stored, so that it need not be copied, normalised,
- * defaulted and compared. The object that such a write goes on with shares it with the live one. */
+ * defaulted and compared. The new object shares it with the live one. */
 #pragma once
 
 #include "kapid/kinds/kind.h"

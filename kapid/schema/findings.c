@@ -56,6 +56,20 @@ void findings_pop(struct findings *f, size_t length) {
                 f->path.data[length] = 0;
 }
 
+void findings_each(struct findings *f, const json_t *holder, const char *field,
+                void (*validate)(struct findings *f, const json_t *entry)) {
+        const json_t *entry;
+        size_t i;
+
+        json_array_foreach (json_object_get(holder, field), i, entry) {
+                size_t at = findings_push(f, field);
+
+                findings_push_index(f, i);
+                validate(f, entry);
+                findings_pop(f, at);
+        }
+}
+
 static char *value_text(const json_t *value) {
         char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 

@@ -37,6 +37,9 @@ size_t findings_push(struct findings *f, const char *name);
 size_t findings_push_index(struct findings *f, size_t i);
 size_t findings_push_key(struct findings *f, const char *key);
 void findings_pop(struct findings *f, size_t length);
+/* Validates each entry of the list holder[field], with its path pushed. */
+void findings_each(struct findings *f, const json_t *holder, const char *field,
+                void (*validate)(struct findings *f, const json_t *entry));
 
 /* Adds one at the path's end plus an optional relative path ("metadata.name"); value may be NULL
  * (it is then not shown), detail may be NULL. */

@@ -1,5 +1,5 @@
-/* Endpoints and EndpointSlices: addresses of the announced type, ports that can be told apart. What
- * an address may lead to is the business of the admission plugin ServiceAddressRestriction. */
+/* Endpoints and EndpointSlices: addresses must have the declared type, ports must be distinct.
+ * Which addresses are allowed is up to the admission plugin ServiceAddressRestriction. */
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"

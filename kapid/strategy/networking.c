@@ -142,29 +142,14 @@ static void validate_port(struct findings *f, const json_t *entry) {
                                 "must be greater than or equal to `port`");
 }
 
-/* One entry after the other of the list rule[field]. */
-static void validate_each(struct findings *f, const json_t *rule, const char *field,
-                void (*validate)(struct findings *f, const json_t *entry)) {
-        const json_t *entry;
-        size_t i;
-
-        json_array_foreach (json_object_get(rule, field), i, entry) {
-                size_t at = findings_push(f, field);
-
-                findings_push_index(f, i);
-                validate(f, entry);
-                findings_pop(f, at);
-        }
-}
-
 static void validate_ingress_rule(struct findings *f, const json_t *rule) {
-        validate_each(f, rule, "ports", validate_port);
-        validate_each(f, rule, "from", validate_peer);
+        findings_each(f, rule, "ports", validate_port);
+        findings_each(f, rule, "from", validate_peer);
 }
 
 static void validate_egress_rule(struct findings *f, const json_t *rule) {
-        validate_each(f, rule, "ports", validate_port);
-        validate_each(f, rule, "to", validate_peer);
+        findings_each(f, rule, "ports", validate_port);
+        findings_each(f, rule, "to", validate_peer);
 }
 
 static void policy_validate(struct findings *f, const json_t *object) {
@@ -173,8 +158,8 @@ static void policy_validate(struct findings *f, const json_t *object) {
         size_t at = findings_push(f, "spec");
 
         validate_selector_at(f, spec, "podSelector");
-        validate_each(f, spec, "ingress", validate_ingress_rule);
-        validate_each(f, spec, "egress", validate_egress_rule);
+        findings_each(f, spec, "ingress", validate_ingress_rule);
+        findings_each(f, spec, "egress", validate_egress_rule);
         if (json_array_size(types) > 2)
                 finding_add(f, FINDING_INVALID, "policyTypes", types,
                                 "may not specify more than two policyTypes");
@@ -240,7 +225,7 @@ static void validate_segment(struct findings *f, const char *field, const json_t
 static void validate_typed_reference(struct findings *f, const json_t *ref) {
         const json_t *group = json_object_get(ref, "apiGroup");
         const char *error = group ? format_check(FORMAT_DNS1123_SUBDOMAIN,
-                                                     strempty(json_string_value(group)))
+                                                    strempty(json_string_value(group)))
                                   : NULL;
 
         if (error)
@@ -313,7 +298,7 @@ static void validate_rule(struct findings *f, const json_t *rule) {
         at = findings_push(f, "http");
         if (json_array_size(json_object_get(http, "paths")) == 0)
                 finding_add(f, FINDING_REQUIRED, "paths", NULL, NULL);
-        validate_each(f, http, "paths", validate_path);
+        findings_each(f, http, "paths", validate_path);
         findings_pop(f, at);
 }
 
@@ -352,8 +337,8 @@ static void ingress_validate(struct findings *f, const json_t *object) {
         if (class && (error = format_check(FORMAT_DNS1123_SUBDOMAIN,
                                       strempty(json_string_value(class)))))
                 finding_add(f, FINDING_INVALID, "ingressClassName", class, "%s", error);
-        validate_each(f, spec, "rules", validate_rule);
-        validate_each(f, spec, "tls", validate_tls);
+        findings_each(f, spec, "rules", validate_rule);
+        findings_each(f, spec, "tls", validate_tls);
         findings_pop(f, at);
 }
 

@@ -6,8 +6,7 @@
 #include "lib/object.h"
 
 static void validate_label_name(struct findings *f, const char *field, const json_t *name) {
-        const char *error = format_check(
-                        FORMAT_QUALIFIED_NAME, strempty(json_string_value(name)));
+        const char *error = format_check(FORMAT_QUALIFIED_NAME, strempty(json_string_value(name)));
 
         if (error)
                 finding_add(f, FINDING_INVALID, field, name ? name : json_null(), "%s", error);
@@ -65,31 +64,16 @@ static void validate_field(struct findings *f, const json_t *term) {
         }
 }
 
-/* One entry after the other of holder[field]. */
-static void validate_each(struct findings *f, const json_t *holder, const char *field,
-                void (*validate)(struct findings *f, const json_t *entry)) {
-        const json_t *entry;
-        size_t i;
-
-        json_array_foreach (json_object_get(holder, field), i, entry) {
-                size_t at = findings_push(f, field);
-
-                findings_push_index(f, i);
-                validate(f, entry);
-                findings_pop(f, at);
-        }
-}
-
 static void validate_term(struct findings *f, const json_t *term) {
-        validate_each(f, term, "matchExpressions", validate_expression);
-        validate_each(f, term, "matchFields", validate_field);
+        findings_each(f, term, "matchExpressions", validate_expression);
+        findings_each(f, term, "matchFields", validate_field);
 }
 
 void strategy_validate_node_selector(struct findings *f, const json_t *selector) {
         if (json_array_size(json_object_get(selector, "nodeSelectorTerms")) == 0)
                 finding_add(f, FINDING_REQUIRED, "nodeSelectorTerms", NULL,
                                 "must have at least one node selector term");
-        validate_each(f, selector, "nodeSelectorTerms", validate_term);
+        findings_each(f, selector, "nodeSelectorTerms", validate_term);
 }
 
 static void validate_preferred_node(struct findings *f, const json_t *entry) {
@@ -115,8 +99,8 @@ static void validate_pod_term(struct findings *f, const json_t *term) {
         validate_selector_at(f, term, "labelSelector");
         validate_selector_at(f, term, "namespaceSelector");
         json_array_foreach (json_object_get(term, "namespaces"), i, v) {
-                const char *error = format_check(
-                                FORMAT_DNS1123_LABEL, strempty(json_string_value(v)));
+                const char *error =
+                                format_check(FORMAT_DNS1123_LABEL, strempty(json_string_value(v)));
 
                 if (error)
                         finding_add(f, FINDING_INVALID, "namespace", v, "%s", error);
@@ -143,14 +127,14 @@ static void validate_affinity(struct findings *f, const json_t *affinity) {
                 strategy_validate_node_selector(f, json_object_get(nodes, required));
                 findings_pop(f, inner);
         }
-        validate_each(f, nodes, preferred, validate_preferred_node);
+        findings_each(f, nodes, preferred, validate_preferred_node);
         findings_pop(f, at);
         for (size_t i = 0; i < ELEMENTS(of_pods); i++) {
                 const json_t *pods = json_object_get(affinity, of_pods[i]);
 
                 at = findings_push(f, of_pods[i]);
-                validate_each(f, pods, required, validate_pod_term);
-                validate_each(f, pods, preferred, validate_weighted_pod_term);
+                findings_each(f, pods, required, validate_pod_term);
+                findings_each(f, pods, preferred, validate_weighted_pod_term);
                 findings_pop(f, at);
         }
 }
@@ -185,5 +169,5 @@ void pod_placement_validate(struct findings *f, const json_t *spec) {
         at = findings_push(f, "affinity");
         validate_affinity(f, json_object_get(spec, "affinity"));
         findings_pop(f, at);
-        validate_each(f, spec, "topologySpreadConstraints", validate_spread);
+        findings_each(f, spec, "topologySpreadConstraints", validate_spread);
 }

@@ -164,7 +164,7 @@ static bool on_n1(const json_t *pod) {
         return streq(json_str_or(pod, "spec.nodeName", ""), "n1");
 }
 
-/* Nothing is written any more; what is still under way may end before. */
+/* Waits for writes in flight, then checks that no more follow. */
 static void assert_rests(struct world_under_test *t) {
         unsigned writes;
 
@@ -174,7 +174,7 @@ static void assert_rests(struct world_under_test *t) {
                 if (t->api->writes == writes)
                         return;
         }
-        fail_msg("%u writes, and it goes on", t->api->writes);
+        fail_msg("still writing after %u writes", t->api->writes);
 }
 
 static void test_deployment_end_to_end(void **state) {
