@@ -214,14 +214,29 @@ libkapid_core_a_SOURCES += \
 	kapid/aggregation/apiservice.c kapid/aggregation/apiservice.h \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
-	kapid/aggregation/forward.c kapid/aggregation/forward.h \
+	kapid/relay/forward.c kapid/relay/forward.h \
 	kapid/discovery/merge.c kapid/discovery/merge.h
 libkapid_api_a_SOURCES += \
 	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
 	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
 	kapid/aggregation/internal.h \
 	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
-	kapid/aggregation/publish.c kapid/aggregation/tunnel.c
+	kapid/aggregation/publish.c
+# Requests that are passed on to other servers
+libkapid_api_a_SOURCES += \
+	kapid/relay/call.c kapid/relay/internal.h kapid/relay/relay.c kapid/relay/relay.h \
+	kapid/relay/tunnel.c
+# Proxies to pods, services and nodes; names and choices are pure
+libkapid_core_a_SOURCES += \
+	kapid/proxy/name.c kapid/proxy/name.h \
+	kapid/proxy/place.c kapid/proxy/place.h
+libkapid_api_a_SOURCES += \
+	kapid/proxy/proxy.c kapid/proxy/proxy.h \
+	kapid/streams/dial.c kapid/streams/dial.h \
+	kapid/verbs/proxy.c
+check_PROGRAMS += tests/unit/test-kapid-proxy
+tests_unit_test_kapid_proxy_SOURCES = tests/unit/test-kapid-proxy.c tests/unit/kapid-cases.h tests/unit/unit.h
+tests_unit_test_kapid_proxy_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-aggregation
 tests_unit_test_kapid_aggregation_SOURCES = tests/unit/test-kapid-aggregation.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_aggregation_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -5,7 +5,7 @@
  * requests on; one of them writes the condition (publish.c). */
 #include "kapid/aggregation/internal.h"
 
-#include "kapid/aggregation/forward.h"
+#include "kapid/relay/forward.h"
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
