@@ -40,8 +40,6 @@ struct http_call {
         bool added, cancelled, headers_reported, abandoned;
         bool paused, held; /* asked for; curl holds data back because of it */
         bool is_apart;     /* it has a server of its own */
-        bool was_given;    /* a socket */
-        int socket;        /* that curl has not yet taken; or negative */
 };
 
 /* Gives curl what the options and the client say about the request: server, headers, body, limits,

@@ -134,29 +134,10 @@ static int set_target(struct http_call *c, const struct http_call_options *o) {
 static int on_socket(void *userdata, curl_socket_t fd, curlsocktype purpose) {
         const struct http_call *c = userdata;
 
-        if (c->was_given)
-                return CURL_SOCKOPT_ALREADY_CONNECTED;
         if (c->client->user_timeout_ms > 0 && !c->client->unix_path)
                 (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &c->client->user_timeout_ms,
                                 sizeof(c->client->user_timeout_ms));
         return CURL_SOCKOPT_OK;
-}
-
-static curl_socket_t open_given(
-                void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
-        struct http_call *c = userdata;
-
-        return c->socket >= 0 ? TAKE_FD(c->socket) : CURL_SOCKET_BAD;
-}
-
-/* A connection of no address that could be used again. */
-static void use_socket(struct http_call *c, int *socket) {
-        c->socket = TAKE_FD(*socket);
-        c->was_given = true;
-        curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, open_given);
-        curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c);
-        curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 1L);
-        curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
 int http_call_setup(struct http_call *c, const struct http_call_options *o) {
@@ -192,13 +173,15 @@ int http_call_setup(struct http_call *c, const struct http_call_options *o) {
                                 (long)((MIN(o->idle_timeout_us, UINT64_C(1) << 40) + 999999) /
                                                 1000000));
         }
+        if (o->socket_name) {
+                curl_easy_setopt(c->easy, CURLOPT_ABSTRACT_UNIX_SOCKET, o->socket_name);
+                curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 1L);
+                curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, 1L);
+        }
         set_identity(c);
         r = set_headers(c, o);
         if (r < 0)
                 return r;
         curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
-        r = set_body(c, o);
-        if (r >= 0 && o->socket)
-                use_socket(c, o->socket);
-        return r;
+        return set_body(c, o);
 }

@@ -41,7 +41,6 @@ static void call_free(struct http_call *c) {
         curl_slist_free_all(c->connect_to);
         buf_done(&c->received);
         strv_free(c->warnings);
-        safe_close(c->socket);
         free(c->content_type);
         free(c->base_url);
         free(c->url);
@@ -557,7 +556,6 @@ static int call_new(struct http_client *client, const struct http_call_options *
         if (!c)
                 return -ENOMEM;
         c->client = client;
-        c->socket = -EBADF;
         c->options = *o;
         c->began_us = now_mono_us();
         c->is_apart = o->base_url != NULL;

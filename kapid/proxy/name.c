@@ -1,5 +1,7 @@
-/* The client's path is never decoded here: it goes on as it came. */
+/* What a client writes is decoded and encoded again: a server gets one spelling. */
 #include "kapid/proxy/name.h"
+
+#include <ctype.h>
 
 #include "lib/buf.h"
 
@@ -41,27 +43,101 @@ int proxy_name_parse(
         return 0;
 }
 
-static void put_safe(struct buf *out, const char *s) {
-        for (; *s; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
-                        buf_printf(out, "%%%02X", (unsigned char)*s);
-                else
-                        buf_append_char(out, *s);
+/* --- paths --- */
+
+static int hex(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        c = (char)tolower((unsigned char)c);
+        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-int proxy_target(const char *rest, const char *query, char **ret) {
+/* In place. -EINVAL for a broken escape, and for a NUL. */
+static int decode(char *s) {
+        char *out = s;
+
+        for (; *s; s++) {
+                if (*s == '%') {
+                        int high = hex(s[1]), low = high < 0 ? -1 : hex(s[2]);
+
+                        if (low < 0 || high * 16 + low == 0)
+                                return -EINVAL;
+                        *out++ = (char)(high * 16 + low);
+                        s += 2;
+                } else
+                        *out++ = *s;
+        }
+        *out = 0;
+        return 0;
+}
+
+/* In place: every segment moves to the left, over those that go. s begins with a slash. */
+static void clean(char *s) {
+        const char *in = s;
+        char *out = s;
+        bool folder = false; /* the last segment ends with a slash */
+
+        while (*in) {
+                size_t n;
+
+                in += strspn(in, "/");
+                n = strcspn(in, "/");
+                folder = in[n] == '/' || n == 0;
+                if (n == 2 && in[0] == '.' && in[1] == '.') {
+                        while (out > s && *--out != '/')
+                                ;
+                        folder = true;
+                } else if (n == 1 && *in == '.')
+                        folder = true;
+                else if (n > 0) {
+                        *out++ = '/';
+                        memmove(out, in, n);
+                        out += n;
+                }
+                in += n;
+        }
+        if (out == s || folder)
+                *out++ = '/';
+        *out = 0;
+}
+
+int proxy_path(const char *rest, char **ret, struct problem *p) {
+        _cleanup_free_ char *path = strformat("/%s", rest);
+
+        if (!path)
+                return -ENOMEM;
+        if (decode(path) < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest", "the path is badly encoded");
+        clean(path);
+        *ret = TAKE_PTR(path);
+        return 0;
+}
+
+/* RFC 3986 section 3.3: pchar, but for '%', and the slash. */
+static bool is_path_char(unsigned char c) {
+        return isalnum(c) || (c && strchr("/-._~!$&'()*+,;=:@", c));
+}
+
+int proxy_target(const char *path, const char *query, char **ret) {
         _cleanup_buf_ struct buf out = {0};
 
-        if (*rest != '/')
-                buf_append_char(&out, '/');
-        put_safe(&out, rest);
-        if (!isempty(query)) {
+        for (; *path; path++)
+                if (is_path_char((unsigned char)*path))
+                        buf_append_char(&out, *path);
+                else
+                        buf_printf(&out, "%%%02X", (unsigned char)*path);
+        if (!isempty(query))
                 buf_append_char(&out, '?');
-                put_safe(&out, query);
-        }
+        for (const char *s = strempty(query); *s; s++)
+                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
+                        buf_printf(&out, "%%%02X", (unsigned char)*s);
+                else
+                        buf_append_char(&out, *s);
         *ret = buf_take(&out);
         return *ret ? 0 : -ENOMEM;
 }
+
+/* --- Locations --- */
 
 /* The length of "http://" or "https://"; 0: another one, or none. */
 static size_t scheme_size(const char *s) {

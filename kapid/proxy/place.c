@@ -24,7 +24,7 @@ int place_port_of_pod(
         const json_t *named = first_port(pod, *port ? port : NULL);
         int64_t number = named ? json_int_or(named, "containerPort", 0) : 0;
 
-        if (*port && parse_port(port, ret) >= 0)
+        if (*port && parse_port(port, ret) >= 0 && *ret > 0)
                 return 0;
         if (*port && !named)
                 return problem_set(p, EINVAL, 400, "BadRequest",

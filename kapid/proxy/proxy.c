@@ -1,5 +1,5 @@
 /* The owner of a relay (kapid/relay/) is a struct proxied: it dials (kapid/streams/dial.h), gives
- * the socket to the relay, and afterwards knows why a connection was refused. */
+ * the name of its socket to the relay, and afterwards knows why a connection was refused. */
 #include "kapid/proxy/proxy.h"
 
 #include "kapid/proxy/name.h"
@@ -60,18 +60,20 @@ static int add_client(struct request *request, struct forward_headers *h) {
 static int add_headers(struct request *request, void *owner, struct forward_headers *h,
                 struct problem *p) {
         struct proxied *x = owner;
-        const char *host = request_header(request, "Host"),
-                   *path = http_request_path(request->http);
+        const char *host = request_header(request, "Host");
+        _cleanup_free_ char *uri =
+                        strformat("%s%.*s", x->prefix, (int)strcspn(x->target, "?"), x->target);
         int r;
 
+        if (!uri)
+                return -ENOMEM;
         if (isempty(host))
                 host = strstr(x->base_url, "://") + 3;
         r = forward_add(h, "Host", host);
         if (r >= 0)
-                r = forward_add(h, "X-Forwarded-Uri", path);
+                r = forward_add(h, "X-Forwarded-Uri", uri);
         if (r < 0)
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "the Host header or the path is not valid");
+                return problem_set(p, EINVAL, 400, "BadRequest", "the Host header is not valid");
         return add_client(request, h);
 }
 
@@ -104,16 +106,15 @@ static const struct relay_ops ops = {.server = "the server",
 
 /* --- a request --- */
 
-static void on_open(int fd, void *userdata) {
+static void on_open(const char *socket_name, void *userdata) {
         struct proxied *x = userdata;
         struct pod_proxies *all = x->all;
 
         relay_send(x->relay, &(struct relay_place){.client = x->tls ? all->tls : all->plain,
                                              .base_url = x->base_url,
                                              .target = x->target,
-                                             .socket = &fd,
+                                             .socket_name = socket_name,
                                              .idle_us = all->api->options.stream_idle_us});
-        safe_close(fd);
 }
 
 static void on_failed(const char *why, void *userdata) {
@@ -140,26 +141,41 @@ static int add_hosts(struct proxied *x, struct request *request, const struct pr
         return 0;
 }
 
-static int fill(struct proxied *x, struct request *request, const struct proxy_to *to) {
-        const char *rest = request->route.rest, *path = http_request_path(request->http),
-                   *scheme = to->tls ? "https" : "http",
+/* "/api/v1/namespaces/NS/pods/p:80/proxy", encoded. */
+static int make_prefix(struct proxied *x, const struct route *t) {
+        _cleanup_free_ char *path = strformat("/api/%s%s%s/%s/%s/proxy", t->version,
+                        isempty(t->namespace) ? "" : "/namespaces/", t->namespace, t->plural,
+                        t->name);
+
+        return path ? proxy_target(path, NULL, &x->prefix) : -ENOMEM;
+}
+
+static int fill(struct proxied *x, struct request *request, const struct proxy_to *to,
+                struct problem *p) {
+        const char *scheme = to->tls ? "https" : "http",
                    *address = isempty(to->address) ? "localhost" : to->address;
-        int r = proxy_target(rest, http_request_query_text(request->http), &x->target);
+        _cleanup_free_ char *path = NULL;
+        int r = proxy_path(request->route.rest, &path, p);
 
         if (r < 0)
                 return r;
-        x->prefix = strndup(path, strlen(path) - strlen(rest));
+        r = proxy_target(path, http_request_query_text(request->http), &x->target);
+        if (r < 0)
+                return r;
+        r = make_prefix(x, &request->route);
+        if (r < 0)
+                return r;
         x->base_url = strformat(strchr(address, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme,
                         address, to->port);
         x->tls = to->tls;
-        return x->prefix && x->base_url ? add_hosts(x, request, to) : -ENOMEM;
+        return x->base_url ? add_hosts(x, request, to) : -ENOMEM;
 }
 
 int proxy_request(struct request *request, struct proxy_to *to, struct problem *p) {
         struct pod_proxies *all = request->api->pod_proxies;
         struct proxied *x = calloc(1, sizeof(*x));
         struct relay *y;
-        int r = x ? fill(x, request, to) : -ENOMEM;
+        int r = x ? fill(x, request, to, p) : -ENOMEM;
 
         if (r < 0) {
                 if (x)

@@ -173,7 +173,7 @@ int call_start(struct relay *y, const struct relay_place *place, struct problem 
                         &(struct http_call_options){.method = http_request_method(request->http),
                                         .path = place->target,
                                         .base_url = place->base_url,
-                                        .socket = place->socket,
+                                        .socket_name = place->socket_name,
                                         .headers = h.items,
                                         .body = n > 0 ? body : NULL,
                                         .body_size = n,

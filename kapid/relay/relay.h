@@ -55,7 +55,7 @@ struct relay_place {
         const char *base_url;    /* "https://10.0.0.1:443" */
         const char *server_name; /* of its certificate; NULL: any */
         const char *target;      /* path and query */
-        int *socket;             /* connected to it, and taken; NULL: base_url says where */
+        const char *socket_name; /* an abstract Unix socket that leads to it; NULL: base_url does */
         uint64_t idle_us;        /* its answer may be silent for; 0: for ever */
 };
 /* Afterwards the relay may be gone. */

@@ -481,10 +481,8 @@ static int connect_to(struct tunnel *t, const struct relay_place *place) {
         uint16_t port;
         bool brackets;
 
-        if (place->socket) {
-                t->fd = TAKE_FD(*place->socket);
-                return 0;
-        }
+        if (place->socket_name)
+                return net_connect_abstract(&t->fd, place->socket_name);
         if (!host || parse_port(colon + 1, &port) < 0)
                 return -EINVAL;
         brackets = *host == '[';

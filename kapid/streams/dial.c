@@ -1,5 +1,5 @@
 /*   line (an SSH stream):   CALLING --READY--> carries a dial <--> idle, for IDLE_US
- *   dial:                   waits for its line --> open (a socket pair) --> ended
+ *   dial:                   waits for its line --> listens --> connected --> ended
  *
  * Towards the socket a dial holds at most STREAM_WINDOW bytes: the node is credited for what was
  * written. From the socket it reads what the node takes. Frames of a connection that has ended are
@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 
 #include "kapid/streams/node-stream.h"
+#include "lib/net.h"
+#include "lib/random.h"
 
 enum {
         READ_SIZE = 16 << 10,
@@ -39,7 +41,8 @@ struct dial {
         const struct dial_events *events;
         void *userdata;
         uint16_t port;
-        int fd; /* negative: not open, or ended */
+        int fd; /* listens, then the connection; negative: neither, or it has ended */
+        bool listens;
         sd_event_source *io, *soon;
         struct buf down;   /* for the socket */
         uint32_t owed;     /* bytes that the node was not credited for */
@@ -135,6 +138,8 @@ static void update(struct dial *d) {
                      node_stream_queued(l->node) < QUEUE_HIGH;
         uint32_t events = (reads ? EPOLLIN : 0) | (d->down.size > 0 ? EPOLLOUT : 0);
 
+        if (d->listens) /* what comes waits for the connection */
+                return;
         if (d->owed > 0 && d->down.size < PAY_BELOW && l && l->node) {
                 (void)node_stream_send_u32(l->node, STREAM_CREDIT, 0, d->owed);
                 d->owed = 0;
@@ -175,10 +180,11 @@ static void read_socket(struct dial *d) {
 }
 
 static void write_socket(struct dial *d) {
-        ssize_t n = d->down.size > 0 ? send(d->fd, d->down.data, d->down.size,
-                                                       MSG_DONTWAIT | MSG_NOSIGNAL)
-                                     : 0;
+        ssize_t n;
 
+        if (d->listens || d->down.size == 0)
+                return;
+        n = send(d->fd, d->down.data, d->down.size, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n > 0)
                 buf_consume(&d->down, (size_t)n);
         else if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -196,36 +202,59 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         return 0;
 }
 
-static int open_socket(struct dial *d, int *ret) {
-        int fds[2], r;
+/* Any process of the machine may try. */
+static bool is_ours(int fd) {
+        struct ucred cred = {0};
+        socklen_t n = sizeof(cred);
 
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-                return -errno;
-        d->fd = fds[0];
-        r = sd_event_add_io(d->api->event, &d->io, d->fd, EPOLLIN, on_io, d);
-        if (r < 0)
-                safe_close(fds[1]);
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 && cred.pid == getpid();
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct dial *d = userdata;
+        int one = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (one < 0 || !is_ours(one)) {
+                safe_close(one);
+                return 0;
+        }
+        close_socket(d);
+        d->fd = one;
+        d->listens = false;
+        if (sd_event_add_io(d->api->event, &d->io, one, EPOLLIN, on_io, d) < 0)
+                give_up(d);
         else
-                *ret = fds[1];
-        return r;
+                write_socket(d);
+        update(d);
+        return 0;
+}
+
+/* curl takes no connected socket in Debian 12 (7.88 connects it once more): it gets a name. */
+static int open_socket(struct dial *d, const char *name) {
+        int r = net_listen_abstract(&d->fd, name);
+
+        if (r < 0)
+                return r;
+        d->listens = true;
+        r = sd_event_add_io(d->api->event, &d->io, d->fd, EPOLLIN, on_connection, d);
+        return MIN(r, 0);
 }
 
 /* Its line is ready. Afterwards d may be gone. */
 static void open_dial(struct dial *d) {
         const uint8_t port[] = {d->port >> 8, d->port & 0xff};
         struct line *l = d->line;
-        int fd = -EBADF, r = open_socket(d, &fd);
+        char name[UUID_SIZE];
+        int r = open_socket(d, random_uuid(name));
 
         if (r >= 0)
                 r = node_stream_send(l->node, STREAM_OPEN, ++l->id, port, sizeof(port));
         if (r < 0) {
-                safe_close(fd);
                 d->events->on_failed(strerror(-r), d->userdata);
                 return;
         }
         d->opened = true;
-        update(d);
-        d->events->on_open(fd, d->userdata);
+        d->events->on_open(name, d->userdata);
 }
 
 /* --- from the node --- */

@@ -1,4 +1,4 @@
-/* Connections to a port in a pod, or to the agent of a node, as sockets of this process: the bytes
+/* Connections to a port in a pod, or to the agent of a node, by sockets of this process: the bytes
  * go as those of a port-forward, over SSH (node-stream.h). A stream carries one connection at a
  * time, so that a slow reader delays nobody else; without one it is kept for a moment for the next
  * connection to the same place. */
@@ -15,9 +15,10 @@ DEFINE_CLEANUP(struct dials *, dials_free);
 
 struct dial_events {
         /* Exactly one of both, never from inside of dial_new(). */
-        /* The node has been asked to connect; fd is the callee's. A refusal by the pod comes later:
-         * the socket ends, and dial_why() says so. */
-        void (*on_open)(int fd, void *userdata);
+        /* The node has been asked to connect. One connection of this process, and of no other, to
+         * the abstract Unix socket of that name leads there. A refusal by the pod comes later: the
+         * connection ends, and dial_why() says so. */
+        void (*on_open)(const char *socket_name, void *userdata);
         /* The node is not reached or refuses. why: a sentence. The callee frees the dial. */
         void (*on_failed)(const char *why, void *userdata);
 };

@@ -178,14 +178,25 @@ static void proxy_now(struct request *request) {
 }
 
 /* PodProxyOptions and the like, for webhooks. */
-static void proxy_ask(struct request *request) {
-        const char *rest = strempty(request->route.rest);
-        _cleanup_json_ json_t *options = json_pack("{ss, ss, ss}", "kind", request->sub->kind,
-                        "apiVersion", "v1", "path",
-                        utf8_is_valid(rest, strlen(rest)) ? rest + (*rest == '/') : "");
+static int options_of(struct request *request, json_t **ret, struct problem *p) {
+        _cleanup_free_ char *path = NULL;
+        int r = proxy_path(request->route.rest, &path, p);
 
-        if (!options)
-                respond_errno(request, ENOMEM);
+        if (r < 0)
+                return r;
+        path[utf8_clean(path, strlen(path))] = 0;
+        *ret = json_pack("{ss, ss, ss}", "kind", request->sub->kind, "apiVersion", "v1", "path",
+                        path);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static void proxy_ask(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *options = NULL;
+        int r = options_of(request, &options, &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
         else
                 request_ask(request, WEBHOOK_CONNECT, options, proxy_now);
 }

@@ -108,19 +108,42 @@ static void test_names(void **state) {
 }
 
 static void test_targets(void **state) {
-        static const char *const cases[][3] = {
+        static const struct {
+                const char *rest, *query, *want; /* want NULL: refused */
+        } cases[] = {
                         {"", "", "/"},
                         {"/", "", "/"},
-                        {"/a/../b//c/", "x=%20&y", "/a/../b//c/?x=%20&y"},
+                        {"///", "", "/"},
+                        {"/a", "", "/a"},
+                        {"/a/b/", "", "/a/b/"},
+                        {"/a%2Fb", "", "/a/b"},
+                        {"/a/../b//c/", "x=%20&y", "/b/c/?x=%20&y"},
+                        {"/a/b/..", "", "/a/"},
+                        {"/a/.", "", "/a/"},
+                        {"/../../x", "", "/x"},
+                        {"/%2e%2e/%2E%2e", "", "/"},
+                        {"/..a/.b/...", "", "/..a/.b/..."},
                         {"/a b\r\nX: y", "q=\n", "/a%20b%0D%0AX:%20y?q=%0A"},
-                        {"/%2F%zz\xc3\xa4#f", "", "/%2F%zz%C3%A4%23f"},
+                        {"/a%0d%0a?%3f%23", "", "/a%0D%0A%3F%3F%23"},
+                        {"/\xc3\xa4%ff", "", "/%C3%A4%FF"},
+                        {"/%zz", "", NULL},
+                        {"/%2", "", NULL},
+                        {"/a%00b", "", NULL},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *got = NULL;
+                _cleanup_problem_ struct problem p = {0};
+                _cleanup_free_ char *path = NULL, *got = NULL;
+                int r = proxy_path(cases[i].rest, &path, &p);
 
-                assert_int_equal(proxy_target(cases[i][0], cases[i][1], &got), 0);
-                assert_string_equal(got, cases[i][2]);
+                if (!cases[i].want) {
+                        assert_int_equal(r, -EINVAL);
+                        assert_int_equal(p.code, 400);
+                        continue;
+                }
+                assert_int_equal(r, 0);
+                assert_int_equal(proxy_target(path, cases[i].query, &got), 0);
+                assert_string_equal(got, cases[i].want);
         }
 }
 
