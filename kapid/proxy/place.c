@@ -58,6 +58,11 @@ static bool has_address(const json_t *pod, const char *ip) {
         return streq(json_str_or(pod, "status.podIP", ""), ip);
 }
 
+void pod_place_done(struct pod_place *p) {
+        json_decref(p->pod);
+        *p = (struct pod_place){0};
+}
+
 /* --- services --- */
 
 static char *ports_text(const json_t *service) {
@@ -137,7 +142,7 @@ static uint16_t subset_port(const json_t *subset, const char *name) {
 }
 
 int place_of_service(const json_t *endpoints, const char *port_name, uint64_t turn,
-                place_pod_func find, void *userdata, struct place *ret, struct problem *p) {
+                place_pod_func find, void *userdata, struct pod_place *ret, struct problem *p) {
         const json_t *subsets = json_at(endpoints, "subsets");
         size_t count = json_array_size(subsets), left = LOOKUPS_MAX, others = 0;
 

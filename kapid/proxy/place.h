@@ -17,12 +17,13 @@ int place_check_pod(const json_t *pod, struct problem *p);
 int place_port_of_service(
                 const json_t *service, const char *port, const char **ret, struct problem *p);
 
-struct place {
+struct pod_place {
         json_t *pod; /* owned */
         uint16_t port;
 };
+void pod_place_done(struct pod_place *p);
 /* The pod of that name in the service's namespace: a new reference; NULL: there is none. */
 typedef json_t *(*place_pod_func)(const char *name, void *userdata);
 /* A ready endpoint; turn says which one is tried first. 503 in p: "no endpoints available". */
 int place_of_service(const json_t *endpoints, const char *port_name, uint64_t turn,
-                place_pod_func find, void *userdata, struct place *ret, struct problem *p);
+                place_pod_func find, void *userdata, struct pod_place *ret, struct problem *p);

@@ -69,11 +69,11 @@ static int add_headers(struct request *request, void *owner, struct forward_head
                 return -ENOMEM;
         if (isempty(host))
                 host = strstr(x->base_url, "://") + 3;
-        r = forward_add(h, "Host", host);
-        if (r >= 0)
-                r = forward_add(h, "X-Forwarded-Uri", uri);
-        if (r < 0)
+        if (forward_add(h, "Host", host) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest", "the Host header is not valid");
+        r = forward_add(h, "X-Forwarded-Uri", uri);
+        if (r < 0)
+                return r;
         return add_client(request, h);
 }
 

@@ -69,6 +69,8 @@ static struct line *line_free(struct line *l) {
         return mfree(l);
 }
 
+DEFINE_CLEANUP(struct line *, line_free);
+
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         line_free(userdata);
         return 0;
@@ -240,15 +242,19 @@ static int open_socket(struct dial *d, const char *name) {
         return MIN(r, 0);
 }
 
-/* Its line is ready. Afterwards d may be gone. */
-static void open_dial(struct dial *d) {
+static int ask_to_connect(struct dial *d, const char *name) {
         const uint8_t port[] = {d->port >> 8, d->port & 0xff};
         struct line *l = d->line;
-        char name[UUID_SIZE];
-        int r = open_socket(d, random_uuid(name));
+        int r = open_socket(d, name);
 
-        if (r >= 0)
-                r = node_stream_send(l->node, STREAM_OPEN, ++l->id, port, sizeof(port));
+        return r < 0 ? r : node_stream_send(l->node, STREAM_OPEN, ++l->id, port, sizeof(port));
+}
+
+/* Its line is ready. Afterwards d may be gone. */
+static void open_dial(struct dial *d) {
+        char name[UUID_SIZE];
+        int r = ask_to_connect(d, random_uuid(name));
+
         if (r < 0) {
                 d->events->on_failed(strerror(-r), d->userdata);
                 return;
@@ -374,7 +380,7 @@ static const struct node_stream_events node_events = {
 /* Takes the key. */
 static int line_new(struct line **ret, struct dials *all, char *key, struct node_target *target,
                 const char *ask, struct problem *p) {
-        struct line *l = calloc(1, sizeof(*l));
+        _cleanup_(line_freep) struct line *l = calloc(1, sizeof(*l));
         int r;
 
         if (!l) {
@@ -386,13 +392,12 @@ static int line_new(struct line **ret, struct dials *all, char *key, struct node
         l->credit = STREAM_WINDOW;
         LIST_INSERT_HEAD(&all->lines, l, entry);
         r = node_stream_new(&l->node, all->api, target, &node_events, l, p);
-        if (r >= 0)
-                r = node_stream_send_request(l->node, ask);
-        if (r < 0) {
-                line_free(l);
+        if (r < 0)
                 return r;
-        }
-        *ret = l;
+        r = node_stream_send_request(l->node, ask);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(l);
         return 0;
 }
 

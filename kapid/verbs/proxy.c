@@ -81,7 +81,7 @@ static int no_endpoints(const char *service, struct problem *p) {
 
 static int to_service(struct request *request, const struct proxy_name *n, struct problem *p) {
         _cleanup_json_ json_t *service = NULL, *endpoints = NULL;
-        struct place place = {0};
+        _cleanup_(pod_place_done) struct pod_place place = {0};
         const char *port = "";
         int r = find_named(request, n->name, &service, p);
 
@@ -97,10 +97,7 @@ static int to_service(struct request *request, const struct proxy_name *n, struc
                 return r;
         r = place_of_service(endpoints, port, pod_proxies_turn(request->api->pod_proxies), find_pod,
                         request, &place, p);
-        if (r >= 0)
-                r = send_to_pod(request, place.pod, place.port, n->tls, p);
-        json_decref(place.pod);
-        return r;
+        return r < 0 ? r : send_to_pod(request, place.pod, place.port, n->tls, p);
 }
 
 static int to_node(struct request *request, const struct proxy_name *n, struct problem *p) {
