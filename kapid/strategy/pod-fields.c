@@ -5,7 +5,7 @@
 #include "kapid/schema/format.h"
 #include "lib/object.h"
 
-static void validate_tolerations(struct findings *f, const json_t *spec) {
+void pod_fields_validate_tolerations(struct findings *f, const json_t *spec) {
         const json_t *t;
         size_t i;
 
@@ -183,7 +183,7 @@ static void validate_names(struct findings *f, const json_t *spec) {
 }
 
 void pod_fields_validate(struct findings *f, const json_t *spec) {
-        validate_tolerations(f, spec);
+        pod_fields_validate_tolerations(f, spec);
         validate_dns(f, spec);
         validate_host_aliases(f, spec);
         validate_qualified(f, spec, "readinessGates", "conditionType");
