@@ -1,4 +1,4 @@
-/* NetworkPolicies, Ingresses, IngressClasses and ServiceCIDRs. The messages are those of Kubernetes. */
+/* NetworkPolicies, Ingresses, their classes, ServiceCIDRs. The messages are those of Kubernetes. */
 #include <arpa/inet.h>
 
 #include "kapid/schema/format.h"

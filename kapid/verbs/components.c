@@ -5,6 +5,7 @@
 
 #include "kapid/verbs/selection.h"
 #include "kapid/verbs/verbs.h"
+#include "lib/daemon.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -16,7 +17,7 @@ int component_lease_trouble(
         const char *holder = json_str_or(lease, "spec.holderIdentity", ""),
                    *renewed = json_str_or(lease, "spec.renewTime", "");
         int64_t seconds = json_int_or(lease, "spec.leaseDurationSeconds", LEASE_S);
-        uint64_t at, allowed_us = (uint64_t)MAX(seconds, INT64_C(0)) * 1000000;
+        uint64_t at, allowed_us = ((uint64_t)MAX(seconds, INT64_C(0)) + SLACK_S) * 1000000;
 
         if (!lease || !*holder) {
                 *ret = strformat("no %s has the lease kube-system/%s; see `systemctl status %s` on "
@@ -24,7 +25,7 @@ int component_lease_trouble(
                                 program, program, program);
                 return *ret ? 0 : -ENOMEM;
         }
-        if (time_parse(renewed, &at) >= 0 && at + allowed_us + SLACK_S * UINT64_C(1000000) > now_us) {
+        if (time_parse(renewed, &at) >= 0 && at + allowed_us > now_us) {
                 *ret = NULL;
                 return 0;
         }
@@ -45,7 +46,8 @@ json_t *component_status(const char *name, const char *trouble) {
                         "metadata", "name", name, "conditions", condition);
 }
 
-static int add_program(struct request *request, json_t *all, const char *name, const char *program) {
+static int add_program(
+                struct request *request, json_t *all, const char *name, const char *program) {
         struct item *it = api_find(
                         request->api, "coordination.k8s.io", "leases", "kube-system", program);
         _cleanup_json_ json_t *lease = it ? item_object(it) : NULL;
@@ -70,7 +72,7 @@ static int make_all(struct request *request, json_t *all) {
         r = add_program(request, all, "scheduler", "kschedd");
         if (r < 0)
                 return r;
-        (void)api_ready(request->api, &why);
+        (void)daemon_is_ready(request->api->daemon, &why);
         return json_array_append_new(all, component_status("etcd-0", why)) < 0 ? -ENOMEM : 0;
 }
 

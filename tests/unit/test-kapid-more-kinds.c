@@ -81,7 +81,8 @@ static void test_defaults(void **state) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_json_ json_t *o =
-                                create(kind(cases[i].group, cases[i].plural), cases[i].object, NULL);
+                                create(kind(cases[i].group, cases[i].plural), cases[i].object,
+                                                NULL);
 
                 assert_json(json_at(o, cases[i].path), cases[i].expected);
         }
