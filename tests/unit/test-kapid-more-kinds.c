@@ -43,7 +43,9 @@ static void test_defaults(void **state) {
                                         "'storageCapacity':false,'requiresRepublish':false,"
                                         "'seLinuxMount':false,'volumeLifecycleModes':['Persistent'"
                                         "],'fsGroupPolicy':'ReadWriteOnceWithFSType'}"},
-                        {STORAGE, "csinodes", "{" META ",'spec':{}}", "spec", "{}"},
+                        {STORAGE, "csinodes", "{" META ",'spec':{'drivers':null}}", "spec",
+                                        "{'drivers':[]}"},
+                        {STORAGE, "csinodes", "{" META "}", "spec", "{'drivers':[]}"},
                         {STORAGE, "volumeattachments",
                                         ATTACH("'source':{'persistentVolumeName':'v'}"), "status",
                                         "{'attached':false}"},
@@ -113,7 +115,6 @@ static void test_storage_refusals(void **state) {
                                         "spec.tokenRequests[0].expirationSeconds: Invalid value"},
                         {STORAGE, "csidrivers", DRIVER("'nodeAllocatableUpdatePeriodSeconds':9"),
                                         "greater than or equal to 10"},
-                        {STORAGE, "csidrivers", "{" META "}", "spec: Required value"},
                         {STORAGE, "csinodes", OF_NODE("'name':'d'"),
                                         "spec.drivers[0].nodeID: Required value"},
                         {STORAGE, "csinodes", OF_NODE("'name':'d_','nodeID':'x'"),
