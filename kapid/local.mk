@@ -59,6 +59,7 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/other.c \
 	kapid/strategy/pod-context.c kapid/strategy/pod-context.h kapid/strategy/pod-env.c kapid/strategy/pod-env.h \
 	kapid/strategy/pod-ephemeral.c kapid/strategy/pod-ephemeral.h kapid/strategy/pod-fields.c kapid/strategy/pod-fields.h \
+	kapid/strategy/pod-os.c kapid/strategy/pod-os.h \
 	kapid/strategy/pod-placement.c kapid/strategy/pod-placement.h kapid/strategy/pod-volumes.c kapid/strategy/pod-volumes.h \
 	kapid/strategy/pod-resources.c kapid/strategy/pod-resources.h kapid/strategy/pod.c \
 	kapid/strategy/policy.c \
@@ -342,6 +343,9 @@ tests_unit_test_kapid_timeout_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-fairness
 tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
 tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-fields
+tests_unit_test_kapid_fields_SOURCES = tests/unit/test-kapid-fields.c tests/unit/kapid-cases.h tests/unit/kapid-create.h
+tests_unit_test_kapid_fields_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -435,7 +435,10 @@ static int read_intent(const struct kind *k, const void *data, size_t n, const c
                 json_t **ret, struct problem *p) {
         _cleanup_strv_free_ char **unknown = NULL;
         _cleanup_normaliser_ struct normaliser walk = {
-                        .custom = k->custom, .keep_nulls = true, .unknown = &unknown};
+                        .custom = k->custom,
+                        .keep_nulls = true,
+                        .takes_whole = true,
+                        .unknown = &unknown};
         _cleanup_json_ json_t *config = NULL;
         int r = parse_intent(data, n, &config, p);
 
