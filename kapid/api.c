@@ -199,7 +199,7 @@ static int add_caches(struct api *a) {
         pods = api_cache(a, "", "pods");
         if (!pods)
                 return -ENOMEM;
-        r = cache_set_index(pods, "spec.nodeName", item_node_of_pod);
+        r = cache_keep_index(pods, &pods_by_node);
         if (r < 0)
                 return r;
         a->cluster_users = api_cache(a, "keelson.dev", "clusterusers");

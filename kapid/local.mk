@@ -308,7 +308,7 @@ libkapid_api_a_SOURCES += \
 libkapid_core_a_SOURCES += \
 	kapid/crypt/config.c kapid/crypt/crypt.c kapid/crypt/crypt.h kapid/crypt/internal.h
 libkapid_api_a_SOURCES += \
-	kapid/cache/unreadable.c \
+	kapid/cache/indexes.c kapid/cache/keys.c kapid/cache/unreadable.c kapid/cache/walk.c \
 	kapid/crypt/answer.c kapid/crypt/answer.h kapid/crypt/sweep.c kapid/crypt/sweep.h
 check_PROGRAMS += tests/unit/test-kapid-crypt
 tests_unit_test_kapid_crypt_SOURCES = tests/unit/test-kapid-crypt.c tests/unit/unit.h
@@ -380,6 +380,9 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-indexes
+tests_unit_test_kapid_indexes_SOURCES = tests/unit/test-kapid-indexes.c tests/unit/dice.h tests/unit/random.h tests/unit/unit.h
+tests_unit_test_kapid_indexes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-presence tests/unit/test-kapid-neighbours
 tests_unit_test_kapid_neighbours_SOURCES = tests/unit/test-kapid-neighbours.c tests/unit/unit.h
 tests_unit_test_kapid_neighbours_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
