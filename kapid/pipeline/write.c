@@ -33,9 +33,6 @@ static struct run *run_free(struct run *run) {
         decision_done(&run->decision);
         problem_done(&run->refusal);
         policy_judging_free(run->judging);
-        sd_event_source_disable_unref(run->next_turn);
-        made_forms_done(&run->forms);
-        kind_unref(run->form_kind);
         strv_free(run->warned);
         json_decref(run->live);
         item_unref(run->write.item);
@@ -596,8 +593,10 @@ void write_carry_out(struct run *run) {
 void write_decided(struct run *run, int r, struct problem *p) {
         struct decision *d = &run->decision;
 
-        if (r > 0)
+        if (r == WRITE_ASKS_WEBHOOKS)
                 write_ask_mutating(run);
+        else if (r > 0)
+                write_wait(run);
         else if (!run->fresh && (r < 0 || run->write.request->dry_run))
                 write_confirm(run, r, p);
         else if (r < 0)
@@ -625,7 +624,6 @@ static void decide(struct run *run) {
         run->asked = false;
         strv_free(run->warned);
         run->warned = NULL;
-        made_forms_done(&run->forms);
         r = run->decide(&run->write, run->live, &run->decision, &p);
         write_decided(run, r, &p);
 }
@@ -672,7 +670,8 @@ void write_start(struct request *request, const struct write_options *o) {
                         .kind = run->kind,
                         .namespace = run->namespace,
                         .name = "",
-                        .decision = &run->decision};
+                        .decision = &run->decision,
+                        .wake = write_wake};
         if (!run->namespace || set_name(run, o->name ? o->name : request->route.name) < 0) {
                 _cleanup_problem_ struct problem p = {0};
 

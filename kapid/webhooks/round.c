@@ -136,6 +136,10 @@ static int message(struct probe *probe, json_t **ret, struct problem *p) {
         return *ret ? 0 : -ENOMEM;
 }
 
+static uint64_t wall_us(void *clock) {
+        return now_mono_us();
+}
+
 /* matchConditions on what would be sent; as webhook_conditions_hold(). All of a round share a time;
  * waiting for answers does not count. */
 static int meets_conditions(struct probe *probe, const json_t *review, char **ret_why) {
@@ -144,7 +148,7 @@ static int meets_conditions(struct probe *probe, const json_t *review, char **re
                  left_us = CONDITIONS_US - MIN(round->conditions_us, (uint64_t)CONDITIONS_US);
         const struct cel_limits limits = {.cost_max = CONDITIONS_COST_MAX,
                         .deadline_us = began_us + left_us,
-                        .now_us = now_mono_us};
+                        .now_us = wall_us};
         const struct policy_authority authority = {
                         .may = policy_may, .userdata = round->question.request};
         const json_t *request = json_object_get(review, "request");
@@ -513,23 +517,34 @@ static bool is_asked_again(const struct round *round, size_t i) {
                !json_same(probe->after, round->object);
 }
 
+static void on_settled(void *userdata) {
+        walk(userdata);
+}
+
+/* 1: on_settled() continues. */
 static int settle(struct round *round) {
-        json_t *copy;
+        const struct webhooks_later later = {.func = on_settled, .userdata = round};
         int r;
 
         if (!round->changed_in_pass || !round->question.settle)
                 return 0;
-        copy = json_tree_copy(round->object);
-        if (!copy)
-                return -ENOMEM;
-        json_decref(round->object);
-        round->object = copy;
-        round->facts.object = copy;
-        r = round->question.settle(copy, round->question.userdata, &round->refusal);
-        return MIN(r, 0);
+        if (!round->settling) {
+                json_t *copy = json_tree_copy(round->object);
+
+                if (!copy)
+                        return -ENOMEM;
+                json_decref(round->object);
+                round->object = copy;
+                round->facts.object = copy;
+        }
+        r = round->question.settle(
+                        round->object, &later, round->question.userdata, &round->refusal);
+        round->settling = r > 0;
+        return r;
 }
 
-/* The webhooks that are left of this pass. 1: one is under way, and on_answer() continues. */
+/* The webhooks that are left of this pass. 1: one is under way, and on_answer() continues, or
+ * on_settled(). */
 static int ask_next(struct round *round) {
         while (round->next < round->list->count) {
                 size_t i = round->next++;
