@@ -108,8 +108,8 @@ static void change_stack(struct fiber *f, ucontext_t *from, const ucontext_t *to
         void *fake = NULL;
         const ucontext_t *known = to == &f->own ? &f->own : &f->caller;
 
-        __sanitizer_start_switch_fiber(f->ended ? NULL : &fake, known->uc_stack.ss_sp,
-                        known->uc_stack.ss_size);
+        __sanitizer_start_switch_fiber(
+                        f->ended ? NULL : &fake, known->uc_stack.ss_sp, known->uc_stack.ss_size);
 #endif
         (void)swapcontext(from, to);
 #if defined(__SANITIZE_ADDRESS__)
@@ -185,9 +185,9 @@ static bool has_room(const struct fibers *all) {
 static struct fiber *next_of(struct fibers *all) {
         struct fiber *f;
 
-        TAILQ_FOREACH (f, &all->ready, entry)
-                if (f->stack || has_room(all))
-                        return f;
+        TAILQ_FOREACH(f, &all->ready, entry)
+        if (f->stack || has_room(all))
+                return f;
         return NULL;
 }
 
@@ -234,12 +234,11 @@ int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *use
                 func(NULL, userdata);
                 return 0;
         }
-        assert(!all->running);
         f = calloc(1, sizeof(*f));
         if (!f)
                 return -ENOMEM;
         *f = (struct fiber){.all = all, .func = func, .done = done, .userdata = userdata};
-        r = has_room(all) ? start(f) : 0;
+        r = has_room(all) && !all->running ? start(f) : 0;
         if (r < 0 || f->ended) {
                 fiber_free(f);
                 return r;

@@ -21,8 +21,9 @@ struct fiber;
 typedef void (*fiber_func)(struct fiber *f, void *userdata);
 /* The function has returned; the fiber is gone. */
 typedef void (*fiber_done)(void *userdata);
-/* Runs func. 0: it is through already, and done is not called. 1: it has paused; done is called
- * once, from the loop. all NULL: it is called with f NULL, and never pauses. -ENOMEM. */
+/* Runs func. 0: it is through already, and done is not called. 1: it has paused, or was not begun
+ * yet (as when a fiber calls this); done is called once, from the loop. all NULL: it is called with
+ * f NULL, and never pauses. -ENOMEM. */
 int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *userdata);
 
 /* --- for the function; f may be NULL --- */

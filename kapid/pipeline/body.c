@@ -14,9 +14,10 @@ int request_decode(struct request *request, struct problem *p) {
         assert(!request->body.object);
         r = pipeline_decode(request->kind, request->sub, request_header(request, "Content-Type"),
                         data, n, request->validation, &request->body, p);
-        if (r >= 0)
-                audit_request_object(request, request->body.object);
-        return r;
+        if (r < 0)
+                return r;
+        audit_request_object(request, request->body.object);
+        return request_breathe(request);
 }
 
 int request_check_names(struct request *request, json_t *object, struct problem *p) {

@@ -292,8 +292,8 @@ static void validate_metadata(
                         .built_in = f->built_in, .domains = needs_domains(k)};
 
         f->domains = before.domains;
-        strategy_validate_metadata(f, json_object_get(object, "metadata"), k->strategy->name,
-                        k->namespaced);
+        strategy_validate_metadata(
+                        f, json_object_get(object, "metadata"), k->strategy->name, k->namespaced);
         if (!may_forgive(f, old))
                 return;
         strategy_validate_metadata(&before, json_object_get(old, "metadata"), k->strategy->name,
@@ -440,11 +440,8 @@ int pipeline_validate_create(const struct kind *k, const json_t *object, struct 
 
 int pipeline_validate_update(const struct kind *k, const struct kind_subresource *sub,
                 const json_t *old, const json_t *object, char ***warnings, struct problem *p) {
-        const struct pipeline_validation v = {.kind = k,
-                        .sub = sub,
-                        .old = old,
-                        .object = object,
-                        .warnings = warnings};
+        const struct pipeline_validation v = {
+                        .kind = k, .sub = sub, .old = old, .object = object, .warnings = warnings};
 
         return pipeline_validate(&v, p);
 }

@@ -173,8 +173,7 @@ static int judge_by_policies(struct run *run, struct problem *p) {
         r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
         if (r < 0)
                 return r;
-        r = policy_set_judge(
-                        policies, w->request, &facts, &waiter, &run->judging, &run->warned, p);
+        r = policy_set_judge(policies, w->request, &facts, &waiter, &run->judging, &run->warned, p);
         if (r > 0)
                 write_wait(run);
         return r;

@@ -24,13 +24,13 @@ struct passage {
         json_t *old;          /* owned; what live is: without zero values of older versions */
         enum object_origin origin;
         struct decision *decision;
-        size_t next;     /* of the steps */
-        bool same;       /* as live */
-        bool was_asked;  /* mutating webhooks were */
-        bool changed;    /* by mutating policies */
+        size_t next;    /* of the steps */
+        bool same;      /* as live */
+        bool was_asked; /* mutating webhooks were */
+        bool changed;   /* by mutating policies */
         struct policy_memory policies;
         struct validation *validation; /* that takes more than one turn */
-        size_t warnings; /* that the decision had before the mutating plugins */
+        size_t warnings;               /* that the decision had before the mutating plugins */
 };
 
 /* A client may name the uid and the revision that it means. */
@@ -212,7 +212,10 @@ static int step_validate(struct passage *a, struct problem *p) {
                 if (!v)
                         return -ENOMEM;
                 v->passage = a;
-                r = fibers_start(fibers, validate, on_validated, v);
+                if (a->write->request->fiber)
+                        validate(a->write->request->fiber, v);
+                else
+                        r = fibers_start(fibers, validate, on_validated, v);
         }
         if (r > 0)
                 return WRITE_LATER;
@@ -295,8 +298,10 @@ static int conclude(struct passage *a, struct problem *p) {
 
 static int walk(struct passage *a, struct problem *p) {
         for (; a->next < ELEMENTS(steps); a->next++) {
-                int r = steps[a->next].run(a, p);
+                int r = request_breathe(a->write->request);
 
+                if (r >= 0)
+                        r = steps[a->next].run(a, p);
                 if (r < 0)
                         log_debug("%s \"%s\": refused by %s", a->write->kind->resource,
                                         a->write->name, steps[a->next].name);
@@ -430,8 +435,7 @@ static void on_policies(void *userdata) {
 
 /* The mutating policies about an object of the passage. POLICY_CHANGED: *ret is what became of what
  * they saw. POLICY_LATER: w->wake() is called. */
-static int ask_policies(
-                struct passage *a, const json_t *object, json_t **ret, struct problem *p) {
+static int ask_policies(struct passage *a, const json_t *object, json_t **ret, struct problem *p) {
         struct write *w = a->write;
         struct policy_set *policies = w->request->api->policies;
         const struct policy_waiter waiter = {.func = on_policies, .userdata = a};

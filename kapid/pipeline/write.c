@@ -410,8 +410,10 @@ static void on_lease(const struct store_result *res, void *userdata) {
 static void store_it(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         struct api *api = run->write.request->api;
-        int r = make_text(run, &p);
+        int r = request_breathe(run->write.request);
 
+        if (r >= 0)
+                r = make_text(run, &p);
         if (r < 0) {
                 write_fail(run, r, &p);
                 return;
@@ -593,7 +595,9 @@ void write_carry_out(struct run *run) {
 void write_decided(struct run *run, int r, struct problem *p) {
         struct decision *d = &run->decision;
 
-        if (r == WRITE_ASKS_WEBHOOKS)
+        if (r == -ECANCELED)
+                write_fail(run, r, p);
+        else if (r == WRITE_ASKS_WEBHOOKS)
                 write_ask_mutating(run);
         else if (r > 0)
                 write_wait(run);
@@ -613,7 +617,8 @@ void write_decided(struct run *run, int r, struct problem *p) {
                 write_carry_out(run);
 }
 
-static void decide(struct run *run) {
+static void decide_now(void *userdata) {
+        struct run *run = userdata;
         _cleanup_problem_ struct problem p = {0};
         int r;
 
@@ -626,6 +631,17 @@ static void decide(struct run *run) {
         run->warned = NULL;
         r = run->decide(&run->write, run->live, &run->decision, &p);
         write_decided(run, r, &p);
+}
+
+/* Large objects take several turns. */
+static void decide(struct run *run) {
+        struct request *request = run->write.request;
+        struct item *it = run->write.item;
+        size_t n = 0;
+
+        (void)request_body(request, &n);
+        request_in_turns(request, MAX(n, it ? item_text(it)->size : 0) >= REQUEST_LARGE_BYTES,
+                        decide_now, run);
 }
 
 /* From the cache where it has the object; a refusal there is confirmed as decide() does. */

@@ -37,8 +37,7 @@ static int take_changed(const json_t *form, json_t *changed_taken, json_t **ret)
         return 1;
 }
 
-int policy_apply_patch(
-                const json_t *form, const json_t *operations, json_t **ret, char **ret_why) {
+int policy_apply_patch(const json_t *form, const json_t *operations, json_t **ret, char **ret_why) {
         _cleanup_problem_ struct problem p = {0};
         json_t *changed = NULL;
         int r = patch_json(form, operations, &changed, &p);

@@ -60,8 +60,7 @@ static int read_namespace(struct policy_asking *a) {
 
 static int add_invocation(struct policy_asking *a, struct policy *p, struct policy_binding *b,
                 const struct kind *as) {
-        const struct policy_invocation i = {
-                        policy_ref(p), policy_binding_ref(b), kind_ref(as)};
+        const struct policy_invocation i = {policy_ref(p), policy_binding_ref(b), kind_ref(as)};
         int r = vector_append(&a->invocations, i);
 
         if (r < 0) {

@@ -46,7 +46,8 @@ bool policy_memory_waits(const struct policy_memory *m) {
 /* --- what comes of it --- */
 
 /* The names are ours, the forms those of webhooks. */
-static void annotate(struct policy_mutating *m, const struct policy_invocation *i, bool changed, bool ignored) {
+static void annotate(struct policy_mutating *m, const struct policy_invocation *i, bool changed,
+                bool ignored) {
         _cleanup_free_ char *key = NULL, *text = NULL;
 
         if (!m->asking.request->audit)
@@ -60,8 +61,8 @@ static void annotate(struct policy_mutating *m, const struct policy_invocation *
 }
 
 /* 0: failures are ignored, and the request continues. */
-static int fail(struct policy_mutating *m, const struct policy_invocation *i, bool of_binding, const char *reason,
-                const char *message) {
+static int fail(struct policy_mutating *m, const struct policy_invocation *i, bool of_binding,
+                const char *reason, const char *message) {
         _cleanup_free_ char *text = NULL;
         int r;
 
@@ -78,8 +79,8 @@ static int fail(struct policy_mutating *m, const struct policy_invocation *i, bo
         return r < 0 ? r : -EACCES;
 }
 
-static int misconfigured(
-                struct policy_mutating *m, const struct policy_invocation *i, bool of_binding, const char *why) {
+static int misconfigured(struct policy_mutating *m, const struct policy_invocation *i,
+                bool of_binding, const char *why) {
         _cleanup_free_ char *text = strformat(
                         "failed to configure %s: %s", of_binding ? "binding" : "policy", why);
 
@@ -143,8 +144,8 @@ static void count(struct policy_mutating *m, const struct policy_invocation *i, 
 }
 
 /* The n-th mutation of the policy, with what is left of its budget. */
-static int mutate(struct policy_mutating *m, const struct policy_invocation *i, size_t n, const json_t *params,
-                uint64_t *left) {
+static int mutate(struct policy_mutating *m, const struct policy_invocation *i, size_t n,
+                const json_t *params, uint64_t *left) {
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         _cleanup_free_ char *why = NULL;
         uint64_t began_us = now_mono_us();
@@ -200,7 +201,8 @@ static int remember(struct policy_mutating *m, const char *key) {
 }
 
 /* In the first pass all are asked, then those whose object has changed since. */
-static bool is_asked(const struct policy_mutating *m, const struct policy_invocation *i, const char *key) {
+static bool is_asked(const struct policy_mutating *m, const struct policy_invocation *i,
+                const char *key) {
         const json_t *after = json_object_get(m->memory->after, key);
 
         if (m->memory->pass == 0)
@@ -209,8 +211,8 @@ static bool is_asked(const struct policy_mutating *m, const struct policy_invoca
 }
 
 /* 1: its conditions hold. */
-static int meets_conditions(struct policy_mutating *m, const struct policy_invocation *i, const json_t *params,
-                uint64_t *left) {
+static int meets_conditions(struct policy_mutating *m, const struct policy_invocation *i,
+                const json_t *params, uint64_t *left) {
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         struct policy_question q;
         int r = policy_asking_question(&m->asking, i->as, &q);
@@ -225,7 +227,8 @@ static int meets_conditions(struct policy_mutating *m, const struct policy_invoc
         return fail(m, i, true, "Invalid", verdict.refusals[0].message);
 }
 
-static int ask_with(struct policy_mutating *m, const struct policy_invocation *i, const json_t *params) {
+static int ask_with(struct policy_mutating *m, const struct policy_invocation *i,
+                const json_t *params) {
         const struct policy_program *program = i->policy->program;
         size_t changes = m->changes;
         _cleanup_free_ char *key = key_of(i, params);
@@ -291,9 +294,9 @@ static bool has_object(const struct webhook_request *facts) {
 }
 
 /* 1: later. */
-static int begin(struct policy_set *h, struct request *request,
-                const struct webhook_request *facts, const struct policy_waiter *waiter,
-                struct policy_memory *memory, struct policy_mutating **ret) {
+static int begin(struct policy_set *h, struct request *request, const struct webhook_request *facts,
+                const struct policy_waiter *waiter, struct policy_memory *memory,
+                struct policy_mutating **ret) {
         _cleanup_(mutating_freep) struct policy_mutating *m = calloc(1, sizeof(*m));
         int r = m ? policy_set_refresh(h, POLICY_MUTATING) : -ENOMEM;
 

@@ -247,8 +247,7 @@ static int judge_binding(struct policy_judging *j, const struct policy *p,
         _cleanup_free_ char *why = NULL;
         _cleanup_json_ json_t *params = NULL;
         size_t i;
-        int r = policy_params(
-                        j->asking.api, p, b, j->asking.facts.namespace, &params, &why);
+        int r = policy_params(j->asking.api, p, b, j->asking.facts.namespace, &params, &why);
 
         if (r == -EINVAL)
                 return misconfigured(j, p, b, strempty(why));
@@ -327,9 +326,8 @@ static int take_judgement(struct policy_judging *j, char ***warnings, struct pro
 }
 
 /* 1: later. */
-static int begin(struct policy_set *h, struct request *request,
-                const struct webhook_request *facts, const struct policy_waiter *waiter,
-                struct policy_judging **ret) {
+static int begin(struct policy_set *h, struct request *request, const struct webhook_request *facts,
+                const struct policy_waiter *waiter, struct policy_judging **ret) {
         _cleanup_(policy_judging_freep) struct policy_judging *j = calloc(1, sizeof(*j));
         int r = j ? policy_set_refresh(h, POLICY_VALIDATING) : -ENOMEM;
 

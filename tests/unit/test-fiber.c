@@ -125,8 +125,7 @@ static void waiting(struct fiber *f, void *userdata) {
 
 static void test_wait(void **state) {
         struct world *w = *state;
-        struct work all[] = {{.world = w, .letter = 'a'},
-                        {.world = w, .letter = 'b'},
+        struct work all[] = {{.world = w, .letter = 'a'}, {.world = w, .letter = 'b'},
                         {.world = w, .letter = 'c'}};
 
         /* Those that wait are not in the way of others. */
