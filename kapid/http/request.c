@@ -112,6 +112,15 @@ int request_breathe(struct request *request) {
         return request->http || !request->fiber ? 0 : -ECANCELED;
 }
 
+static void breathe(void *userdata) {
+        fiber_breathe(userdata);
+}
+
+const struct yaml_breath *request_yaml_breath(struct request *request) {
+        request->yaml_breath = (struct yaml_breath){breathe, request->fiber};
+        return request->fiber ? &request->yaml_breath : NULL;
+}
+
 struct turned {
         struct request *request; /* a reference */
         void (*func)(void *userdata);

@@ -12,6 +12,7 @@ int request_decode(struct request *request, struct problem *p) {
         int r;
 
         assert(!request->body.object);
+        request->body.breath = request_yaml_breath(request);
         r = pipeline_decode(request->kind, request->sub, request_header(request, "Content-Type"),
                         data, n, request->validation, &request->body, p);
         if (r < 0)

@@ -31,6 +31,7 @@ struct decoded {
         bool status_alone; /* the object shares all but its status with another one, which is not to
                             * change (kapid/patch/status.h) */
         char **warnings;   /* texts for Warning headers: `unknown field "spec.x"` */
+        const struct yaml_breath *breath; /* for the reader of a long body; NULL: none */
 };
 void decoded_done(struct decoded *d);
 #define _cleanup_decoded_ _cleanup_(decoded_done)
