@@ -216,7 +216,8 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
 	kapid/aggregation/forward.c kapid/aggregation/forward.h \
-	kapid/discovery/merge.c kapid/discovery/merge.h
+	kapid/discovery/merge.c kapid/discovery/merge.h \
+	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
 	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
 	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
