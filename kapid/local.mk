@@ -60,6 +60,7 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/other.c \
 	kapid/strategy/pod-context.c kapid/strategy/pod-context.h kapid/strategy/pod-env.c kapid/strategy/pod-env.h \
 	kapid/strategy/pod-ephemeral.c kapid/strategy/pod-ephemeral.h kapid/strategy/pod-fields.c kapid/strategy/pod-fields.h \
+	kapid/strategy/pod-os.c kapid/strategy/pod-os.h \
 	kapid/strategy/pod-placement.c kapid/strategy/pod-placement.h kapid/strategy/pod-volumes.c kapid/strategy/pod-volumes.h \
 	kapid/strategy/pod-resources.c kapid/strategy/pod-resources.h kapid/strategy/pod.c \
 	kapid/strategy/policy.c \
@@ -217,7 +218,8 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
 	kapid/aggregation/forward.c kapid/aggregation/forward.h \
-	kapid/discovery/merge.c kapid/discovery/merge.h
+	kapid/discovery/merge.c kapid/discovery/merge.h \
+	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
 	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
 	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
@@ -309,7 +311,7 @@ libkapid_api_a_SOURCES += \
 libkapid_core_a_SOURCES += \
 	kapid/crypt/config.c kapid/crypt/crypt.c kapid/crypt/crypt.h kapid/crypt/internal.h
 libkapid_api_a_SOURCES += \
-	kapid/cache/unreadable.c \
+	kapid/cache/indexes.c kapid/cache/keys.c kapid/cache/unreadable.c kapid/cache/walk.c \
 	kapid/crypt/answer.c kapid/crypt/answer.h kapid/crypt/sweep.c kapid/crypt/sweep.h
 check_PROGRAMS += tests/unit/test-kapid-crypt
 tests_unit_test_kapid_crypt_SOURCES = tests/unit/test-kapid-crypt.c tests/unit/unit.h
@@ -344,6 +346,9 @@ tests_unit_test_kapid_timeout_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-fairness
 tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
 tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-fields
+tests_unit_test_kapid_fields_SOURCES = tests/unit/test-kapid-fields.c tests/unit/kapid-cases.h tests/unit/kapid-create.h
+tests_unit_test_kapid_fields_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
@@ -382,6 +387,9 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-indexes
+tests_unit_test_kapid_indexes_SOURCES = tests/unit/test-kapid-indexes.c tests/unit/dice.h tests/unit/random.h tests/unit/unit.h
+tests_unit_test_kapid_indexes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-presence tests/unit/test-kapid-neighbours
 tests_unit_test_kapid_neighbours_SOURCES = tests/unit/test-kapid-neighbours.c tests/unit/unit.h
 tests_unit_test_kapid_neighbours_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -9,29 +9,36 @@
 /* Whether a pod of the namespace on the node refers to the object. */
 typedef bool (*pod_refers)(const json_t *pod, const char *name);
 
-bool item_node_of_pod(const struct item *it, char value[static CACHE_VALUE_SIZE]) {
-        return item_string(it, "spec", "nodeName", value, CACHE_VALUE_SIZE);
-}
+const struct cache_key pods_by_node = {
+                .by = CACHE_BY_FIELD, .name = "spec.nodeName", .api_version = "v1"};
 
-struct question {
-        const char *namespace, *name;
-        pod_refers refers;
-};
+/* A pod that was found by the node: the walk may have others. */
+static bool pod_refers_to(struct item *it, const char *node, pod_refers refers, const char *name) {
+        char bound_to[256];
+        _cleanup_json_ json_t *pod = NULL;
 
-static bool item_refers(struct item *it, void *userdata) {
-        const struct question *q = userdata;
-        const char *rest = startswith(item_path(it), q->namespace);
-        _cleanup_json_ json_t *pod = rest && *rest == '/' ? item_object(it) : NULL;
-
-        return pod && q->refers(pod, q->name);
+        if (!item_string(it, "spec", "nodeName", bound_to, sizeof(bound_to)) ||
+                        !streq(bound_to, node))
+                return false;
+        pod = item_object(it);
+        return pod && refers(pod, name);
 }
 
 static bool any_pod(struct api *a, const char *node, const char *namespace, const char *name,
                 pod_refers refers) {
-        struct question q = {.namespace = namespace, .name = name, .refers = refers};
+        const struct cache_term on_node = {.key = pods_by_node, .value = node};
+        _cleanup_free_ char *prefix = strformat("%s/", namespace);
         struct cache *c = api_cache(a, "", "pods");
+        struct cache_walk walk;
+        struct item *it;
 
-        return c && cache_any(c, node, item_refers, &q);
+        if (!c || !prefix)
+                return false;
+        cache_walk_terms(&walk, c, prefix, NULL, 0, &on_node, 1);
+        while ((it = cache_walk_next(&walk)))
+                if (pod_refers_to(it, node, refers, name))
+                        return true;
+        return false;
 }
 
 static bool containers_refer(const json_t *pod, const char *const *paths, const char *name) {

@@ -9,7 +9,10 @@
 
 enum { PARAMETERS_MAX = 512, PARAMETERS_SIZE_MAX = 256 * 1024 };
 
-static const char *const volume_sources[] = {"csi", "hostPath", "local", "nfs"};
+static const char *const volume_sources[] = {"awsElasticBlockStore", "azureDisk", "azureFile",
+                "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker", "gcePersistentDisk",
+                "glusterfs", "hostPath", "iscsi", "local", "nfs", "photonPersistentDisk",
+                "portworxVolume", "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume"};
 
 static void validate_modes(struct findings *f, const json_t *spec, const char *missing) {
         const json_t *modes = json_object_get(spec, "accessModes"), *mode;

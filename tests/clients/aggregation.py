@@ -22,6 +22,11 @@ SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 NAME = f"{VERSION}.{GROUP}"
 NS = "/api/v1/namespaces/aggregated"
 GVK = [{"group": GROUP, "version": VERSION, "kind": "Flunder"}]
+META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+SCHEMA_V2 = {"swagger": "2.0", "paths": {  # one of ours, one of another's, and a name that means something else here
+    API + "/namespaces/{namespace}/flunders/{name}": {"get": {"responses": {"200": {"schema": {"$ref": "#/definitions/shop.Flunder"}}}}},
+    "/apis/apps/v1/shop": {}},
+    "definitions": {META: {"type": "string"}, "shop.Unused": {}, "shop.Flunder": {"properties": {"metadata": {"$ref": "#/definitions/" + META}}}}}
 SCHEMA = {"openapi": "3.0.0", "info": {"title": "shop", "version": VERSION}, "paths": {
     API + "/namespaces/{namespace}/flunders/{name}": {"get": {"x-kubernetes-action": "get", "x-kubernetes-group-version-kind": GVK[0]}}},
     "components": {"schemas": {"Flunder": {"type": "object", "description": "A thing of the shop.", "x-kubernetes-group-version-kind": GVK,
@@ -191,6 +196,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.resources()
         elif path == "/openapi/v3":
             self.answer({"paths": {API[1:]: {"serverRelativeURL": f"/openapi/v3{API}?hash=ABC123"}}})
+        elif path == "/openapi/v2":
+            self.answer(SCHEMA_V2)
         elif path == "/openapi/v3" + API:
             self.answer(SCHEMA)
         elif path == "/apis/metrics.k8s.io/v1beta1/nodes":
@@ -662,6 +669,11 @@ def discovery():
     poke()
     until_is("Passed", "True")
     assert f"apis/{GROUP}/{VERSION}" in a.get("/openapi/v3").json["paths"]
+    v2 = a.get("/openapi/v2").json
+    assert API + "/namespaces/{namespace}/flunders/{name}" in v2["paths"] and "/api/v1/nodes/{name}" in v2["paths"]
+    flunder = v2["definitions"]["shop.Flunder"]["properties"]["metadata"]["$ref"].split("/")[-1]
+    assert flunder == META + "_v2" and v2["definitions"][flunder] == {"type": "string"} != v2["definitions"][META]
+    assert "/apis/apps/v1/shop" not in v2["paths"] and "shop.Unused" not in v2["definitions"]
     is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": bundle("other")}}), 200)
     until_is("FailedDiscoveryCheck")
     is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": None, "insecureSkipTLSVerify": True}}), 200)
