@@ -3,6 +3,15 @@
 #include "kapid/aggregation/internal.h"
 #include "kapid/audit/audit.h"
 
+/* One more API server has it. */
+static int add_hops(struct request *request, struct forward_headers *h) {
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "%u",
+                        forward_hops(request_header(request, FORWARD_HOPS)) + 1);
+        return forward_add(h, FORWARD_HOPS, text);
+}
+
 static int add_headers(struct request *request, void *owner, struct forward_headers *h,
                 struct problem *p) {
         int r = forward_identity(&request->user, h, p);
@@ -10,6 +19,9 @@ static int add_headers(struct request *request, void *owner, struct forward_head
         if (r < 0)
                 return r;
         r = remote_add_host(owner, h);
+        if (r < 0)
+                return r;
+        r = add_hops(request, h);
         if (r < 0)
                 return r;
         return MIN(forward_add(h, "Audit-Id", request->audit_id), 0);
@@ -93,6 +105,12 @@ void proxy_run(struct request *request) {
                 return;
         }
         audit_body(request);
+        if (forward_hops(request_header(request, FORWARD_HOPS)) >= FORWARD_HOPS_MAX) {
+                relay_refuse_request(request,
+                                "the APIService leads back to an API server that has passed the "
+                                "request on already; change its spec.service");
+                return;
+        }
         y = relay_begin(remote->all->relays, request, remote_ref(remote));
         if (!y)
                 return;

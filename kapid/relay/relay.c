@@ -170,7 +170,8 @@ int relay_request_headers(struct relay *y, struct forward_headers *h, struct pro
         for (size_t i = 0; r >= 0 &&
                            (name = http_request_header_prefixed(request->http, "", i, &value));
                         i++)
-                if (forward_takes(name, value, connection) && !says_user(request, name))
+                if (forward_takes(name, value, connection) && !strcaseeq(name, FORWARD_HOPS) &&
+                                !says_user(request, name))
                         r = forward_add_client(h, name, value);
         if (r == -E2BIG && !p->code)
                 return problem_set(p, E2BIG, 431, "BadRequest",

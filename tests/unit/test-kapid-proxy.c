@@ -313,7 +313,7 @@ static void test_endpoints(void **state) {
         for (size_t i = 0; i < 2 * ELEMENTS(cases); i++) {
                 _cleanup_json_ json_t *endpoints = parse(cases[i / 2].endpoints);
                 _cleanup_problem_ struct problem p = {0};
-                struct place place = {0};
+                struct pod_place place = {0};
                 int r = place_of_service(
                                 endpoints, cases[i / 2].port, i, find_pod, NULL, &place, &p);
 
