@@ -6,7 +6,7 @@
 #include "lib/object.h"
 #include "lib/taints.h"
 
-static void validate_tolerations(struct findings *f, const json_t *spec) {
+void pod_fields_validate_tolerations(struct findings *f, const json_t *spec) {
         const json_t *t;
         size_t i;
 
@@ -266,7 +266,7 @@ static void validate_claims(struct findings *f, const json_t *spec) {
 void pod_fields_validate(struct findings *f, const json_t *spec) {
         validate_hostname_override(f, spec);
         validate_claims(f, spec);
-        validate_tolerations(f, spec);
+        pod_fields_validate_tolerations(f, spec);
         validate_dns(f, spec);
         validate_host_aliases(f, spec);
         validate_qualified(f, spec, "readinessGates", "conditionType");

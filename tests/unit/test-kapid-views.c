@@ -310,7 +310,7 @@ static void test_openapi(void **state) {
         size_t refs = 0;
         json_t *entry;
 
-        assert_int_equal(json_object_size(json_object_get(index, "paths")), 21);
+        assert_int_equal(json_object_size(json_object_get(index, "paths")), 23);
         json_object_foreach (json_object_get(index, "paths"), path, entry) {
                 const char *rest = startswith(path, "apis/");
                 _cleanup_strv_free_ char **parts = NULL;
