@@ -457,7 +457,7 @@ static int read_intent(const struct kind *k, const void *data, size_t n, const c
                                                             : "(no apiVersion)",
                                 *object_kind(config) ? object_kind(config) : "(none)",
                                 k->api_version, k->kind);
-        if (json_array_size(json_at(config, "metadata.managedFields")) > 0)
+        if (json_is_array(json_at(config, "metadata.managedFields")))
                 return problem_set(
                                 p, EINVAL, 400, "BadRequest", "metadata.managedFields must be nil");
         r = normalise(&walk, k->schema, config);

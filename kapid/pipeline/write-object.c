@@ -23,10 +23,10 @@ struct passage {
         json_t *old;          /* owned; what live is: without zero values of older versions */
         enum object_origin origin;
         struct decision *decision;
-        size_t next;     /* of the steps */
-        bool same;       /* as live */
-        bool was_asked;  /* mutating webhooks were */
-        bool changed;    /* by mutating policies */
+        size_t next;    /* of the steps */
+        bool same;      /* as live */
+        bool was_asked; /* mutating webhooks were */
+        bool changed;   /* by mutating policies */
         struct policy_memory policies;
         size_t warnings; /* that the decision had before the mutating plugins */
 };
@@ -48,7 +48,8 @@ static int step_preconditions(struct passage *a, struct problem *p) {
 
         if (!a->live)
                 return 0;
-        if (!isempty(uid) && !streq(uid, object_uid(a->live)) && streq(w->request->route.verb, "patch"))
+        if (!isempty(uid) && !streq(uid, object_uid(a->live)) &&
+                        streq(w->request->route.verb, "patch"))
                 return fixed_refused(a, "metadata.uid", p);
         if (!isempty(uid) && !streq(uid, object_uid(a->live)))
                 return problem_set(p, EEXIST, 409, "Conflict",
@@ -397,8 +398,7 @@ static int take_seen(struct passage *a, const json_t *seen, struct problem *p) {
 }
 
 /* The mutating policies about an object of the passage. 1: *ret is what became of what they saw. */
-static int ask_policies(
-                struct passage *a, const json_t *object, json_t **ret, struct problem *p) {
+static int ask_policies(struct passage *a, const json_t *object, json_t **ret, struct problem *p) {
         struct write *w = a->write;
         struct policy_set *policies = w->request->api->policies;
         _cleanup_json_ json_t *seen = NULL, *old = NULL;

@@ -148,8 +148,6 @@ static int apply_new(struct write *w, struct decoded *d, struct decision *ret, s
                                 "provided object specified uid %s, and no existing object was "
                                 "found",
                                 w->kind->resource, w->name, uid);
-        if (!isempty(json_str_or(d->object, "metadata.resourceVersion", "")))
-                return problem_not_found(p, w->kind, w->name);
         r = may_create(w, p);
         if (r < 0)
                 return r;
@@ -229,8 +227,8 @@ static int check_identity(
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTS(words); i++) {
-                const char *was = strempty(json_string_value(
-                                json_get(live, "metadata", words[i].word, NULL)));
+                const char *was = strempty(
+                                json_string_value(json_get(live, "metadata", words[i].word, NULL)));
                 const json_t *v = json_get(object, "metadata", words[i].word, NULL);
                 const char *is = json_is_string(v) ? json_string_value(v) : was;
 

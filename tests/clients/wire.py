@@ -253,7 +253,7 @@ def freshness():
     is_(a.get(CM + "?resourceVersion=0&resourceVersionMatch=Exact"), 422)
     is_(a.get(CM + "?resourceVersion=x"), 400)
     is_(a.get(CM + "?labelSelector=a%3D%3D%3Db"), 400, "BadRequest")
-    is_(a.get(CM + "?fieldSelector=data.a%3Db"), 400, "BadRequest", "field label not supported")
+    is_(a.get(CM + "?fieldSelector=data.a%3Db"), 400, "BadRequest", '"data.a" is not a known field selector: only "metadata.name", "metadata.namespace"')
     is_(a.get(CM + "/n0?resourceVersion=0"), 200)
 
 
