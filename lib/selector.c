@@ -439,27 +439,44 @@ static uint64_t label_bits(const char *key, size_t key_size, const char *value, 
         return value ? bit_of(h) | bit_of(hash(h * 31, value, value_size)) : bit_of(h);
 }
 
-uint64_t label_text_bits(const char *labels, size_t n) {
-        const char *at = labels, *end, *word[4];
-        uint64_t bits = 0;
+struct label_text label_text(const char *labels, size_t n) {
+        return (struct label_text){.at = labels, .end = labels + n};
+}
 
-        if (n == 0)
+int label_text_next(struct label_text *t) {
+        const char *at = t->at < t->end ? memchr(t->at, '"', (size_t)(t->end - t->at)) : NULL,
+                   *word[4];
+
+        if (!at)
                 return 0;
-        if (memchr(labels, '\\', n))
-                return UINT64_MAX;
-        end = labels + n;
-        while ((at = memchr(at, '"', (size_t)(end - at)))) {
-                /* The quotes around the key, and around the value. */
-                for (size_t i = 0; i < ELEMENTS(word); i++) {
-                        word[i] = at ? memchr(at, '"', (size_t)(end - at)) : NULL;
-                        at = word[i] ? word[i] + 1 : NULL;
-                }
-                if (!at || memchr(word[1], ',', (size_t)(word[2] - word[1])))
-                        return UINT64_MAX; /* a value that is not a string */
-                bits |= label_bits(word[0] + 1, (size_t)(word[1] - word[0] - 1), word[2] + 1,
-                                (size_t)(word[3] - word[2] - 1));
+        /* The quotes around the key, and around the value. */
+        for (size_t i = 0; i < ELEMENTS(word); i++) {
+                word[i] = at ? memchr(at, '"', (size_t)(t->end - at)) : NULL;
+                at = word[i] ? word[i] + 1 : NULL;
         }
-        return bits;
+        if (!at || memchr(word[1], ',', (size_t)(word[2] - word[1])) ||
+                        memchr(word[0], '\\', (size_t)(at - word[0])))
+                return -EINVAL; /* the value is not a string, or has escapes */
+        t->at = at;
+        t->key = word[0] + 1;
+        t->key_size = (size_t)(word[1] - t->key);
+        t->value = word[2] + 1;
+        t->value_size = (size_t)(word[3] - t->value);
+        return 1;
+}
+
+uint64_t label_text_bits(const char *labels, size_t n) {
+        struct label_text t = label_text(labels, n);
+        uint64_t bits = 0;
+        int r;
+
+        while ((r = label_text_next(&t)) > 0)
+                bits |= label_bits(t.key, t.key_size, t.value, t.value_size);
+        return r < 0 ? UINT64_MAX : bits;
+}
+
+uint64_t label_key_bits(const char *key) {
+        return label_bits(key, strlen(key), NULL, 0);
 }
 
 uint64_t label_selector_bits(const struct label_selector *s) {
@@ -474,6 +491,21 @@ uint64_t label_selector_bits(const struct label_selector *s) {
                         bits |= label_bits(t->key, strlen(t->key), only, strlen(strempty(only)));
         }
         return bits;
+}
+
+bool label_selector_need(const struct label_selector *s, size_t *i, const char **ret_key,
+                char *const **ret_values) {
+        for (; s && *i < s->terms.count; (*i)++) {
+                const struct label_term *t = &s->terms.items[*i];
+
+                if (t->op == LABEL_NOT_EXISTS || t->op == LABEL_NOT_IN)
+                        continue;
+                *ret_key = t->key;
+                *ret_values = t->op == LABEL_IN ? t->values : NULL;
+                (*i)++;
+                return true;
+        }
+        return false;
 }
 
 bool label_selector_is_everything(const struct label_selector *s) {

@@ -397,11 +397,25 @@ enum http_admission api_admit(struct http_request *http, void *userdata) {
         return wanted ? HTTP_READ_BODY : HTTP_DROP_BODY;
 }
 
+static void run_verb(void *userdata) {
+        struct request *request = userdata;
+
+        if (request->http)
+                verb_run(request);
+}
+
+static bool is_large(const struct request *request) {
+        size_t n;
+
+        (void)request_body(request, &n);
+        return n >= REQUEST_LARGE_BYTES;
+}
+
 static void run(struct request *request) {
         if (request->remote)
                 proxy_run(request);
         else if (request->route.resource)
-                verb_run(request);
+                request_in_turns(request, is_large(request), run_verb, request);
         else
                 path_run(request);
 }

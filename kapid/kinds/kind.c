@@ -9,6 +9,7 @@
 #include "kapid/strategy/strategy.h"
 #include "kapid/table/cells.h"
 #include "kapid/table/columns.h"
+#include "lib/siphash.h"
 
 enum { CRD_VERSIONS_MAX = 32 };
 
@@ -457,12 +458,23 @@ static const char *storage_version_of(const json_t *versions) {
         return "";
 }
 
+static int fingerprint_of(const json_t *spec, uint64_t *ret) {
+        static const uint64_t key[2] = {0};
+        _cleanup_free_ char *text = json_dumps(spec, JSON_COMPACT | JSON_SORT_KEYS);
+
+        if (!text)
+                return -ENOMEM;
+        *ret = siphash(key, text, strlen(text));
+        return 0;
+}
+
 int kinds_make(struct source *source, const json_t *crd, bool custom, char *const *settings,
                 struct kind_entry ***ret, size_t *ret_count, struct problem *p) {
         const json_t *versions = json_at(crd, "spec.versions"), *v;
         struct kind_entry **made = calloc(json_array_size(versions) + 1, sizeof(*made));
+        uint64_t fingerprint = 0;
         size_t i, n = 0;
-        int r = made ? 0 : -ENOMEM;
+        int r = made ? fingerprint_of(json_object_get(crd, "spec"), &fingerprint) : -ENOMEM;
 
         if (r == 0)
                 json_array_foreach (versions, i, v) {
@@ -484,6 +496,7 @@ int kinds_make(struct source *source, const json_t *crd, bool custom, char *cons
                         if (r < 0)
                                 break;
                         m.k = &made[n++]->kind;
+                        m.k->fingerprint = fingerprint;
                         r = make_storage_version(&m, storage_version_of(versions));
                         if (r < 0)
                                 break;

@@ -387,7 +387,8 @@ int managed_settle(const json_t *live, json_t *object) {
         return json_object_set(after, "managedFields", kept) == 0 ? 0 : -ENOMEM;
 }
 
-static int parse_intent(const void *data, size_t n, json_t **ret, struct problem *p) {
+static int parse_intent(const void *data, size_t n, const struct yaml_breath *breath, json_t **ret,
+                struct problem *p) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         const char *text = data;
         size_t blanks = 0;
@@ -398,7 +399,7 @@ static int parse_intent(const void *data, size_t n, json_t **ret, struct problem
         if (blanks < n && text[blanks] == '{' &&
                         json_parse(data, n, JSON_PARSE_REJECT_DUPLICATES_FLAG, ret, NULL) == 0)
                 return 0;
-        r = yaml_parse(data, n, &docs, p);
+        r = yaml_parse_breathing(data, n, breath, &docs, p);
         if (r < 0) {
                 p->code = 400;
                 p->reason = "BadRequest";
@@ -439,12 +440,15 @@ static int undeclared_error(const struct kind *k, const json_t *config, char *co
 
 /* Reads the intent and leaves only what an apply through this path may set. */
 static int read_intent(const struct kind *k, const void *data, size_t n, const char *subresource,
-                json_t **ret, struct problem *p) {
+                const struct yaml_breath *breath, json_t **ret, struct problem *p) {
         _cleanup_strv_free_ char **unknown = NULL;
         _cleanup_normaliser_ struct normaliser walk = {
-                        .custom = k->custom, .keep_nulls = true, .unknown = &unknown};
+                        .custom = k->custom,
+                        .keep_nulls = true,
+                        .takes_whole = true,
+                        .unknown = &unknown};
         _cleanup_json_ json_t *config = NULL;
-        int r = parse_intent(data, n, &config, p);
+        int r = parse_intent(data, n, breath, &config, p);
 
         if (r < 0)
                 return r;
@@ -638,7 +642,7 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
 int apply_run(const struct kind *k, const void *data, size_t n, const json_t *live,
                 const struct apply_options *o, struct decoded *ret, struct problem *p) {
         _cleanup_json_ json_t *config = NULL, *object = NULL;
-        int r = read_intent(k, data, n, strempty(o->subresource), &config, p);
+        int r = read_intent(k, data, n, strempty(o->subresource), ret->breath, &config, p);
 
         if (r < 0)
                 return r;

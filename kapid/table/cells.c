@@ -172,6 +172,30 @@ static json_t *service_selector(const json_t *o, uint64_t now_us) {
         return map_cell(json_at(o, "spec.selector"));
 }
 
+static json_t *podtemplate_containers(const json_t *o, uint64_t now_us) {
+        return cells_containers(json_at(o, "template.spec"), "name");
+}
+
+static json_t *podtemplate_images(const json_t *o, uint64_t now_us) {
+        return cells_containers(json_at(o, "template.spec"), "image");
+}
+
+static json_t *podtemplate_labels(const json_t *o, uint64_t now_us) {
+        return map_cell(json_at(o, "template.metadata.labels"));
+}
+
+static json_t *component_status(const json_t *o, uint64_t now_us) {
+        const json_t *c;
+        size_t i;
+
+        json_array_foreach (json_object_get(o, "conditions"), i, c)
+                if (streq(json_str_or(c, "type", ""), "Healthy"))
+                        return json_string(streq(json_str_or(c, "status", ""), "True")
+                                                           ? "Healthy"
+                                                           : "Unhealthy");
+        return json_string("Unknown");
+}
+
 static json_t *template_nodes(const json_t *o, uint64_t now_us) {
         return map_cell(json_at(o, "spec.template.spec.nodeSelector"));
 }
@@ -528,6 +552,7 @@ static const struct {
                 {"binding-users", binding_users, "subjects"},
                 {"claim-access-modes", cells_claim_modes, "spec.volumeName status.accessModes"},
                 {"claim-capacity", cells_claim_capacity, "spec.volumeName status.capacity.storage"},
+                {"component-status", component_status, "conditions"},
                 {"controller", controller, "metadata.ownerReferences"},
                 {"cronjob-active", cells_cronjob_active, "status.active.name"},
                 {"cronjob-containers", cells_cronjob_containers,
@@ -537,6 +562,9 @@ static const struct {
                 {"cronjob-last-schedule", cells_cronjob_last_schedule, "status.lastScheduleTime"},
                 {"cronjob-selector", cells_cronjob_selector, "spec.jobTemplate.spec.selector"},
                 {"cronjob-suspend", cells_cronjob_suspend, "spec.suspend"},
+                {"csidriver-modes", cells_csidriver_modes, "spec.volumeLifecycleModes"},
+                {"csidriver-tokens", cells_csidriver_tokens, "spec.tokenRequests"},
+                {"csinode-drivers", cells_csinode_drivers, "spec.drivers.name"},
                 {"csr-condition", csr_condition, "status.conditions.type status.certificate"},
                 {"csr-duration", csr_duration, "spec.expirationSeconds"},
                 {"data-count", data_count, "data.* binaryData.*"},
@@ -575,6 +603,9 @@ static const struct {
                 {"pod-ready", cells_pod_ready, POD},
                 {"pod-restarts", cells_pod_restarts, POD},
                 {"pod-status", cells_pod_status, POD},
+                {"podtemplate-containers", podtemplate_containers, "template.spec.containers.name"},
+                {"podtemplate-images", podtemplate_images, "template.spec.containers.image"},
+                {"podtemplate-labels", podtemplate_labels, "template.metadata.labels"},
                 {"policy-selector", cells_policy_selector, "spec.podSelector"},
                 {"policy-mutations", policy_mutations, "spec.mutations"},
                 {"policy-param-kind", policy_param_kind, "spec.paramKind"},
@@ -587,6 +618,7 @@ static const struct {
                                 "spec.externalName spec.externalIPs"},
                 {"service-ports", service_ports, "spec.ports"},
                 {"service-selector", service_selector, "spec.selector"},
+                {"servicecidr-ranges", cells_servicecidr_ranges, "spec.cidrs"},
                 {"slice-endpoints", slice_endpoints, "endpoints.addresses"},
                 {"slice-ports", slice_ports, "ports"},
                 {"storage-class", cells_storage_class,

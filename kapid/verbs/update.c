@@ -184,6 +184,7 @@ static int apply_merge(struct write *w, const json_t *live, const struct apply_o
                 ret->object = json_tree_copy(live);
                 return ret->object ? 0 : -ENOMEM;
         }
+        ret->breath = request_yaml_breath(w->request);
         r = apply_run(w->kind, data, n, live, o, ret, p);
         if (r >= 0 && mark && !ret->warnings && json_same(ret->object, live))
                 item_set_applied(w->item, mark);
