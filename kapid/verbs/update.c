@@ -38,10 +38,14 @@ static int may_create(struct write *w, struct problem *p) {
 /* Puts the values of a subresource's form into a copy of the object. */
 static int put_form(struct write *w, const json_t *live, const json_t *body, struct decision *ret,
                 struct problem *p) {
-        const char *version = json_str_or(body, "metadata.resourceVersion", "");
+        const char *version = json_str_or(body, "metadata.resourceVersion", ""),
+                   *uid = object_uid(body);
         _cleanup_json_ json_t *object = NULL;
         int r;
 
+        if (!isempty(uid) && !streq(uid, object_uid(live)))
+                return problem_conflict(p, w->kind, w->name,
+                                "the UID is that of another object of this name");
         if (!isempty(version) && !streq(version, json_str_or(live, "metadata.resourceVersion", "")))
                 return problem_conflict(p, w->kind, w->name, NULL);
         object = json_tree_copy(live);
