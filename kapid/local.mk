@@ -36,7 +36,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf-output.h kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-paths.c kapid/discovery/openapi-v2.c kapid/discovery/openapi-internal.h kapid/discovery/openapi.c \
-	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/empty.c kapid/patch/empty.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
