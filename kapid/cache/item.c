@@ -60,17 +60,6 @@ static const char *find_metadata(const char *s, size_t n) {
         return at && *at == '{' ? at + 1 : NULL;
 }
 
-static struct bytes *bytes_alloc(size_t n) {
-        struct bytes *b = malloc(sizeof(*b) + n + 1);
-
-        if (!b)
-                return NULL;
-        b->refs = 1;
-        b->size = n;
-        b->data[n] = 0;
-        return b;
-}
-
 static struct item *item_alloc(
                 struct item_pool *pool, const char *key, size_t prefix_size, uint64_t revision) {
         size_t n = strlen(key);
