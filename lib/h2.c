@@ -61,6 +61,8 @@ static void connection_destroy(struct h2_connection *c) {
         assert(c->busy == 0 && !c->streams);
         if (c->session)
                 h2_session_free(c);
+        /* What thousands of streams have used lies between other memory and holds its pages. */
+        pool_drop(c->pool);
         pool_unref(c->pool);
         buf_done(&c->out);
         free(c);

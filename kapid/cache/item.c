@@ -132,6 +132,15 @@ int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const 
         return 0;
 }
 
+bool item_is(const struct item *it, const char *key, const char *value, size_t n,
+                uint64_t revision) {
+        const char *text = it->text->data;
+        size_t at = it->revision_at - strlen(revision_name), added = it->text->size - n;
+
+        return it->revision == revision && it->text->size > n && at <= n && streq(it->key, key) &&
+               memcmp(text, value, at) == 0 && memcmp(text + at + added, value + at, n - at) == 0;
+}
+
 int item_at_revision(const struct item *it, uint64_t revision, struct item **ret) {
         struct item *copy = item_alloc(it->pool, it->key, it->prefix_size, revision);
         size_t tail = it->revision_at + it->revision_size;

@@ -212,8 +212,7 @@ static int receive(struct crypt *crypt, struct received *ret, const Mvccpb__KeyV
                                              .revision = (uint64_t)kv->mod_revision,
                                              .create_revision = (uint64_t)kv->create_revision,
                                              .lease = kv->lease}};
-        int r = x.kv.key ? crypt_open(crypt, x.kv.key, value, kv->value.len, &x.opened)
-                         : -ENOMEM;
+        int r = x.kv.key ? crypt_open(crypt, x.kv.key, value, kv->value.len, &x.opened) : -ENOMEM;
 
         if (r < 0 && r != -EBADMSG) {
                 received_done(&x);
@@ -466,8 +465,7 @@ static int txn_add_put(struct store *s, struct txn_change *c, const struct store
         return 0;
 }
 
-static void txn_add_delete(
-                struct txn_message *m, struct txn_change *c, const struct store_op *op) {
+static void txn_add_delete(struct txn_message *m, struct txn_change *c, const struct store_op *op) {
         etcdserverpb__delete_range_request__init(&c->deletion);
         c->deletion.key = binary_str(op->key);
         if (op->prefix) {
