@@ -23,10 +23,12 @@
 #include "kapid/pipeline/turns.h"
 #include "kapid/policies/set.h"
 #include "kapid/presence.h"
+#include "kapid/proxy/proxy.h"
 #include "kapid/streams/session.h"
 #include "kapid/usage.h"
 #include "kapid/webhooks/webhooks.h"
 #include "lib/crypto.h"
+#include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/random.h"
@@ -34,6 +36,8 @@
 
 /* Less that is free is left for the next request. */
 enum { TRIM_FREE_BYTES = 12 << 20 };
+/* Expressions may hold 64 MB while they are evaluated. */
+enum { FIBER_TURN_US = 15 * 1000, FIBERS_MAX = 8 };
 
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
         struct api *a = userdata;
@@ -205,6 +209,9 @@ static int add_caches(struct api *a) {
         a->cluster_users = api_cache(a, "keelson.dev", "clusterusers");
         if (!a->cluster_users)
                 return -ENOMEM;
+        r = fibers_new(&a->fibers, a->event, FIBER_TURN_US, FIBERS_MAX);
+        if (r < 0)
+                return r;
         a->turns = turns_new(a->caches);
         if (!a->turns)
                 return -ENOMEM;
@@ -263,6 +270,9 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = store_format_start(&a->format, a);
         if (r < 0)
                 return r;
+        r = pod_proxies_new(&a->pod_proxies, a);
+        if (r < 0)
+                return r;
         if (o->aggregation) {
                 r = aggregation_new(&a->aggregation, a, o->aggregation, p);
                 if (r < 0)
@@ -276,6 +286,7 @@ struct api *api_free(struct api *a) {
         if (!a)
                 return NULL;
         stream_sessions_end(a);
+        a->pod_proxies = pod_proxies_free(a->pod_proxies);
         a->aggregation = aggregation_free(a->aggregation);
         a->webhooks = webhooks_free(a->webhooks);
         a->policies = policy_set_free(a->policies);
@@ -292,6 +303,7 @@ struct api *api_free(struct api *a) {
         crypt_free(a->crypt);
         dispatch_free(a->dispatch);
         turns_free(a->turns);
+        fibers_free(a->fibers);
         caches_free(a->caches);
         usages_free(a->usages);
         quotas_free(a->quotas);

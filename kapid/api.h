@@ -25,12 +25,14 @@ struct conversions;
 struct crd_cleanup;
 struct crypt;
 struct dispatch;
+struct fibers;
 struct documents;
 struct leases;
 struct oidc;
 struct verified;
 struct oidc_options;
 struct policy_set;
+struct pod_proxies;
 struct presence;
 struct quotas;
 struct rbac;
@@ -82,6 +84,7 @@ struct api {
         struct policy_set *policies;   /* NULL: none count (tests) */
         struct webhooks *webhooks;   /* NULL: none are asked (tests) */
         struct quotas *quotas;       /* what every ResourceQuota counts */
+        struct fibers *fibers;       /* work of requests that takes more than one turn of the loop */
         struct turns *turns;         /* of the writes that are charged to them */
         struct sign_key *jwt;        /* NULL: no service-account tokens */
         struct audit *audit;         /* NULL: nothing is audited */
@@ -108,6 +111,7 @@ struct api {
         } rewriting;
         struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams, node_streams;
+        struct pod_proxies *pod_proxies;
         struct stream_session *sessions;        /* of exec, attach and port-forward */
         LIST_HEAD(open_requests, request) open; /* whose answers are streams */
         struct metric *in_flight[3], *stream_gauge, *watch_events, *unreadable;

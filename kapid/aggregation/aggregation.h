@@ -1,11 +1,10 @@
 /* Extension API servers behind APIServices: requests of their groups and versions are
  * authenticated and authorized here like any other, and passed on to them (docs/aggregation.md).
  *
- *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to the
- * servers aggregation.c  the set of remote ones                   auth-config.c  what they trust
- * (pure) probe.c        whether they answer, and with what       publish.c      objects that kapid
- * writes forward.c      headers and paths (pure)                 proxy.c        a request on its
- * way tunnel.c       one that leaves HTTP */
+ *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to them
+ *   aggregation.c  the set of remote ones                   auth-config.c  what they trust (pure)
+ *   probe.c        whether they answer, and with what       publish.c      objects kapid writes
+ *   proxy.c        a request for kapid/relay/ */
 #pragma once
 
 #include "kapid/api.h"
@@ -47,6 +46,8 @@ bool remote_is_available(const struct remote *r);
 const json_t *remote_resources(const struct remote *r);
 /* The hash of its OpenAPI v3 document; NULL: it has none. */
 const char *remote_openapi_hash(const struct remote *r);
+/* Its part of the OpenAPI v2 document (discovery/merge-v2.h), as text; NULL: it has none. */
+const char *remote_openapi_v2(const struct remote *r);
 /* Grows when what discovery says may have changed. */
 uint64_t aggregation_generation(const struct aggregation *g);
 

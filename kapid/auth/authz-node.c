@@ -130,7 +130,10 @@ static const char *single_name(const struct access *access) {
         return isempty(name) ? NULL : name;
 }
 
+/* Of what is stored: a proxy is a connection, whatever its verb. */
 static bool is_read(const struct access *access) {
+        if (!isempty(access->subresource) && !streq(access->subresource, "status"))
+                return false;
         return streq(access->verb, "get") || streq(access->verb, "list") ||
                streq(access->verb, "watch");
 }
@@ -260,6 +263,32 @@ static bool allow_lease(struct api *a, const struct access *access, const char *
                (streq(access->verb, "create") || streq(access->name, node));
 }
 
+/* Its own list of CSI drivers. One is created without a name in the path; admission checks it. */
+static bool allow_csi_node(struct api *a, const struct access *access, const char *node) {
+        static const char *const verbs[] = {"get", "update", "patch", "delete"};
+
+        if (!isempty(access->subresource))
+                return false;
+        if (streq(access->verb, "create"))
+                return true;
+        for (size_t i = 0; i < ELEMENTS(verbs); i++)
+                if (streq(access->verb, verbs[i]))
+                        return streq(access->name, node);
+        return false;
+}
+
+/* The volumes that are attached to it. */
+static bool allow_attachments(struct api *a, const struct access *access, const char *node) {
+        struct item *it;
+        _cleanup_json_ json_t *attachment = NULL;
+
+        if (!streq(access->verb, "get") || isempty(access->name) || !isempty(access->subresource))
+                return false;
+        it = api_find(a, "storage.k8s.io", "volumeattachments", "", access->name);
+        attachment = it ? item_object(it) : NULL;
+        return attachment && streq(json_str_or(attachment, "spec.nodeName", ""), node);
+}
+
 /* Certificate requests: making one (admission checks its contents), and its own. */
 static bool allow_requests(struct api *a, const struct access *access, const char *node) {
         const char *name = single_name(access);
@@ -302,7 +331,11 @@ bool authorize_node(struct api *a, const struct access *access, const char *node
                         {"networking.k8s.io", "networkpolicies", allow_read},
                         {"certificates.k8s.io", "certificatesigningrequests", allow_requests},
                         {"events.k8s.io", "events", allow_new_events},
+                        {"node.k8s.io", "runtimeclasses", allow_read},
                         {"scheduling.k8s.io", NULL, allow_read},
+                        {"storage.k8s.io", "csidrivers", allow_read},
+                        {"storage.k8s.io", "csinodes", allow_csi_node},
+                        {"storage.k8s.io", "volumeattachments", allow_attachments},
                         {"policy", NULL, allow_read},
         };
 

@@ -1,6 +1,6 @@
-/* Which parts of a request are forwarded to an extension server, and of its answer to the client:
- * the path that was authorized and no other, no credentials, the user in headers that nobody else
- * can have written. Pure. */
+/* Which parts of a request are forwarded to another server, and of its answer to the client: the
+ * path that was authorized and no other, no credentials, the user in headers that nobody else can
+ * have written. Pure. */
 #pragma once
 
 #include "kapid/auth/user.h"
@@ -22,6 +22,10 @@ void forward_headers_done(struct forward_headers *h);
 /* Copies. -E2BIG: too much; -EINVAL: no header could say it. */
 int forward_add(struct forward_headers *h, const char *name, const char *value);
 
+/* The same for a header of the client's: without the tokens that some clients put among the
+ * protocols of a WebSocket. */
+int forward_add_client(struct forward_headers *h, const char *name, const char *value);
+
 /* The target: each segment of the path decoded, looked at and encoded again, and the query. 400 in
  * p for what servers understand differently (a slash in a segment, "..", an empty name). */
 int forward_target(const char *path, const char *query, char **ret, struct problem *p);
@@ -30,6 +34,12 @@ int forward_target(const char *path, const char *query, char **ret, struct probl
  * the message's own Connection header, whose names are neither; NULL: there is none. */
 bool forward_takes(const char *name, const char *value, const char *connection);
 bool forward_returns(const char *name, const char *value, const char *connection);
+
+/* How many API servers have passed a request on so far: an APIService may lead back to one of them.
+ * header: the value of FORWARD_HOPS, or NULL. */
+#define FORWARD_HOPS "X-Keelson-Hops"
+enum { FORWARD_HOPS_MAX = 3 };
+unsigned forward_hops(const char *header);
 
 /* Whether a list such as "close, Upgrade" has the word, whatever its case. list may be NULL. */
 bool forward_lists(const char *list, const char *word);
