@@ -4,8 +4,9 @@
  * values of the hash; and who uses it asks for the unsure items as well): the items are matched
  * anyway. It never has less.
  *
- *      (none) --asked for--> ASKED --again--> FILLING --all slots--> READY --unused--> GOING --> (none)
- *                                                '-------no room------------------> GOING --> REFUSED
+ *      (none) --asked for--> ASKED --again--> FILLING --all slots--> READY
+ *      any of them --unused, or its place is needed--> GOING --> (none)
+ *      FILLING, READY --no room--> GOING --> REFUSED
  *
  * Each walk that would have used it fills some of it, so that the first ones pay for it: no more
  * than FILL_WORK at a time. A change puts its item into all that are FILLING or READY. What clients
@@ -267,7 +268,8 @@ static int take_place(struct cache *c) {
 
                 if (!i)
                         return (int)n;
-                if (!i->kept && i->state != INDEX_GOING && (!lowest || worth(i, now_us) < worth(lowest, now_us)))
+                if (!i->kept && i->state != INDEX_GOING &&
+                                (!lowest || worth(i, now_us) < worth(lowest, now_us)))
                         lowest = i;
         }
         if (!lowest)

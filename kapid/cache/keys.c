@@ -20,7 +20,8 @@ bool cache_value_may_be_absent(const struct cache_key *k, const char *value) {
 }
 
 /* The text of the string whose opening quote is at `at`. */
-static enum cache_held string_held(const char *at, const char *end, const char **ret, size_t *ret_n) {
+static enum cache_held string_held(
+                const char *at, const char *end, const char **ret, size_t *ret_n) {
         const char *quote = memchr(at + 1, '"', (size_t)(end - at - 1));
         size_t n = quote ? (size_t)(quote - at - 1) : 0;
 

@@ -93,7 +93,8 @@ static void select_by(struct selection *s, const char *namespace, const char *la
                 s->name = strdup(name);
 }
 
-static void add_match(struct bed *b, const struct selection *s, struct item *it, struct buf *paths) {
+static void add_match(
+                struct bed *b, const struct selection *s, struct item *it, struct buf *paths) {
         _cleanup_problem_ struct problem p = {0};
         int r = selection_matches(b->kind, s, it, &p);
 
@@ -156,7 +157,8 @@ static char *walked(struct bed *b, const struct selection *s, const char *prefix
         return strdup(strempty(paths.data));
 }
 
-static void same_answers(struct bed *b, const struct selection *s, size_t page, size_t *ret_visited) {
+static void same_answers(
+                struct bed *b, const struct selection *s, size_t page, size_t *ret_visited) {
         _cleanup_free_ char *prefix = selection_prefix(b->kind, s), *want, *have = NULL;
 
         assert_non_null(prefix);
@@ -466,7 +468,7 @@ static void test_many_keys(void **state) {
         assert_true(caches_postings(b->caches) <= 1000);
 }
 
-/* A large one whose place is needed is taken apart some at a time, while its items change and go. */
+/* A large one whose place is needed is taken apart some at a time, while its items change. */
 static void test_going(void **state) {
         enum { MANY = 5000, FEEDS_MAX = 10 * 1000 * 1000 };
         static const struct cache_key unique = {.by = CACHE_BY_LABEL, .name = "unique"};
@@ -478,10 +480,11 @@ static void test_going(void **state) {
                 ask(b, "unique=u7", &visited);
         assert_int_equal(visited, 1);
         assert_int_equal(caches_postings(b->caches), MANY);
-        for (unsigned i = 0; i < 40 * CACHE_INDEXES_MAX && cache_is_indexed(b->pods, &unique); i++) {
+        for (unsigned i = 0; i < 500 && cache_is_indexed(b->pods, &unique); i++) {
                 _cleanup_free_ char *other = strformat("later%u", i % (CACHE_INDEXES_MAX + 3));
                 struct cache_walk walk;
-                const struct cache_term t = {.key = {.by = CACHE_BY_LABEL, .name = other}, .value = "x"};
+                const struct cache_term t = {
+                                .key = {.by = CACHE_BY_LABEL, .name = other}, .value = "x"};
 
                 for (unsigned n = 0; n < 20; n++)
                         cache_walk_terms(&walk, b->pods, "", NULL, 0, &t, 1);
@@ -553,7 +556,9 @@ static void test_random_listeners(void **state) {
                                 listeners[i].calls = 0;
                         random_write(b, &d);
                         c = cache_change(b->pods, cache_window_end(b->pods) - 1);
-                        for (size_t i = 0; c && c->revision == b->revision && i < ELEMENTS(listeners); i++) {
+                        if (!c || c->revision != b->revision)
+                                continue; /* it was not there */
+                        for (size_t i = 0; i < ELEMENTS(listeners); i++) {
                                 _cleanup_problem_ struct problem p = {0};
                                 _cleanup_item_ struct item *made = NULL;
                                 enum watch_event event;
