@@ -77,6 +77,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/shutdown.h \
 	nodeagent/shutdown-plan.c \
 	nodeagent/measure.h \
+	nodeagent/node-summary.c nodeagent/node-summary.h \
 	nodeagent/measure-rates.c \
 	nodeagent/image-care.h \
 	nodeagent/node-images.c \
@@ -96,6 +97,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/dns/sync.c \
 	nodeagent/dns/sync.h \
 	nodeagent/measure.c \
+	nodeagent/node-api.c nodeagent/node-api.h \
 	nodeagent/eviction.c \
 	nodeagent/eviction.h \
 	nodeagent/shutdown.c \
