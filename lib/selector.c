@@ -512,11 +512,48 @@ bool label_selector_is_everything(const struct label_selector *s) {
         return !s->nothing && s->terms.count == 0;
 }
 
+static int compare_keys(const void *a, const void *b) {
+        const struct label_term *x = *(const struct label_term *const *)a,
+                                *y = *(const struct label_term *const *)b;
+        int c = strcmp(x->key, y->key);
+
+        return c ? c : (x > y) - (x < y);
+}
+
+static int compare_values(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The terms by their keys, those of one key as they came. */
+static const struct label_term **terms_by_key(const struct label_selector *s) {
+        const struct label_term **terms = calloc(s->terms.count + 1, sizeof(*terms));
+
+        for (size_t i = 0; terms && i < s->terms.count; i++)
+                terms[i] = &s->terms.items[i];
+        if (terms)
+                qsort(terms, s->terms.count, sizeof(*terms), compare_keys);
+        return terms;
+}
+
+static char *values_text(const struct label_term *t) {
+        size_t n = strv_length(t->values);
+        _cleanup_free_ char **sorted = calloc(n + 1, sizeof(*sorted));
+
+        if (!sorted)
+                return NULL;
+        memcpy(sorted, t->values, n * sizeof(*sorted));
+        qsort(sorted, n, sizeof(*sorted), compare_values);
+        return strv_join(sorted, ",");
+}
+
 char *label_selector_text(const struct label_selector *s) {
+        _cleanup_free_ const struct label_term **terms = terms_by_key(s);
         _cleanup_buf_ struct buf b = {0};
 
+        if (!terms)
+                return NULL;
         for (size_t i = 0; i < s->terms.count; i++) {
-                const struct label_term *t = &s->terms.items[i];
+                const struct label_term *t = terms[i];
 
                 if (i > 0)
                         buf_append_char(&b, ',');
@@ -534,7 +571,7 @@ char *label_selector_text(const struct label_selector *s) {
                         buf_printf(&b, "%s%s", signs[t->op], t->values[0]);
                         continue;
                 }
-                _cleanup_free_ char *values = strv_join(t->values, ",");
+                _cleanup_free_ char *values = values_text(t);
                 buf_printf(&b, " %s (%s)", t->op == LABEL_IN ? "in" : "notin", strempty(values));
         }
         return buf_take(&b);
@@ -588,9 +625,9 @@ static int field_term_parse(
 
         if (n == 0 || (!negated && *word != '='))
                 return problem_set(p, EINVAL, 400, "BadRequest",
-                                "invalid field selector \"%s\": each term has the form path=value, "
-                                "path==value or path!=value",
-                                text);
+                                "invalid selector: '%s'; can't understand '%.*s': each term has "
+                                "the form path=value, path==value or path!=value",
+                                text, (int)strcspn(path, ","), path);
         *at = word + (negated || startswith(word, "==") ? 2 : 1);
         if (field_value(at, &value) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",

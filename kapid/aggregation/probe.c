@@ -259,6 +259,9 @@ static int ask(struct remote *remote, const char *path, size_t size_max) {
         r = forward_add(&h, "X-Remote-Group", "system:masters");
         if (r < 0)
                 return r;
+        r = forward_add(&h, FORWARD_HOPS, "1");
+        if (r < 0)
+                return r;
         r = remote_add_host(remote, &h);
         if (r < 0)
                 return r;

@@ -242,6 +242,16 @@ static const char *described(struct maker *m, const char *path) {
         return text ? copy(m, text) : NULL;
 }
 
+/* Tables of built-in kinds name types of their own: a time that is shown as an age is text there,
+ * and some numbers are, too. */
+static const char *shown_type(const struct maker *m, const json_t *item, const char *type) {
+        const char *word = m->custom ? NULL : json_str(item, "x-keelson-shown");
+
+        if (word)
+                return word;
+        return !m->custom && streq(strempty(type), "date") ? "string" : strempty(type);
+}
+
 static int make_columns(struct maker *m) {
         const json_t *list = shared_of(m, "additionalPrinterColumns"), *item;
         bool own_name = json_bool_or(m->version, "x-keelson.ownNameColumn", false);
@@ -260,6 +270,7 @@ static int make_columns(struct maker *m) {
         json_array_foreach (list, i, item) {
                 c[used].name = copy(m, json_str_or(item, "name", ""));
                 c[used].type = copy(m, json_str_or(item, "type", "string"));
+                c[used].shown = copy(m, shown_type(m, item, c[used].type));
                 c[used].format = copy(m, json_str_or(item, "format", ""));
                 c[used].description = copy(m, json_str_or(item, "description", ""));
                 c[used].priority = (int)json_int_or(item, "priority", 0);
@@ -270,7 +281,8 @@ static int make_columns(struct maker *m) {
                         return r;
                 if (m->custom && c[used].path && !*strempty(c[used].description))
                         c[used].description = described(m, c[used].path);
-                if (!c[used].name || !c[used].type || !c[used].format || !c[used].description)
+                if (!c[used].name || !c[used].type || !c[used].shown || !c[used].format ||
+                                !c[used].description)
                         return -ENOMEM;
                 used++;
         }

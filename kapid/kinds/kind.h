@@ -56,6 +56,7 @@ struct kind_scale {
 struct kind_column {
         const char *name;
         const char *type;   /* string, integer, number, boolean, date */
+        const char *shown;  /* the type that a Table names; NULL: type */
         const char *format; /* "" or "name" ... */
         const char *description;
         int priority;           /* 0 always, above only in -o wide */

@@ -37,6 +37,16 @@ static int out_of_memory(struct problem *p) {
         return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
 }
 
+static int unprintable(struct problem *p, const char *options, const char *query, size_t at) {
+        _cleanup_json_ json_t *v = json_string(query);
+        _cleanup_free_ char *given = v ? json_text(v) : NULL, *text = NULL;
+
+        text = strformat("Invalid value: %s: invalid character U+%04X (at position %zu)",
+                        given ? given : "\"\"", (unsigned char)query[at], at);
+        return text ? options_refused(p, options, "FieldValueInvalid", "fieldManager", text)
+                    : out_of_memory(p);
+}
+
 int field_manager_name(const char *query, const char *user_agent, const char *options,
                 bool is_apply, char **ret, struct problem *p) {
         size_t n;
@@ -50,10 +60,7 @@ int field_manager_name(const char *query, const char *user_agent, const char *op
                                         "Too long: may not be more than 128 bytes");
                 for (const char *s = query; *s; s++)
                         if ((unsigned char)*s < 0x20 || *s == 0x7f)
-                                return options_refused(p, options, "FieldValueInvalid",
-                                                "fieldManager",
-                                                "Invalid value: should only contain printable "
-                                                "characters");
+                                return unprintable(p, options, query, (size_t)(s - query));
                 *ret = strdup(query);
         } else {
                 n = user_agent ? strcspn(user_agent, "/") : 0;

@@ -4,6 +4,7 @@
 
 #include "kapid/schema/format.h"
 #include "lib/object.h"
+#include "lib/taints.h"
 
 void pod_fields_validate_tolerations(struct findings *f, const json_t *spec) {
         const json_t *t;
@@ -12,6 +13,7 @@ void pod_fields_validate_tolerations(struct findings *f, const json_t *spec) {
         json_array_foreach (json_object_get(spec, "tolerations"), i, t) {
                 const char *key = json_str_or(t, "key", ""),
                            *operator= json_str_or(t, "operator", "Equal");
+                int64_t number;
                 size_t at = findings_push(f, "tolerations");
 
                 findings_push_index(f, i);
@@ -25,7 +27,11 @@ void pod_fields_validate_tolerations(struct findings *f, const json_t *spec) {
                 if (streq(operator, "Exists") && *json_str_or(t, "value", ""))
                         finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "operator"),
                                         "value must be empty when `operator` is 'Exists'");
-                if (!streq(operator, "Exists") &&
+                if ((streq(operator, "Lt") || streq(operator, "Gt")) &&
+                                !toleration_number(json_str_or(t, "value", ""), &number))
+                        finding_add(f, FINDING_INVALID, "value", json_object_get(t, "value"),
+                                        "must be a valid decimal integer in canonical form");
+                if (streq(operator, "Equal") &&
                                 format_check(FORMAT_LABEL_VALUE, json_str_or(t, "value", "")))
                         finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "value"),
                                         "%s",

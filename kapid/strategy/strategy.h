@@ -20,7 +20,8 @@ enum strategy_flag {
         STRATEGY_NEEDS_VERSION = 1 << 3,
         /* spec.finalizers hold a deleted object, too: Namespace. */
         STRATEGY_SPEC_FINALIZERS = 1 << 4,
-        /* A delete that removes the object answers with the object, not with a Status: Pod. */
+        /* A delete that removes the object answers with the object, not with a Status: Pod,
+         * PersistentVolumeClaim, ServiceAccount. */
         STRATEGY_RETURNS_DELETED = 1 << 5,
         /* Admission reads the object from the cache: a write of it is answered once it is there. */
         STRATEGY_READ_AT_ONCE = 1 << 6,

@@ -77,13 +77,20 @@ static void add_deleted(struct request *request, const json_t *object) {
         c->deleted[c->deleted_count++] = bytes_ref(b);
 }
 
+/* Objects that changed meanwhile are left; what was named beforehand is for all of them. */
+static bool has_preconditions(const struct request *request) {
+        const struct delete_options *o = &request->delete_options;
+
+        return !isempty(o->uid) || !isempty(o->resource_version);
+}
+
 static void on_one_deleted(struct write *w, const struct problem *p) {
         struct request *request = w->request;
         struct collection *c = collection_of(request);
 
         assert(c->under_way > 0);
         c->under_way--;
-        if (p && p->code != 404 && p->code != 409 && !c->failed) {
+        if (p && !c->failed && p->code != 404 && (p->code != 409 || has_preconditions(request))) {
                 c->failed = true;
                 respond_problem(request, p);
         } else if (!p && w->decision->object) {

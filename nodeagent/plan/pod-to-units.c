@@ -387,7 +387,7 @@ static int fill_unit(const json_t *pod, const json_t *container, enum container_
         if (r < 0)
                 return r;
         lifetime(pod, container, list, properties);
-        r = image_stop_signal(image_of_container(f, container), properties);
+        r = image_stop_signal(image_of_container(f, container), container, properties);
         if (r < 0)
                 return r;
         set_int(properties, "OOMScoreAdjust", pod_oom_score(pod, container, f->memory_bytes));

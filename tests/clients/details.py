@@ -176,6 +176,11 @@ WRONG = [  # path, field, value, the field of the cause, its reason
     (POD, "spec.volumes", [{"name": "v", "downwardAPI": {"items": [{"path": "p"}]}}], "spec.volumes[0].downwardAPI", "Required"),
     (POD, "spec.volumes", [{"name": "v", "projected": {"sources": [{"configMap": {"name": "a", "items": [{"key": "k", "path": "p"}]}},
                                                                    {"secret": {"name": "a", "items": [{"key": "k", "path": "p"}]}}]}}], "spec.volumes[0].projected", "Invalid"),
+    (POD, "spec.volumes", [{"name": "v", "image": {"reference": "a", "pullPolicy": "Often"}}], "spec.volumes[0].image.pullPolicy", "NotSupported"),
+    (POD, "spec.volumes", [{"name": "v", "rbd": {"monitors": ["a"]}}], "spec.volumes[0].rbd.image", "Required"),
+    (POD, "spec.os", {"name": "plan9"}, "spec.os", "NotSupported"), (POD, "spec.hostnameOverride", "a_b", "spec.hostnameOverride", "Invalid"),
+    (POD, "spec.resourceClaims", [{"name": "gpu"}], "spec.resourceClaims[0]", "Invalid"),
+    (POD, C + "resources", {"claims": [{"name": "gpu"}]}, "spec.containers[0].resources.claims[0].name", "NotFound"),
     (POD, "spec.nodeSelector", {"a b": "c"}, "spec.nodeSelector", "Invalid"),
     (POD, "spec.hostAliases", [{"ip": "x", "hostnames": ["a"]}], "spec.hostAliases[0].ip", "Invalid"),
     (POD, "spec.readinessGates", [{"conditionType": "a b"}], "spec.readinessGates[0].conditionType", "Invalid"),
@@ -212,6 +217,12 @@ RIGHT = [  # path, field, value, what is answered
     (NS + "/secrets", "data", {"a": "dg\n==\n"}, {"a": "dg=="}), (CM, "data", {"a": None}, {"a": ""}),
     (POD, C + "command", ["a", None], ["a", ""]), (RBAC + "rolebindings", "subjects", [{"kind": "ServiceAccount", "name": "s"}], [{"kind": "ServiceAccount", "name": "s"}]),
     ("/api/v1/nodes", "status", {"capacity": {"cpu": "1"}}, None), (DEPLOYMENT, "spec.template.metadata", {"labels": {"a": "b"}, "annotations": {}}, {"labels": {"a": "b"}}),
+    (POD, "spec.os", {"name": "linux"}, {"name": "linux"}), (POD, "spec.hostnameOverride", "a.example", "a.example"),
+    (POD, "spec.volumes", [{"name": "v", "image": {"reference": "a"}}], [{"name": "v", "image": {"reference": "a"}}]),
+    (POD, "spec.resourceClaims", [{"name": "gpu", "resourceClaimTemplateName": "t"}], [{"name": "gpu", "resourceClaimTemplateName": "t"}]),
+    (POD, C + "env", [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "K"}}}],
+     [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "K", "optional": False}}}]),
+    ("/api/v1/nodes", "status", {"features": {"supplementalGroupsPolicy": True}, "declaredFeatures": ["A"]}, None),
     (NS + "/limitranges", "spec", {}, {"limits": []}), ("/apis/scheduling.k8s.io/v1/priorityclasses", "value", None, 0),
 ]
 
@@ -237,6 +248,18 @@ for w in WRONG:
     wrong_row(*w)
 for w in RIGHT:
     right_row(*w)
+
+
+def unread_row(path, field, value, text):
+    def check():
+        r = a.post(path + "?dryRun=All", with_value({"metadata": {"name": "unread"}, **BODIES.get(path, {})}, field, value))
+        assert r.code == 400 and r.json["reason"] == "BadRequest" and text in r.text, r.text
+    row(f"{path.split('/')[-1]}: {field} {value} is none of its type", check)
+
+
+for u in [(DEPLOYMENT, "spec.replicas", 1.0, "cannot unmarshal number 1.0 into field spec.replicas of type int32"),
+          (SERVICE, "spec.ports.0.targetPort", 80.0, "of type IntOrString"), (CM, "data", {"a": 1}, "number into field data.a of type string")]:
+    unread_row(*u)
 
 
 def wide_number():

@@ -52,6 +52,15 @@ static void test_targets(void **state) {
         }
 }
 
+static void test_hops(void **state) {
+        assert_int_equal(forward_hops(NULL), 0);
+        assert_int_equal(forward_hops("2"), 2);
+        assert_int_equal(forward_hops("3"), FORWARD_HOPS_MAX);
+        assert_int_equal(forward_hops("4000000000000"), FORWARD_HOPS_MAX);
+        assert_int_equal(forward_hops("-1"), FORWARD_HOPS_MAX);
+        assert_int_equal(forward_hops(""), FORWARD_HOPS_MAX);
+}
+
 static void test_headers(void **state) {
         static const char *const kept[] = {"X-Other", "User-Agent", "Cookie", "If-None-Match",
                         "X-Remot", "Accept-Encoding"};
@@ -429,6 +438,7 @@ static void test_auth_config(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_targets),
+                        cmocka_unit_test(test_hops),
                         cmocka_unit_test(test_headers),
                         cmocka_unit_test(test_identity),
                         cmocka_unit_test(test_read),

@@ -84,6 +84,15 @@ static const struct {
                                           "{'operator':'In','values':[1]}}]"),
                                 "spec.containers[0].restartPolicy: Required value: must specify "
                                 "restartPolicy when restart rules are used"},
+                {"pods", CONTAINER(",'lifecycle':{'stopSignal':'SIGRTMIN+3'}"), NULL},
+                {"pods", CONTAINER(",'lifecycle':{'stopSignal':'SIGNOTHING'}"),
+                                "lifecycle.stopSignal: Unsupported value: 'SIGNOTHING'"},
+                {"pods", POD(",'tolerations':[{'key':'a','operator':'Gt','value':'-5'}]"), NULL},
+                {"pods", POD(",'tolerations':[{'key':'a','operator':'Lt','value':'05'}]"),
+                                "spec.tolerations[0].value: Invalid value: '05': must be a valid "
+                                "decimal integer"},
+                {"pods", POD(",'tolerations':[{'operator':'Lt','value':'5'}]"),
+                                "operator must be Exists when `key` is empty"},
                 {"pods", VOLUME("'image':{'reference':'busybox','pullPolicy':'Always'}"), NULL},
                 {"pods", VOLUME("'image':{'reference':'busybox','pullPolicy':'Often'}"),
                                 "spec.volumes[0].image.pullPolicy: Unsupported value: 'Often'"},
