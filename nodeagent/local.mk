@@ -42,7 +42,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/network/node-address.c \
 	nodeagent/network/node-address.h \
 	nodeagent/pod/admission.c nodeagent/pod/admission.h nodeagent/plan/service-env.c \
-	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/resources.c nodeagent/plan/adopt.c nodeagent/plan/sockets.c nodeagent/plan/tokens.c nodeagent/plan/pod-to-units.c nodeagent/plan/claims.c nodeagent/plan/shares.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h nodeagent/pod/probe-grpc.c nodeagent/pod/probe-grpc.h \
+	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/restart.c nodeagent/plan/restart.h nodeagent/plan/resources.c nodeagent/plan/adopt.c nodeagent/plan/sockets.c nodeagent/plan/tokens.c nodeagent/plan/pod-to-units.c nodeagent/plan/claims.c nodeagent/plan/shares.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h nodeagent/pod/probe-grpc.c nodeagent/pod/probe-grpc.h \
 	nodeagent/logs/log-collect.h nodeagent/logs/log-line.c nodeagent/logs/logs-request.c nodeagent/logs/logs.h nodeagent/network/nft-claims.c nodeagent/network/nft-claims.h \
 	nodeagent/network/policy-nft.c nodeagent/network/policy-nft.h \
 	nodeagent/network/policy-memory.h nodeagent/network/policy-peers.c nodeagent/network/policy-peers.h \
