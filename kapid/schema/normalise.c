@@ -90,7 +90,7 @@ static bool null_stays(struct normaliser *n, const struct schema *s, const char 
 
         if (!n->custom)
                 return false;
-        if (!cs || cs->flags & SCHEMA_NULLABLE || cs->type == SCHEMA_ANY)
+        if (!cs || cs->flags & SCHEMA_NULLABLE || (cs->type == SCHEMA_ANY && n->keep_nulls))
                 return true;
         if (!n->keep_nulls || n->path.size == 0 || startswith(n->path.data, "metadata"))
                 return false;
