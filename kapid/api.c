@@ -27,6 +27,7 @@
 #include "kapid/usage.h"
 #include "kapid/webhooks/webhooks.h"
 #include "lib/crypto.h"
+#include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/random.h"
@@ -34,6 +35,8 @@
 
 /* Less that is free is left for the next request. */
 enum { TRIM_FREE_BYTES = 12 << 20 };
+/* Expressions may hold 64 MB while they are evaluated. */
+enum { FIBER_TURN_US = 15 * 1000, FIBERS_MAX = 8 };
 
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
         struct api *a = userdata;
@@ -199,12 +202,15 @@ static int add_caches(struct api *a) {
         pods = api_cache(a, "", "pods");
         if (!pods)
                 return -ENOMEM;
-        r = cache_set_index(pods, "spec.nodeName", item_node_of_pod);
+        r = cache_keep_index(pods, &pods_by_node);
         if (r < 0)
                 return r;
         a->cluster_users = api_cache(a, "keelson.dev", "clusterusers");
         if (!a->cluster_users)
                 return -ENOMEM;
+        r = fibers_new(&a->fibers, a->event, FIBER_TURN_US, FIBERS_MAX);
+        if (r < 0)
+                return r;
         a->turns = turns_new(a->caches);
         if (!a->turns)
                 return -ENOMEM;
@@ -292,6 +298,7 @@ struct api *api_free(struct api *a) {
         crypt_free(a->crypt);
         dispatch_free(a->dispatch);
         turns_free(a->turns);
+        fibers_free(a->fibers);
         caches_free(a->caches);
         usages_free(a->usages);
         quotas_free(a->quotas);

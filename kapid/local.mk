@@ -3,7 +3,7 @@
 # The pure half: kinds, schemas, strategies, patches, tables, discovery. No I/O, no event loop.
 # Their order is that of the catalogue (`kctl get all`).
 KIND_DOCUMENTS = \
-	kapid/kinds/core.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
+	kapid/kinds/core.yaml kapid/kinds/core-others.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
 	kapid/kinds/admissionregistration.yaml \
 	kapid/kinds/apiextensions.yaml kapid/kinds/apiregistration.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
@@ -12,7 +12,8 @@ KIND_DOCUMENTS = \
 	kapid/kinds/keelson.yaml kapid/kinds/keelson-users.yaml \
 	kapid/kinds/meta.yaml \
 	kapid/kinds/metrics.yaml \
-	kapid/kinds/networking.yaml \
+	kapid/kinds/networking.yaml kapid/kinds/networking-ranges.yaml \
+	kapid/kinds/flowcontrol.yaml kapid/kinds/node.yaml \
 	kapid/kinds/keelson-network.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
 	kapid/kinds/storage.yaml
@@ -59,13 +60,15 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/other.c \
 	kapid/strategy/pod-context.c kapid/strategy/pod-context.h kapid/strategy/pod-env.c kapid/strategy/pod-env.h \
 	kapid/strategy/pod-ephemeral.c kapid/strategy/pod-ephemeral.h kapid/strategy/pod-fields.c kapid/strategy/pod-fields.h \
+	kapid/strategy/pod-os.c kapid/strategy/pod-os.h \
 	kapid/strategy/pod-placement.c kapid/strategy/pod-placement.h kapid/strategy/pod-volumes.c kapid/strategy/pod-volumes.h \
 	kapid/strategy/pod-resources.c kapid/strategy/pod-resources.h kapid/strategy/pod.c \
 	kapid/strategy/policy.c \
 	kapid/strategy/quota.c \
 	kapid/strategy/rbac.c \
 	kapid/strategy/service.c kapid/strategy/service-families.c kapid/strategy/service-families.h \
-	kapid/strategy/storage.c \
+	kapid/strategy/storage.c kapid/strategy/csi.c kapid/strategy/runtimeclass.c \
+	kapid/strategy/podtemplate.c kapid/strategy/flowcontrol.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
 	kapid/table/cells-apiservice.c \
@@ -199,7 +202,7 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/node-restriction.c kapid/admission/node-restriction.h \
 	kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h \
 	kapid/admission/pod-security-plugin.c \
-	kapid/admission/priority.c \
+	kapid/admission/priority.c kapid/admission/runtime-class.c \
 	kapid/admission/quota-accounts.c kapid/admission/quota-accounts.h \
 	kapid/admission/rbac.c \
 	kapid/admission/resource-quota.c \
@@ -215,7 +218,8 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
 	kapid/aggregation/forward.c kapid/aggregation/forward.h \
-	kapid/discovery/merge.c kapid/discovery/merge.h
+	kapid/discovery/merge.c kapid/discovery/merge.h \
+	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
 	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
 	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
@@ -300,14 +304,14 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
 	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/neighbours.c kapid/neighbours.h kapid/verbs/update.c \
-	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
+	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/components.c kapid/verbs/components.h kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h kapid/pipeline/write-ask.c kapid/pipeline/write-internal.h
 # Encryption of stored values; all but the sweep and the answers is pure
 libkapid_core_a_SOURCES += \
 	kapid/crypt/config.c kapid/crypt/crypt.c kapid/crypt/crypt.h kapid/crypt/internal.h
 libkapid_api_a_SOURCES += \
-	kapid/cache/unreadable.c \
+	kapid/cache/indexes.c kapid/cache/keys.c kapid/cache/unreadable.c kapid/cache/walk.c \
 	kapid/crypt/answer.c kapid/crypt/answer.h kapid/crypt/sweep.c kapid/crypt/sweep.h
 check_PROGRAMS += tests/unit/test-kapid-crypt
 tests_unit_test_kapid_crypt_SOURCES = tests/unit/test-kapid-crypt.c tests/unit/unit.h
@@ -342,9 +346,16 @@ tests_unit_test_kapid_timeout_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-fairness
 tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
 tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-fields
+tests_unit_test_kapid_fields_SOURCES = tests/unit/test-kapid-fields.c tests/unit/kapid-cases.h tests/unit/kapid-create.h
+tests_unit_test_kapid_fields_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-more-kinds
+tests_unit_test_kapid_more_kinds_SOURCES = tests/unit/test-kapid-more-kinds.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-admission.h tests/unit/kapid-create.h
+tests_unit_test_kapid_more_kinds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-account-tokens
 tests_unit_test_kapid_account_tokens_SOURCES = tests/unit/test-kapid-account-tokens.c \
 	tests/unit/kapid-cases.h tests/unit/kapid-admission.h
@@ -376,6 +387,9 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-indexes
+tests_unit_test_kapid_indexes_SOURCES = tests/unit/test-kapid-indexes.c tests/unit/dice.h tests/unit/random.h tests/unit/unit.h
+tests_unit_test_kapid_indexes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-presence tests/unit/test-kapid-neighbours
 tests_unit_test_kapid_neighbours_SOURCES = tests/unit/test-kapid-neighbours.c tests/unit/unit.h
 tests_unit_test_kapid_neighbours_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

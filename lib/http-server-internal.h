@@ -43,6 +43,7 @@ struct http_connection {
         struct tls_peer certificate;
         struct tls_peer signer;     /* the same for another authority; verified: it is of it */
         uint64_t signer_generation; /* that was looked at; 0: none */
+        uint64_t signer_us;         /* and when */
         char address[NET_ADDRESS_SIZE];
         bool peer_known;
         struct http_request *request; /* that libmicrohttpd has not ended */

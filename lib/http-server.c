@@ -422,18 +422,23 @@ static int read_signer(const struct http_request *r, const char *ca_pem) {
         return info ? tls_peer_signed_by(&c->signer, info->tls_session, ca_pem) : 0;
 }
 
+/* A chain of authorities may end before the certificate does: it is verified again so often. */
+enum { SIGNER_US = 60 * 1000 * 1000 };
+
 int http_request_signed_by(const struct http_request *r, const char *ca_pem, uint64_t generation,
                 const char **ret_cn) {
         struct http_connection *c = r->connection;
+        const uint64_t now_us = now_mono_us();
 
         assert(generation > 0);
         if (!c->tls)
                 return 0;
-        if (c->signer_generation != generation) {
+        if (c->signer_generation != generation || c->signer_us + SIGNER_US <= now_us) {
                 tls_peer_done(&c->signer);
                 if (read_signer(r, ca_pem) < 0)
                         return -ENOMEM;
                 c->signer_generation = generation;
+                c->signer_us = now_us;
         }
         if (!c->signer.verified || c->signer.not_after_s <= now_wall_us() / 1000000)
                 return 0;

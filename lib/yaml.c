@@ -43,7 +43,11 @@ struct reader {
         struct yaml_places *places;
         struct buf path; /* field path of the value being read */
         unsigned nodes;
+        const struct yaml_breath *breath;
+        unsigned events; /* since the last one */
 };
+
+enum { EVENTS_A_BREATH = 256 };
 
 static int refuse(struct reader *x, const yaml_mark_t *mark, const char *why) {
         return problem_set(x->problem, EINVAL, 400, "BadRequest", "line %zu column %zu: %s",
@@ -51,6 +55,8 @@ static int refuse(struct reader *x, const yaml_mark_t *mark, const char *why) {
 }
 
 static int next_event(struct reader *x, yaml_event_t *ret) {
+        if (x->breath && ++x->events % EVENTS_A_BREATH == 0)
+                x->breath->func(x->breath->userdata);
         if (yaml_parser_parse(&x->parser, ret))
                 return 0;
         if (x->parser.error == YAML_MEMORY_ERROR)
@@ -496,11 +502,29 @@ static int without_marks(const char *text, size_t *n, char **ret) {
 }
 
 int yaml_parse(const char *text, size_t n, struct yaml_docs *ret, struct problem *p) {
+        return yaml_parse_breathing(text, n, NULL, ret, p);
+}
+
+/* A copy of ours. */
+static int keep_text(const char *text, size_t n, char **ret) {
+        char *copy = malloc(n + 1);
+
+        if (!copy)
+                return -ENOMEM;
+        memcpy(copy, text, n);
+        *ret = copy;
+        return 0;
+}
+
+int yaml_parse_breathing(const char *text, size_t n, const struct yaml_breath *breath,
+                struct yaml_docs *ret, struct problem *p) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_free_ char *clean = NULL;
-        struct reader x = {.problem = p};
+        struct reader x = {.problem = p, .breath = breath};
         int r = without_marks(text, &n, &clean);
 
+        if (r >= 0 && breath && !clean)
+                r = keep_text(text, n, &clean);
         if (r < 0 || !yaml_parser_initialize(&x.parser))
                 return -ENOMEM;
         r = -ENOMEM;

@@ -25,6 +25,14 @@ void yaml_docs_done(struct yaml_docs *d);
 /* Parses a stream of documents (JSON is YAML too). Empty documents are left out. On refusal p says
  * line and column and the cause. -EINVAL, -ENOMEM, -E2BIG. */
 int yaml_parse(const char *text, size_t n, struct yaml_docs *ret, struct problem *p);
+/* The same; func is called now and then, and the text need not stay then: the document is long.
+ * breath NULL: as yaml_parse(). */
+struct yaml_breath {
+        void (*func)(void *userdata);
+        void *userdata;
+};
+int yaml_parse_breathing(const char *text, size_t n, const struct yaml_breath *breath,
+                struct yaml_docs *ret, struct problem *p);
 /* The same from a stream of JSON values, read by the JSON parser; a document knows only the line
  * where it begins. Duplicate keys are refused. */
 int yaml_parse_json(const char *text, size_t n, struct yaml_docs *ret, struct problem *p);

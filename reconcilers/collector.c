@@ -14,9 +14,13 @@
 #define DISCOVER_STALE_US UINT64_C(30000000)
 /* How long the first list of a kind is waited for. */
 #define FIRST_LISTS_US UINT64_C(30000000)
+/* Of one kind: the server of a kind may be one whose lists do not end. */
+enum { OBJECTS_MAX = 500000 };
 #define DISCOVER_RETRY_US UINT64_C(5000000)
-/* The kind of a new CRD may be served a moment after the CRD exists. */
+/* The kind of a new CRD may be served a moment after the CRD exists: so long after the last change,
+ * and so long after the first one of many. */
 #define DISCOVER_SOON_US UINT64_C(1000000)
+#define DISCOVER_LATE_US UINT64_C(5000000)
 #define ACCEPT \
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList," \
         "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
@@ -33,6 +37,7 @@ struct collector {
         bool leading, discovered, world_synced, whole;
         bool impatient; /* kinds that were not listed yet are no longer waited for */
         bool again;     /* what is served has changed since the discovery under way began */
+        uint64_t changed_us; /* when it first has since the last one began; 0: it has not */
 };
 
 static const struct world *collector_world(void *userdata) {
@@ -116,9 +121,24 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
                 manager_wake_namespace(c->options.manager, ns);
 }
 
+uint64_t collector_pause_us(uint64_t changed_us, uint64_t now_us) {
+        uint64_t end_us = changed_us + DISCOVER_LATE_US;
+
+        return end_us > now_us ? MIN(end_us - now_us, DISCOVER_SOON_US) : 0;
+}
+
 static void discover_after(struct collector *c, uint64_t delay_us) {
         (void)sd_event_source_set_time_relative(c->timer, delay_us);
         (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+}
+
+/* After a change; the changes of others do not put it off without end. */
+static void discover_soon(struct collector *c) {
+        uint64_t now_us = now_mono_us();
+
+        if (c->changed_us == 0)
+                c->changed_us = now_us;
+        discover_after(c, collector_pause_us(c->changed_us, now_us));
 }
 
 static void on_event(struct informer *i, enum informer_event event, const json_t *old,
@@ -138,7 +158,7 @@ static void on_event(struct informer *i, enum informer_event event, const json_t
         if (c->call)
                 c->again = true;
         else
-                discover_after(c, DISCOVER_SOON_US);
+                discover_soon(c);
 }
 
 /* --- when everything is known --- */
@@ -200,6 +220,7 @@ static void watch_kinds(struct collector *c) {
                 struct served *s = c->catalogue.items[i];
                 struct informer_options options = {.resource = &s->resource,
                                 .metadata_only = true,
+                                .objects_max = OBJECTS_MAX,
                                 .on_event = on_event,
                                 .on_synced = on_synced,
                                 .userdata = c};
@@ -223,8 +244,10 @@ static void discover(struct collector *c, const char *path);
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         struct collector *c = userdata;
 
-        if (!c->call && c->leading)
-                discover(c, "/api");
+        if (c->call || !c->leading)
+                return 0;
+        c->changed_us = 0;
+        discover(c, "/api");
         return 0;
 }
 

@@ -26,6 +26,7 @@ struct remote *remote_unref(struct remote *remote) {
         json_decref(remote->resources);
         free(remote->server_name);
         free(remote->openapi_hash);
+        free(remote->openapi_v2);
         return mfree(remote);
 }
 
@@ -81,6 +82,11 @@ static int inherit(struct remote *remote, const struct remote *old) {
         if (old->openapi_hash) {
                 remote->openapi_hash = strdup(old->openapi_hash);
                 if (!remote->openapi_hash)
+                        return -ENOMEM;
+        }
+        if (old->openapi_v2) {
+                remote->openapi_v2 = strdup(old->openapi_v2);
+                if (!remote->openapi_v2)
                         return -ENOMEM;
         }
         return availability_set(&remote->availability, a->status, a->reason, "%s",
@@ -232,6 +238,10 @@ const json_t *remote_resources(const struct remote *remote) {
 
 const char *remote_openapi_hash(const struct remote *remote) {
         return remote->openapi_hash;
+}
+
+const char *remote_openapi_v2(const struct remote *remote) {
+        return remote->openapi_v2;
 }
 
 struct front_proxy *aggregation_front_proxy(struct aggregation *g) {

@@ -47,6 +47,8 @@ bool remote_is_available(const struct remote *r);
 const json_t *remote_resources(const struct remote *r);
 /* The hash of its OpenAPI v3 document; NULL: it has none. */
 const char *remote_openapi_hash(const struct remote *r);
+/* Its part of the OpenAPI v2 document (discovery/merge-v2.h), as text; NULL: it has none. */
+const char *remote_openapi_v2(const struct remote *r);
 /* Grows when what discovery says may have changed. */
 uint64_t aggregation_generation(const struct aggregation *g);
 

@@ -16,6 +16,14 @@ void forward_headers_done(struct forward_headers *h) {
         h->bytes = 0;
 }
 
+unsigned forward_hops(const char *header) {
+        uint64_t n = 0;
+
+        if (header && (parse_u64(header, &n) < 0 || n > FORWARD_HOPS_MAX))
+                return FORWARD_HOPS_MAX;
+        return (unsigned)n;
+}
+
 static bool is_token(const char *s) {
         if (!*s || strlen(s) > NAME_SIZE_MAX)
                 return false;

@@ -31,6 +31,12 @@ int forward_target(const char *path, const char *query, char **ret, struct probl
 bool forward_takes(const char *name, const char *value, const char *connection);
 bool forward_returns(const char *name, const char *value, const char *connection);
 
+/* How many API servers have passed a request on so far: an APIService may lead back to one of them.
+ * header: the value of FORWARD_HOPS, or NULL. */
+#define FORWARD_HOPS "X-Keelson-Hops"
+enum { FORWARD_HOPS_MAX = 3 };
+unsigned forward_hops(const char *header);
+
 /* Whether a list such as "close, Upgrade" has the word, whatever its case. list may be NULL. */
 bool forward_lists(const char *list, const char *word);
 /* X-Remote-User and the like. 400 in p for a name that a header cannot hold as it is: whoever reads

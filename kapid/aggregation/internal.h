@@ -38,11 +38,13 @@ struct remote {
         struct availability availability; /* reason NULL: it was not looked at yet */
         json_t *resources;
         char *openapi_hash;
+        char *openapi_v2;         /* its part of the v2 document; NULL: none */
+        uint64_t openapi_v2_mark; /* of the text that it was made of; 0: of none */
         sd_event_source *timer;
         struct http_call *probe;
         uint64_t openapi_us;
         unsigned failures;
-        bool is_openapi; /* the call asks for it */
+        enum { PROBE_DISCOVERY, PROBE_INDEX, PROBE_V2 } asks; /* what the call is about */
         bool again;      /* something changed since the call began */
 };
 

@@ -1,12 +1,15 @@
 /* Whether an extension server answers: it is asked for the discovery document of its version, as
- * the API server itself would be, again and again; what it says is kept for discovery. The second
- * question, less often, is for the index of its OpenAPI documents. A server that did answer is
- * asked once more before it counts as unavailable. Each kapid asks for itself, because each passes
- * requests on; one of them writes the condition (publish.c). */
+ * the API server itself would be, again and again; what it says is kept for discovery. The other
+ * questions, less often, are for the index of its OpenAPI documents and for that of version 2. A
+ * server that did answer is asked once more before it counts as unavailable. Each kapid asks for
+ * itself, because each passes requests on; one of them writes the condition (publish.c). */
 #include "kapid/aggregation/internal.h"
 
 #include "kapid/aggregation/forward.h"
+#include "kapid/discovery/merge-v2.h"
+#include "lib/fiber.h"
 #include "lib/log.h"
+#include "lib/siphash.h"
 #include "lib/timefmt.h"
 
 enum {
@@ -20,6 +23,7 @@ enum {
         INDEX_MAX = 512 << 10,
         ACCURACY_US = 50 * 1000,
         HASH_MAX = 128,
+        V2_MAX = 2 << 20, /* of a document */
 };
 
 static void schedule(struct remote *remote, uint64_t us) {
@@ -129,10 +133,72 @@ static void take_index(struct remote *remote, const struct http_result *result) 
         remote->all->generation++;
 }
 
+/* Its part of the v2 document is cut out of the whole, in turns of the loop. */
+struct cutting {
+        struct remote *remote; /* a reference */
+        char *text;
+        size_t size;
+        char *part;
+};
+
+static void cut(struct fiber *f, void *userdata) {
+        struct cutting *c = userdata;
+        _cleanup_json_ json_t *doc = NULL, *part = NULL;
+
+        if (json_parse(c->text, c->size, 0, &doc, NULL) < 0)
+                return;
+        fiber_breathe(f);
+        if (openapi_v2_filter(doc, c->remote->service.group, c->remote->service.version, &part) < 0)
+                return;
+        fiber_breathe(f);
+        c->part = json_text(part);
+}
+
+static void cutting_free(struct cutting *c) {
+        remote_unref(c->remote);
+        free(c->text);
+        free(c->part);
+        free(c);
+}
+
+static void on_cut(void *userdata) {
+        struct cutting *c = userdata;
+        struct remote *remote = c->remote;
+
+        if (remote->all && !streq_ptr(remote->openapi_v2, c->part)) {
+                free(remote->openapi_v2);
+                remote->openapi_v2 = TAKE_PTR(c->part);
+                remote->all->generation++;
+        }
+        cutting_free(c);
+}
+
+static void on_v2(struct remote *remote, const struct http_result *result) {
+        struct api *a = remote->all->api;
+        bool any = result->error == 0 && result->code == 200;
+        uint64_t mark = any ? siphash(a->apply_secret, result->body, result->body_size) : 0;
+        struct cutting *c = mark == remote->openapi_v2_mark ? NULL : calloc(1, sizeof(*c));
+        int r;
+
+        schedule_next(remote);
+        if (!c)
+                return;
+        remote->openapi_v2_mark = mark;
+        c->remote = remote_ref(remote);
+        c->size = any ? result->body_size : 0;
+        c->text = strndup(any ? result->body : "", c->size);
+        r = c->text ? fibers_start(a->fibers, cut, on_cut, c) : -ENOMEM;
+        if (r == 0)
+                on_cut(c);
+        else if (r < 0)
+                cutting_free(c);
+}
+
 static int ask(struct remote *remote, const char *path, size_t size_max);
 
 static void on_index(struct remote *remote, const struct http_result *result) {
         take_index(remote, result);
+        remote->asks = ask(remote, "/openapi/v2", V2_MAX) < 0 ? PROBE_DISCOVERY : PROBE_V2;
         schedule_next(remote);
 }
 
@@ -158,19 +224,20 @@ static void on_discovery(struct remote *remote, const struct http_result *result
         if (remote->openapi_us && remote->openapi_us + OPENAPI_US > now_mono_us())
                 return;
         remote->openapi_us = now_mono_us();
-        remote->is_openapi = ask(remote, "/openapi/v3", INDEX_MAX) >= 0;
+        remote->asks = ask(remote, "/openapi/v3", INDEX_MAX) < 0 ? PROBE_DISCOVERY : PROBE_INDEX;
 }
 
 static void on_done(struct http_call *call, const struct http_result *result, void *userdata) {
         struct remote *remote = remote_ref(userdata);
+        const int asked = remote->asks;
 
         remote->probe = NULL;
-        if (!remote->all)
-                ;
-        else if (remote->is_openapi) {
-                remote->is_openapi = false;
+        remote->asks = PROBE_DISCOVERY;
+        if (remote->all && asked == PROBE_INDEX)
                 on_index(remote, result);
-        } else
+        else if (remote->all && asked == PROBE_V2)
+                on_v2(remote, result);
+        else if (remote->all)
                 on_discovery(remote, result);
         if (remote->all && remote->again && !remote->probe)
                 schedule(remote, 0);
@@ -190,6 +257,9 @@ static int ask(struct remote *remote, const char *path, size_t size_max) {
         if (r < 0)
                 return r;
         r = forward_add(&h, "X-Remote-Group", "system:masters");
+        if (r < 0)
+                return r;
+        r = forward_add(&h, FORWARD_HOPS, "1");
         if (r < 0)
                 return r;
         r = remote_add_host(remote, &h);

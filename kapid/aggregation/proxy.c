@@ -269,6 +269,15 @@ static int on_head_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* --- the request --- */
 
+/* One more API server has it. */
+static int add_hops(struct request *request, struct forward_headers *h) {
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "%u",
+                        forward_hops(request_header(request, FORWARD_HOPS)) + 1);
+        return forward_add(h, FORWARD_HOPS, text);
+}
+
 int proxy_headers(struct request *request, struct forward_headers *h, struct problem *p) {
         const struct identity_headers *believed =
                         front_proxy_headers(aggregation_front_proxy(request->api->aggregation));
@@ -278,12 +287,15 @@ int proxy_headers(struct request *request, struct forward_headers *h, struct pro
         for (size_t i = 0; r >= 0 &&
                            (name = http_request_header_prefixed(request->http, "", i, &value));
                         i++)
-                if (forward_takes(name, value, connection) &&
+                if (forward_takes(name, value, connection) && strcasecmp(name, FORWARD_HOPS) != 0 &&
                                 !identity_headers_have(believed, name))
                         r = forward_add(h, name, value);
         if (r == -E2BIG && !p->code)
                 return problem_set(p, E2BIG, 431, "BadRequest",
                                 "the request's headers are too large to be passed on");
+        if (r < 0)
+                return r;
+        r = add_hops(request, h);
         if (r < 0)
                 return r;
         r = forward_add(h, "Audit-Id", request->audit_id);
@@ -398,6 +410,11 @@ void proxy_run(struct request *request) {
                 return;
         }
         audit_body(request);
+        if (forward_hops(request_header(request, FORWARD_HOPS)) >= FORWARD_HOPS_MAX) {
+                proxy_refuse(request, "the APIService leads back to an API server that has passed the "
+                                      "request on already; change its spec.service");
+                return;
+        }
         if (!isempty(request_header(request, "Upgrade")) &&
                         forward_lists(request_header(request, "Connection"), "upgrade")) {
                 tunnel_run(request);

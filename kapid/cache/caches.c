@@ -12,6 +12,7 @@
 #include "kapid/cache/internal.h"
 
 #include "lib/log.h"
+#include "lib/random.h"
 #include "lib/timefmt.h"
 
 enum {
@@ -142,6 +143,7 @@ void caches_feed_done(struct caches *cs, uint64_t revision) {
                 c->dirty = false;
                 cache_call_followers(c, false);
         }
+        indexes_tend(cs);
         freshness_end_due(cs);
 }
 
@@ -445,6 +447,7 @@ int caches_new(struct caches **ret, sd_event *event, const struct caches_options
                 return -ENOMEM;
         cs->event = sd_event_ref(event);
         cs->options = *o;
+        random_bytes(cs->secret, sizeof(cs->secret));
         cs->pool = item_pool_new(CACHE_TREES_BYTES_MAX);
         cs->by_prefix = map_new(cache_free);
         cs->staging = map_new(item_free);

@@ -274,6 +274,13 @@ const char *item_labels_text(const struct item *it, size_t *ret_n) {
         return it->labels_at ? it->text->data + it->labels_at : NULL;
 }
 
+bool item_same_labels(const struct item *a, const struct item *b) {
+        size_t n, k;
+        const char *labels = item_labels_text(a, &n), *others = item_labels_text(b, &k);
+
+        return n == k && (n == 0 || memcmp(labels, others, n) == 0);
+}
+
 int item_labels(const struct item *it, json_t **ret) {
         json_t *labels;
 

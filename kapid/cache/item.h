@@ -60,3 +60,5 @@ bool item_string(const struct item *it, const char *outer, const char *inner, ch
 int item_labels(const struct item *it, json_t **ret);
 /* Their text, borrowed from the item's; NULL: there are none. */
 const char *item_labels_text(const struct item *it, size_t *ret_n);
+/* Whether both are the same text. */
+bool item_same_labels(const struct item *a, const struct item *b);

@@ -72,8 +72,9 @@ struct cel_range cel_program_estimate(const struct cel_program *p);
 struct cel_limits {
         uint64_t cost_max;    /* 0: CEL_COST_MAX */
         size_t memory_max;    /* 0: CEL_MEMORY_MAX */
-        uint64_t deadline_us; /* 0: none; by now_us */
-        uint64_t (*now_us)(void);
+        uint64_t deadline_us; /* 0: none; by now_us(clock) */
+        uint64_t (*now_us)(void *clock);
+        void *clock;
 };
 int cel_run_new(const struct cel_functions *functions, const struct cel_limits *limits,
                 struct cel_run **ret);

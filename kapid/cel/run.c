@@ -59,7 +59,7 @@ bool cel_run_spent(const struct cel_run *run) {
 static void look_at_clock(struct cel_run *run) {
         run->steps = 0;
         if (run->limits.deadline_us > 0 && run->limits.now_us &&
-                        run->limits.now_us() > run->limits.deadline_us)
+                        run->limits.now_us(run->limits.clock) > run->limits.deadline_us)
                 run->late = run->spent = true;
 }
 

@@ -315,27 +315,37 @@ static bool is_write(const char *verb) {
                startswith(verb, "delete");
 }
 
+/* A dry run with an empty value must not become a real write, nor one of several values. */
+static int read_dry_run(struct request *request, struct problem *p) {
+        _cleanup_json_ json_t *words = json_array();
+        const char *word;
+        bool odd = false;
+
+        for (size_t i = 0; (word = http_request_query_at(request->http, "dryRun", i)); i++) {
+                odd |= !streq(word, "All");
+                json_array_append_new(words, json_string(word));
+        }
+        if (json_array_size(words) == 0)
+                return 0;
+        word = json_string_value(json_array_get(words, 0));
+        if (!is_write(request->route.verb) && isempty(word))
+                return 0;
+        if (odd)
+                return options_dry_run_refused(p, options_kind(request->route.verb), words);
+        request->dry_run = true;
+        return 0;
+}
+
 static int step_options(struct request *request, struct problem *p) {
-        const char *dry_run = request_query(request, "dryRun");
         int r;
 
         if (!request->route.resource)
                 return 0;
         if (request->remote) /* the others are the server's, and this one of what runs long */
                 return proxy_is_long_running(request) ? 0 : request_read_timeout(request, p);
-        /* A dry run with an empty value must not become a real write. */
-        if (dry_run && (*dry_run || is_write(request->route.verb))) {
-                if (!streq(dry_run, "All")) {
-                        char text[256];
-
-                        snprintf(text, sizeof(text),
-                                        "Unsupported value: \"%.64s\": supported values: \"All\"",
-                                        dry_run);
-                        return options_refused(p, options_kind(request->route.verb),
-                                        "FieldValueNotSupported", "dryRun", text);
-                }
-                request->dry_run = true;
-        }
+        r = read_dry_run(request, p);
+        if (r < 0)
+                return r;
         r = request_read_timeout(request, p);
         return r < 0 ? r
                      : field_validation_parse(options_kind(request->route.verb),
@@ -387,11 +397,25 @@ enum http_admission api_admit(struct http_request *http, void *userdata) {
         return wanted ? HTTP_READ_BODY : HTTP_DROP_BODY;
 }
 
+static void run_verb(void *userdata) {
+        struct request *request = userdata;
+
+        if (request->http)
+                verb_run(request);
+}
+
+static bool is_large(const struct request *request) {
+        size_t n;
+
+        (void)request_body(request, &n);
+        return n >= REQUEST_LARGE_BYTES;
+}
+
 static void run(struct request *request) {
         if (request->remote)
                 proxy_run(request);
         else if (request->route.resource)
-                verb_run(request);
+                request_in_turns(request, is_large(request), run_verb, request);
         else
                 path_run(request);
 }

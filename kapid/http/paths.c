@@ -10,6 +10,7 @@
 #include "kapid/auth/issuer.h"
 #include "kapid/crypt/answer.h"
 #include "kapid/discovery/discovery.h"
+#include "kapid/discovery/merge-v2.h"
 #include "kapid/discovery/merge.h"
 #include "lib/map.h"
 #include "lib/pki.h"
@@ -314,13 +315,82 @@ static void discovery(struct request *request, char *const *s, size_t n) {
         document_json(request, key, type, v);
 }
 
+static const char v2_key[] = "/openapi/v2";
+
+/* The parts of extension servers, with the most important group first: beyond that they are left
+ * out. */
+enum { V2_PARTS_BYTES_MAX = 8 << 20 };
+
+/* Copies: versions may come and go while they are merged. */
+static int v2_parts(struct request *request, char ***ret) {
+        struct aggregation *g = request->api->aggregation;
+        _cleanup_(remotes_done) struct remotes list = {0};
+        size_t left = V2_PARTS_BYTES_MAX;
+        int r = remotes_read(request, &list);
+
+        for (size_t i = 0; r >= 0 && i < list.count; i++) {
+                const struct discovery_version *v = &list.items[i];
+                const struct remote *remote =
+                                v->local ? NULL : aggregation_find(g, v->group, v->version);
+                const char *text = remote ? remote_openapi_v2(remote) : NULL;
+
+                if (!text || strlen(text) > left)
+                        continue;
+                left -= strlen(text);
+                r = strv_extend(ret, text);
+        }
+        return r;
+}
+
+/* own: our document. */
+static char *v2_merged(struct request *request, const char *own, char *const *parts) {
+        _cleanup_json_ json_t *whole = NULL;
+
+        if (json_parse(own, strlen(own), 0, &whole, NULL) < 0 || request_breathe(request) < 0)
+                return NULL;
+        for (; *parts; parts++) {
+                json_t *part;
+
+                if (json_parse(*parts, strlen(*parts), 0, &part, NULL) < 0 ||
+                                openapi_v2_merge(whole, part) < 0 || request_breathe(request) < 0)
+                        return NULL;
+        }
+        return json_text(whole);
+}
+
+static char *v2_text(struct request *request) {
+        _cleanup_free_ char *own = openapi_v2_json(request->api->kinds);
+        _cleanup_strv_free_ char **parts = NULL;
+
+        if (!own || v2_parts(request, &parts) < 0)
+                return NULL;
+        if (!parts)
+                return TAKE_PTR(own);
+        return request_breathe(request) < 0 ? NULL : v2_merged(request, own, parts);
+}
+
+static void make_v2(void *userdata) {
+        struct request *request = userdata;
+        struct document *d = document_find(request, v2_key);
+        const uint64_t kinds = request->api->documents->generation,
+                       remotes = request->api->documents->remotes;
+        _cleanup_free_ char *text = d ? NULL : v2_text(request);
+
+        if (text)
+                d = document_add(request, v2_key, "application/json", text, strlen(text));
+        document_respond(request, d);
+        /* What has changed while it was made is in the next one. */
+        if (kind_registry_generation(request->api->kinds) != kinds ||
+                        aggregation_generation(request->api->aggregation) != remotes)
+                (void)map_remove(request->api->documents->by_key, v2_key);
+}
+
 static void openapi_v2(struct request *request) {
         const char *accept = strempty(request_header(request, "Accept"));
         bool protobuf = strstr(accept, "proto-openapi.spec.v2") != NULL;
-        const char *key = protobuf ? "/openapi/v2 protobuf" : "/openapi/v2";
+        const char *key = protobuf ? "/openapi/v2 protobuf" : v2_key;
         struct document *d = document_find(request, key);
         _cleanup_buf_ struct buf b = {0};
-        _cleanup_free_ char *text = NULL;
 
         if (!d && protobuf) {
                 if (openapi_v2_protobuf(request->api->kinds, &b) >= 0)
@@ -329,9 +399,8 @@ static void openapi_v2(struct request *request) {
                                         "com.github.proto-openapi.spec.v2.v1.0+protobuf",
                                         b.data, b.size);
         } else if (!d) {
-                text = openapi_v2_json(request->api->kinds);
-                if (text)
-                        d = document_add(request, key, "application/json", text, strlen(text));
+                request_in_turns(request, true, make_v2, request);
+                return;
         }
         document_respond(request, d);
 }
@@ -403,6 +472,9 @@ static bool is_path(const char *path, const char *root) {
 }
 
 void path_run(struct request *request) {
+        /* The reference server's single checks are all of one here. */
+        static const char *const checks[] = {"", "caches", "etcd", "informer-sync", "log", "ping",
+                        "shutdown", "store", NULL};
         _cleanup_strv_free_ char **s = NULL;
         const char *path = request->route.path;
         _cleanup_problem_ struct problem p = {0};
@@ -422,7 +494,8 @@ void path_run(struct request *request) {
                 return;
         }
         n = strv_length(s);
-        if (is_path(path, "/healthz") || is_path(path, "/livez") || is_path(path, "/readyz"))
+        if ((is_path(path, "/healthz") || is_path(path, "/livez") || is_path(path, "/readyz")) &&
+                        (n == 1 || (n == 2 && strv_contains((char *const *)checks, s[1]))))
                 health(request);
         else if (streq(path, "/version"))
                 version(request);

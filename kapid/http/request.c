@@ -7,6 +7,7 @@
 #include "kapid/http/protobuf.h"
 #include "kapid/audit/audit.h"
 #include "kapid/cache/forms.h"
+#include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/json.h"
 #include "lib/map.h"
@@ -104,6 +105,61 @@ struct request *request_unref(struct request *request) {
 
 const char *request_sharer(const struct request *request) {
         return request->real_user.name ? request->real_user.name : strempty(request->user.name);
+}
+
+int request_breathe(struct request *request) {
+        fiber_breathe(request->fiber);
+        return request->http || !request->fiber ? 0 : -ECANCELED;
+}
+
+static void breathe(void *userdata) {
+        fiber_breathe(userdata);
+}
+
+const struct yaml_breath *request_yaml_breath(struct request *request) {
+        request->yaml_breath = (struct yaml_breath){breathe, request->fiber};
+        return request->fiber ? &request->yaml_breath : NULL;
+}
+
+struct turned {
+        struct request *request; /* a reference */
+        void (*func)(void *userdata);
+        void *userdata;
+};
+
+static void in_fiber(struct fiber *f, void *userdata) {
+        struct turned *t = userdata;
+
+        t->request->fiber = f;
+        t->func(t->userdata);
+        t->request->fiber = NULL;
+}
+
+static void turned_free(void *userdata) {
+        struct turned *t = userdata;
+
+        request_unref(t->request);
+        free(t);
+}
+
+void request_in_turns(
+                struct request *request, bool large, void (*func)(void *userdata), void *userdata) {
+        struct turned *t = large && !request->fiber ? calloc(1, sizeof(*t)) : NULL;
+
+        if (!t) {
+                func(userdata);
+                return;
+        }
+        *t = (struct turned){request_ref(request), func, userdata};
+        switch (fibers_start(request->api->fibers, in_fiber, turned_free, t)) {
+        case 1:
+                return;
+        case 0:
+                break;
+        default: /* without memory for it, in one turn */
+                func(userdata);
+        }
+        turned_free(t);
 }
 
 const char *request_query(const struct request *request, const char *name) {

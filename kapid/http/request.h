@@ -12,6 +12,7 @@
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/table/table.h"
 #include "lib/http-server.h"
+#include "lib/yaml.h"
 
 enum form { FORM_OBJECT, FORM_TABLE, FORM_PARTIAL };
 enum lane { LANE_READ, LANE_WRITE, LANE_STREAM, LANE_NONE };
@@ -60,6 +61,8 @@ struct request {
         struct delete_options delete_options;
         const char *new_name;     /* of an object in a collection that a create names; NULL: none */
         struct verb_state *state; /* owned */
+        struct fiber *fiber;      /* of what is done for it now; NULL: all in one turn */
+        struct yaml_breath yaml_breath;
         /* Called when the client has left, or got the answer of a timer: what still works for it
          * may end. NULL: nothing does. */
         void (*on_gone)(struct request *request);
@@ -74,6 +77,17 @@ DEFINE_CLEANUP(struct request *, request_unref);
 
 /* The user whose share of bounded things the request takes: the impersonating one. */
 const char *request_sharer(const struct request *request);
+
+/* For long bodies of YAML; NULL: it is done in one turn. */
+const struct yaml_breath *request_yaml_breath(struct request *request);
+/* A place at which the loop may have its turn. -ECANCELED: the client has gone meanwhile, and what
+ * belongs to its request (body, headers, query) too. */
+int request_breathe(struct request *request);
+/* From how many bytes on an object is worked at in turns. */
+enum { REQUEST_LARGE_BYTES = 64 << 10 };
+/* Calls func for the request, in turns of the loop where large is true. */
+void request_in_turns(struct request *request, bool large, void (*func)(void *userdata),
+                void *userdata);
 
 /* Query parameter, NULL when absent (also when the client has gone). */
 const char *request_query(const struct request *request, const char *name);

@@ -86,6 +86,7 @@ static int check_types(
         _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom,
                         .keep_nulls = true,
                         .deduce = true,
+                        .takes_whole = true,
                         .unknown = &unknown};
         _cleanup_buf_ struct buf text = {0};
         int r = normalise(&walk, s, config);

@@ -37,6 +37,16 @@ static int out_of_memory(struct problem *p) {
         return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
 }
 
+static int unprintable(struct problem *p, const char *options, const char *query, size_t at) {
+        _cleanup_json_ json_t *v = json_string(query);
+        _cleanup_free_ char *given = v ? json_text(v) : NULL, *text = NULL;
+
+        text = strformat("Invalid value: %s: invalid character U+%04X (at position %zu)",
+                        given ? given : "\"\"", (unsigned char)query[at], at);
+        return text ? options_refused(p, options, "FieldValueInvalid", "fieldManager", text)
+                    : out_of_memory(p);
+}
+
 int field_manager_name(const char *query, const char *user_agent, const char *options,
                 bool is_apply, char **ret, struct problem *p) {
         size_t n;
@@ -50,10 +60,7 @@ int field_manager_name(const char *query, const char *user_agent, const char *op
                                         "Too long: may not be more than 128 bytes");
                 for (const char *s = query; *s; s++)
                         if ((unsigned char)*s < 0x20 || *s == 0x7f)
-                                return options_refused(p, options, "FieldValueInvalid",
-                                                "fieldManager",
-                                                "Invalid value: should only contain printable "
-                                                "characters");
+                                return unprintable(p, options, query, (size_t)(s - query));
                 *ret = strdup(query);
         } else {
                 n = user_agent ? strcspn(user_agent, "/") : 0;
@@ -388,7 +395,8 @@ int managed_settle(const json_t *live, json_t *object) {
         return json_object_set(after, "managedFields", kept) == 0 ? 0 : -ENOMEM;
 }
 
-static int parse_intent(const void *data, size_t n, json_t **ret, struct problem *p) {
+static int parse_intent(const void *data, size_t n, const struct yaml_breath *breath, json_t **ret,
+                struct problem *p) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         const char *text = data;
         size_t blanks = 0;
@@ -399,7 +407,7 @@ static int parse_intent(const void *data, size_t n, json_t **ret, struct problem
         if (blanks < n && text[blanks] == '{' &&
                         json_parse(data, n, JSON_PARSE_REJECT_DUPLICATES_FLAG, ret, NULL) == 0)
                 return 0;
-        r = yaml_parse(data, n, &docs, p);
+        r = yaml_parse_breathing(data, n, breath, &docs, p);
         if (r < 0) {
                 p->code = 400;
                 p->reason = "BadRequest";
@@ -441,14 +449,16 @@ static int undeclared_error(const struct kind *k, const json_t *config, char *co
 /* Reads the intent and leaves only what an apply through this path may set. *ret_deduced: it has
  * what is owned and does not stay. */
 static int read_intent(const struct kind *k, const void *data, size_t n, const char *subresource,
-                json_t **ret, bool *ret_deduced, struct problem *p) {
+                const struct yaml_breath *breath, json_t **ret, bool *ret_deduced,
+                struct problem *p) {
         _cleanup_strv_free_ char **unknown = NULL;
         _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom,
                         .keep_nulls = true,
                         .deduce = true,
+                        .takes_whole = true,
                         .unknown = &unknown};
         _cleanup_json_ json_t *config = NULL;
-        int r = parse_intent(data, n, &config, p);
+        int r = parse_intent(data, n, breath, &config, p);
 
         if (r < 0)
                 return r;
@@ -645,7 +655,8 @@ int apply_run(const struct kind *k, const void *data, size_t n, const json_t *li
         _cleanup_normaliser_ struct normaliser prune = {.custom = k->custom, .keep_nulls = true};
         _cleanup_json_ json_t *config = NULL, *object = NULL;
         bool deduced = false;
-        int r = read_intent(k, data, n, strempty(o->subresource), &config, &deduced, p);
+        int r = read_intent(
+                        k, data, n, strempty(o->subresource), ret->breath, &config, &deduced, p);
 
         if (r < 0)
                 return r;

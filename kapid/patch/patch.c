@@ -427,7 +427,9 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
                 struct decoded *ret, struct problem *p) {
         const struct schema *s = sub && sub->schema ? sub->schema : k->schema;
         _cleanup_normaliser_ struct normaliser walk = {
-                        .custom = k->custom && s == k->schema, .keep_nulls = true};
+                        .custom = k->custom && s == k->schema,
+                        .keep_nulls = true,
+                        .takes_whole = type == PATCH_STRATEGIC};
         _cleanup_strv_free_ char **complaints = NULL;
         _cleanup_json_ json_t *patch = NULL, *shared = NULL, *result = NULL;
         bool status_alone;

@@ -12,7 +12,7 @@ struct asking {
         bool changed; /* by mutating policies */
         struct policy_memory policies;
         struct policy_judging *judging; /* it takes several turns */
-        sd_event_source *next_turn;     /* in which it continues */
+        enum webhook_type type;         /* of what is asked */
         void (*next)(struct request *request);
 };
 
@@ -22,7 +22,6 @@ static struct asking *asking_free(struct asking *a) {
         json_decref(a->options);
         policy_memory_done(&a->policies);
         policy_judging_free(a->judging);
-        sd_event_source_disable_unref(a->next_turn);
         request_unref(a->request);
         return mfree(a);
 }
@@ -78,15 +77,28 @@ static struct webhook_request facts_of(const struct asking *a) {
                         .object = a->options ? a->options : request->body.object};
 }
 
-/* false: the request was answered. */
+/* Policies are through. */
+static void on_policies(void *userdata) {
+        struct asking *a = userdata;
+
+        if (a->request->http)
+                ask(a, a->type);
+        else
+                asking_free(a);
+}
+
+/* false: the request was answered, or on_policies() follows. */
 static bool mutate_by_policies(struct asking *a) {
+        const struct policy_waiter waiter = {.func = on_policies, .userdata = a};
         const struct webhook_request facts = facts_of(a);
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *made = NULL;
-        int r = policy_set_mutate(a->request->api->policies, a->request, &facts, &a->policies,
-                        &made, &p);
+        int r = policy_set_mutate(a->request->api->policies, a->request, &facts, &waiter,
+                        &a->policies, &made, &p);
 
-        if (r > 0) {
+        if (r == POLICY_LATER)
+                return false;
+        if (r == POLICY_CHANGED) {
                 a->changed = true;
                 r = take_body(a->request, made);
         }
@@ -106,36 +118,19 @@ static void on_mutated(const struct webhook_outcome *outcome, void *userdata) {
                 ask(a, WEBHOOK_VALIDATING);
 }
 
-static int on_next_turn(sd_event_source *source, void *userdata) {
-        struct asking *a = userdata;
-
-        if (a->request->http)
-                ask(a, WEBHOOK_VALIDATING);
-        else
-                asking_free(a);
-        return 0;
-}
-
-static int judge_later(struct asking *a) {
-        return a->next_turn ? sd_event_source_set_enabled(a->next_turn, SD_EVENT_ONESHOT)
-                            : sd_event_add_defer(a->request->api->event, &a->next_turn,
-                                              on_next_turn, a);
-}
-
-/* Admission policies judge before the validating webhooks. false: the request was answered, or it
- * is continued in a later turn of the loop. */
+/* Admission policies judge before the validating webhooks. false: the request was answered, or
+ * on_policies() follows. */
 static bool judge_by_policies(struct asking *a, const struct webhook_request *facts) {
+        const struct policy_waiter waiter = {.func = on_policies, .userdata = a};
         _cleanup_problem_ struct problem p = {0};
         char **warnings = NULL;
-        int r = policy_set_judge(
-                        a->request->api->policies, a->request, facts, &a->judging, &warnings, &p);
+        int r = policy_set_judge(a->request->api->policies, a->request, facts, &waiter, &a->judging,
+                        &warnings, &p);
 
         request_warn_all(a->request, warnings);
         strv_free(warnings);
-        if (r > 0 && judge_later(a) >= 0)
-                return false;
-        if (r != 0)
-                refuse(a, r < 0 ? r : -ENOMEM, &p);
+        if (r < 0)
+                refuse(a, r, &p);
         return r == 0;
 }
 
@@ -146,6 +141,7 @@ static void ask(struct asking *a, enum webhook_type type) {
         struct webhook_request facts;
         int r;
 
+        a->type = type;
         /* Before webhooks, and once more after them for those that want to see what they did. */
         if (!a->judging && (mutating || policy_memory_waits(&a->policies)) &&
                         !mutate_by_policies(a))

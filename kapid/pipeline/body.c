@@ -12,11 +12,13 @@ int request_decode(struct request *request, struct problem *p) {
         int r;
 
         assert(!request->body.object);
+        request->body.breath = request_yaml_breath(request);
         r = pipeline_decode(request->kind, request->sub, request_header(request, "Content-Type"),
                         data, n, request->validation, &request->body, p);
-        if (r >= 0)
-                audit_request_object(request, request->body.object);
-        return r;
+        if (r < 0)
+                return r;
+        audit_request_object(request, request->body.object);
+        return request_breathe(request);
 }
 
 int request_check_names(struct request *request, json_t *object, struct problem *p) {

@@ -85,9 +85,10 @@ static int parse_json(const void *data, size_t n, json_t **ret, char ***ret_dupl
         return 0;
 }
 
-static int parse_yaml(const void *data, size_t n, json_t **ret, struct problem *p) {
+static int parse_yaml(const void *data, size_t n, const struct yaml_breath *breath, json_t **ret,
+                struct problem *p) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
-        int r = yaml_parse(data, n, &docs, p);
+        int r = yaml_parse_breathing(data, n, breath, &docs, p);
 
         if (r < 0)
                 return p->code ? r : bad_body(p, "not YAML");
@@ -126,8 +127,8 @@ static int parse_protobuf(const struct schema *s, const void *data, size_t n, js
 
 /* without_protobuf: the schema has no numbers of fields; all of them would be unknown. */
 static int parse_body(const struct schema *s, bool without_protobuf, const char *content_type,
-                const void *data, size_t n, json_t **ret, char ***ret_duplicates,
-                struct problem *p) {
+                const void *data, size_t n, const struct yaml_breath *breath, json_t **ret,
+                char ***ret_duplicates, struct problem *p) {
         enum encoding encoding = encoding_of(content_type);
 
         if (encoding == ENCODING_NONE || (encoding == ENCODING_PROTOBUF && without_protobuf))
@@ -140,7 +141,7 @@ static int parse_body(const struct schema *s, bool without_protobuf, const char 
                 return bad_body(p, "the body is empty");
         switch (encoding) {
         case ENCODING_YAML:
-                return parse_yaml(data, n, ret, p);
+                return parse_yaml(data, n, breath, ret, p);
         case ENCODING_PROTOBUF:
                 return parse_protobuf(s, data, n, ret, p);
         default:
@@ -224,8 +225,8 @@ int pipeline_decode(const struct kind *k, const struct kind_subresource *sub,
         bool custom = k->custom && s == k->schema;
         _cleanup_strv_free_ char **complaints = NULL;
         _cleanup_json_ json_t *object = NULL;
-        int r = parse_body(s, custom || !schema_has_protobuf(s), content_type, data, n, &object,
-                        &complaints, p);
+        int r = parse_body(s, custom || !schema_has_protobuf(s), content_type, data, n, ret->breath,
+                        &object, &complaints, p);
 
         if (r < 0)
                 return r;
@@ -253,7 +254,7 @@ int pipeline_decode_plain(const struct schema *s, const char *kind, const char *
         _cleanup_strv_free_ char **ignored = NULL;
         _cleanup_json_ json_t *object = NULL;
         const char *given;
-        int r = parse_body(s, false, content_type, data, n, &object, &ignored, p);
+        int r = parse_body(s, false, content_type, data, n, NULL, &object, &ignored, p);
 
         if (r < 0)
                 return r;

@@ -31,6 +31,7 @@ struct decoded {
         bool status_alone; /* the object shares all but its status with another one, which is not to
                             * change (kapid/patch/status.h) */
         char **warnings;   /* texts for Warning headers: `unknown field "spec.x"` */
+        const struct yaml_breath *breath; /* for the reader of a long body; NULL: none */
 };
 void decoded_done(struct decoded *d);
 #define _cleanup_decoded_ _cleanup_(decoded_done)
@@ -86,6 +87,19 @@ int pipeline_prepare_create(const struct kind *k, json_t *object, const struct p
 int pipeline_prepare_update(const struct kind *k, const struct kind_subresource *sub,
                 const json_t *old, json_t *object, const struct pipeline_context *c);
 
+/* What is validated. warnings (may be NULL): what an update breaks of its definition in parts that
+ * it leaves as they were. now_us(clock): processor time, for the bound on rules; called often, so
+ * that it may give the loop to others (kapid_core knows no loop). NULL: the wall's. */
+struct pipeline_validation {
+        const struct kind *kind;
+        const struct kind_subresource *sub; /* of an update; may be NULL */
+        const json_t *old;                  /* NULL: a create */
+        const json_t *object;
+        char ***warnings;
+        uint64_t (*now_us)(void *clock);
+        void *clock;
+};
+int pipeline_validate(const struct pipeline_validation *v, struct problem *p);
 /* 422 Invalid in p with every finding as a cause: `Pod "x" is invalid: spec.containers[0].name:
  * Required value`. */
 int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p);

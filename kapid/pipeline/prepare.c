@@ -389,17 +389,6 @@ int pipeline_warnings(
                          : schema_warn_hidden(k->schema, object, warnings);
 }
 
-int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p) {
-        _cleanup_findings_ struct findings f = {0};
-
-        validate_whole(&f, k, object, NULL, NULL);
-        if (k->strategy->validate_create && findings_count(&f) == 0)
-                validate_rules_create(&f, k, object);
-        if (k->strategy->validate_as && findings_count(&f) == 0)
-                validate_rules_as(&f, k, NULL, object);
-        return findings_problem(&f, k, NULL, object_name(object), p);
-}
-
 /* The strings of a list as keys. NULL when out of memory. */
 static json_t *set_of(const json_t *list) {
         _cleanup_json_ json_t *set = json_object();
@@ -435,17 +424,47 @@ static void validate_metadata_update(struct findings *f, const json_t *old, cons
                                         json_string_value(item));
 }
 
+static void validate_create(const struct pipeline_validation *v, struct findings *f) {
+        const struct kind *k = v->kind;
+
+        validate_whole(f, k, v->object, NULL, NULL);
+        if (k->strategy->validate_create && findings_count(f) == 0)
+                validate_rules_create(f, k, v->object);
+        if (k->strategy->validate_as && findings_count(f) == 0)
+                validate_rules_as(f, k, NULL, v->object);
+}
+
+static void validate_update(const struct pipeline_validation *v, struct findings *f) {
+        const struct kind *k = v->kind;
+
+        validate_whole(f, k, v->object, v->old, v->warnings);
+        validate_metadata_update(f, v->old, v->object);
+        if (k->strategy->validate_update && findings_count(f) == 0)
+                validate_rules_update(f, k, v->sub ? v->sub->name : "", v->old, v->object);
+        if (k->strategy->validate_as && findings_count(f) == 0)
+                validate_rules_as(f, k, v->old, v->object);
+}
+
+int pipeline_validate(const struct pipeline_validation *v, struct problem *p) {
+        _cleanup_findings_ struct findings f = {.now_us = v->now_us, .clock = v->clock};
+
+        if (v->old)
+                validate_update(v, &f);
+        else
+                validate_create(v, &f);
+        return findings_problem(&f, v->kind, NULL, object_name(v->object), p);
+}
+
+int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p) {
+        return pipeline_validate(&(struct pipeline_validation){.kind = k, .object = object}, p);
+}
+
 int pipeline_validate_update(const struct kind *k, const struct kind_subresource *sub,
                 const json_t *old, const json_t *object, char ***warnings, struct problem *p) {
-        _cleanup_findings_ struct findings f = {0};
+        const struct pipeline_validation v = {
+                        .kind = k, .sub = sub, .old = old, .object = object, .warnings = warnings};
 
-        validate_whole(&f, k, object, old, warnings);
-        validate_metadata_update(&f, old, object);
-        if (k->strategy->validate_update && findings_count(&f) == 0)
-                validate_rules_update(&f, k, sub ? sub->name : "", old, object);
-        if (k->strategy->validate_as && findings_count(&f) == 0)
-                validate_rules_as(&f, k, old, object);
-        return findings_problem(&f, k, NULL, object_name(object), p);
+        return pipeline_validate(&v, p);
 }
 
 int pipeline_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,

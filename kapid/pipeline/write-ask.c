@@ -1,17 +1,23 @@
 /* What writes ask admission policies and webhooks. Nothing is held meanwhile that another write may
  * need. */
-#include "kapid/conversion/conversion.h"
-#include "kapid/http/dispatch.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/write-internal.h"
 #include "kapid/pipeline/write-object.h"
 #include "kapid/policies/set.h"
-#include "kapid/webhooks/webhooks.h"
 
-static int on_settle(json_t *object, void *userdata, struct problem *p) {
+void write_wait(struct run *run) {
+        run->asked = true;
+        turns_leave(run->write.request->api->turns, &run->turn, 0);
+}
+
+static int on_settle(json_t *object, const struct webhooks_later *later, void *userdata,
+                struct problem *p) {
         struct run *run = userdata;
+        int r = passage_settle(run->write.passage, object, p);
 
-        return passage_settle(run->write.passage, object, p);
+        if (r > 0)
+                run->settling = *later;
+        return r;
 }
 
 /* Asks them; nothing is held meanwhile that another write may need. 1: done() follows; 0: nobody is
@@ -38,10 +44,8 @@ static int ask(struct run *run, enum webhook_type type, webhooks_done done, stru
                                         .done = done,
                                         .userdata = run},
                         p);
-        if (r > 0) {
-                run->asked = true;
-                turns_leave(api->turns, &run->turn, 0);
-        }
+        if (r > 0)
+                write_wait(run);
         return r;
 }
 
@@ -88,6 +92,37 @@ static void resume(struct run *run, const json_t *object) {
         _cleanup_problem_ struct problem p = {0};
         int r = passage_resume(a, object, &p);
 
+        if (r > 0)
+                run->write.passage = TAKE_PTR(a);
+        write_decided(run, r, &p);
+}
+
+/* After a wait: whether the write goes on. */
+static int check_wait(struct run *run, struct problem *p) {
+        return run->write.request->http ? write_check_place(run, p) : -ECANCELED;
+}
+
+void write_wake(struct write *w) {
+        struct run *run = container_of(w, struct run, write);
+        const struct webhooks_later settling = run->settling;
+        _cleanup_(passage_freep) struct passage *a = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        if (settling.func) {
+                run->settling = (struct webhooks_later){0};
+                settling.func(settling.userdata);
+                return;
+        }
+        a = TAKE_PTR(w->passage);
+        r = check_wait(run, &p);
+        if (r < 0) {
+                write_fail(run, r, &p);
+                return;
+        }
+        r = passage_continue(a, &p);
+        if (r > 0)
+                w->passage = TAKE_PTR(a);
         write_decided(run, r, &p);
 }
 
@@ -113,86 +148,22 @@ static void on_judged(const struct webhook_outcome *outcome, void *userdata) {
                 write_carry_out(userdata);
 }
 
-/* Without a form the policies say what that means for them. */
-static int take_form(
-                struct run *run, json_t *form, const struct problem *failed, struct problem *p) {
-        int r;
-
-        if (!run->write.request->http) {
-                json_decref(form);
-                return -ECANCELED;
-        }
-        r = made_forms_add(&run->forms, run->form_kind, run->converted, form,
-                        failed ? failed->message : NULL);
-        return r < 0 ? r : write_check_place(run, p);
-}
-
-static void on_form(json_t *form, struct problem *p, void *userdata) {
-        struct run *run = userdata;
-        _cleanup_problem_ struct problem own = {0};
-        int r = take_form(run, form, p, &own);
-
-        kind_unref(TAKE_PTR(run->form_kind));
-        if (r < 0)
-                write_fail(run, r, &own);
-        else
-                write_ask_validating(run);
-}
-
-/* The versions of the object that policies want and the conversion webhook of its definition makes.
- * 1: it is asked, and write_ask_validating() comes again. */
-static int convert_for_policies(
-                struct run *run, const struct webhook_request *facts, struct problem *p) {
-        struct request *request = run->write.request;
-        struct api *api = request->api;
-        const struct conversion_waiter waiter = {
-                        .stored = on_form, .request = request, .userdata = run};
-        const struct kind *as;
-        int r = policy_set_lacks_form(api->policies, request, facts, &as, &run->converted);
-
-        if (r <= 0)
-                return r;
-        r = conversion_to(
-                        api, run->kind, as->api_version, json_unconst(run->converted), &waiter, p);
-        if (r < 0)
-                return r;
-        run->form_kind = kind_ref(as);
-        run->asked = true;
-        turns_leave(api->turns, &run->turn, 0);
-        dispatch_leave(request);
-        return 1;
-}
-
-static int on_next_turn(sd_event_source *source, void *userdata) {
+static void on_policies(void *userdata) {
         struct run *run = userdata;
         _cleanup_problem_ struct problem p = {0};
-        int r = run->write.request->http ? write_check_place(run, &p) : -ECANCELED;
+        int r = check_wait(run, &p);
 
         if (r < 0)
                 write_fail(run, r, &p);
         else
                 write_ask_validating(run);
-        return 0;
-}
-
-/* The rest of the policies is judged in a later turn of the loop: 1. */
-static int judge_later(struct run *run) {
-        struct api *api = run->write.request->api;
-        sd_event_source **s = &run->next_turn;
-        int r = *s ? sd_event_source_set_enabled(*s, SD_EVENT_ONESHOT)
-                   : sd_event_add_defer(api->event, s, on_next_turn, run);
-
-        if (r < 0)
-                return r;
-        run->asked = true;
-        turns_leave(api->turns, &run->turn, 0);
-        return 1;
 }
 
 /* Admission policies, before webhooks are asked. 1: not yet. */
 static int judge_by_policies(struct run *run, struct problem *p) {
         struct write *w = &run->write;
         struct policy_set *policies = w->request->api->policies;
+        const struct policy_waiter waiter = {.func = on_policies, .userdata = run};
         _cleanup_json_ json_t *object = NULL, *old = NULL;
         struct webhook_request facts;
         int r;
@@ -202,12 +173,10 @@ static int judge_by_policies(struct run *run, struct problem *p) {
         r = write_facts(w, run->live, run->decision.object, &facts, &object, &old);
         if (r < 0)
                 return r;
-        facts.forms = &run->forms;
-        r = run->judging ? 0 : convert_for_policies(run, &facts, p);
-        if (r != 0)
-                return r;
-        r = policy_set_judge(policies, w->request, &facts, &run->judging, &run->warned, p);
-        return r > 0 ? judge_later(run) : r;
+        r = policy_set_judge(policies, w->request, &facts, &waiter, &run->judging, &run->warned, p);
+        if (r > 0)
+                write_wait(run);
+        return r;
 }
 
 void write_ask_validating(struct run *run) {

@@ -1,9 +1,9 @@
 /* Inside of writes: one under way, and what the files of write.h have of each other. */
 #pragma once
 
-#include "kapid/conversion/made-forms.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/pipeline/write.h"
+#include "kapid/webhooks/webhooks.h"
 
 /* One write under way; `write` is what its verb sees. */
 struct run {
@@ -28,11 +28,8 @@ struct run {
         bool confirmed;           /* the caches were freshened after a refusal by quotas */
         bool asked;               /* webhooks, about the decision that is being made */
         char **warned;            /* by them */
-        struct made_forms forms;  /* for admission policies */
-        const json_t *converted;  /* the object that is being made one of them */
-        struct kind *form_kind;   /* and of which version */
-        struct policy_judging *judging; /* admission policies that take several turns */
-        sd_event_source *next_turn;     /* in which they continue */
+        struct policy_judging *judging;  /* admission policies that take several turns */
+        struct webhooks_later settling; /* webhooks that wait for mutating policies */
         /* What was found out about an object that is not fresh: it counts if the store has it so,
          * without asking webhooks again. */
         bool confirming;
@@ -42,7 +39,7 @@ struct run {
 
 /* Ends it with p, or for an empty p with the error (negative). */
 void write_fail(struct run *run, int error, struct problem *p);
-/* A decision is made. r: what decide has returned, or webhooks: 1: the mutating webhooks follow;
+/* A decision is made. r: what decide has returned, or webhooks: WRITE_ASKS_WEBHOOKS, WRITE_LATER;
  * negative: a refusal, with p. */
 void write_decided(struct run *run, int r, struct problem *p);
 /* What was decided on an object from the cache, a refusal (r negative, with p) or that nothing is
@@ -57,5 +54,9 @@ int write_check_place(struct run *run, struct problem *p);
 /* Ask webhooks, and continue with write_decided() or write_carry_out() when they have answered; at
  * once when there are none to be asked. The deletion's: mutating ones judge it too. */
 void write_ask_mutating(struct run *run);
+/* It holds no turn while it waits for wake() or another callback. */
+void write_wait(struct run *run);
+/* The write's wake(). */
+void write_wake(struct write *w);
 void write_ask_validating(struct run *run);
 void write_ask_about_deletion(struct run *run);

@@ -9,6 +9,7 @@
 #include "kapid/policies/set.h"
 #include "kapid/schema/internal.h"
 #include "kapid/webhooks/webhooks.h"
+#include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -23,13 +24,22 @@ struct passage {
         json_t *old;          /* owned; what live is: without zero values of older versions */
         enum object_origin origin;
         struct decision *decision;
-        size_t next;     /* of the steps */
-        bool same;       /* as live */
-        bool was_asked;  /* mutating webhooks were */
-        bool changed;    /* by mutating policies */
+        size_t next;    /* of the steps */
+        bool same;      /* as live */
+        bool was_asked; /* mutating webhooks were */
+        bool changed;   /* by mutating policies */
         struct policy_memory policies;
-        size_t warnings; /* that the decision had before the mutating plugins */
+        struct validation *validation; /* that takes more than one turn */
+        size_t warnings;               /* that the decision had before the mutating plugins */
 };
+
+/* Metadata that no client changes. */
+static int fixed_refused(const struct passage *a, const char *path, struct problem *p) {
+        _cleanup_findings_ struct findings f = {.built_in = true};
+
+        finding_add(&f, FINDING_INVALID, path, json_at(a->object, path), "field is immutable");
+        return findings_problem(&f, a->write->kind, NULL, a->write->name, p);
+}
 
 /* A client may name the uid and the revision that it means. */
 static int step_preconditions(struct passage *a, struct problem *p) {
@@ -40,6 +50,8 @@ static int step_preconditions(struct passage *a, struct problem *p) {
 
         if (!a->live)
                 return 0;
+        if (!isempty(uid) && !streq(uid, object_uid(a->live)) && streq(w->request->route.verb, "patch"))
+                return fixed_refused(a, "metadata.uid", p);
         if (!isempty(uid) && !streq(uid, object_uid(a->live)))
                 return problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
@@ -115,7 +127,25 @@ static int keep_template(struct passage *a) {
         return json_set_at(a->object, path, json_tree_copy(was));
 }
 
+/* Nobody marks an object as deleted by writing it. What only repeats the live object, or leaves it
+ * out, is no change. */
+static int check_deletion(const struct passage *a, struct problem *p) {
+        static const char time[] = "metadata.deletionTimestamp",
+                          grace[] = "metadata.deletionGracePeriodSeconds";
+        const json_t *v = json_at(a->object, grace), *was = json_at(a->live, grace);
+
+        if (!json_at(a->live, time) && json_is_string(json_at(a->object, time)))
+                return fixed_refused(a, time, p);
+        if (json_is_integer(v) && json_integer_value(v) != (was ? json_integer_value(was) : -1))
+                return fixed_refused(a, grace, p);
+        return 0;
+}
+
 static int step_server_metadata(struct passage *a, struct problem *p) {
+        int r = a->live ? check_deletion(a, p) : 0;
+
+        if (r < 0)
+                return r;
         return a->live ? kept_metadata(a->live, a->object) : new_metadata(a->write, a->object);
 }
 
@@ -157,20 +187,74 @@ static int step_mutate(struct passage *a, struct problem *p) {
 static int step_mutating_policies(struct passage *a, struct problem *p);
 static int step_mutating_policies_again(struct passage *a, struct problem *p);
 
-/* 1: the passage waits. */
 static int step_mutating_webhooks(struct passage *a, struct problem *p) {
         if (!webhooks_has(a->write->request->api->webhooks, WEBHOOK_MUTATING))
                 return 0;
-        return !a->was_asked;
+        return a->was_asked ? 0 : WRITE_ASKS_WEBHOOKS;
 }
 
-static int step_validate(struct passage *a, struct problem *p) {
-        const struct write *w = a->write;
+/* --- validation --- */
 
-        if (!a->live)
-                return pipeline_validate_create(w->kind, a->object, p);
-        return pipeline_validate_update(
-                        w->kind, w->request->sub, a->live, a->object, &a->decision->warnings, p);
+struct validation {
+        struct passage *passage;
+        struct problem p;
+        int result;
+};
+
+static void validate(struct fiber *f, void *userdata) {
+        struct validation *v = userdata;
+        struct passage *a = v->passage;
+        const struct write *w = a->write;
+        const struct pipeline_validation all = {.kind = w->kind,
+                        .sub = w->request->sub,
+                        .old = a->live,
+                        .object = a->object,
+                        .warnings = &a->decision->warnings,
+                        .now_us = fiber_clock_us,
+                        .clock = f};
+
+        v->result = pipeline_validate(&all, &v->p);
+}
+
+static void on_validated(void *userdata) {
+        struct validation *v = userdata;
+        struct write *w = v->passage->write;
+
+        w->wake(w);
+}
+
+static struct validation *validation_free(struct validation *v) {
+        if (v)
+                problem_done(&v->p);
+        return mfree(v);
+}
+
+/* Rules of a definition may take long. */
+static int step_validate(struct passage *a, struct problem *p) {
+        struct validation *v = a->validation;
+        struct fibers *fibers = a->write->kind->rules ? a->write->request->api->fibers : NULL;
+        int r = 0;
+
+        if (!v) {
+                v = a->validation = calloc(1, sizeof(*v));
+                if (!v)
+                        return -ENOMEM;
+                v->passage = a;
+                if (a->write->request->fiber)
+                        validate(a->write->request->fiber, v);
+                else
+                        r = fibers_start(fibers, validate, on_validated, v);
+        }
+        if (r > 0)
+                return WRITE_LATER;
+        a->validation = NULL;
+        if (r == 0) {
+                r = v->result;
+                *p = v->p;
+                v->p = (struct problem){0};
+        }
+        validation_free(v);
+        return r;
 }
 
 static int step_admit(struct passage *a, struct problem *p) {
@@ -242,8 +326,10 @@ static int conclude(struct passage *a, struct problem *p) {
 
 static int walk(struct passage *a, struct problem *p) {
         for (; a->next < ELEMENTS(steps); a->next++) {
-                int r = steps[a->next].run(a, p);
+                int r = request_breathe(a->write->request);
 
+                if (r >= 0)
+                        r = steps[a->next].run(a, p);
                 if (r < 0)
                         log_debug("%s \"%s\": refused by %s", a->write->kind->resource,
                                         a->write->name, steps[a->next].name);
@@ -282,6 +368,7 @@ struct passage *passage_free(struct passage *a) {
         json_decref(a->object);
         json_decref(a->old);
         policy_memory_done(&a->policies);
+        validation_free(a->validation);
         return mfree(a);
 }
 
@@ -368,11 +455,18 @@ static int take_seen(struct passage *a, const json_t *seen, struct problem *p) {
         return 0;
 }
 
-/* The mutating policies about an object of the passage. 1: *ret is what became of what they saw. */
-static int ask_policies(
-                struct passage *a, const json_t *object, json_t **ret, struct problem *p) {
+static void on_policies(void *userdata) {
+        struct passage *a = userdata;
+
+        a->write->wake(a->write);
+}
+
+/* The mutating policies about an object of the passage. POLICY_CHANGED: *ret is what became of what
+ * they saw. POLICY_LATER: w->wake() is called. */
+static int ask_policies(struct passage *a, const json_t *object, json_t **ret, struct problem *p) {
         struct write *w = a->write;
         struct policy_set *policies = w->request->api->policies;
+        const struct policy_waiter waiter = {.func = on_policies, .userdata = a};
         _cleanup_json_ json_t *seen = NULL, *old = NULL;
         struct webhook_request facts;
         int r;
@@ -382,8 +476,8 @@ static int ask_policies(
         r = write_facts(w, a->live, object, &facts, &seen, &old);
         if (r < 0)
                 return r;
-        r = policy_set_mutate(policies, w->request, &facts, &a->policies, ret, p);
-        a->changed |= r > 0;
+        r = policy_set_mutate(policies, w->request, &facts, &waiter, &a->policies, ret, p);
+        a->changed |= r == POLICY_CHANGED;
         return r;
 }
 
@@ -391,6 +485,8 @@ static int step_mutating_policies(struct passage *a, struct problem *p) {
         _cleanup_json_ json_t *made = NULL;
         int r = ask_policies(a, a->object, &made, p);
 
+        if (r == POLICY_LATER)
+                return WRITE_LATER;
         if (r <= 0)
                 return r;
         r = take_seen(a, made, p);
@@ -410,11 +506,13 @@ bool passage_changed(const struct passage *a) {
  */
 static int settle(struct passage *a, json_t *object, struct problem *p) {
         _cleanup_json_ json_t *made = NULL, *copy = NULL;
-        int r = prepare_again(a, object, p);
+        int r = a->policies.mutating ? 0 : prepare_again(a, object, p);
 
         if (r < 0 || !policy_memory_waits(&a->policies))
                 return r;
         r = ask_policies(a, object, &made, p);
+        if (r == POLICY_LATER)
+                return WRITE_LATER;
         if (r <= 0)
                 return r;
         copy = json_tree_copy(made);
@@ -440,4 +538,8 @@ int passage_resume(struct passage *a, const json_t *object, struct problem *p) {
                 return r;
         r = object && sub && sub->form ? prepare_again(a, a->object, p) : 0;
         return r < 0 ? r : walk(a, p);
+}
+
+int passage_continue(struct passage *a, struct problem *p) {
+        return walk(a, p);
 }

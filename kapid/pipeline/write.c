@@ -33,9 +33,6 @@ static struct run *run_free(struct run *run) {
         decision_done(&run->decision);
         problem_done(&run->refusal);
         policy_judging_free(run->judging);
-        sd_event_source_disable_unref(run->next_turn);
-        made_forms_done(&run->forms);
-        kind_unref(run->form_kind);
         strv_free(run->warned);
         json_decref(run->live);
         item_unref(run->write.item);
@@ -413,8 +410,10 @@ static void on_lease(const struct store_result *res, void *userdata) {
 static void store_it(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         struct api *api = run->write.request->api;
-        int r = make_text(run, &p);
+        int r = request_breathe(run->write.request);
 
+        if (r >= 0)
+                r = make_text(run, &p);
         if (r < 0) {
                 write_fail(run, r, &p);
                 return;
@@ -596,8 +595,12 @@ void write_carry_out(struct run *run) {
 void write_decided(struct run *run, int r, struct problem *p) {
         struct decision *d = &run->decision;
 
-        if (r > 0)
+        if (r == -ECANCELED)
+                write_fail(run, r, p);
+        else if (r == WRITE_ASKS_WEBHOOKS)
                 write_ask_mutating(run);
+        else if (r > 0)
+                write_wait(run);
         else if (!run->fresh && (r < 0 || run->write.request->dry_run))
                 write_confirm(run, r, p);
         else if (r < 0)
@@ -614,7 +617,8 @@ void write_decided(struct run *run, int r, struct problem *p) {
                 write_carry_out(run);
 }
 
-static void decide(struct run *run) {
+static void decide_now(void *userdata) {
+        struct run *run = userdata;
         _cleanup_problem_ struct problem p = {0};
         int r;
 
@@ -625,9 +629,19 @@ static void decide(struct run *run) {
         run->asked = false;
         strv_free(run->warned);
         run->warned = NULL;
-        made_forms_done(&run->forms);
         r = run->decide(&run->write, run->live, &run->decision, &p);
         write_decided(run, r, &p);
+}
+
+/* Large objects take several turns. */
+static void decide(struct run *run) {
+        struct request *request = run->write.request;
+        struct item *it = run->write.item;
+        size_t n = 0;
+
+        (void)request_body(request, &n);
+        request_in_turns(request, MAX(n, it ? item_text(it)->size : 0) >= REQUEST_LARGE_BYTES,
+                        decide_now, run);
 }
 
 /* From the cache where it has the object; a refusal there is confirmed as decide() does. */
@@ -672,7 +686,8 @@ void write_start(struct request *request, const struct write_options *o) {
                         .kind = run->kind,
                         .namespace = run->namespace,
                         .name = "",
-                        .decision = &run->decision};
+                        .decision = &run->decision,
+                        .wake = write_wake};
         if (!run->namespace || set_name(run, o->name ? o->name : request->route.name) < 0) {
                 _cleanup_problem_ struct problem p = {0};
 

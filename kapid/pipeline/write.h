@@ -28,14 +28,14 @@ struct write {
         const char *name;
         struct decision *decision; /* the one being made, for what admission adds (warnings, keys);
                                     * at the end the one that was carried out */
-        struct passage *passage;   /* owned; of a decision that waits for mutating webhooks */
+        struct passage *passage;   /* owned; of a decision that waits */
+        void (*wake)(struct write *w); /* what the passage waited for (WRITE_LATER) has come */
         struct item *item; /* whose object is live, in the requested version; NULL: there is none */
 };
 
 /* live: the stored object, in the requested version (NULL: none; immutable). Fills ret,
  * which is empty and the same as w->decision. Pure apart from reading the caches. May be called
- * several times. Refuses with p. 1: write_object() waits for mutating webhooks, its passage is
- * w->passage. */
+ * several times. Refuses with p. Above 0: write_object() waits, its passage is w->passage. */
 typedef int (*write_decide)(
                 struct write *w, const json_t *live, struct decision *ret, struct problem *p);
 /* The end, once; p NULL: w->decision was carried out (a dry run: would have been). */

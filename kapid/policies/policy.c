@@ -127,7 +127,7 @@ static unsigned read_actions(const json_t *list) {
 }
 
 int policy_binding_new(struct policy_binding **ret, const json_t *object, struct problem *p) {
-        _cleanup_(policy_binding_freep) struct policy_binding *b = calloc(1, sizeof(*b));
+        _cleanup_(policy_binding_unrefp) struct policy_binding *b = calloc(1, sizeof(*b));
         const json_t *spec = json_object_get(object, "spec"),
                      *ref = json_object_get(spec, "paramRef"),
                      *selector = json_object_get(ref, "selector");
@@ -135,6 +135,7 @@ int policy_binding_new(struct policy_binding **ret, const json_t *object, struct
 
         if (!b)
                 return -ENOMEM;
+        b->refs = 1;
         b->object = json_ref(object);
         b->name = object_name(object);
         b->policy = json_str_or(spec, "policyName", "");
@@ -154,8 +155,13 @@ int policy_binding_new(struct policy_binding **ret, const json_t *object, struct
         return 0;
 }
 
-struct policy_binding *policy_binding_free(struct policy_binding *b) {
-        if (!b)
+struct policy_binding *policy_binding_ref(struct policy_binding *b) {
+        b->refs++;
+        return b;
+}
+
+struct policy_binding *policy_binding_unref(struct policy_binding *b) {
+        if (!b || --b->refs > 0)
                 return NULL;
         label_selector_free(b->param_selector);
         match_done(&b->match);

@@ -93,6 +93,7 @@ enum policy_action {
         POLICY_AUDIT = 1 << 2,
 };
 struct policy_binding {
+        unsigned refs;
         json_t *object;
         const char *name, *policy;
         struct policy_match match;
@@ -102,8 +103,9 @@ struct policy_binding {
         bool has_params, denies_without_params;
 };
 int policy_binding_new(struct policy_binding **ret, const json_t *object, struct problem *p);
-struct policy_binding *policy_binding_free(struct policy_binding *b);
-DEFINE_CLEANUP(struct policy_binding *, policy_binding_free);
+struct policy_binding *policy_binding_ref(struct policy_binding *b);
+struct policy_binding *policy_binding_unref(struct policy_binding *b);
+DEFINE_CLEANUP(struct policy_binding *, policy_binding_unref);
 
 /* The version of the request's kind in which the policy sees the objects; NULL: it is not about it.
  */

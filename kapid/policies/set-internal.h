@@ -5,11 +5,6 @@
 #include "kapid/policies/figures.h"
 #include "kapid/policies/set.h"
 
-enum {
-        POLICY_SET_US = 2 * 1000 * 1000, /* all policies of a type, for one request */
-        POLICY_TURN_US = 15 * 1000,      /* of it in one turn of the loop */
-};
-
 struct policy_set {
         struct api *api;
         struct policy_language *language; /* made when there is a policy */

@@ -4,7 +4,6 @@
 #include "kapid/policies/set.h"
 
 #include "kapid/audit/audit.h"
-#include "kapid/conversion/made-forms.h"
 #include "kapid/policies/params.h"
 #include "kapid/policies/set-internal.h"
 #include "lib/timefmt.h"
@@ -66,44 +65,23 @@ struct policy_asking policy_set_asking(struct policy_set *h, enum policy_type ty
 
 /* --- verdicts --- */
 
-/* What it is about stays as it was in the first turn: namespace, user, objects. When the
- * policies change between turns, it begins again. */
 struct policy_judging {
         struct policy_asking asking;
         struct policy_figures *figures;
-        json_t *object, *old_object; /* of the facts */
-        json_t *failures;            /* for the audit event */
-        json_t *annotations;         /* key -> array of texts */
+        json_t *failures;    /* for the audit event */
+        json_t *annotations; /* key -> array of texts */
         char **warnings;
         struct problem refusal; /* the first one */
-        /* Bindings, and parameters of the one that follows them, that were judged. */
-        size_t bindings, with_params;
-        json_t *params;      /* of that one, once they were read */
-        size_t at;           /* binding of this turn's walk */
-        uint64_t generation; /* of the store */
-        uint64_t used_us, turn_began_us;
-        bool moved; /* something was judged in this turn */
 };
-
-/* Nothing was judged. */
-static void begin_again(struct policy_judging *j) {
-        json_decref(j->failures);
-        json_decref(j->annotations);
-        json_decref(j->params);
-        j->failures = j->annotations = j->params = NULL;
-        j->warnings = strv_free(j->warnings);
-        problem_done(&j->refusal);
-        j->refusal = (struct problem){0};
-        j->bindings = j->with_params = 0;
-}
 
 struct policy_judging *policy_judging_free(struct policy_judging *j) {
         if (!j)
                 return NULL;
-        begin_again(j);
+        json_decref(j->failures);
+        json_decref(j->annotations);
+        strv_free(j->warnings);
+        problem_done(&j->refusal);
         policy_asking_done(&j->asking);
-        json_decref(j->object);
-        json_decref(j->old_object);
         return mfree(j);
 }
 
@@ -264,58 +242,50 @@ static int judge_with(struct policy_judging *j, const struct policy *p,
         return carry_out(j, &(struct one){p, b, now_mono_us() - began_us}, &verdict);
 }
 
-static bool turn_is_over(const struct policy_judging *j) {
-        return j->moved && policy_clock_us() >= j->turn_began_us + POLICY_TURN_US;
-}
-
-/* -EINPROGRESS: the turn is over. */
 static int judge_binding(struct policy_judging *j, const struct policy *p,
                 const struct policy_binding *b, struct policy_question *q) {
         _cleanup_free_ char *why = NULL;
-        int r = j->params ? 0
-                          : policy_params(j->asking.api, p, b, j->asking.facts.namespace,
-                                            &j->params, &why);
+        _cleanup_json_ json_t *params = NULL;
+        size_t i;
+        int r = policy_params(j->asking.api, p, b, j->asking.facts.namespace, &params, &why);
 
         if (r == -EINVAL)
                 return misconfigured(j, p, b, strempty(why));
         if (r < 0)
                 return r;
-        do {
-                if (turn_is_over(j))
-                        return -EINPROGRESS;
-                q->params = json_array_get(j->params, j->with_params); /* NULL: it takes none */
-                r = !j->params || q->params ? judge_with(j, p, b, q) : 0;
+        if (!params) /* it takes none */
+                return judge_with(j, p, b, q);
+        json_array_foreach (params, i, q->params) {
+                r = judge_with(j, p, b, q);
                 if (r < 0)
                         return r;
-                j->moved = true;
-        } while (++j->with_params < json_array_size(j->params));
+                policy_asking_breathe(&j->asking);
+        }
         return 0;
 }
 
-static int judge_next(struct policy_judging *j, const struct policy *p,
-                const struct policy_binding *b, const struct kind *as) {
+static int judge_one(struct policy_judging *j, const struct policy_invocation *i) {
         struct policy_question q;
         int r;
 
-        if (p->fault)
-                return misconfigured(j, p, NULL, p->fault);
-        r = policy_asking_question(&j->asking, as, &q);
+        if (i->policy->fault)
+                return misconfigured(j, i->policy, NULL, i->policy->fault);
+        r = policy_asking_question(&j->asking, i->as, &q);
         if (r == -EINVAL)
-                return misconfigured(j, p, b, j->asking.unfit);
-        return r < 0 ? r : judge_binding(j, p, b, &q);
+                return misconfigured(j, i->policy, i->binding, j->asking.unfit);
+        return r < 0 ? r : judge_binding(j, i->policy, i->binding, &q);
 }
 
-static int on_binding(const struct policy *p, const struct policy_binding *b, const struct kind *as,
-                void *userdata) {
-        struct policy_judging *j = userdata;
-        int r = j->at++ < j->bindings ? 1 : judge_next(j, p, b, as);
+static int judge_all(struct policy_asking *a) {
+        struct policy_judging *j = container_of(a, struct policy_judging, asking);
 
-        if (r != 0)
-                return MIN(r, 0);
-        json_decref(j->params);
-        j->params = NULL;
-        j->with_params = 0;
-        j->bindings++;
+        for (size_t i = 0; i < a->invocations.count; i++) {
+                int r = judge_one(j, &a->invocations.items[i]);
+
+                if (r < 0)
+                        return r;
+                policy_asking_breathe(a);
+        }
         return 0;
 }
 
@@ -338,99 +308,6 @@ static void annotate(struct policy_judging *j) {
         }
 }
 
-/* The policies of one turn. */
-static int judge_turn(struct policy_judging *j) {
-        uint64_t left_us = POLICY_SET_US;
-        int r;
-
-        left_us -= MIN(j->used_us, left_us - 1);
-        if (j->generation != j->asking.store->generation)
-                begin_again(j);
-        j->generation = j->asking.store->generation;
-        j->at = 0;
-        j->moved = false;
-        j->turn_began_us = policy_clock_us();
-        j->asking.limits.deadline_us = j->turn_began_us + left_us;
-        r = policy_asking_each(&j->asking, on_binding, j);
-        j->used_us += policy_clock_us() - j->turn_began_us;
-        return r;
-}
-
-/* --- forms that only a conversion webhook makes --- */
-
-struct lack {
-        struct policy_asking asking;
-        const struct kind *as; /* NULL: nothing is lacking */
-        const json_t *object;
-};
-
-static int on_lacking(const struct policy *p, const struct policy_binding *b, const struct kind *as,
-                void *userdata) {
-        struct lack *l = userdata;
-        const struct webhook_request *facts = &l->asking.facts;
-        const json_t *const objects[] = {facts->object, facts->old_object};
-
-        if (as == facts->kind || !as->by_webhook)
-                return 0;
-        for (size_t i = 0; i < ELEMENTS(objects); i++) {
-                const char *why = NULL;
-
-                if (!objects[i] || made_forms_find(facts->forms, as, objects[i], &why) || why)
-                        continue;
-                l->as = as;
-                l->object = objects[i];
-                return -EEXIST;
-        }
-        return 0;
-}
-
-static int find_lacking(struct lack *l) {
-        int r = policy_asking_begin(&l->asking, POLICY_SET_US);
-
-        return r < 0 ? r : policy_asking_each(&l->asking, on_lacking, l);
-}
-
-int policy_set_lacks_form(struct policy_set *h, struct request *request,
-                const struct webhook_request *facts, const struct kind **ret_as,
-                const json_t **ret_object) {
-        struct lack l = {};
-        int r;
-
-        if (!facts->kind->by_webhook || webhook_has_own_form(facts->kind, facts->sub) ||
-                        !policy_set_has(h, POLICY_VALIDATING))
-                return 0;
-        r = policy_set_refresh(h, POLICY_VALIDATING);
-        if (r < 0)
-                return r;
-        l.asking = policy_set_asking(h, POLICY_VALIDATING, request, facts);
-        r = find_lacking(&l);
-        policy_asking_done(&l.asking);
-        if (r < 0 && !l.as)
-                return r;
-        *ret_as = l.as;
-        *ret_object = l.object;
-        return l.as != NULL;
-}
-
-static int judging_new(struct policy_set *h, struct request *request,
-                const struct webhook_request *facts, struct policy_judging **ret) {
-        _cleanup_(policy_judging_freep) struct policy_judging *j = calloc(1, sizeof(*j));
-        int r;
-
-        if (!j)
-                return -ENOMEM;
-        j->figures = h->figures;
-        j->asking = policy_set_asking(h, POLICY_VALIDATING, request, facts);
-        j->object = json_ref(facts->object);
-        j->old_object = json_ref(facts->old_object);
-        j->generation = h->stores[POLICY_VALIDATING].generation;
-        r = policy_asking_begin(&j->asking, POLICY_SET_US);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(j);
-        return 0;
-}
-
 /* Every policy has been asked: what comes of it. */
 static int take_judgement(struct policy_judging *j, char ***warnings, struct problem *p) {
         annotate(j);
@@ -448,24 +325,39 @@ static int take_judgement(struct policy_judging *j, char ***warnings, struct pro
         return -EACCES;
 }
 
+/* 1: later. */
+static int begin(struct policy_set *h, struct request *request, const struct webhook_request *facts,
+                const struct policy_waiter *waiter, struct policy_judging **ret) {
+        _cleanup_(policy_judging_freep) struct policy_judging *j = calloc(1, sizeof(*j));
+        int r = j ? policy_set_refresh(h, POLICY_VALIDATING) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        j->figures = h->figures;
+        j->asking = policy_set_asking(h, POLICY_VALIDATING, request, facts);
+        r = policy_asking_begin(&j->asking, POLICY_SET_US);
+        if (r < 0)
+                return r;
+        r = policy_asking_run(&j->asking, judge_all, waiter);
+        if (r >= 0)
+                *ret = TAKE_PTR(j);
+        return r;
+}
+
 int policy_set_judge(struct policy_set *h, struct request *request,
-                const struct webhook_request *facts, struct policy_judging **judging,
-                char ***warnings, struct problem *p) {
+                const struct webhook_request *facts, const struct policy_waiter *waiter,
+                struct policy_judging **judging, char ***warnings, struct problem *p) {
         _cleanup_(policy_judging_freep) struct policy_judging *j = TAKE_PTR(*judging);
-        int r;
+        int r = 0;
 
         if (!j && (!policy_set_has(h, POLICY_VALIDATING) || webhook_is_exempt(facts->kind)))
                 return 0;
-        r = policy_set_refresh(h, POLICY_VALIDATING);
-        if (r < 0)
-                return r;
-        r = j ? 0 : judging_new(h, request, facts, &j);
-        if (r < 0)
-                return r;
-        r = judge_turn(j);
-        if (r == -EINPROGRESS) {
+        if (!j)
+                r = begin(h, request, facts, waiter, &j);
+        if (r > 0)
                 *judging = TAKE_PTR(j);
-                return 1;
-        }
-        return r < 0 ? r : take_judgement(j, warnings, p);
+        if (r != 0)
+                return r;
+        assert(j->asking.ended);
+        return j->asking.result < 0 ? j->asking.result : take_judgement(j, warnings, p);
 }

@@ -17,7 +17,7 @@ static void list_done(struct policy_list *l) {
 
 static void bindings_done(struct binding_list *l) {
         for (size_t i = 0; i < l->v.count; i++)
-                policy_binding_free(l->v.items[i]);
+                policy_binding_unref(l->v.items[i]);
         vector_done(&l->v);
 }
 
@@ -128,7 +128,7 @@ static int read_bindings(struct policy_store *s) {
                         continue;
                 r = vector_append(&list.v, b);
                 if (r < 0)
-                        policy_binding_free(b);
+                        policy_binding_unref(b);
         }
         if (r < 0) {
                 bindings_done(&list);
@@ -152,7 +152,6 @@ int policy_store_refresh(struct policy_store *s, const struct policy_language *l
         if (r < 0)
                 return r;
         s->stale = false;
-        s->generation++;
         return 0;
 }
 

@@ -20,7 +20,6 @@ struct policy_store {
         const char *kind; /* of the policies: "ValidatingAdmissionPolicy" */
         struct cache *policy_cache, *binding_cache;
         bool stale;
-        uint64_t generation; /* grows when the lists are others */
         struct policy_list all; /* by name */
         struct binding_list bindings;
         uint64_t policy_seen, binding_seen; /* the newest that was read, or could not be */

@@ -25,6 +25,13 @@ void findings_done(struct findings *f) {
         *f = (struct findings){0};
 }
 
+void findings_tick(struct findings *f) {
+        enum { LOOK_EVERY = 256 };
+
+        if (f->now_us && ++f->ticks % LOOK_EVERY == 0)
+                (void)f->now_us(f->clock);
+}
+
 size_t findings_push(struct findings *f, const char *name) {
         size_t length = f->path.size;
 

@@ -26,6 +26,9 @@ struct findings {
         bool failed;            /* out of memory */
         bool gave_up;           /* a pattern cost too much: whether it matches is not known */
         uint64_t pattern_steps; /* spent on patterns: pattern_match() */
+        uint64_t (*now_us)(void *clock); /* NULL: the wall's; called often (findings_tick()) */
+        void *clock;
+        unsigned ticks;
         bool built_in; /* messages as typed validation words them; else as schema validation does */
         bool domains;  /* finalizers beside the standard ones need a domain */
 };
@@ -37,6 +40,8 @@ size_t findings_push(struct findings *f, const char *name);
 size_t findings_push_index(struct findings *f, size_t i);
 size_t findings_push_key(struct findings *f, const char *key);
 void findings_pop(struct findings *f, size_t length);
+/* A value is looked at: now and then asks for the time. */
+void findings_tick(struct findings *f);
 /* Validates each entry of the list holder[field], with its path pushed. */
 void findings_each(struct findings *f, const json_t *holder, const char *field,
                 void (*validate)(struct findings *f, const json_t *entry));

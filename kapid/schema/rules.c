@@ -326,10 +326,16 @@ static void judge_node(struct judge *j, const struct rules_node *n, struct pair 
                 judge_value(j, n->children[i].node, pair, n->children[i].name, false);
 }
 
+static uint64_t wall_us(void *clock) {
+        return now_mono_us();
+}
+
 void rules_validate(struct findings *f, struct rules *r, const json_t *object, const json_t *old,
                 char ***warnings) {
-        const struct cel_limits limits = {
-                        .deadline_us = now_mono_us() + OBJECT_US, .now_us = now_mono_us};
+        uint64_t (*now_us)(void *clock) = f->now_us ? f->now_us : wall_us;
+        const struct cel_limits limits = {.deadline_us = now_us(f->clock) + OBJECT_US,
+                        .now_us = now_us,
+                        .clock = f->clock};
         _cleanup_(cel_run_freep) struct cel_run *run = NULL;
         struct judge j = {.f = f,
                         .update = old != NULL,

@@ -417,7 +417,10 @@ static size_t count_holding(struct findings *f, const struct schema *const *list
 
         for (; *list; list++) {
                 _cleanup_findings_ struct findings own = {
-                                .built_in = f->built_in, .pattern_steps = f->pattern_steps};
+                                .built_in = f->built_in,
+                                .pattern_steps = f->pattern_steps,
+                                .now_us = f->now_us,
+                                .clock = f->clock};
 
                 buf_append_str(&own.path, f->path.size > 0 ? f->path.data : "");
                 own.body_at = f->body_at;
@@ -455,6 +458,7 @@ static void validate(
                 struct findings *f, const struct schema *s, const json_t *v, const json_t *old) {
         const struct schema_rules *rules = s->rules;
 
+        findings_tick(f);
         if (old && json_same(v, old))
                 return;
         if (json_is_null(v) && s->flags & SCHEMA_NULLABLE)

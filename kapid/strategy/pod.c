@@ -5,6 +5,7 @@
 #include "kapid/strategy/pod-env.h"
 #include "kapid/strategy/pod-ephemeral.h"
 #include "kapid/strategy/pod-fields.h"
+#include "kapid/strategy/pod-os.h"
 #include "kapid/strategy/pod-placement.h"
 #include "kapid/strategy/pod-resources.h"
 #include "kapid/strategy/pod-volumes.h"
@@ -315,6 +316,9 @@ static void validate_place(struct findings *f, const json_t *container, size_t l
         if (!init && policy)
                 finding_add(f, FINDING_FORBIDDEN, "restartPolicy", NULL,
                                 "may not be set for non-init containers");
+        if (json_object_get(container, "restartPolicyRules") && !policy)
+                finding_add(f, FINDING_REQUIRED, "restartPolicy", NULL,
+                                "must specify restartPolicy when restart rules are used");
         for (size_t i = 0; init && !policy && i < ELEMENTS(fields); i++)
                 if (json_object_get(container, fields[i]))
                         finding_add(f, FINDING_FORBIDDEN, fields[i], NULL,
@@ -374,6 +378,7 @@ void strategy_validate_pod_spec(struct findings *f, const json_t *spec) {
         pod_context_validate(f, spec);
         pod_placement_validate(f, spec);
         pod_fields_validate(f, spec);
+        pod_os_validate(f, spec);
 }
 
 static void pod_validate(struct findings *f, const json_t *pod) {

@@ -66,7 +66,7 @@ json_t *table_new(const struct kind *k, const char *version, const json_t *list_
 
                 json_array_append_new(columns,
                                 json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", c->name, "type",
-                                                c->type, "format", c->format, "description",
+                                                c->shown ? c->shown : c->type, "format", c->format, "description",
                                                 c->description, "priority", c->priority));
         }
         return table;

@@ -57,7 +57,9 @@ static void run_subresource(
 }
 
 static void run_unstored(struct request *request, unsigned verb) {
-        if (verb != KIND_CREATE)
+        if (streq(request->kind->kind, "ComponentStatus"))
+                verb_components(request);
+        else if (verb != KIND_CREATE)
                 verb_metrics(request);
         else if (streq(request->kind->kind, "Binding"))
                 verb_create_binding(request);

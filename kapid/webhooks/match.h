@@ -4,7 +4,6 @@
 #include "kapid/kinds/kind.h"
 #include "kapid/webhooks/config.h"
 
-struct made_forms;
 /* A request as webhooks see it. Everything is borrowed. */
 struct webhook_request {
         unsigned operation; /* WEBHOOK_CREATE... */
@@ -18,7 +17,6 @@ struct webhook_request {
         const json_t *user;                 /* userInfo */
         const json_t *namespace_labels;     /* of the namespace as it is stored; NULL: none */
         bool dry_run;
-        const struct made_forms *forms; /* that a conversion webhook made; NULL: none */
 };
 
 /* Whether the subresource's body is of a kind of its own, which has one version. */

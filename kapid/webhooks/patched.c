@@ -15,7 +15,7 @@ static int unfit(const struct patched_facts *f, struct problem *p) {
                         why ? why : "out of memory");
 }
 
-int patched_form(const struct patched_facts *f, const json_t *object, json_t **ret,
+static int form_of(const struct patched_facts *f, const json_t *object, json_t **ret,
                 struct problem *p) {
         if (f->as != f->kind && !webhook_has_own_form(f->kind, f->sub))
                 return object_as(object, f->as, ret, p);
@@ -26,7 +26,7 @@ int patched_form(const struct patched_facts *f, const json_t *object, json_t **r
 static int apply(const struct patched_facts *f, const json_t *object, const json_t *patch,
                 json_t **ret, struct problem *p) {
         _cleanup_json_ json_t *form = NULL;
-        int r = patched_form(f, object, &form, p);
+        int r = form_of(f, object, &form, p);
 
         return r < 0 ? r : patch_json(form, patch, ret, p);
 }

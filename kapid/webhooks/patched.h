@@ -18,11 +18,8 @@ struct patched_facts {
 int patched_object(const struct patched_facts *facts, const json_t *object, const json_t *patch,
                 json_t **ret, struct problem *p);
 
-/* Its steps for those who change the object themselves. The object in the version that is patched;
- * and what became of it, read again, in the kind's own version: refused with -EPERM when it is
- * another object. New references. */
-int patched_form(const struct patched_facts *facts, const json_t *object, json_t **ret,
-                struct problem *p);
+/* Its last step for those who change the object themselves: what became of it, read again, in the
+ * kind's own version. Refused with -EPERM when it is another object. A new tree. */
 int patched_accept(const struct patched_facts *facts, const json_t *before, const json_t *patched,
                 json_t **ret, struct problem *p);
 /* The patch on a form that a conversion webhook made; the result is converted back before it is

@@ -16,6 +16,7 @@
 #include "kapid/webhooks/conditions.h"
 #include "kapid/webhooks/patched.h"
 #include "kapid/webhooks/resolve.h"
+#include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
@@ -136,18 +137,38 @@ static int message(struct probe *probe, json_t **ret, struct problem *p) {
         return *ret ? 0 : -ENOMEM;
 }
 
-/* matchConditions on what would be sent; as webhook_conditions_hold(). All of a round share a time;
- * waiting for answers does not count. */
-static int meets_conditions(struct probe *probe, const json_t *review, char **ret_why) {
+/* matchConditions on what would be sent. All of a round share a time; waiting for answers does not
+ * count. */
+struct conditions {
+        struct probe *probe;
+        json_t *review;
+        int result; /* as webhook_conditions_hold() */
+        char *why;
+        struct fiber *fiber;
+        uint64_t seen_us; /* of its time that counts already */
+};
+
+/* What all of the round have used: several may be evaluated in turn. */
+static uint64_t conditions_us(void *userdata) {
+        struct conditions *c = userdata;
+        uint64_t now_us = fiber_clock_us(c->fiber);
+
+        c->probe->round->conditions_us += now_us - c->seen_us;
+        c->seen_us = now_us;
+        return c->probe->round->conditions_us;
+}
+
+static void evaluate_conditions(struct fiber *f, void *userdata) {
+        struct conditions *c = userdata;
+        const struct probe *probe = c->probe;
         struct round *round = probe->round;
-        uint64_t began_us = now_mono_us(),
-                 left_us = CONDITIONS_US - MIN(round->conditions_us, (uint64_t)CONDITIONS_US);
         const struct cel_limits limits = {.cost_max = CONDITIONS_COST_MAX,
-                        .deadline_us = began_us + left_us,
-                        .now_us = now_mono_us};
+                        .deadline_us = CONDITIONS_US,
+                        .now_us = conditions_us,
+                        .clock = c};
         const struct policy_authority authority = {
                         .may = policy_may, .userdata = round->question.request};
-        const json_t *request = json_object_get(review, "request");
+        const json_t *request = json_object_get(c->review, "request");
         struct policy_question q = {.request = &round->facts,
                         .as = probe->as,
                         .object = json_object_get(request, "object"),
@@ -155,18 +176,26 @@ static int meets_conditions(struct probe *probe, const json_t *review, char **re
                         .review = request,
                         .authority = &authority,
                         .limits = &limits};
-        int r;
 
-        if (!probe->webhook->conditions)
-                return 1;
-        if (left_us == 0) {
-                *ret_why = strdup("the matchConditions of the request's webhooks took too long");
-                return *ret_why ? -EINVAL : -ENOMEM;
+        c->fiber = f;
+        c->seen_us = fiber_clock_us(f);
+        if (round->conditions_us >= CONDITIONS_US) {
+                c->why = strdup("the matchConditions of the request's webhooks took too long");
+                c->result = c->why ? -EINVAL : -ENOMEM;
+                return;
         }
-        r = webhook_conditions_hold(probe->webhook->conditions, &q, ret_why);
-        round->conditions_us += now_mono_us() - began_us;
-        return r;
+        c->result = webhook_conditions_hold(probe->webhook->conditions, &q, &c->why);
+        (void)conditions_us(c);
 }
+
+static struct conditions *conditions_free(struct conditions *c) {
+        if (!c)
+                return NULL;
+        json_decref(c->review);
+        free(c->why);
+        return mfree(c);
+}
+DEFINE_CLEANUP(struct conditions *, conditions_free);
 
 /* The call brought no answer, or not a right one. 0: the round continues without it. */
 static int on_failure(struct probe *probe, int error, const char *why) {
@@ -419,34 +448,15 @@ static void round_continue(struct round *round, int r) {
                 walk(round);
 }
 
-/* 1: the call is under way; 0: it is not, and the round continues. */
-static int call(struct probe *probe) {
+/* As call(). */
+static int send_review(struct probe *probe, const json_t *review) {
         struct round *round = probe->round;
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *review = NULL;
         _cleanup_free_ char *text = NULL, *why = NULL;
-        uint64_t now_us = now_mono_us(), left_us;
+        uint64_t now_us = now_mono_us();
         int r;
 
-        probe->began_us = now_us;
-        random_uuid(probe->uid);
         if (now_us >= round->deadline_us)
                 return on_failure(probe, -ETIMEDOUT, "the request took too long in all");
-        r = message(probe, &review, &p);
-        if (r == -EAGAIN)
-                return convert(probe, probe->converted, probe->as->api_version, on_form);
-        if (r < 0) {
-                refuse(round, probe, &p);
-                return r;
-        }
-        r = meets_conditions(probe, review, &why);
-        if (r == 0)
-                probe->webhook = NULL; /* it is not for the request */
-        if (r == -EINVAL)
-                return on_failure(probe, r, strempty(why));
-        if (r <= 0)
-                return r;
-        left_us = round->deadline_us - now_us;
         webhook_place_done(&probe->place);
         r = webhook_resolve(round->hooks->api, probe->webhook, &probe->place, &why);
         if (r < 0 && r != -ENOMEM) {
@@ -461,13 +471,74 @@ static int call(struct probe *probe) {
         if (!text)
                 return -ENOMEM;
         r = webhook_call_start(round->hooks->clients, probe->webhook, &probe->place, text,
-                        MIN(probe->webhook->timeout_us, left_us), on_answer, probe);
+                        MIN(probe->webhook->timeout_us, round->deadline_us - now_us), on_answer,
+                        probe);
         if (r < 0)
                 return r;
         round->waiting++;
         probe->size = strlen(text);
         webhook_shares_hold(round->hooks->shares, round->share, probe->size);
         return 1;
+}
+
+/* What was evaluated says that it is sent, or not; as call(). */
+static int take_conditions(struct conditions *c) {
+        struct probe *probe = c->probe;
+
+        if (c->result == 0)
+                probe->webhook = NULL; /* it is not for the request */
+        if (c->result == -EINVAL)
+                return on_failure(probe, c->result, strempty(c->why));
+        return c->result <= 0 ? c->result : send_review(probe, c->review);
+}
+
+static void on_conditions(void *userdata) {
+        _cleanup_(conditions_freep) struct conditions *c = userdata;
+        struct round *round = c->probe->round;
+
+        round->waiting--;
+        round_continue(round, take_conditions(c));
+}
+
+/* As call(). */
+static int check_conditions(struct probe *probe, json_t *review) {
+        struct round *round = probe->round;
+        _cleanup_(conditions_freep) struct conditions *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        *c = (struct conditions){.probe = probe, .review = json_incref(review)};
+        r = fibers_start(round->hooks->api->fibers, evaluate_conditions, on_conditions, c);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return take_conditions(c);
+        round->waiting++;
+        (void)TAKE_PTR(c);
+        return 1;
+}
+
+/* 1: the call is under way; 0: it is not, and the round continues. */
+static int call(struct probe *probe) {
+        struct round *round = probe->round;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *review = NULL;
+        int r;
+
+        probe->began_us = now_mono_us();
+        random_uuid(probe->uid);
+        if (probe->began_us >= round->deadline_us)
+                return on_failure(probe, -ETIMEDOUT, "the request took too long in all");
+        r = message(probe, &review, &p);
+        if (r == -EAGAIN)
+                return convert(probe, probe->converted, probe->as->api_version, on_form);
+        if (r < 0) {
+                refuse(round, probe, &p);
+                return r;
+        }
+        return probe->webhook->conditions ? check_conditions(probe, review)
+                                          : send_review(probe, review);
 }
 
 /* Whether the i-th webhook of the list is for the request as it is now. */
@@ -513,23 +584,34 @@ static bool is_asked_again(const struct round *round, size_t i) {
                !json_same(probe->after, round->object);
 }
 
+static void on_settled(void *userdata) {
+        walk(userdata);
+}
+
+/* 1: on_settled() continues. */
 static int settle(struct round *round) {
-        json_t *copy;
+        const struct webhooks_later later = {.func = on_settled, .userdata = round};
         int r;
 
         if (!round->changed_in_pass || !round->question.settle)
                 return 0;
-        copy = json_tree_copy(round->object);
-        if (!copy)
-                return -ENOMEM;
-        json_decref(round->object);
-        round->object = copy;
-        round->facts.object = copy;
-        r = round->question.settle(copy, round->question.userdata, &round->refusal);
-        return MIN(r, 0);
+        if (!round->settling) {
+                json_t *copy = json_tree_copy(round->object);
+
+                if (!copy)
+                        return -ENOMEM;
+                json_decref(round->object);
+                round->object = copy;
+                round->facts.object = copy;
+        }
+        r = round->question.settle(
+                        round->object, &later, round->question.userdata, &round->refusal);
+        round->settling = r > 0;
+        return r;
 }
 
-/* The webhooks that are left of this pass. 1: one is under way, and on_answer() continues. */
+/* The webhooks that are left of this pass. 1: one is under way, and on_answer() continues, or
+ * on_settled(). */
 static int ask_next(struct round *round) {
         while (round->next < round->list->count) {
                 size_t i = round->next++;

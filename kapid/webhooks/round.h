@@ -67,6 +67,7 @@ struct round {
         unsigned pass;          /* 1: those that are asked again */
         unsigned waiting;
         bool changed, changed_in_pass;
+        bool settling; /* the server is at work on what the webhooks of the pass have left */
         struct problem refusal;
         size_t refused_by; /* of the list */
         char **warnings;

@@ -29,6 +29,11 @@ struct webhook_outcome {
 };
 typedef void (*webhooks_done)(const struct webhook_outcome *outcome, void *userdata);
 
+/* Something takes more than one turn of the loop: func is called once when it is through. */
+struct webhooks_later {
+        void (*func)(void *userdata);
+        void *userdata;
+};
 struct webhooks_question {
         enum webhook_type type;
         struct request *request;
@@ -38,8 +43,10 @@ struct webhooks_question {
         bool changed; /* mutating: the object has changed since the client sent it, so that webhooks
                          that want to see that are asked twice */
         /* Mutating: after webhooks have changed the object (it is ours alone), what the server does
-         * with it. NULL: nothing. Refuses with p. */
-        int (*settle)(json_t *object, void *userdata, struct problem *p);
+         * with it. NULL: nothing. Refuses with p. 1: later is called, and then this again with the
+         * same object. */
+        int (*settle)(json_t *object, const struct webhooks_later *later, void *userdata,
+                        struct problem *p);
         webhooks_done done;
         void *userdata;
 };

@@ -195,21 +195,61 @@ static void on_each_listed(int error, const json_t *list, const struct problem *
         deletions_continue(d);
 }
 
-static int start_delete_each(struct running_action *a) {
-        _cleanup_free_ char *path = path_of(a->action);
+static int list_each(struct deletions *d) {
+        const struct action *x = d->action->action;
+        _cleanup_free_ char *query = strformat("limit=%d", DELETE_EACH_MAX),
+                            *path = query ? api_path(x->resource, x->ns, NULL, NULL, query) : NULL;
+
+        return path ? api_get_async(d->action->client, path, on_each_listed, d, &d->call) : -ENOMEM;
+}
+
+static int start_deletions(struct running_action *a, int (*start)(struct deletions *d)) {
         struct deletions *d = calloc(1, sizeof(*d));
         int r;
 
-        if (!d || !path) {
-                deletions_free(d);
+        if (!d)
                 return -ENOMEM;
-        }
         d->action = a;
         a->handle = d;
-        r = api_get_async(a->client, path, on_each_listed, d, &d->call);
+        r = start(d);
         if (r < 0)
                 a->handle = deletions_free(d);
         return r;
+}
+
+static int start_delete_each(struct running_action *a) {
+        return start_deletions(a, list_each);
+}
+
+/* --- all of a resource at once --- */
+
+/* A server that says it can, and cannot: one by one. */
+static void on_all_deleted(int error, const json_t *object, const struct problem *p,
+                void *userdata) {
+        struct deletions *d = userdata;
+        int r;
+
+        d->call = NULL;
+        if (!p || p->code != 405) {
+                deletions_end(d, error, p);
+                return;
+        }
+        r = list_each(d);
+        if (r < 0)
+                deletions_end(d, r, /* p= */ NULL);
+}
+
+static int delete_all(struct deletions *d) {
+        const struct action *x = d->action->action;
+        _cleanup_free_ char *path = path_of(x);
+
+        return path ? api_delete_async(d->action->client, path, x->body, on_all_deleted, d,
+                                          &d->call)
+                    : -ENOMEM;
+}
+
+static int start_delete_all(struct running_action *a) {
+        return start_deletions(a, delete_all);
 }
 
 /* --- guards --- */
@@ -278,8 +318,8 @@ const struct action_type action_type_delete = {
 const struct action_type action_type_delete_collection = {
                 .name = "delete-all",
                 .independent = true,
-                .start = start_delete,
-                .cancel = cancel_call};
+                .start = start_delete_all,
+                .cancel = cancel_each};
 const struct action_type action_type_delete_each = {.name = "delete-each",
                 .independent = true,
                 .start = start_delete_each,

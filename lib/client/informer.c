@@ -30,11 +30,14 @@ enum {
         PAGE_SIZE = 150, /* a page is read and indexed in one turn of the loop */
         LINE_MAX_BYTES = 64 * 1024 * 1024,
         INDEXES_MAX = 6,
+        PAGES_MAX = 10000, /* of a list with a bound */
+        PAGE_BYTES_MAX = 64 * 1024 * 1024, /* likewise */
         KEY_MAX = 512,
         WATCH_TIMEOUT_S = 270, /* and up to a quarter more */
 };
 #define BACKOFF_MIN_US UINT64_C(200000)
 #define BACKOFF_MAX_US UINT64_C(30000000)
+#define TOO_MANY_US UINT64_C(600000000)
 /* The server sends a bookmark about once a minute: two missed ones mean a dead peer. */
 #define IDLE_TIMEOUT_US UINT64_C(130000000)
 /* How long one turn of the loop handles events. */
@@ -90,7 +93,9 @@ struct informer {
         } end;
         unsigned listing;
         unsigned failures;
+        unsigned pages; /* of the list so far */
         uint64_t seen_version;
+        bool gave_up; /* there are more than may be held, and that was said */
         bool synced, connected, progressed, expired;
 };
 
@@ -390,11 +395,33 @@ static void finish_list(struct informer *i) {
                         cache_remove(i, key_of(item->object, key), NULL);
         }
         i->failures = 0;
+        i->gave_up = false;
         if (!i->synced) {
                 i->synced = true;
                 if (i->options.on_synced)
                         i->options.on_synced(i, i->options.userdata);
         }
+}
+
+/* Whether the object may come in. Others that are no longer there count until the list's end. */
+static bool has_room(const struct informer *i, const json_t *o) {
+        size_t most = i->options.objects_max;
+        char key[KEY_MAX];
+
+        return most == 0 || map_size(i->items) < most || map_get(i->items, key_of(o, key));
+}
+
+/* A list that does not end: what has come of it stays, and it is tried again much later. */
+static void give_up(struct informer *i) {
+        if (!i->gave_up)
+                log_warning("The API lists more than %zu %s%s%s: the others are not followed, nor "
+                            "are changes; it is tried again every ten minutes. Is its server, or "
+                            "who makes these objects, out of order?",
+                                i->options.objects_max, i->resource.plural,
+                                *i->resource.group ? "." : "", i->resource.group);
+        i->gave_up = true;
+        set_connected(i, false);
+        start_after(i, TOO_MANY_US);
 }
 
 static int merge_page(struct informer *i, const struct http_result *result) {
@@ -414,11 +441,16 @@ static int merge_page(struct informer *i, const struct http_result *result) {
         json_array_foreach (items, k, o) {
                 if (!object_is_usable(o))
                         continue;
+                if (!has_room(i, o))
+                        return -E2BIG;
                 trim_object(i, o);
                 cache_put(i, json_incref(o));
         }
+        if (*token && i->options.objects_max > 0 && ++i->pages >= PAGES_MAX)
+                return -E2BIG;
         if (*token)
                 return set_string(&i->continue_token, token);
+        i->pages = 0;
         i->continue_token = mfree(i->continue_token);
         r = set_string(&i->resource_version, version);
         if (r < 0)
@@ -446,7 +478,11 @@ static void on_list_done(struct http_call *call, const struct http_result *resul
                 log_debug("Cannot list %s: %s", i->resource.plural,
                                 p.message ? p.message : strerror(-r));
                 forget_position(i); /* a list that broke off in the middle starts over */
-                retry(i, p.retry_after_s);
+                i->pages = 0;
+                if (r == -E2BIG)
+                        give_up(i);
+                else
+                        retry(i, p.retry_after_s);
                 return;
         }
         start(i);
@@ -496,8 +532,13 @@ static int on_line(struct informer *i, const char *text, size_t n) {
         trim_object(i, o);
         if (streq(type, "DELETED"))
                 cache_remove(i, key_of(o, key), o);
-        else if (streq(type, "ADDED") || streq(type, "MODIFIED"))
+        else if (streq(type, "ADDED") || streq(type, "MODIFIED")) {
+                if (!has_room(i, o)) {
+                        i->expired = true; /* the list says how many there are */
+                        return -E2BIG;
+                }
                 cache_put(i, json_incref(o));
+        }
         return 0;
 }
 
@@ -669,6 +710,7 @@ static void start(struct informer *i) {
                         .headers = api_client_headers(i->client),
                         .accept = accept_header(i, watch),
                         .timeout_us = watch ? UINT64_MAX : 0,
+                        .body_size_max = !watch && i->options.objects_max > 0 ? PAGE_BYTES_MAX : 0,
                         .idle_timeout_us = watch ? IDLE_TIMEOUT_US : 0,
                         .on_headers = watch ? on_watch_headers : NULL,
                         .on_data = watch ? on_watch_data : NULL,

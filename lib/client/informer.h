@@ -16,6 +16,9 @@ struct informer_options {
         /* Asks for metadata only, and keeps of it only names, uid, version, owners, finalizers and
          * deletion. */
         bool metadata_only;
+        /* Objects that it holds at most; 0: any number. A list of more ends with a warning, and
+         * counts as one that failed: on_synced is not called. */
+        size_t objects_max;
         /* One change. old is NULL for ADDED; object is the last state for DELETED. Both borrowed.
          * After a relist only the differences are reported. */
         void (*on_event)(struct informer *i, enum informer_event event, const json_t *old,

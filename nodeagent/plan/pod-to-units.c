@@ -387,7 +387,7 @@ static int fill_unit(const json_t *pod, const json_t *container, enum container_
         if (r < 0)
                 return r;
         lifetime(pod, container, list, properties);
-        r = image_stop_signal(image_of_container(f, container), properties);
+        r = image_stop_signal(image_of_container(f, container), container, properties);
         if (r < 0)
                 return r;
         set_int(properties, "OOMScoreAdjust", pod_oom_score(pod, container, f->memory_bytes));
@@ -594,6 +594,10 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         struct pod_facts known = *facts;
         int r;
 
+        if (json_array_size(json_at(pod, "spec.resourceClaims")) > 0)
+                return problem_set(p, EINVAL, 0, REASON,
+                                "spec.resourceClaims: devices are not claimed here; take the field "
+                                "away");
         r = all_volumes(pod, resources, facts, &volumes, p);
         if (r < 0)
                 return r;

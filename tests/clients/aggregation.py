@@ -22,6 +22,11 @@ SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 NAME = f"{VERSION}.{GROUP}"
 NS = "/api/v1/namespaces/aggregated"
 GVK = [{"group": GROUP, "version": VERSION, "kind": "Flunder"}]
+META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+SCHEMA_V2 = {"swagger": "2.0", "paths": {  # one of ours, one of another's, and a name that means something else here
+    API + "/namespaces/{namespace}/flunders/{name}": {"get": {"responses": {"200": {"schema": {"$ref": "#/definitions/shop.Flunder"}}}}},
+    "/apis/apps/v1/shop": {}},
+    "definitions": {META: {"type": "string"}, "shop.Unused": {}, "shop.Flunder": {"properties": {"metadata": {"$ref": "#/definitions/" + META}}}}}
 SCHEMA = {"openapi": "3.0.0", "info": {"title": "shop", "version": VERSION}, "paths": {
     API + "/namespaces/{namespace}/flunders/{name}": {"get": {"x-kubernetes-action": "get", "x-kubernetes-group-version-kind": GVK[0]}}},
     "components": {"schemas": {"Flunder": {"type": "object", "description": "A thing of the shop.", "x-kubernetes-group-version-kind": GVK,
@@ -84,7 +89,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if shop.discovery != 200:
             self.status(shop.discovery, "InternalError", "out of order")
             return
-        verbs = ["create", "delete", "get", "list", "watch"]
+        verbs = ["create", "delete", "deletecollection", "get", "list", "watch"]
         metrics = "/metrics.k8s.io/" in self.path
         self.answer({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": self.path[6:], "resources": [
             {"name": "nodes", "singularName": "", "namespaced": False, "kind": "NodeMetrics", "verbs": ["get", "list"]}] if metrics else [
@@ -113,6 +118,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             o["metadata"].update(namespace=space, uid=hashlib.md5(os.urandom(8)).hexdigest(), creationTimestamp="2026-01-02T03:04:05Z")
             shop.objects[(space, o["metadata"]["name"])] = shop.put("ADDED", o)
             self.answer(o, 201)
+        elif name is None and self.command == "DELETE":  # it says that it can, and cannot
+            self.status(405, "MethodNotAllowed", "one by one")
         elif name is None:
             if "watch=" in self.path:
                 self.watch()
@@ -191,6 +198,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.resources()
         elif path == "/openapi/v3":
             self.answer({"paths": {API[1:]: {"serverRelativeURL": f"/openapi/v3{API}?hash=ABC123"}}})
+        elif path == "/openapi/v2":
+            self.answer(SCHEMA_V2)
         elif path == "/openapi/v3" + API:
             self.answer(SCHEMA)
         elif path == "/apis/metrics.k8s.io/v1beta1/nodes":
@@ -384,6 +393,49 @@ def watches():
         shop.put("ADDED", {"metadata": {"name": f"w{i}"}})
         assert w.next()["object"]["metadata"]["name"] == f"w{i}"
     w.close()
+
+
+class Back(threading.Thread):
+    """The API server at an address that a service may have; it listens on the loopback."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.door, self.count = socket.create_server((ADDRESS, 0)), 0
+        self.start()
+
+    def pipe(self, source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def run(self):
+        try:
+            while True:
+                one = self.door.accept()[0]
+                self.count += 1
+                other = socket.create_connection(("127.0.0.1", int(port)))
+                for ends in ((one, other), (other, one)):
+                    threading.Thread(target=self.pipe, args=ends, daemon=True).start()
+        except OSError:
+            pass
+
+
+@case
+def leading_back():
+    """an APIService that leads back to the API server itself is refused, and does not ask without end"""
+    back = Back()
+    is_(a.post(NS + "/services", {"metadata": {"name": "self"}, "spec": {"ports": [{"name": "https", "port": 8443, "targetPort": 1}]}}), 201)
+    is_(a.post(NS + "/endpoints", {"metadata": {"name": "self"}, "subsets": [{"addresses": [{"ip": ADDRESS}], "ports": [{"name": "https", "port": back.door.getsockname()[1]}]}]}), 201)
+    is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"service": {"name": "self"}, "caBundle": None, "insecureSkipTLSVerify": True}}), 200)
+    until_is("FailedDiscoveryCheck")
+    assert "bad status: 503" in a.get(f"{SERVICES}/{NAME}").text, a.get(f"{SERVICES}/{NAME}").json["status"]
+    assert 1 <= back.count <= 20, back.count
+    back.door.close()
+    is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"service": {"name": "shop"}, "caBundle": bundle(), "insecureSkipTLSVerify": False}}), 200)
+    until_is("Passed", "True")
 
 
 # --- namespaces and owners ---
@@ -662,6 +714,11 @@ def discovery():
     poke()
     until_is("Passed", "True")
     assert f"apis/{GROUP}/{VERSION}" in a.get("/openapi/v3").json["paths"]
+    v2 = a.get("/openapi/v2").json
+    assert API + "/namespaces/{namespace}/flunders/{name}" in v2["paths"] and "/api/v1/nodes/{name}" in v2["paths"]
+    flunder = v2["definitions"]["shop.Flunder"]["properties"]["metadata"]["$ref"].split("/")[-1]
+    assert flunder == META + "_v2" and v2["definitions"][flunder] == {"type": "string"} != v2["definitions"][META]
+    assert "/apis/apps/v1/shop" not in v2["paths"] and "shop.Unused" not in v2["definitions"]
     is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": bundle("other")}}), 200)
     until_is("FailedDiscoveryCheck")
     is_(a.merge(f"{SERVICES}/{NAME}", {"spec": {"caBundle": None, "insecureSkipTLSVerify": True}}), 200)

@@ -6,6 +6,7 @@
 #include "kapid/aggregation/auth-config.h"
 #include "kapid/aggregation/forward.h"
 #include "kapid/auth/request-header.h"
+#include "kapid/discovery/merge-v2.h"
 #include "kapid/discovery/merge.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -49,6 +50,15 @@ static void test_targets(void **state) {
                         assert_int_equal(p.code, 400);
                 }
         }
+}
+
+static void test_hops(void **state) {
+        assert_int_equal(forward_hops(NULL), 0);
+        assert_int_equal(forward_hops("2"), 2);
+        assert_int_equal(forward_hops("3"), FORWARD_HOPS_MAX);
+        assert_int_equal(forward_hops("4000000000000"), FORWARD_HOPS_MAX);
+        assert_int_equal(forward_hops("-1"), FORWARD_HOPS_MAX);
+        assert_int_equal(forward_hops(""), FORWARD_HOPS_MAX);
 }
 
 static void test_headers(void **state) {
@@ -287,6 +297,46 @@ static void test_discovery(void **state) {
                         "/openapi/v3/apis/metrics.k8s.io/v1beta1?hash=H");
 }
 
+/* Of a document only what is about the version, and what that needs, comes in. */
+static void test_openapi_v2(void **state) {
+        _cleanup_json_ json_t *doc = parse("{'paths': {'/apis/g/v1/a': {'get': {'x': [{'$ref': "
+                                           "'#/definitions/A'}]}}, '/apis/g/v1': {}, "
+                                           "'/apis/g/v1beta1/a': {}, '/apis/h/v1/a': {'$ref': "
+                                           "'#/definitions/H'}, '/api/v1/pods': {}}, "
+                                           "'definitions': {'A': {'p': {'$ref': "
+                                           "'#/definitions/B'}, 'q': {'$ref': "
+                                           "'#/definitions/Same'}, '$ref': {'p': {'$ref': "
+                                           "'#/definitions/None'}}}, 'B': {'b': {'$ref': "
+                                           "'#/definitions/A'}}, 'H': {}, 'Same': {'s': 1, "
+                                           "'x-kubernetes-group-version-kind': [{'kind': "
+                                           "'T'}]}}}"),
+                              *whole = parse("{'paths': {'/apis/g/v1': {'own': 1}}, 'definitions': "
+                                             "{'B': {'other': 1}, 'B_v2': {'third': 1}, 'Same': "
+                                             "{'s': 1, 'x-kubernetes-group-version-kind': "
+                                             "[{'kind': 'S'}]}}}"),
+                              *part = NULL;
+        const json_t *v;
+
+        assert_int_equal(openapi_v2_filter(doc, "g", "v2", &part), -ENOENT);
+        assert_int_equal(openapi_v2_filter(doc, "g", "v1", &part), 0);
+        assert_int_equal(json_object_size(json_object_get(part, "paths")), 2);
+        assert_int_equal(json_object_size(json_object_get(part, "definitions")), 3);
+        assert_int_equal(openapi_v2_merge(whole, json_tree_copy(part)), 0);
+        v = json_object_get(json_object_get(whole, "paths"), "/apis/g/v1");
+        assert_int_equal(json_object_size(v), 1);
+        v = json_object_get(whole, "definitions");
+        assert_int_equal(json_object_size(v), 5);
+        assert_string_equal(json_str_or(v, "A.p.$ref", ""), "#/definitions/B_v3");
+        assert_string_equal(json_str_or(v, "B_v3.b.$ref", ""), "#/definitions/A");
+        assert_string_equal(json_str_or(v, "A.q.$ref", ""), "#/definitions/Same");
+        v = json_object_get(json_object_get(v, "Same"), "x-kubernetes-group-version-kind");
+        assert_int_equal(json_array_size(v), 2);
+        /* The same again is there already, under the names that it has. */
+        assert_int_equal(openapi_v2_merge(whole, json_incref(part)), 0);
+        v = json_object_get(whole, "definitions");
+        assert_int_equal(json_object_size(v), 6);
+}
+
 /* Ours and those of others in one order, as kube-aggregator lists them. */
 static void test_discovery_order(void **state) {
         _cleanup_json_ json_t *old = parse("{'groups': [{'name': 'apps', 'versions': [{'version': "
@@ -388,6 +438,7 @@ static void test_auth_config(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_targets),
+                        cmocka_unit_test(test_hops),
                         cmocka_unit_test(test_headers),
                         cmocka_unit_test(test_identity),
                         cmocka_unit_test(test_read),
@@ -395,6 +446,7 @@ int main(void) {
                         cmocka_unit_test(test_replace),
                         cmocka_unit_test(test_availability),
                         cmocka_unit_test(test_discovery),
+                        cmocka_unit_test(test_openapi_v2),
                         cmocka_unit_test(test_discovery_order),
                         cmocka_unit_test(test_identity_headers),
                         cmocka_unit_test(test_auth_config),

@@ -51,7 +51,7 @@ static char *mutate_limited(struct world *w, const char *type, const char *expre
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         _cleanup_problem_ struct problem problem = {0};
         _cleanup_json_ json_t *policy = policy_object(type, expression),
-                              *object = yaml("%s", object_text), *review = NULL, *changed = NULL;
+                              *object = yaml("%s", object_text), *review = NULL, *changed = NULL, *form = NULL;
         _cleanup_free_ char *why = NULL;
         const struct kind *k = kind_registry_find(w->kinds,
                         streq(json_str_or(object, "apiVersion", ""), "v1") ? "" : "apps", "v1",
@@ -79,10 +79,11 @@ static char *mutate_limited(struct world *w, const char *type, const char *expre
         assert_int_equal(policy_mutate(p, &q, 0, &verdict), 0);
         if (verdict.refusal_count > 0)
                 return strdup(verdict.refusals[0].message);
-        r = streq(type, "JSONPatch") ? policy_apply_patch(&patched, object, verdict.made, &changed,
-                                                       &why)
+        r = streq(type, "JSONPatch") ? policy_apply_patch(object, verdict.made, &form, &why)
                                      : policy_apply_configuration(&patched, object, verdict.made,
-                                                       &changed, &why);
+                                                       &form, &why);
+        if (r > 0)
+                r = policy_applied(&patched, object, form, &changed, &why);
         if (r == -EINVAL)
                 return strdup(why);
         assert_true(r >= 0);

@@ -427,7 +427,7 @@ static void test_conditions(void **state) {
         }
 }
 
-static uint64_t long_ago(void) {
+static uint64_t long_ago(void *clock) {
         return 1000;
 }
 
@@ -506,7 +506,7 @@ static void test_matching(void **state) {
 
         webhook_equivalents_find(w->kinds, k, &equivalents);
         for (size_t i = 0; i < ELEMENTS(matches); i++) {
-                _cleanup_(policy_binding_freep) struct policy_binding *b = NULL;
+                _cleanup_(policy_binding_unrefp) struct policy_binding *b = NULL;
                 _cleanup_problem_ struct problem p = {0};
                 _cleanup_buf_ struct buf text = {0};
                 const char *at = matches[i].match, *next;

@@ -257,6 +257,51 @@ static void check_refs(const json_t *v, const json_t *root, const char *prefix, 
         }
 }
 
+static char *hash_of(const char *path) {
+        _cleanup_json_ json_t *index = openapi_v3_index(registry);
+
+        return strdup(strempty(
+                        json_str(json_get(index, "paths", path, NULL), "serverRelativeURL")));
+}
+
+/* Clients keep a document until its hash in the index is another one. */
+static void test_openapi_hashes(void **state) {
+        static const char *const definitions[] = {
+                        "{'metadata':{'name':'as.a.example'},'spec':{'group':'a.example','scope':"
+                        "'Cluster','names':{'plural':'as','kind':'A'},'versions':[{'name':'v1',"
+                        "'served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'"
+                        "}}}]}}",
+                        "{'metadata':{'name':'as.a.example'},'spec':{'names':{'kind':'A','plural':"
+                        "'as'},'group':'a.example','scope':'Cluster','versions':[{'name':'v1',"
+                        "'served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'"
+                        "}}}]},'status':{}}",
+                        "{'metadata':{'name':'as.a.example'},'spec':{'group':'a.example','scope':"
+                        "'Cluster','names':{'plural':'as','kind':'A'},'versions':[{'name':'v1',"
+                        "'served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'"
+                        ",'properties':{'spec':{'type':'object'}}}}}]}}"};
+        _cleanup_free_ char *core = hash_of("api/v1"), *apps = hash_of("apis/apps/v1"), *after;
+        char *hashes[ELEMENTS(definitions)];
+
+        for (size_t i = 0; i < ELEMENTS(definitions); i++) {
+                _cleanup_json_ json_t *crd = parse(definitions[i]);
+                _cleanup_problem_ struct problem p = {0};
+
+                if (kind_registry_add_crd(registry, crd, &p) < 0)
+                        fail_msg("%s", p.message);
+                hashes[i] = hash_of("apis/a.example/v1");
+        }
+        after = hash_of("api/v1");
+        assert_string_equal(core, after);
+        assert_non_null(startswith(core, "/openapi/v3/api/v1?hash="));
+        assert_string_not_equal(strchr(core, '='), strchr(apps, '='));
+        assert_non_null(startswith(hashes[0], "/openapi/v3/apis/a.example/v1?hash="));
+        assert_string_equal(hashes[0], hashes[1]);
+        assert_string_not_equal(hashes[0], hashes[2]);
+        for (size_t i = 0; i < ELEMENTS(definitions); i++)
+                free(hashes[i]);
+        assert_int_equal(kind_registry_remove_crd(registry, "as.a.example"), 1);
+}
+
 static void test_openapi(void **state) {
         _cleanup_json_ json_t *index = openapi_v3_index(registry), *v2 = NULL;
         _cleanup_free_ char *text2 = openapi_v2_json(registry);
@@ -265,7 +310,7 @@ static void test_openapi(void **state) {
         size_t refs = 0;
         json_t *entry;
 
-        assert_int_equal(json_object_size(json_object_get(index, "paths")), 21);
+        assert_int_equal(json_object_size(json_object_get(index, "paths")), 23);
         json_object_foreach (json_object_get(index, "paths"), path, entry) {
                 const char *rest = startswith(path, "apis/");
                 _cleanup_strv_free_ char **parts = NULL;
@@ -486,6 +531,7 @@ int main(void) {
                         cmocka_unit_test(test_table_frame),
                         cmocka_unit_test(test_discovery),
                         cmocka_unit_test(test_openapi),
+                        cmocka_unit_test(test_openapi_hashes),
                         cmocka_unit_test(test_field_selectors),
                         cmocka_unit_test(test_crd),
                         cmocka_unit_test(test_bad_crds),
