@@ -102,11 +102,20 @@ static bool is_good(const json_t *live, const json_t *wanted) {
                 return json_equal(json_object_get(live, "endpoints"),
                                        json_object_get(wanted, "endpoints")) &&
                        json_equal(json_object_get(live, "ports"), json_object_get(wanted, "ports"));
+        /* These describe what is compiled in, or an option. */
+        if (json_object_get(wanted, "status"))
+                return json_equal(json_object_get(live, "spec"), json_object_get(wanted, "spec"));
         return true;
+}
+
+/* What the server says itself of an object; it is no client's status. */
+static int put_status(json_t *object, json_t *status) {
+        return status && json_object_set(object, "status", status) < 0 ? -ENOMEM : 0;
 }
 
 static int complete(struct bootstrap *b, const struct kind *k, const json_t *live, json_t *object) {
         const struct pipeline_context c = {.now_us = now_wall_us()};
+        _cleanup_json_ json_t *status = json_incref(json_object_get(object, "status"));
         char uuid[UUID_SIZE], now[TIMEFMT_SIZE];
         int r;
 
@@ -121,7 +130,8 @@ static int complete(struct bootstrap *b, const struct kind *k, const json_t *liv
         r = pipeline_default(k, object);
         if (r < 0)
                 return r;
-        return pipeline_prepare_create(k, object, &c);
+        r = pipeline_prepare_create(k, object, &c);
+        return r < 0 ? r : put_status(object, status);
 }
 
 /* The first Service takes the first address of the range. */
@@ -341,6 +351,26 @@ static int add_dns_service(struct bootstrap *b) {
         return service && json_array_append_new(b->objects, service) >= 0 ? 0 : -ENOMEM;
 }
 
+/* ServiceCIDR kubernetes: the option --service-cluster-ip-range. */
+static int add_service_ranges(struct bootstrap *b) {
+        const struct cidrs *ranges = alloc_ranges(b->api->alloc);
+        json_t *cidrs = json_array(), *object;
+        char now[TIMEFMT_SIZE];
+
+        for (size_t i = 0; i < ranges->count; i++)
+                if (json_array_append_new(cidrs, json_string(ranges->items[i].text)) < 0) {
+                        json_decref(cidrs);
+                        return -ENOMEM;
+                }
+        object = json_pack("{ss, ss, s{ss}, s{so}, s{s[{ss, ss, ss, ss, ss}]}}", "apiVersion",
+                        "networking.k8s.io/v1", "kind", "ServiceCIDR", "metadata", "name",
+                        "kubernetes", "spec", "cidrs", cidrs, "status", "conditions", "type",
+                        "Ready", "status", "True", "reason", "", "message",
+                        "Kubernetes Service CIDR is ready", "lastTransitionTime",
+                        time_format(now_wall_us(), now));
+        return object && json_array_append_new(b->objects, object) >= 0 ? 0 : -ENOMEM;
+}
+
 int bootstrap_start(struct bootstrap **ret, struct api *a) {
         _cleanup_(bootstrap_freep) struct bootstrap *b = calloc(1, sizeof(*b));
         int r;
@@ -358,6 +388,9 @@ int bootstrap_start(struct bootstrap **ret, struct api *a) {
         if (r < 0)
                 return r;
         r = add_dns_service(b);
+        if (r < 0)
+                return r;
+        r = add_service_ranges(b);
         if (r < 0)
                 return r;
         *ret = b;

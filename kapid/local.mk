@@ -3,7 +3,7 @@
 # The pure half: kinds, schemas, strategies, patches, tables, discovery. No I/O, no event loop.
 # Their order is that of the catalogue (`kctl get all`).
 KIND_DOCUMENTS = \
-	kapid/kinds/core.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
+	kapid/kinds/core.yaml kapid/kinds/core-others.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
 	kapid/kinds/admissionregistration.yaml \
 	kapid/kinds/apiextensions.yaml kapid/kinds/apiregistration.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
@@ -12,7 +12,8 @@ KIND_DOCUMENTS = \
 	kapid/kinds/keelson.yaml kapid/kinds/keelson-users.yaml \
 	kapid/kinds/meta.yaml \
 	kapid/kinds/metrics.yaml \
-	kapid/kinds/networking.yaml \
+	kapid/kinds/networking.yaml kapid/kinds/networking-ranges.yaml \
+	kapid/kinds/flowcontrol.yaml kapid/kinds/node.yaml \
 	kapid/kinds/keelson-network.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
 	kapid/kinds/storage.yaml
@@ -35,7 +36,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf-output.h kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-paths.c kapid/discovery/openapi-v2.c kapid/discovery/openapi-internal.h kapid/discovery/openapi.c \
-	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/empty.c kapid/patch/empty.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
@@ -59,13 +60,15 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/other.c \
 	kapid/strategy/pod-context.c kapid/strategy/pod-context.h kapid/strategy/pod-env.c kapid/strategy/pod-env.h \
 	kapid/strategy/pod-ephemeral.c kapid/strategy/pod-ephemeral.h kapid/strategy/pod-fields.c kapid/strategy/pod-fields.h \
+	kapid/strategy/pod-os.c kapid/strategy/pod-os.h \
 	kapid/strategy/pod-placement.c kapid/strategy/pod-placement.h kapid/strategy/pod-volumes.c kapid/strategy/pod-volumes.h \
 	kapid/strategy/pod-resources.c kapid/strategy/pod-resources.h kapid/strategy/pod.c \
 	kapid/strategy/policy.c \
 	kapid/strategy/quota.c \
 	kapid/strategy/rbac.c \
 	kapid/strategy/service.c kapid/strategy/service-families.c kapid/strategy/service-families.h \
-	kapid/strategy/storage.c \
+	kapid/strategy/storage.c kapid/strategy/csi.c kapid/strategy/runtimeclass.c \
+	kapid/strategy/podtemplate.c kapid/strategy/flowcontrol.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
 	kapid/table/cells-apiservice.c \
@@ -199,7 +202,7 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/node-restriction.c kapid/admission/node-restriction.h \
 	kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h \
 	kapid/admission/pod-security-plugin.c \
-	kapid/admission/priority.c \
+	kapid/admission/priority.c kapid/admission/runtime-class.c \
 	kapid/admission/quota-accounts.c kapid/admission/quota-accounts.h \
 	kapid/admission/rbac.c \
 	kapid/admission/resource-quota.c \
@@ -214,7 +217,7 @@ libkapid_core_a_SOURCES += \
 	kapid/aggregation/apiservice.c kapid/aggregation/apiservice.h \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
-	kapid/aggregation/forward.c kapid/aggregation/forward.h \
+	kapid/relay/forward.c kapid/relay/forward.h \
 	kapid/discovery/merge.c kapid/discovery/merge.h \
 	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
@@ -222,7 +225,22 @@ libkapid_api_a_SOURCES += \
 	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
 	kapid/aggregation/internal.h \
 	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
-	kapid/aggregation/publish.c kapid/aggregation/tunnel.c
+	kapid/aggregation/publish.c
+# Requests that are passed on to other servers
+libkapid_api_a_SOURCES += \
+	kapid/relay/call.c kapid/relay/internal.h kapid/relay/relay.c kapid/relay/relay.h \
+	kapid/relay/tunnel.c
+# Proxies to pods, services and nodes; names and choices are pure
+libkapid_core_a_SOURCES += \
+	kapid/proxy/name.c kapid/proxy/name.h \
+	kapid/proxy/place.c kapid/proxy/place.h
+libkapid_api_a_SOURCES += \
+	kapid/proxy/proxy.c kapid/proxy/proxy.h \
+	kapid/streams/dial.c kapid/streams/dial.h \
+	kapid/verbs/proxy.c
+check_PROGRAMS += tests/unit/test-kapid-proxy
+tests_unit_test_kapid_proxy_SOURCES = tests/unit/test-kapid-proxy.c tests/unit/kapid-cases.h tests/unit/unit.h
+tests_unit_test_kapid_proxy_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-aggregation
 tests_unit_test_kapid_aggregation_SOURCES = tests/unit/test-kapid-aggregation.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_aggregation_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
@@ -293,7 +311,7 @@ libkapid_api_a_SOURCES += \
 	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/cache/followers.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
-	kapid/cache/item.c kapid/cache/item.h kapid/auth/issuer.c kapid/auth/issuer.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/auth/verified.c kapid/auth/verified.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
+	kapid/cache/item.c kapid/cache/item.h kapid/cache/own.c kapid/auth/issuer.c kapid/auth/issuer.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/auth/verified.c kapid/auth/verified.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/protobuf.c kapid/http/protobuf.h kapid/http/request.c kapid/http/request.h kapid/http/timeout.c kapid/http/timeout.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
 	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/list-options.c kapid/verbs/list-options.h kapid/verbs/internal.h kapid/verbs/delete.h \
@@ -301,14 +319,14 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
 	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/presence.c kapid/presence.h kapid/neighbours.c kapid/neighbours.h kapid/verbs/update.c \
-	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
+	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/components.c kapid/verbs/components.h kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h kapid/pipeline/write-ask.c kapid/pipeline/write-internal.h
 # Encryption of stored values; all but the sweep and the answers is pure
 libkapid_core_a_SOURCES += \
 	kapid/crypt/config.c kapid/crypt/crypt.c kapid/crypt/crypt.h kapid/crypt/internal.h
 libkapid_api_a_SOURCES += \
-	kapid/cache/unreadable.c \
+	kapid/cache/indexes.c kapid/cache/keys.c kapid/cache/unreadable.c kapid/cache/walk.c \
 	kapid/crypt/answer.c kapid/crypt/answer.h kapid/crypt/sweep.c kapid/crypt/sweep.h
 check_PROGRAMS += tests/unit/test-kapid-crypt
 tests_unit_test_kapid_crypt_SOURCES = tests/unit/test-kapid-crypt.c tests/unit/unit.h
@@ -343,9 +361,16 @@ tests_unit_test_kapid_timeout_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-fairness
 tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
 tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-fields
+tests_unit_test_kapid_fields_SOURCES = tests/unit/test-kapid-fields.c tests/unit/kapid-cases.h tests/unit/kapid-create.h
+tests_unit_test_kapid_fields_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-more-kinds
+tests_unit_test_kapid_more_kinds_SOURCES = tests/unit/test-kapid-more-kinds.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-admission.h tests/unit/kapid-create.h
+tests_unit_test_kapid_more_kinds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-account-tokens
 tests_unit_test_kapid_account_tokens_SOURCES = tests/unit/test-kapid-account-tokens.c \
 	tests/unit/kapid-cases.h tests/unit/kapid-admission.h
@@ -377,6 +402,9 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-indexes
+tests_unit_test_kapid_indexes_SOURCES = tests/unit/test-kapid-indexes.c tests/unit/dice.h tests/unit/random.h tests/unit/unit.h
+tests_unit_test_kapid_indexes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-presence tests/unit/test-kapid-neighbours
 tests_unit_test_kapid_neighbours_SOURCES = tests/unit/test-kapid-neighbours.c tests/unit/unit.h
 tests_unit_test_kapid_neighbours_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -153,7 +153,7 @@ static bool spec_has_container(const json_t *pod, const char *name) {
 /* Whether the API has bound the pod of this row to the node. */
 static bool is_of_node(struct item *it, const char *node, const json_t *row) {
         _cleanup_json_ json_t *pod = NULL;
-        char bound_to[CACHE_VALUE_SIZE];
+        char bound_to[256];
         const json_t *c;
         size_t i;
 

@@ -43,15 +43,14 @@
 
 /* Built with a memory checker: caches keep no blocks then, so that it sees each free. */
 #if defined(__SANITIZE_ADDRESS__)
-enum { MEMORY_IS_CHECKED = 1 };
+#define MEMORY_IS_CHECKED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-enum { MEMORY_IS_CHECKED = 1 };
-#else
-enum { MEMORY_IS_CHECKED = 0 };
+#define MEMORY_IS_CHECKED 1
 #endif
-#else
-enum { MEMORY_IS_CHECKED = 0 };
+#endif
+#ifndef MEMORY_IS_CHECKED
+#define MEMORY_IS_CHECKED 0
 #endif
 
 /* Transfers the pointer: the value, and the variable becomes NULL. */

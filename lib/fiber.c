@@ -10,11 +10,11 @@
 #include <time.h>
 #include <ucontext.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#include "lib/timefmt.h"
+
+#if MEMORY_IS_CHECKED
 #include <sanitizer/common_interface_defs.h>
 #endif
-
-#include "lib/timefmt.h"
 
 enum {
         STACK_BYTES = 8 << 20,
@@ -104,7 +104,7 @@ static void keep_stack(struct fibers *all, struct stack *s) {
 
 /* A memory checker wants to follow. */
 static void change_stack(struct fiber *f, ucontext_t *from, const ucontext_t *to) {
-#if defined(__SANITIZE_ADDRESS__)
+#if MEMORY_IS_CHECKED
         void *fake = NULL;
         const ucontext_t *known = to == &f->own ? &f->own : &f->caller;
 
@@ -112,7 +112,7 @@ static void change_stack(struct fiber *f, ucontext_t *from, const ucontext_t *to
                         f->ended ? NULL : &fake, known->uc_stack.ss_sp, known->uc_stack.ss_size);
 #endif
         (void)swapcontext(from, to);
-#if defined(__SANITIZE_ADDRESS__)
+#if MEMORY_IS_CHECKED
         __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
 }
@@ -120,7 +120,7 @@ static void change_stack(struct fiber *f, ucontext_t *from, const ucontext_t *to
 static void begin(unsigned high, unsigned low) {
         struct fiber *f = (struct fiber *)(uintptr_t)((uint64_t)high << 32 | low);
 
-#if defined(__SANITIZE_ADDRESS__)
+#if MEMORY_IS_CHECKED
         const void *bottom = NULL;
         size_t size = 0;
 

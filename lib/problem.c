@@ -43,14 +43,28 @@ int problem_field(struct problem *p, int error, const char *fmt, ...) {
         return error;
 }
 
+/* Parts of a request are in texts, and need not be UTF-8. */
+static json_t *text_of(const char *s) {
+        _cleanup_free_ char *copy = NULL;
+        json_t *v = s ? json_string(s) : NULL;
+
+        if (v || !s)
+                return v;
+        copy = strdup(s);
+        if (copy)
+                (void)utf8_clean(copy, strlen(copy));
+        return copy ? json_string(copy) : NULL;
+}
+
 int problem_cause(struct problem *p, const char *reason, const char *field, const char *message) {
         if (!p->causes)
                 p->causes = json_array();
         if (!p->causes)
                 return -ENOMEM;
         return json_array_append_new(p->causes,
-                               json_pack("{s:s*, s:s*, s:s*}", "reason", reason, "message", message,
-                                               "field", isempty(field) ? NULL : field)) < 0
+                               json_pack("{s:s*, s:o*, s:o*}", "reason", reason, "message",
+                                               text_of(message), "field",
+                                               isempty(field) ? NULL : text_of(field))) < 0
                                ? -ENOMEM
                                : 0;
 }
@@ -73,8 +87,9 @@ void problem_prefix(struct problem *p, const char *fmt, ...) {
 }
 
 static json_t *details_of(const char *name, const char *group, const char *kind) {
-        return json_pack("{s:s*, s:s*, s:s*}", "name", isempty(name) ? NULL : name, "group",
-                        isempty(group) ? NULL : group, "kind", isempty(kind) ? NULL : kind);
+        return json_pack("{s:o*, s:o*, s:o*}", "name", isempty(name) ? NULL : text_of(name),
+                        "group", isempty(group) ? NULL : text_of(group), "kind",
+                        isempty(kind) ? NULL : text_of(kind));
 }
 
 void problem_about(struct problem *p, const char *group, const char *kind, const char *name) {
@@ -111,9 +126,9 @@ json_t *problem_to_status(
                                                     json_integer(p->retry_after_s)) < 0)
                 return NULL;
         /* The reference server's order: people compare texts. */
-        return json_pack("{s:s, s:s, s:{s:s*}, s:s, s:s, s:s, s:O*, s:i}", "kind", "Status",
+        return json_pack("{s:s, s:s, s:{s:s*}, s:s, s:o, s:s, s:O*, s:i}", "kind", "Status",
                         "apiVersion", "v1", "metadata", "continue", p->next, "status", "Failure",
-                        "message", p->message ? p->message : "out of memory", "reason",
+                        "message", text_of(p->message ? p->message : "out of memory"), "reason",
                         p->reason ? p->reason : "InternalError", "details",
                         json_object_size(details) > 0 ? details : NULL, "code", code);
 }

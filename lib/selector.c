@@ -439,27 +439,44 @@ static uint64_t label_bits(const char *key, size_t key_size, const char *value, 
         return value ? bit_of(h) | bit_of(hash(h * 31, value, value_size)) : bit_of(h);
 }
 
-uint64_t label_text_bits(const char *labels, size_t n) {
-        const char *at = labels, *end, *word[4];
-        uint64_t bits = 0;
+struct label_text label_text(const char *labels, size_t n) {
+        return (struct label_text){.at = labels, .end = labels + n};
+}
 
-        if (n == 0)
+int label_text_next(struct label_text *t) {
+        const char *at = t->at < t->end ? memchr(t->at, '"', (size_t)(t->end - t->at)) : NULL,
+                   *word[4];
+
+        if (!at)
                 return 0;
-        if (memchr(labels, '\\', n))
-                return UINT64_MAX;
-        end = labels + n;
-        while ((at = memchr(at, '"', (size_t)(end - at)))) {
-                /* The quotes around the key, and around the value. */
-                for (size_t i = 0; i < ELEMENTS(word); i++) {
-                        word[i] = at ? memchr(at, '"', (size_t)(end - at)) : NULL;
-                        at = word[i] ? word[i] + 1 : NULL;
-                }
-                if (!at || memchr(word[1], ',', (size_t)(word[2] - word[1])))
-                        return UINT64_MAX; /* a value that is not a string */
-                bits |= label_bits(word[0] + 1, (size_t)(word[1] - word[0] - 1), word[2] + 1,
-                                (size_t)(word[3] - word[2] - 1));
+        /* The quotes around the key, and around the value. */
+        for (size_t i = 0; i < ELEMENTS(word); i++) {
+                word[i] = at ? memchr(at, '"', (size_t)(t->end - at)) : NULL;
+                at = word[i] ? word[i] + 1 : NULL;
         }
-        return bits;
+        if (!at || memchr(word[1], ',', (size_t)(word[2] - word[1])) ||
+                        memchr(word[0], '\\', (size_t)(at - word[0])))
+                return -EINVAL; /* the value is not a string, or has escapes */
+        t->at = at;
+        t->key = word[0] + 1;
+        t->key_size = (size_t)(word[1] - t->key);
+        t->value = word[2] + 1;
+        t->value_size = (size_t)(word[3] - t->value);
+        return 1;
+}
+
+uint64_t label_text_bits(const char *labels, size_t n) {
+        struct label_text t = label_text(labels, n);
+        uint64_t bits = 0;
+        int r;
+
+        while ((r = label_text_next(&t)) > 0)
+                bits |= label_bits(t.key, t.key_size, t.value, t.value_size);
+        return r < 0 ? UINT64_MAX : bits;
+}
+
+uint64_t label_key_bits(const char *key) {
+        return label_bits(key, strlen(key), NULL, 0);
 }
 
 uint64_t label_selector_bits(const struct label_selector *s) {
@@ -476,15 +493,67 @@ uint64_t label_selector_bits(const struct label_selector *s) {
         return bits;
 }
 
+bool label_selector_need(const struct label_selector *s, size_t *i, const char **ret_key,
+                char *const **ret_values) {
+        for (; s && *i < s->terms.count; (*i)++) {
+                const struct label_term *t = &s->terms.items[*i];
+
+                if (t->op == LABEL_NOT_EXISTS || t->op == LABEL_NOT_IN)
+                        continue;
+                *ret_key = t->key;
+                *ret_values = t->op == LABEL_IN ? t->values : NULL;
+                (*i)++;
+                return true;
+        }
+        return false;
+}
+
 bool label_selector_is_everything(const struct label_selector *s) {
         return !s->nothing && s->terms.count == 0;
 }
 
+static int compare_keys(const void *a, const void *b) {
+        const struct label_term *x = *(const struct label_term *const *)a,
+                                *y = *(const struct label_term *const *)b;
+        int c = strcmp(x->key, y->key);
+
+        return c ? c : (x > y) - (x < y);
+}
+
+static int compare_values(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The terms by their keys, those of one key as they came. */
+static const struct label_term **terms_by_key(const struct label_selector *s) {
+        const struct label_term **terms = calloc(s->terms.count + 1, sizeof(*terms));
+
+        for (size_t i = 0; terms && i < s->terms.count; i++)
+                terms[i] = &s->terms.items[i];
+        if (terms)
+                qsort(terms, s->terms.count, sizeof(*terms), compare_keys);
+        return terms;
+}
+
+static char *values_text(const struct label_term *t) {
+        size_t n = strv_length(t->values);
+        _cleanup_free_ char **sorted = calloc(n + 1, sizeof(*sorted));
+
+        if (!sorted)
+                return NULL;
+        memcpy(sorted, t->values, n * sizeof(*sorted));
+        qsort(sorted, n, sizeof(*sorted), compare_values);
+        return strv_join(sorted, ",");
+}
+
 char *label_selector_text(const struct label_selector *s) {
+        _cleanup_free_ const struct label_term **terms = terms_by_key(s);
         _cleanup_buf_ struct buf b = {0};
 
+        if (!terms)
+                return NULL;
         for (size_t i = 0; i < s->terms.count; i++) {
-                const struct label_term *t = &s->terms.items[i];
+                const struct label_term *t = terms[i];
 
                 if (i > 0)
                         buf_append_char(&b, ',');
@@ -502,7 +571,7 @@ char *label_selector_text(const struct label_selector *s) {
                         buf_printf(&b, "%s%s", signs[t->op], t->values[0]);
                         continue;
                 }
-                _cleanup_free_ char *values = strv_join(t->values, ",");
+                _cleanup_free_ char *values = values_text(t);
                 buf_printf(&b, " %s (%s)", t->op == LABEL_IN ? "in" : "notin", strempty(values));
         }
         return buf_take(&b);
@@ -556,9 +625,9 @@ static int field_term_parse(
 
         if (n == 0 || (!negated && *word != '='))
                 return problem_set(p, EINVAL, 400, "BadRequest",
-                                "invalid field selector \"%s\": each term has the form path=value, "
-                                "path==value or path!=value",
-                                text);
+                                "invalid selector: '%s'; can't understand '%.*s': each term has "
+                                "the form path=value, path==value or path!=value",
+                                text, (int)strcspn(path, ","), path);
         *at = word + (negated || startswith(word, "==") ? 2 : 1);
         if (field_value(at, &value) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",

@@ -25,7 +25,21 @@ int label_selector_matches_text(const struct label_selector *s, const char *labe
 /* Bits that stand for labels, so that most objects are ruled out by one comparison: an object can
  * only match when its labels have all bits that the selector needs. */
 uint64_t label_text_bits(const char *labels, size_t n);
+uint64_t label_key_bits(const char *key); /* those of all that have it */
 uint64_t label_selector_bits(const struct label_selector *s);
+/* What each matching object must have: a label, and one of these values (NULL: any). i: 0 first;
+ * the walk moves it. Borrowed. Returns false past the end. */
+bool label_selector_need(const struct label_selector *s, size_t *i, const char **ret_key,
+                char *const **ret_values);
+/* Walks the labels in a JSON text of n bytes (0: none), borrowed from it. 1; 0: past the end;
+ * -EINVAL: it has escapes or values that no label has. */
+struct label_text {
+        const char *at, *end;
+        const char *key, *value; /* of the present one */
+        size_t key_size, value_size;
+};
+struct label_text label_text(const char *labels, size_t n);
+int label_text_next(struct label_text *t);
 bool label_selector_is_everything(const struct label_selector *s);
 /* Canonical text ("a=b,c in (d,e)"); caller frees. */
 char *label_selector_text(const struct label_selector *s) _warn_unused_;

@@ -13,11 +13,42 @@ bool taint_effect_forbids(enum taint_effect effect) {
         return effect == EFFECT_NO_SCHEDULE || effect == EFFECT_NO_EXECUTE;
 }
 
+static enum toleration_operator operator_parse(const char *text) {
+        return streq(text, "Exists") ? TOLERATION_EXISTS
+               : streq(text, "Lt")   ? TOLERATION_BELOW
+               : streq(text, "Gt")   ? TOLERATION_ABOVE
+                                     : TOLERATION_EQUAL;
+}
+
 void toleration_read(const json_t *v, struct toleration *ret) {
         *ret = (struct toleration){.key = json_str_or(v, "key", ""),
                         .value = json_str_or(v, "value", ""),
                         .effect = taint_effect_parse(json_str_or(v, "effect", "")),
-                        .exists = streq(json_str_or(v, "operator", "Equal"), "Exists")};
+                        .op = operator_parse(json_str_or(v, "operator", ""))};
+}
+
+bool toleration_number(const char *text, int64_t *ret) {
+        const char *digits = text + (*text == '-');
+
+        if (*digits < '0' || *digits > '9' || (*digits == '0' && (digits[1] || digits > text)))
+                return false;
+        return parse_i64(text, ret) >= 0;
+}
+
+static bool matches_value(const struct toleration *t, const char *value) {
+        int64_t own, other;
+
+        switch (t->op) {
+        case TOLERATION_EXISTS:
+                return true;
+        case TOLERATION_BELOW:
+        case TOLERATION_ABOVE:
+                if (!toleration_number(t->value, &own) || !toleration_number(value, &other))
+                        return false;
+                return t->op == TOLERATION_BELOW ? other < own : other > own;
+        default:
+                return streq(t->value, value);
+        }
 }
 
 bool toleration_matches(const struct toleration *t, const char *key, const char *value,
@@ -26,8 +57,8 @@ bool toleration_matches(const struct toleration *t, const char *key, const char 
                 return false;
         if (*t->key && !streq(t->key, key))
                 return false;
-        /* An empty key with Equal tolerates nothing. */
-        return t->exists || (*t->key && streq(t->value, value));
+        /* An empty key tolerates nothing but with Exists. */
+        return (*t->key || t->op == TOLERATION_EXISTS) && matches_value(t, value);
 }
 
 static bool matches_taint(const json_t *toleration, const json_t *taint) {

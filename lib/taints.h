@@ -16,11 +16,21 @@ enum taint_effect taint_effect_parse(const char *text);
 /* Whether the effect keeps pods away (NoSchedule, NoExecute), and does not only ask to. */
 bool taint_effect_forbids(enum taint_effect effect);
 
+/* Below and above: the taint's value is a number that is less (Lt) or more (Gt) than the
+ * toleration's (KEP-5471). */
+enum toleration_operator {
+        TOLERATION_EQUAL,
+        TOLERATION_EXISTS,
+        TOLERATION_BELOW,
+        TOLERATION_ABOVE,
+};
 struct toleration {
         const char *key, *value; /* borrowed; "" when absent */
         enum taint_effect effect;
-        bool exists; /* its operator is Exists, else Equal */
+        enum toleration_operator op;
 };
+/* A whole number of 64 bits as Kubernetes writes one: no "+", no zeros before it. */
+bool toleration_number(const char *text, int64_t *ret);
 /* The strings are borrowed from v. */
 void toleration_read(const json_t *v, struct toleration *ret);
 /* Whether it tolerates a taint. */

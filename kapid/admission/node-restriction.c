@@ -163,6 +163,14 @@ static int check_lease(struct admission *a, struct problem *p) {
         return admission_forbidden(a, p, "an agent may write only its own lease");
 }
 
+static int check_csi_node(struct admission *a, struct problem *p) {
+        const char *node = agent(a);
+
+        if (!node || streq(a->name, node))
+                return 0;
+        return admission_forbidden(a, p, "an agent may write only the CSINode of its own node");
+}
+
 static int check_certificate_request(struct admission *a, struct problem *p) {
         const char *node = agent(a), *signer = json_str_or(a->object, "spec.signerName", ""), *cn;
         _cleanup_pki_request_ struct pki_request request = {0};
@@ -200,6 +208,10 @@ static const struct admission_rule rules[] = {
                                 .plural = "leases",
                                 .operations = ADMIT_WRITE,
                                 .validate = check_lease},
+                {.group = "storage.k8s.io",
+                                .plural = "csinodes",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_csi_node},
                 {.group = "certificates.k8s.io",
                                 .plural = "certificatesigningrequests",
                                 .operations = ADMIT_CREATE,

@@ -22,6 +22,7 @@
         X("DefaultStorageClass", admission_default_storage_class) \
         X("StorageObjectInUseProtection", admission_storage_in_use) \
         X("PersistentVolumeClaimResize", admission_claim_resize) \
+        X("RuntimeClass", admission_runtime_class) \
         X("ServiceIPAllocation", admission_service_ips) \
         X("ServiceAddressRestriction", admission_service_addresses) \
         X("AddressPoolOverlap", admission_address_pool) \

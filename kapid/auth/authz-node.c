@@ -9,29 +9,36 @@
 /* Whether a pod of the namespace on the node refers to the object. */
 typedef bool (*pod_refers)(const json_t *pod, const char *name);
 
-bool item_node_of_pod(const struct item *it, char value[static CACHE_VALUE_SIZE]) {
-        return item_string(it, "spec", "nodeName", value, CACHE_VALUE_SIZE);
-}
+const struct cache_key pods_by_node = {
+                .by = CACHE_BY_FIELD, .name = "spec.nodeName", .api_version = "v1"};
 
-struct question {
-        const char *namespace, *name;
-        pod_refers refers;
-};
+/* A pod that was found by the node: the walk may have others. */
+static bool pod_refers_to(struct item *it, const char *node, pod_refers refers, const char *name) {
+        char bound_to[256];
+        _cleanup_json_ json_t *pod = NULL;
 
-static bool item_refers(struct item *it, void *userdata) {
-        const struct question *q = userdata;
-        const char *rest = startswith(item_path(it), q->namespace);
-        _cleanup_json_ json_t *pod = rest && *rest == '/' ? item_object(it) : NULL;
-
-        return pod && q->refers(pod, q->name);
+        if (!item_string(it, "spec", "nodeName", bound_to, sizeof(bound_to)) ||
+                        !streq(bound_to, node))
+                return false;
+        pod = item_object(it);
+        return pod && refers(pod, name);
 }
 
 static bool any_pod(struct api *a, const char *node, const char *namespace, const char *name,
                 pod_refers refers) {
-        struct question q = {.namespace = namespace, .name = name, .refers = refers};
+        const struct cache_term on_node = {.key = pods_by_node, .value = node};
+        _cleanup_free_ char *prefix = strformat("%s/", namespace);
         struct cache *c = api_cache(a, "", "pods");
+        struct cache_walk walk;
+        struct item *it;
 
-        return c && cache_any(c, node, item_refers, &q);
+        if (!c || !prefix)
+                return false;
+        cache_walk_terms(&walk, c, prefix, NULL, 0, &on_node, 1);
+        while ((it = cache_walk_next(&walk)))
+                if (pod_refers_to(it, node, refers, name))
+                        return true;
+        return false;
 }
 
 static bool containers_refer(const json_t *pod, const char *const *paths, const char *name) {
@@ -123,7 +130,10 @@ static const char *single_name(const struct access *access) {
         return isempty(name) ? NULL : name;
 }
 
+/* Of what is stored: a proxy is a connection, whatever its verb. */
 static bool is_read(const struct access *access) {
+        if (!isempty(access->subresource) && !streq(access->subresource, "status"))
+                return false;
         return streq(access->verb, "get") || streq(access->verb, "list") ||
                streq(access->verb, "watch");
 }
@@ -253,6 +263,32 @@ static bool allow_lease(struct api *a, const struct access *access, const char *
                (streq(access->verb, "create") || streq(access->name, node));
 }
 
+/* Its own list of CSI drivers. One is created without a name in the path; admission checks it. */
+static bool allow_csi_node(struct api *a, const struct access *access, const char *node) {
+        static const char *const verbs[] = {"get", "update", "patch", "delete"};
+
+        if (!isempty(access->subresource))
+                return false;
+        if (streq(access->verb, "create"))
+                return true;
+        for (size_t i = 0; i < ELEMENTS(verbs); i++)
+                if (streq(access->verb, verbs[i]))
+                        return streq(access->name, node);
+        return false;
+}
+
+/* The volumes that are attached to it. */
+static bool allow_attachments(struct api *a, const struct access *access, const char *node) {
+        struct item *it;
+        _cleanup_json_ json_t *attachment = NULL;
+
+        if (!streq(access->verb, "get") || isempty(access->name) || !isempty(access->subresource))
+                return false;
+        it = api_find(a, "storage.k8s.io", "volumeattachments", "", access->name);
+        attachment = it ? item_object(it) : NULL;
+        return attachment && streq(json_str_or(attachment, "spec.nodeName", ""), node);
+}
+
 /* Certificate requests: making one (admission checks its contents), and its own. */
 static bool allow_requests(struct api *a, const struct access *access, const char *node) {
         const char *name = single_name(access);
@@ -295,7 +331,11 @@ bool authorize_node(struct api *a, const struct access *access, const char *node
                         {"networking.k8s.io", "networkpolicies", allow_read},
                         {"certificates.k8s.io", "certificatesigningrequests", allow_requests},
                         {"events.k8s.io", "events", allow_new_events},
+                        {"node.k8s.io", "runtimeclasses", allow_read},
                         {"scheduling.k8s.io", NULL, allow_read},
+                        {"storage.k8s.io", "csidrivers", allow_read},
+                        {"storage.k8s.io", "csinodes", allow_csi_node},
+                        {"storage.k8s.io", "volumeattachments", allow_attachments},
                         {"policy", NULL, allow_read},
         };
 

@@ -25,7 +25,7 @@ int access_refused(const struct access *access, const struct kind *k, struct pro
 /* The node authorizer (authz-node.c): an agent reads and writes only what concerns its node. */
 bool authorize_node(struct api *a, const struct access *access, const char *node);
 /* By this it finds a node's pods: the index that the cache of pods must have. */
-bool item_node_of_pod(const struct item *it, char value[static CACHE_VALUE_SIZE]);
+extern const struct cache_key pods_by_node;
 
 /* RBAC (authz-rbac.c): rules compiled from the four kinds of objects, compiled again when one of
  * them changed. */

@@ -10,10 +10,7 @@ static int slot_compare(const struct slot *a, const struct slot *b) {
         return strcmp(item_key(a->item), item_key(b->item));
 }
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-RB_GENERATE_INTERNAL(slot_tree, slot, entry, slot_compare, static)
-#pragma GCC diagnostic pop
+RB_GENERATE(slot_tree, slot, entry, slot_compare)
 
 static void change_done(struct change *c) {
         item_unref(c->before);
@@ -52,90 +49,19 @@ static void window_clear(struct cache *c, uint64_t revision) {
         c->window_after = revision;
 }
 
-/* --- the index --- */
-
-static void index_remove(struct cache *c, struct slot *s) {
-        struct bucket *b = TAKE_PTR(s->bucket);
-
-        if (!b)
-                return;
-        LIST_REMOVE(s, same);
-        if (LIST_EMPTY(&b->slots))
-                map_remove(c->buckets, b->value);
-}
-
-static struct bucket *bucket_get(struct cache *c, const char *value) {
-        struct bucket *b = map_get(c->buckets, value);
-        size_t n = strlen(value);
-
-        if (b)
-                return b;
-        b = calloc(1, sizeof(*b) + n + 1);
-        if (!b)
-                return NULL;
-        LIST_INIT(&b->slots);
-        memcpy(b->value, value, n + 1);
-        if (map_set(c->buckets, value, b) < 0)
-                return mfree(b);
-        return b;
-}
-
-/* Notes what is looked up in its item, and puts the slot where it belongs; most changes leave it
- * where it is. */
-static int index_put(struct cache *c, struct slot *s) {
-        char value[CACHE_VALUE_SIZE];
-        size_t n;
-        const char *labels = item_labels_text(s->item, &n);
-        struct bucket *b;
-        bool has_value = c->value_of && c->value_of(s->item, value);
-
-        s->label_bits = label_text_bits(labels, n);
-        if (s->bucket && has_value && streq(s->bucket->value, value))
-                return 0;
-        index_remove(c, s);
-        if (!has_value)
-                return 0;
-        b = bucket_get(c, value);
-        if (!b)
-                return -ENOMEM;
-        LIST_INSERT_HEAD(&b->slots, s, same);
-        s->bucket = b;
-        return 0;
-}
-
-int cache_set_index(struct cache *c, const char *field, cache_value_func value_of) {
-        assert(c->count == 0 && !c->value_of);
-        c->value_field = field;
-        c->buckets = map_new(free);
-        if (!c->buckets)
-                return -ENOMEM;
-        c->value_of = value_of;
-        return 0;
-}
-
-const char *cache_index_field(const struct cache *c) {
-        return c->value_field;
-}
-
-bool cache_any(const struct cache *c, const char *value,
-                bool (*func)(struct item *it, void *userdata), void *userdata) {
-        const struct bucket *b;
-        struct slot *s;
-
-        assert(c->value_of);
-        b = map_get(c->buckets, value);
-        if (!b)
-                return false;
-        LIST_FOREACH(s, &b->slots, same)
-        if (func(s->item, userdata))
-                return true;
-        return false;
-}
-
 /* --- the items --- */
 
+/* Notes what is looked up in its item; before: the item that it had. */
+static int slot_note(struct cache *c, struct slot *s, const struct item *before) {
+        size_t n;
+        const char *labels = item_labels_text(s->item, &n);
+
+        s->label_bits = label_text_bits(labels, n);
+        return indexes_put(c, s, before);
+}
+
 static struct slot *slot_free(struct cache *c, struct slot *s) {
-        index_remove(c, s);
+        indexes_remove(c, s);
         item_unref(s->item);
         return mfree(s);
 }
@@ -143,6 +69,7 @@ static struct slot *slot_free(struct cache *c, struct slot *s) {
 static void cache_clear(struct cache *c) {
         struct slot *s, *next;
 
+        indexes_clear(c);
         RB_FOREACH_SAFE(s, slot_tree, &c->items, next) {
                 RB_REMOVE(slot_tree, &c->items, s);
                 slot_free(c, s);
@@ -156,7 +83,7 @@ void cache_free(void *p) {
         followers_done(c);
         window_clear(c, 0);
         cache_clear(c);
-        map_free(c->buckets);
+        indexes_done(c);
         free(c->window);
         free(c->prefix);
         free(c);
@@ -174,8 +101,7 @@ uint64_t cache_changes(const struct cache *c) {
         return c->changes;
 }
 
-/* The first slot whose path is at or behind the given one; strictly behind it when `behind`. */
-static struct slot *slot_from(const struct cache *c, const char *path, bool behind) {
+struct slot *slot_from(const struct cache *c, const char *path, bool behind) {
         struct slot *s = RB_ROOT(&c->items), *best = NULL;
 
         while (s) {
@@ -209,8 +135,7 @@ struct item *cache_next(const struct cache *c, const struct item *it) {
         return s ? s->item : NULL;
 }
 
-/* The first slot behind all whose path begins with the prefix; NULL: there is none. */
-static struct slot *slot_behind(const struct cache *c, const char *prefix) {
+struct slot *slot_behind(const struct cache *c, const char *prefix) {
         struct slot *s = RB_ROOT(&c->items), *best = NULL;
         size_t n = strlen(prefix);
 
@@ -223,58 +148,6 @@ static struct slot *slot_behind(const struct cache *c, const char *prefix) {
                 }
         }
         return best;
-}
-
-void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
-                const char *after, uint64_t label_bits) {
-        *w = (struct cache_walk){.at = slot_from(c, after ? after : prefix, after != NULL),
-                        .end = slot_behind(c, prefix),
-                        .label_bits = label_bits};
-}
-
-static int compare_paths(const void *a, const void *b) {
-        return strcmp(item_path(*(struct item *const *)a), item_path(*(struct item *const *)b));
-}
-
-int cache_walk_value(struct cache_walk *w, const struct cache *c, const char *value,
-                const char *prefix, const char *after) {
-        const struct bucket *b = map_get(c->buckets, value);
-        size_t count = 0, n = strlen(prefix);
-        struct slot *s;
-
-        *w = (struct cache_walk){0};
-        if (!b)
-                return 0;
-        LIST_FOREACH(s, &b->slots, same)
-        count++;
-        w->items = reallocarray(NULL, count, sizeof(struct item *));
-        if (!w->items)
-                return -ENOMEM;
-        LIST_FOREACH(s, &b->slots, same) {
-                const char *path = item_path(s->item);
-
-                if (strncmp(path, prefix, n) == 0 && (!after || strcmp(path, after) > 0))
-                        w->items[w->count++] = s->item;
-        }
-        qsort(w->items, w->count, sizeof(struct item *), compare_paths);
-        return 0;
-}
-
-void cache_walk_done(struct cache_walk *w) {
-        w->items = mfree(w->items);
-}
-
-struct item *cache_walk_next(struct cache_walk *w) {
-        if (w->items)
-                return w->next < w->count ? w->items[w->next++] : NULL;
-        while (w->at && w->at != w->end) {
-                const struct slot *s = w->at;
-
-                w->at = RB_NEXT(slot_tree, NULL, (struct slot *)s);
-                if ((s->label_bits & w->label_bits) == w->label_bits)
-                        return s->item;
-        }
-        return NULL;
 }
 
 uint64_t cache_window_first(const struct cache *c) {
@@ -380,24 +253,22 @@ static int window_add(struct cache *c, const struct change *change) {
         return 0;
 }
 
-/* s: where the object is now; NULL: nowhere. before: the value it had. Takes the references in
- * change. */
-static int take_change(struct cache *c, struct slot *s, const char *path, const char *before,
-                const struct change *change) {
-        int r = s ? index_put(c, s) : 0;
+/* s: where the object is now; NULL: nowhere. Takes the references in change. */
+static int take_change(
+                struct cache *c, struct slot *s, const char *path, const struct change *change) {
+        int r = s ? slot_note(c, s, change->before) : 0;
 
         if (r < 0)
                 return r;
         r = window_add(c, change);
         if (r >= 0)
-                followers_mark(c, path, before, s && s->bucket ? s->bucket->value : NULL);
+                followers_mark(c, path, change);
         return r;
 }
 
 int cache_put(struct cache *c, const char *path, struct item *after, uint64_t revision) {
         struct slot *s = slot_from(c, path, false);
         struct change change = {.revision = revision, .seen_us = now_mono_us()};
-        char before[CACHE_VALUE_SIZE] = "";
         int r;
 
         if (s && !streq(item_path(s->item), path))
@@ -405,12 +276,10 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         assert(!after || streq(item_path(after), path));
         if (!s && !after)
                 return 0; /* it was never here */
-        if (s && s->bucket)
-                snprintf(before, sizeof(before), "%s", s->bucket->value);
         if (s && !after) {
                 assert(c->count > 0);
+                indexes_remove(c, s);
                 RB_REMOVE(slot_tree, &c->items, s);
-                index_remove(c, s);
                 change.before = TAKE_PTR(s->item);
                 slot_free(c, s);
                 c->count--;
@@ -430,7 +299,7 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         change.after = item_ref(after);
         c->changes++;
         c->dirty = true;
-        r = take_change(c, after ? s : NULL, path, *before ? before : NULL, &change);
+        r = take_change(c, after ? s : NULL, path, &change);
         if (r < 0) {
                 change_done(&change);
                 return r;
@@ -456,7 +325,7 @@ int cache_insert(struct cache *c, struct item *it) {
         struct slot *other = RB_INSERT(slot_tree, &c->items, s);
         assert(!other);
         c->count++;
-        return index_put(c, s);
+        return slot_note(c, s, NULL);
 }
 
 struct cache *cache_new(struct caches *cs, const char *prefix, uint64_t window_after) {

@@ -64,6 +64,9 @@ bool caches_are_following(const struct caches *c);
 bool caches_are_current(const struct caches *c);
 uint64_t caches_revision(const struct caches *c);
 struct item_pool *caches_pool(struct caches *c);
+/* The store has taken this item's value at its revision: when the watch brings it, the caches keep
+ * the same item. */
+void caches_wrote(struct caches *c, struct item *it);
 /* Values that the store has and no key opens: they are in no cache, or there as they were before.
  * Borrowed until the next change: why the value at this key is one of them; NULL: it is not. */
 const char *caches_unreadable(const struct caches *c, const char *key);
@@ -101,37 +104,65 @@ struct item *cache_find(const struct cache *c, const char *path);
 struct item *cache_first(const struct cache *c, const char *from);
 struct item *cache_next(const struct cache *c, const struct item *it);
 
-/* A walk in key order over the items whose path begins with a prefix ("" for all, "ns/") and is
- * behind `after` (NULL: from the first), without looking at those whose labels lack one of the bits
- * (lib/selector.h; 0: none is left out). Its items are borrowed; nothing may change the cache
- * during the walk. */
+/* By what items are found. */
+enum cache_by { CACHE_BY_LABEL, CACHE_HAVING_LABEL, CACHE_BY_FIELD };
+struct cache_key {
+        enum cache_by by;
+        const char *name; /* the label's key, or the field ("spec.nodeName", "metadata.name") */
+        /* Of fields: an item of another version may be shown with other values than its text has.
+         * NULL: never. */
+        const char *api_version;
+        bool filled; /* nor is the text sure to have those that are shown */
+};
+
+/* Items have this value, or one of the values (NULL-terminated); with neither, the key asks for
+ * none. All borrowed. */
+struct cache_term {
+        struct cache_key key;
+        const char *value;
+        char *const *values;
+};
+
+/* Bounds of the indexes: by how many keys one resource's items are indexed, and the entries of all
+ * indexes of all resources together (64 bytes each). */
+enum { CACHE_INDEXES_MAX = 12, CACHE_POSTINGS_MAX = 1000 * 1000, CACHE_RANGES_MAX = 16 };
+
+/* A walk in key order over the items whose path begins with a prefix ("" for all, "ns/"; borrowed
+ * until the walk's end) and is behind `after` (NULL: from the first), without looking at those
+ * whose labels lack one of the bits (lib/selector.h; 0: none is left out). Its items are borrowed;
+ * nothing may change the cache during the walk. */
 struct slot;
+struct posting;
+struct cache_range {
+        const struct posting *at; /* NULL: at its end */
+        uint32_t hash;
+};
 struct cache_walk {
         const struct slot *at, *end;
         uint64_t label_bits;
-        struct item **items; /* instead: in key order; owned */
-        size_t count, next;  /* of items */
+        bool indexed; /* instead along these, of one index */
+        const char *prefix;
+        size_t prefix_size, range_count;
+        struct cache_range ranges[CACHE_RANGES_MAX];
 };
 void cache_walk_begin(struct cache_walk *w, const struct cache *c, const char *prefix,
                 const char *after, uint64_t label_bits);
+/* Over the item with that path at most. */
+void cache_walk_one(
+                struct cache_walk *w, const struct cache *c, const char *path, const char *after);
+/* The same walk, which may leave out items that do not meet all of the terms, and does where there
+ * is an index by one of them. What is asked for again and again gets one (indexes.c). */
+void cache_walk_terms(struct cache_walk *w, struct cache *c, const char *prefix, const char *after,
+                uint64_t label_bits, const struct cache_term *terms, size_t n);
 struct item *cache_walk_next(struct cache_walk *w);
-/* The same over those with one value of the index. -ENOMEM. */
-int cache_walk_value(struct cache_walk *w, const struct cache *c, const char *value,
-                const char *prefix, const char *after);
-void cache_walk_done(struct cache_walk *w);
 
-/* The index of a cache: its items by a value that most have, as the pods by their node. value_of:
- * false when the item has none. field: what field selectors call the value; borrowed for good. To
- * be set before anything is in the cache. 0 or -ENOMEM. */
-enum { CACHE_VALUE_SIZE = 256 };
-typedef bool (*cache_value_func)(const struct item *it, char value[static CACHE_VALUE_SIZE]);
-int cache_set_index(struct cache *c, const char *field, cache_value_func value_of);
-/* NULL: there is no index. */
-const char *cache_index_field(const struct cache *c);
-/* Whether func says yes to one of the items with that value, in no order; not asked after that.
- * It may not change the cache. */
-bool cache_any(const struct cache *c, const char *value,
-                bool (*func)(struct item *it, void *userdata), void *userdata);
+/* An index for good; to be made before anything is in the cache. The key's texts are borrowed for
+ * good. 0 or -ENOMEM. */
+int cache_keep_index(struct cache *c, const struct cache_key *key);
+/* Whether the cache has a whole index by the key. */
+bool cache_is_indexed(const struct cache *c, const struct cache_key *key);
+/* Entries of all indexes. */
+size_t caches_postings(const struct caches *c);
 
 /* The window: changes have numbers that grow by one. [first, end). */
 uint64_t cache_window_first(const struct cache *c);
@@ -158,11 +189,13 @@ struct cache_follower {
         bool due;       /* to be called */
         uint64_t first; /* the number of the change for which it was last called first */
 };
-/* What a follower wants to know of: one path, else the items with one value of the index (where
- * there is one), else one namespace. NULL: not chosen by it. */
+/* What a follower wants to know of: one path, else the items in the namespace (NULL: in all) that
+ * meet the terms. */
 enum { CACHE_PATH_SIZE = 1024 };
 struct cache_interest {
-        const char *path, *value, *namespace;
+        const char *path, *namespace;
+        const struct cache_term *terms;
+        size_t term_count;
 };
 /* wanted NULL: everything. It may be called for more than it wants. */
 void cache_follow(struct cache *c, struct cache_follower *f, const struct cache_interest *wanted);

@@ -60,17 +60,6 @@ static const char *find_metadata(const char *s, size_t n) {
         return at && *at == '{' ? at + 1 : NULL;
 }
 
-static struct bytes *bytes_alloc(size_t n) {
-        struct bytes *b = malloc(sizeof(*b) + n + 1);
-
-        if (!b)
-                return NULL;
-        b->refs = 1;
-        b->size = n;
-        b->data[n] = 0;
-        return b;
-}
-
 static struct item *item_alloc(
                 struct item_pool *pool, const char *key, size_t prefix_size, uint64_t revision) {
         size_t n = strlen(key);
@@ -141,6 +130,15 @@ int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const 
                 return r;
         *ret = TAKE_PTR(it);
         return 0;
+}
+
+bool item_is(const struct item *it, const char *key, const char *value, size_t n,
+                uint64_t revision) {
+        const char *text = it->text->data;
+        size_t at = it->revision_at - strlen(revision_name), added = it->text->size - n;
+
+        return it->revision == revision && it->text->size > n && at <= n && streq(it->key, key) &&
+               memcmp(text, value, at) == 0 && memcmp(text + at + added, value + at, n - at) == 0;
 }
 
 int item_at_revision(const struct item *it, uint64_t revision, struct item **ret) {
@@ -272,6 +270,13 @@ bool item_string(const struct item *it, const char *outer, const char *inner, ch
 const char *item_labels_text(const struct item *it, size_t *ret_n) {
         *ret_n = it->labels_size;
         return it->labels_at ? it->text->data + it->labels_at : NULL;
+}
+
+bool item_same_labels(const struct item *a, const struct item *b) {
+        size_t n, k;
+        const char *labels = item_labels_text(a, &n), *others = item_labels_text(b, &k);
+
+        return n == k && (n == 0 || memcmp(labels, others, n) == 0);
 }
 
 int item_labels(const struct item *it, json_t **ret) {

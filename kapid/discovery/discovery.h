@@ -15,13 +15,11 @@ json_t *discovery_group(const struct kind_registry *r,
 json_t *discovery_resource_list(const struct kind_registry *r, const char *group,
                 const char *version); /* NULL when unknown */
 
-/* /openapi/v3: {"paths": {"api/v1": {"serverRelativeURL": "/openapi/v3/api/v1?hash=..."}}}. */
+/* /openapi/v3: {"paths": {"api/v1": {"serverRelativeURL": "/openapi/v3/api/v1?hash=..."}}}. The
+ * hash is another one when the document is; it is the same in every kapid. */
 json_t *openapi_v3_index(const struct kind_registry *r);
 /* The document of one group version; text, because it is large and made once. NULL when unknown. */
 char *openapi_v3_document(const struct kind_registry *r, const char *group, const char *version);
-/* The hash of that document, as in the index; for ETags. buffer holds 17 bytes. */
-int openapi_v3_hash(const struct kind_registry *r, const char *group, const char *version,
-                char buffer[static 17]);
 /* /openapi/v2 as JSON (paths and definitions) and as protobuf (the PATCH operations). */
 char *openapi_v2_json(const struct kind_registry *r);
 int openapi_v2_protobuf(const struct kind_registry *r, struct buf *ret);

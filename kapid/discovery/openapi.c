@@ -5,8 +5,10 @@
 #include "kapid/discovery/discovery.h"
 #include "kapid/discovery/openapi-internal.h"
 
+#include "config.h"
 #include "kapid/schema/pattern.h"
 #include "kapid/schema/schema.h"
+#include "lib/siphash.h"
 
 static const char *const schema_prefixes[][2] = {
                 {"meta.v1.", "io.k8s.apimachinery.pkg.apis.meta.v1."},
@@ -406,35 +408,38 @@ char *openapi_v2_json(const struct kind_registry *r) {
         return write_document(r, NULL, NULL, true);
 }
 
-int openapi_v3_hash(const struct kind_registry *r, const char *group, const char *version,
-                char buffer[static 17]) {
-        _cleanup_free_ char *text = openapi_v3_document(r, group, version);
-        uint64_t hash = 14695981039346656037u; /* FNV-1a: tells versions of our own text apart */
+/* Of all that the document of a group's version comes from: making the documents themselves, for
+ * their hashes, took the longer the more definitions there are. */
+static json_t *index_entry(const char *path, uint64_t hash) {
+        return json_pack("{s:o}", "serverRelativeURL",
+                        json_sprintf("/openapi/v3/%s?hash=%016llX", path,
+                                        (unsigned long long)hash));
+}
 
-        if (!text)
-                return -ENOENT;
-        for (const char *s = text; *s; s++)
-                hash = (hash ^ (unsigned char)*s) * 1099511628211u;
-        snprintf(buffer, 17, "%016llX", (unsigned long long)hash);
-        return 0;
+static uint64_t mix(uint64_t hash, uint64_t more) {
+        const uint64_t key[2] = {hash, 0};
+
+        return siphash(key, &more, sizeof(more));
 }
 
 json_t *openapi_v3_index(const struct kind_registry *r) {
+        static const uint64_t key[2] = {0};
+        const uint64_t base = mix(kind_registry_fingerprint(r),
+                        siphash(key, PACKAGE_VERSION, strlen(PACKAGE_VERSION)));
         json_t *index = json_pack("{s:{}}", "paths"), *paths = json_object_get(index, "paths");
-        const struct kind *k, *previous = NULL;
-        char hash[17];
+        const struct kind *k, *next;
+        uint64_t hash = base;
 
-        for (size_t i = 0; index && (k = kind_registry_at(r, i)); previous = k, i++) {
-                if (previous && streq(previous->api_version, k->api_version))
+        for (size_t i = 0; index && (k = kind_registry_at(r, i)); i++) {
+                hash = mix(hash, k->fingerprint);
+                next = kind_registry_at(r, i + 1);
+                if (next && streq(next->api_version, k->api_version))
                         continue;
                 _cleanup_free_ char *path =
                                 strformat("%s/%s", *k->group ? "apis" : "api", k->api_version);
-                if (!path || openapi_v3_hash(r, k->group, k->version, hash) < 0)
-                        continue;
-                json_object_set_new(paths, path,
-                                json_pack("{s:o}", "serverRelativeURL",
-                                                json_sprintf("/openapi/v3/%s?hash=%s", path,
-                                                                hash)));
+                if (!path || json_object_set_new(paths, path, index_entry(path, hash)) < 0)
+                        return json_decref(index), NULL;
+                hash = base;
         }
         return index;
 }

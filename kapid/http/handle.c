@@ -282,7 +282,7 @@ static int step_accept(struct request *request, struct problem *p) {
         struct accept_entry e;
         int r;
 
-        if (!request->route.resource || request->remote)
+        if (!request->route.resource || request->remote || request->route.rest)
                 return 0;
         r = table_include_parse(request_query(request, "includeObject"), &request->include, p);
         if (r < 0 || isempty(header))
@@ -315,27 +315,37 @@ static bool is_write(const char *verb) {
                startswith(verb, "delete");
 }
 
+/* A dry run with an empty value must not become a real write, nor one of several values. */
+static int read_dry_run(struct request *request, struct problem *p) {
+        _cleanup_json_ json_t *words = json_array();
+        const char *word;
+        bool odd = false;
+
+        for (size_t i = 0; (word = http_request_query_at(request->http, "dryRun", i)); i++) {
+                odd |= !streq(word, "All");
+                json_array_append_new(words, json_string(word));
+        }
+        if (json_array_size(words) == 0)
+                return 0;
+        word = json_string_value(json_array_get(words, 0));
+        if (!is_write(request->route.verb) && isempty(word))
+                return 0;
+        if (odd)
+                return options_dry_run_refused(p, options_kind(request->route.verb), words);
+        request->dry_run = true;
+        return 0;
+}
+
 static int step_options(struct request *request, struct problem *p) {
-        const char *dry_run = request_query(request, "dryRun");
         int r;
 
-        if (!request->route.resource)
+        if (!request->route.resource || request->route.rest) /* a proxy's query is not for us */
                 return 0;
         if (request->remote) /* the others are the server's, and this one of what runs long */
                 return proxy_is_long_running(request) ? 0 : request_read_timeout(request, p);
-        /* A dry run with an empty value must not become a real write. */
-        if (dry_run && (*dry_run || is_write(request->route.verb))) {
-                if (!streq(dry_run, "All")) {
-                        char text[256];
-
-                        snprintf(text, sizeof(text),
-                                        "Unsupported value: \"%.64s\": supported values: \"All\"",
-                                        dry_run);
-                        return options_refused(p, options_kind(request->route.verb),
-                                        "FieldValueNotSupported", "dryRun", text);
-                }
-                request->dry_run = true;
-        }
+        r = read_dry_run(request, p);
+        if (r < 0)
+                return r;
         r = request_read_timeout(request, p);
         return r < 0 ? r
                      : field_validation_parse(options_kind(request->route.verb),
@@ -369,6 +379,8 @@ static bool has_body(const struct request *request) {
         static const char *const verbs[] = {
                         "create", "update", "patch", "delete", "deletecollection"};
 
+        if (request->route.rest)
+                return true;
         for (size_t i = 0; request->route.resource && i < ELEMENTS(verbs); i++)
                 if (streq(request->route.verb, verbs[i]))
                         return true;
@@ -405,7 +417,8 @@ static void run(struct request *request) {
         if (request->remote)
                 proxy_run(request);
         else if (request->route.resource)
-                request_in_turns(request, is_large(request), run_verb, request);
+                request_in_turns(request, is_large(request) && !request->route.rest, run_verb,
+                                request);
         else
                 path_run(request);
 }

@@ -472,6 +472,9 @@ static bool is_path(const char *path, const char *root) {
 }
 
 void path_run(struct request *request) {
+        /* The reference server's single checks are all of one here. */
+        static const char *const checks[] = {"", "caches", "etcd", "informer-sync", "log", "ping",
+                        "shutdown", "store", NULL};
         _cleanup_strv_free_ char **s = NULL;
         const char *path = request->route.path;
         _cleanup_problem_ struct problem p = {0};
@@ -491,7 +494,8 @@ void path_run(struct request *request) {
                 return;
         }
         n = strv_length(s);
-        if (is_path(path, "/healthz") || is_path(path, "/livez") || is_path(path, "/readyz"))
+        if ((is_path(path, "/healthz") || is_path(path, "/livez") || is_path(path, "/readyz")) &&
+                        (n == 1 || (n == 2 && strv_contains((char *const *)checks, s[1]))))
                 health(request);
         else if (streq(path, "/version"))
                 version(request);

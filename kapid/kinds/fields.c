@@ -9,6 +9,25 @@ static bool selectable(const struct kind *k, const char *path) {
                strv_contains(k->selectable_fields, path);
 }
 
+/* The reference server's words differ with what a kind has. */
+static int refused(const struct kind *k, const char *path, struct problem *p) {
+        bool batch = !k->custom && streq(k->group, "batch");
+
+        if (batch && streq(k->kind, "Job"))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "field label \"%s\" not supported for batchv1.Job", path);
+        if (batch)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "field label \"%s\" not supported for \"%s\"", path, k->kind);
+        if (k->custom || (k->selectable_fields && *k->selectable_fields))
+                return problem_set(p, EINVAL, 400, "BadRequest", "field label not supported: %s",
+                                path);
+        return problem_set(p, EINVAL, 400, "BadRequest",
+                        "\"%s\" is not a known field selector: only \"metadata.name\", "
+                        "\"metadata.namespace\"",
+                        path);
+}
+
 int kind_check_field_selector(
                 const struct kind *k, const struct field_selector *s, struct problem *p) {
         const char *path, *value;
@@ -16,8 +35,7 @@ int kind_check_field_selector(
 
         for (size_t i = 0; field_selector_term(s, i, &path, &value, &negated); i++)
                 if (!selectable(k, path))
-                        return problem_set(p, EINVAL, 400, "BadRequest",
-                                        "field label not supported: %s", path);
+                        return refused(k, path, p);
         return 0;
 }
 

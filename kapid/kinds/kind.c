@@ -9,6 +9,7 @@
 #include "kapid/strategy/strategy.h"
 #include "kapid/table/cells.h"
 #include "kapid/table/columns.h"
+#include "lib/siphash.h"
 
 enum { CRD_VERSIONS_MAX = 32 };
 
@@ -241,6 +242,16 @@ static const char *described(struct maker *m, const char *path) {
         return text ? copy(m, text) : NULL;
 }
 
+/* Tables of built-in kinds name types of their own: a time that is shown as an age is text there,
+ * and some numbers are, too. */
+static const char *shown_type(const struct maker *m, const json_t *item, const char *type) {
+        const char *word = m->custom ? NULL : json_str(item, "x-keelson-shown");
+
+        if (word)
+                return word;
+        return !m->custom && streq(strempty(type), "date") ? "string" : strempty(type);
+}
+
 static int make_columns(struct maker *m) {
         const json_t *list = shared_of(m, "additionalPrinterColumns"), *item;
         bool own_name = json_bool_or(m->version, "x-keelson.ownNameColumn", false);
@@ -259,6 +270,7 @@ static int make_columns(struct maker *m) {
         json_array_foreach (list, i, item) {
                 c[used].name = copy(m, json_str_or(item, "name", ""));
                 c[used].type = copy(m, json_str_or(item, "type", "string"));
+                c[used].shown = copy(m, shown_type(m, item, c[used].type));
                 c[used].format = copy(m, json_str_or(item, "format", ""));
                 c[used].description = copy(m, json_str_or(item, "description", ""));
                 c[used].priority = (int)json_int_or(item, "priority", 0);
@@ -269,7 +281,8 @@ static int make_columns(struct maker *m) {
                         return r;
                 if (m->custom && c[used].path && !*strempty(c[used].description))
                         c[used].description = described(m, c[used].path);
-                if (!c[used].name || !c[used].type || !c[used].format || !c[used].description)
+                if (!c[used].name || !c[used].type || !c[used].shown || !c[used].format ||
+                                !c[used].description)
                         return -ENOMEM;
                 used++;
         }
@@ -445,12 +458,23 @@ static const char *storage_version_of(const json_t *versions) {
         return "";
 }
 
+static int fingerprint_of(const json_t *spec, uint64_t *ret) {
+        static const uint64_t key[2] = {0};
+        _cleanup_free_ char *text = json_dumps(spec, JSON_COMPACT | JSON_SORT_KEYS);
+
+        if (!text)
+                return -ENOMEM;
+        *ret = siphash(key, text, strlen(text));
+        return 0;
+}
+
 int kinds_make(struct source *source, const json_t *crd, bool custom, char *const *settings,
                 struct kind_entry ***ret, size_t *ret_count, struct problem *p) {
         const json_t *versions = json_at(crd, "spec.versions"), *v;
         struct kind_entry **made = calloc(json_array_size(versions) + 1, sizeof(*made));
+        uint64_t fingerprint = 0;
         size_t i, n = 0;
-        int r = made ? 0 : -ENOMEM;
+        int r = made ? fingerprint_of(json_object_get(crd, "spec"), &fingerprint) : -ENOMEM;
 
         if (r == 0)
                 json_array_foreach (versions, i, v) {
@@ -472,6 +496,7 @@ int kinds_make(struct source *source, const json_t *crd, bool custom, char *cons
                         if (r < 0)
                                 break;
                         m.k = &made[n++]->kind;
+                        m.k->fingerprint = fingerprint;
                         r = make_storage_version(&m, storage_version_of(versions));
                         if (r < 0)
                                 break;

@@ -56,6 +56,7 @@ struct kind_scale {
 struct kind_column {
         const char *name;
         const char *type;   /* string, integer, number, boolean, date */
+        const char *shown;  /* the type that a Table names; NULL: type */
         const char *format; /* "" or "name" ... */
         const char *description;
         int priority;           /* 0 always, above only in -o wide */
@@ -94,6 +95,7 @@ struct kind {
         unsigned ttl_s;      /* the store deletes objects after this many seconds; 0: never */
         unsigned ttl_share_s;    /* objects written within this many seconds share a lease */
         uint64_t serial;         /* no other kind had or will have it while kapid runs; never 0 */
+        uint64_t fingerprint;    /* of its definition's spec: the same in every kapid */
         const char *deprecation; /* what to warn users of this version with; NULL: nothing */
         unsigned verbs;
         const struct kind_subresource *subresources;
@@ -171,3 +173,5 @@ int kind_registry_add_crd(struct kind_registry *registry, const json_t *crd, str
 int kind_registry_remove_crd(struct kind_registry *registry, const char *crd_name);
 /* Grows with every change: caches of discovery and OpenAPI documents key on it. */
 uint64_t kind_registry_generation(const struct kind_registry *registry);
+/* A hash of the documents that are compiled in. */
+uint64_t kind_registry_fingerprint(const struct kind_registry *registry);

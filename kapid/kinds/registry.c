@@ -7,6 +7,7 @@
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/schema.h"
 #include "lib/map.h"
+#include "lib/siphash.h"
 
 enum { KEY_SIZE = 512 };
 
@@ -18,6 +19,7 @@ struct kind_registry {
         struct map *by_kind;   /* "group/version/Kind" -> entry */
         uint64_t generation;
         uint64_t serial; /* of the last kind made */
+        uint64_t fingerprint;
 };
 
 static const char *key_of(char key[static KEY_SIZE], const char *group, const char *version,
@@ -98,12 +100,14 @@ static size_t registry_drop(struct kind_registry *registry, const char *document
 }
 
 static int load_built_in(struct kind_registry *registry, char *const *settings, struct problem *p) {
+        static const uint64_t key[2] = {0};
         _cleanup_json_ json_t *documents = NULL;
         _cleanup_free_ char *error = NULL;
         const json_t *doc;
         size_t i;
         int r;
 
+        registry->fingerprint = siphash(key, kind_documents, kind_documents_size);
         if (json_parse(kind_documents, kind_documents_size, 0, &documents, &error) < 0)
                 return problem_set(p, EINVAL, 500, "InternalError", "built-in kinds: %s",
                                 strempty(error));
@@ -241,6 +245,10 @@ bool kind_registry_has_group_version(
 
 const struct kind *kind_registry_at(const struct kind_registry *registry, size_t i) {
         return i < registry->count ? &registry->entries[i]->kind : NULL;
+}
+
+uint64_t kind_registry_fingerprint(const struct kind_registry *registry) {
+        return registry->fingerprint;
 }
 
 uint64_t kind_registry_generation(const struct kind_registry *registry) {

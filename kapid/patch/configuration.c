@@ -84,7 +84,10 @@ static int check_types(
                 const struct kind *k, const struct schema *s, json_t *config, char **ret_why) {
         _cleanup_strv_free_ char **unknown = NULL;
         _cleanup_normaliser_ struct normaliser walk = {
-                        .custom = k->custom, .keep_nulls = true, .unknown = &unknown};
+                        .custom = k->custom,
+                        .keep_nulls = true,
+                        .takes_whole = true,
+                        .unknown = &unknown};
         _cleanup_buf_ struct buf text = {0};
         int r = normalise(&walk, s, config);
 

@@ -3,6 +3,7 @@
 #include "kapid/patch/managed.h"
 
 #include "kapid/patch/configuration.h"
+#include "kapid/patch/empty.h"
 #include "kapid/patch/fieldset.h"
 #include "kapid/pipeline/options.h"
 #include "kapid/schema/internal.h"
@@ -37,6 +38,16 @@ static int out_of_memory(struct problem *p) {
         return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
 }
 
+static int unprintable(struct problem *p, const char *options, const char *query, size_t at) {
+        _cleanup_json_ json_t *v = json_string(query);
+        _cleanup_free_ char *given = v ? json_text(v) : NULL, *text = NULL;
+
+        text = strformat("Invalid value: %s: invalid character U+%04X (at position %zu)",
+                        given ? given : "\"\"", (unsigned char)query[at], at);
+        return text ? options_refused(p, options, "FieldValueInvalid", "fieldManager", text)
+                    : out_of_memory(p);
+}
+
 int field_manager_name(const char *query, const char *user_agent, const char *options,
                 bool is_apply, char **ret, struct problem *p) {
         size_t n;
@@ -50,10 +61,7 @@ int field_manager_name(const char *query, const char *user_agent, const char *op
                                         "Too long: may not be more than 128 bytes");
                 for (const char *s = query; *s; s++)
                         if ((unsigned char)*s < 0x20 || *s == 0x7f)
-                                return options_refused(p, options, "FieldValueInvalid",
-                                                "fieldManager",
-                                                "Invalid value: should only contain printable "
-                                                "characters");
+                                return unprintable(p, options, query, (size_t)(s - query));
                 *ret = strdup(query);
         } else {
                 n = user_agent ? strcspn(user_agent, "/") : 0;
@@ -300,7 +308,8 @@ int managed_update(const struct kind *k, const json_t *live, json_t *object,
                 const struct apply_options *o) {
         const json_t *given = json_at(object, "metadata.managedFields"),
                      *stored = json_at(live, "metadata.managedFields");
-        _cleanup_json_ json_t *empty = json_object(), *changed = NULL, *removed = NULL;
+        _cleanup_json_ json_t *empty = live ? NULL : empty_object(k, object), *changed = NULL,
+                              *removed = NULL;
         const char *subresource = strempty(o->subresource);
         _cleanup_owners_ struct owners owners = {0};
         struct owner *own;
@@ -312,7 +321,7 @@ int managed_update(const struct kind *k, const json_t *live, json_t *object,
                 return 0;
         }
         r = owners_load(&owners, json_array_size(given) > 0 ? given : stored);
-        if (r < 0 || !empty)
+        if (r < 0 || (!live && !empty))
                 return -ENOMEM;
         if (live && owners.count == 0) { /* ownership begins with a create or an apply */
                 json_del_at(object, "metadata.managedFields");
@@ -435,8 +444,10 @@ static int undeclared_error(const struct kind *k, const json_t *config, char *co
 static int read_intent(const struct kind *k, const void *data, size_t n, const char *subresource,
                 const struct yaml_breath *breath, json_t **ret, struct problem *p) {
         _cleanup_strv_free_ char **unknown = NULL;
-        _cleanup_normaliser_ struct normaliser walk = {
-                        .custom = k->custom, .keep_nulls = true, .unknown = &unknown};
+        _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom,
+                        .keep_nulls = true,
+                        .takes_whole = true,
+                        .unknown = &unknown};
         _cleanup_json_ json_t *config = NULL;
         int r = parse_intent(data, n, breath, &config, p);
 
@@ -451,7 +462,7 @@ static int read_intent(const struct kind *k, const void *data, size_t n, const c
                                                             : "(no apiVersion)",
                                 *object_kind(config) ? object_kind(config) : "(none)",
                                 k->api_version, k->kind);
-        if (json_array_size(json_at(config, "metadata.managedFields")) > 0)
+        if (json_is_array(json_at(config, "metadata.managedFields")))
                 return problem_set(
                                 p, EINVAL, 400, "BadRequest", "metadata.managedFields must be nil");
         r = normalise(&walk, k->schema, config);
@@ -538,11 +549,14 @@ static int refuse_conflicts(struct owners *owners, const struct owner *own, cons
 /* Fields from before the first apply belong to a manager of that name. */
 static int adopt_untracked(
                 const struct kind *k, struct owners *owners, const json_t *live, uint64_t now_us) {
-        _cleanup_json_ json_t *empty = json_object(), *removed = NULL;
+        _cleanup_json_ json_t *empty = NULL, *removed = NULL;
         json_t *set = NULL;
 
-        if (owners->count > 0 || !live || !empty)
+        if (owners->count > 0 || !live)
                 return 0;
+        empty = empty_object(k, live);
+        if (!empty)
+                return -ENOMEM;
         fieldset_compare(k->schema, empty, live, &set, &removed);
         set = without_ignored(k, set, "");
         return set ? owners_put(owners, "before-first-apply", "Update", k->api_version, "", now_us,

@@ -439,7 +439,8 @@ static int apply_list_directives(struct merger *m, const struct schema *s, const
                         return r;
                 if (!json_is_array(list))
                         continue;
-                if (json_array_size(list) == 0 && json_array_size(v) == 0)
+                if (json_array_size(json_object_get(target, name)) == 0 &&
+                                json_array_size(json_object_get(patch, name)) == 0)
                         return refuse(m, "$setElementOrder has no items to order for", name);
                 if (reorder(list, v, merge_key, json_object_get(target, name), &ordered) < 0 ||
                                 json_object_set_new(result, name, ordered) < 0)
@@ -452,7 +453,8 @@ static int apply_list_directives(struct merger *m, const struct schema *s, const
 static int merge_object(struct merger *m, const struct schema *s, const json_t *target,
                 const json_t *patch, json_t **ret) {
         const char *directive = directive_of(patch), *key;
-        const json_t *retain = json_object_get(patch, "$retainKeys");
+        const json_t *retain = json_object_get(patch, "$retainKeys"),
+                     *word = json_object_get(patch, "$patch");
         _cleanup_json_ json_t *result = NULL;
         json_t *v;
         int r = 0;
@@ -461,8 +463,8 @@ static int merge_object(struct merger *m, const struct schema *s, const json_t *
                 *ret = NULL;
                 return 0;
         }
-        if (directive && !streq(directive, "replace"))
-                return refuse(m, "unknown $patch directive", directive);
+        if (word && (!directive || !streq(directive, "replace")))
+                return refuse(m, "unknown $patch directive", directive ? directive : "(no text)");
         result = target && !(directive && *directive == 'r') ? json_copy((json_t *)target)
                                                              : json_object();
         if (!result)

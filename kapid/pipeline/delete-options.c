@@ -54,8 +54,8 @@ static bool query_true(const char *value) {
 static int refuse_propagation(
                 const char *reason, const char *given, const char *why, struct problem *p) {
         bool invalid = streq(reason, "FieldValueInvalid");
-        _cleanup_free_ char *text = strformat("%s value: \"%.64s\": %s",
-                        invalid ? "Invalid" : "Unsupported", given, why);
+        _cleanup_free_ char *text = strformat(
+                        "%s value: \"%.64s\": %s", invalid ? "Invalid" : "Unsupported", given, why);
 
         return text ? options_refused(p, "DeleteOptions", reason, "propagationPolicy", text)
                     : -ENOMEM;
@@ -82,26 +82,17 @@ static int parse_propagation(const json_t *body, const char *query, const char *
                         return 0;
                 }
         return refuse_propagation("FieldValueNotSupported", given,
-                        "supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\"", p);
+                        "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"", p);
 }
 
 static int parse_dry_run(const json_t *body, bool *ret, struct problem *p) {
-        const json_t *v;
-        bool dry_run = false;
-        char text[128];
+        const json_t *words = json_object_get(body, "dryRun"), *v;
         size_t i;
 
-        json_array_foreach (json_object_get(body, "dryRun"), i, v) {
-                if (!streq(strempty(json_string_value(v)), "All")) {
-                        (void)snprintf(text, sizeof(text),
-                                        "Unsupported value: \"%.64s\": supported values: \"All\"",
-                                        strempty(json_string_value(v)));
-                        return options_refused(p, "DeleteOptions", "FieldValueNotSupported",
-                                        "dryRun", text);
-                }
-                dry_run = true;
-        }
-        *ret = dry_run;
+        json_array_foreach (words, i, v)
+                if (!streq(strempty(json_string_value(v)), "All"))
+                        return options_dry_run_refused(p, "DeleteOptions", words);
+        *ret = json_array_size(words) > 0;
         return 0;
 }
 
@@ -112,10 +103,15 @@ int delete_options_parse(const json_t *body, const char *query_grace, const char
                         .resource_version = json_str(body, "preconditions.resourceVersion")};
         int r;
 
-        if (!isempty(query_grace) && o.grace_s < 0 && parse_i64(query_grace, &o.grace_s) < 0)
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "gracePeriodSeconds: must be a number");
-        if (o.grace_s < -1)
+        bool given = json_is_integer(json_object_get(body, "gracePeriodSeconds"));
+
+        if (!given && !isempty(query_grace)) {
+                if (parse_i64(query_grace, &o.grace_s) < 0)
+                        return problem_set(p, EINVAL, 400, "BadRequest",
+                                        "gracePeriodSeconds: must be a number");
+                given = true;
+        }
+        if (given && o.grace_s < 0)
                 o.grace_s = 1;
         r = parse_dry_run(body, &o.dry_run, p);
         if (r < 0)

@@ -17,3 +17,11 @@ int options_refused(struct problem *p, const char *kind, const char *reason, con
         problem_cause(p, reason, field, text);
         return -EINVAL;
 }
+
+int options_dry_run_refused(struct problem *p, const char *kind, const json_t *words) {
+        _cleanup_free_ char *given = json_text(words), *text = NULL;
+
+        if (given)
+                text = strformat("Unsupported value: %.256s: supported values: \"All\"", given);
+        return text ? options_refused(p, kind, "FieldValueNotSupported", "dryRun", text) : -ENOMEM;
+}

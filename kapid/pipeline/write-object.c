@@ -33,6 +33,14 @@ struct passage {
         size_t warnings;               /* that the decision had before the mutating plugins */
 };
 
+/* Metadata that no client changes. */
+static int fixed_refused(const struct passage *a, const char *path, struct problem *p) {
+        _cleanup_findings_ struct findings f = {.built_in = true};
+
+        finding_add(&f, FINDING_INVALID, path, json_at(a->object, path), "field is immutable");
+        return findings_problem(&f, a->write->kind, NULL, a->write->name, p);
+}
+
 /* A client may name the uid and the revision that it means. */
 static int step_preconditions(struct passage *a, struct problem *p) {
         const struct write *w = a->write;
@@ -42,6 +50,9 @@ static int step_preconditions(struct passage *a, struct problem *p) {
 
         if (!a->live)
                 return 0;
+        if (!isempty(uid) && !streq(uid, object_uid(a->live)) &&
+                        streq(w->request->route.verb, "patch"))
+                return fixed_refused(a, "metadata.uid", p);
         if (!isempty(uid) && !streq(uid, object_uid(a->live)))
                 return problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
@@ -117,7 +128,25 @@ static int keep_template(struct passage *a) {
         return json_set_at(a->object, path, json_tree_copy(was));
 }
 
+/* Nobody marks an object as deleted by writing it. What only repeats the live object, or leaves it
+ * out, is no change. */
+static int check_deletion(const struct passage *a, struct problem *p) {
+        static const char time[] = "metadata.deletionTimestamp",
+                          grace[] = "metadata.deletionGracePeriodSeconds";
+        const json_t *v = json_at(a->object, grace), *was = json_at(a->live, grace);
+
+        if (!json_at(a->live, time) && json_is_string(json_at(a->object, time)))
+                return fixed_refused(a, time, p);
+        if (json_is_integer(v) && json_integer_value(v) != (was ? json_integer_value(was) : -1))
+                return fixed_refused(a, grace, p);
+        return 0;
+}
+
 static int step_server_metadata(struct passage *a, struct problem *p) {
+        int r = a->live ? check_deletion(a, p) : 0;
+
+        if (r < 0)
+                return r;
         return a->live ? kept_metadata(a->live, a->object) : new_metadata(a->write, a->object);
 }
 

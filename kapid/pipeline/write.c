@@ -710,6 +710,7 @@ static bool respond_stored(struct write *w) {
                 return false;
         if (run->filled)
                 item_set_form(it, k->serial, NULL);
+        caches_wrote(w->request->api->caches, it);
         respond_item(w->request, w->decision->created ? 201 : 200, it);
         return true;
 }

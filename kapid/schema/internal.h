@@ -9,9 +9,13 @@
 struct normaliser {
         bool custom;     /* wrong types stay for validation; nulls of nullable fields stay */
         bool keep_nulls; /* custom: nulls that no field takes stay for validation to name */
+        /* Integers of built-in kinds may be written with a point or an exponent, as custom ones: in
+           an apply and a strategic patch, which Kubernetes reads without types first. */
+        bool takes_whole;
         char ***unknown; /* NULL, or a strv that gets `unknown field "spec.x"` */
         struct buf path;
         char *error; /* a wrong type: path and what is wrong; owned */
+        const struct schema *props; /* of JSONSchemaProps, when one was met */
 };
 /* Prunes unknown fields, drops nulls, makes quantities, times and integers canonical, in place.
  * -EINVAL with error set, -ENOMEM. Afterwards normaliser_done. */

@@ -30,11 +30,17 @@ static int wrong_type(struct normaliser *n, const json_t *v, const char *wanted)
                         [JSON_FALSE] = "bool",
                         [JSON_NULL] = "null"};
 
+        char real[JSON_REAL_SIZE] = "";
+        bool whole = json_is_real(v) && number_is_whole(json_real_value(v));
+
         if (n->custom)
                 return 0;
+        if (json_is_real(v))
+                json_real_text(json_real_value(v), real);
         free(n->error);
-        n->error = strformat("json: cannot unmarshal %s into field %s of type %s",
-                        names[json_typeof(v)], n->path.size ? n->path.data : ".", wanted);
+        n->error = strformat("json: cannot unmarshal %s%s%s%s into field %s of type %s",
+                        names[json_typeof(v)], *real ? " " : "", real, whole ? ".0" : "",
+                        n->path.size ? n->path.data : ".", wanted);
         return n->error ? -EINVAL : -ENOMEM;
 }
 
@@ -129,6 +135,8 @@ static int walk_object(struct normaliser *n, const struct schema *s, json_t *obj
         json_t *child;
         void *next;
 
+        if (!n->custom && protobuf_is_props(s))
+                n->props = s;
         json_object_foreach_safe(object, next, key, child) {
                 bool known;
                 const struct schema *cs = child_of(s, key, &known);
@@ -157,7 +165,10 @@ static int walk_object(struct normaliser *n, const struct schema *s, json_t *obj
                 pop(n, length);
                 if (r < 0)
                         return r;
-                if (instead && json_object_set_new(object, key, instead) < 0)
+                if (json_is_null(instead)) { /* a union of nothing */
+                        json_decref(instead);
+                        json_object_del(object, key);
+                } else if (instead && json_object_set_new(object, key, instead) < 0)
                         return -ENOMEM;
         }
         return 0;
@@ -282,7 +293,7 @@ static int walk_integer(
         if (json_is_real(v)) {
                 double d = json_real_value(v);
 
-                if (!number_is_whole(d))
+                if (!number_is_whole(d) || !(n->custom || n->takes_whole))
                         return wrong_type(n, v, s->format == FORMAT_INT32 ? "int32" : "int64");
                 *ret = json_integer((json_int_t)d);
                 return *ret ? 0 : -ENOMEM;
@@ -299,7 +310,8 @@ static int walk_int_or_string(struct normaliser *n, const json_t *v, json_t **re
 
         if (json_is_string(v))
                 return 0;
-        if (json_is_real(v) && number_is_whole(json_real_value(v)))
+        if (json_is_real(v) && number_is_whole(json_real_value(v)) &&
+                        (n->custom || n->takes_whole))
                 i = (json_int_t)json_real_value(v);
         else if (!json_is_integer(v))
                 return wrong_type(n, v, "IntOrString");
@@ -309,6 +321,55 @@ static int walk_int_or_string(struct normaliser *n, const json_t *v, json_t **re
                 return 0;
         *ret = json_integer(i);
         return *ret ? 0 : -ENOMEM;
+}
+
+static int walk_names(struct normaliser *n, const json_t *list) {
+        const json_t *name;
+        size_t i;
+
+        json_array_foreach (list, i, name) {
+                size_t length = n->path.size;
+
+                if (json_is_string(name))
+                        continue;
+                buf_append_index(&n->path, i);
+                int r = wrong_type(n, name, "string");
+                pop(n, length);
+                return r;
+        }
+        return 0;
+}
+
+/* A schema or something else, in a definition. Kubernetes reads it apart from the whole, so that
+ * unknown fields go without a word; what it can not be counts as nothing, but for a schema or a
+ * boolean. *ret_instead: null for nothing. */
+static int walk_union(struct normaliser *n, enum protobuf_union form, json_t *v,
+                json_t **ret_instead) {
+        const struct schema list = {.type = SCHEMA_ARRAY, .items = n->props};
+        char ***unknown = n->unknown;
+        int r = 0;
+
+        n->unknown = NULL;
+        if (json_is_object(v))
+                r = walk_object(n, n->props, v);
+        else if (form == UNION_BOOL)
+                r = json_is_boolean(v) ? 0 : bad_value(n, "boolean or JSON schema expected");
+        else if (!json_is_array(v) || json_array_size(v) == 0)
+                *ret_instead = json_null();
+        else
+                r = form == UNION_ARRAY ? walk_array(n, &list, v) : walk_names(n, v);
+        n->unknown = unknown;
+        return r;
+}
+
+static int walk_any(
+                struct normaliser *n, const struct schema *s, json_t *v, json_t **ret_instead) {
+        enum protobuf_union form = n->props ? protobuf_union_of(s) : UNION_NONE;
+
+        if (form != UNION_NONE)
+                return walk_union(n, form, v, ret_instead);
+        return json_is_object(v) && (s->field_count > 0 || s->additional) ? walk_object(n, s, v)
+                                                                          : 0;
 }
 
 /* *ret_instead: a value to put in the place of v, or untouched. */
@@ -330,9 +391,7 @@ static int walk(struct normaliser *n, const struct schema *s, json_t *v, json_t 
         case SCHEMA_INT_OR_STRING:
                 return walk_int_or_string(n, v, ret_instead);
         default:
-                return json_is_object(v) && (s->field_count > 0 || s->additional)
-                                       ? walk_object(n, s, v)
-                                       : 0;
+                return walk_any(n, s, v, ret_instead);
         }
 }
 

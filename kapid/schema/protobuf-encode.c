@@ -6,7 +6,9 @@
  * is written behind it, in a place that grows where one byte is too small.
  *
  * The text is the server's own; one that is not JSON, or does not fit its schema, is refused, and
- * nothing outside of it is read. */
+ * nothing outside of it is read. Only of definitions of kinds what does not fit is left out: the
+ * schemas in them were not looked into everywhere when older versions stored them, and one must
+ * not break the list of all. */
 #include "kapid/schema/protobuf.h"
 
 #include "kapid/schema/format.h"
@@ -662,6 +664,9 @@ static int put_field(struct encoder *e, const struct schema_field *f) {
         const struct schema *s = f->schema;
         unsigned outer = f->protobuf_outer;
         struct segment segment = {.start = e->out->size};
+        const char *before = e->at;
+        size_t first = e->segments.count;
+        unsigned depth = e->depth;
         int r;
 
         if (outer > 0xff)
@@ -676,6 +681,13 @@ static int put_field(struct encoder *e, const struct schema_field *f) {
                 r = put_map(e, f->protobuf, s->additional);
         else
                 r = put_value(e, f->protobuf, s);
+        if (r == -EINVAL && e->props) {
+                e->out->size = segment.start;
+                e->segments.count = first;
+                e->depth = depth;
+                e->at = before;
+                return skip_value(e);
+        }
         if (r < 0)
                 return r;
         segment.size = e->out->size - segment.start;

@@ -28,9 +28,10 @@ static const struct {
                 {"apiextensions.v1.CustomResourceSubresourceScale", " labelSelectorPath "},
                 {"apiextensions.v1.CustomResourceSubresources", " status "},
                 {"apiextensions.v1.JSONSchemaProps",
-                                " $ref maxItems maxLength maxProperties maximum minItems minLength "
-                                "minProperties minimum multipleOf x-kubernetes-list-type "
-                                "x-kubernetes-map-type x-kubernetes-preserve-unknown-fields "},
+                                " $ref maxItems maxLength maxProperties maximum minItems "
+                                "minLength minProperties minimum multipleOf "
+                                "x-kubernetes-list-type x-kubernetes-map-type "
+                                "x-kubernetes-preserve-unknown-fields "},
                 {"apiextensions.v1.ServiceReference", " path port "},
                 {"apiextensions.v1.ValidationRule", " optionalOldSelf reason "},
                 {"apiextensions.v1.WebhookClientConfig", " url "},
@@ -54,12 +55,14 @@ static const struct {
                 {"autoscaling.v2.HorizontalPodAutoscalerStatus", " observedGeneration "},
                 {"autoscaling.v2.MetricTarget", " averageUtilization "},
                 {"autoscaling.v2.MetricValueStatus", " averageUtilization "},
-                {"batch.v1.CronJobSpec", " failedJobsHistoryLimit startingDeadlineSeconds "
-                                         "successfulJobsHistoryLimit suspend timeZone "},
-                {"batch.v1.JobSpec", " activeDeadlineSeconds backoffLimit backoffLimitPerIndex "
-                                     "completionMode completions managedBy manualSelector "
-                                     "maxFailedIndexes parallelism podReplacementPolicy suspend "
-                                     "ttlSecondsAfterFinished "},
+                {"batch.v1.CronJobSpec",
+                                " failedJobsHistoryLimit startingDeadlineSeconds "
+                                "successfulJobsHistoryLimit suspend timeZone "},
+                {"batch.v1.JobSpec",
+                                " activeDeadlineSeconds backoffLimit backoffLimitPerIndex "
+                                "completionMode completions managedBy manualSelector "
+                                "maxFailedIndexes parallelism podReplacementPolicy suspend "
+                                "ttlSecondsAfterFinished "},
                 {"batch.v1.JobStatus", " failedIndexes ready terminating "},
                 {"batch.v1.PodFailurePolicyOnExitCodesRequirement", " containerName "},
                 {"batch.v1.SuccessPolicyRule", " succeededCount succeededIndexes "},
@@ -68,8 +71,11 @@ static const struct {
                                 " holderIdentity leaseDurationSeconds leaseTransitions "
                                 "preferredHolder strategy "},
                 {"core.v1.AppArmorProfile", " localhostProfile "},
+                {"core.v1.AzureDiskVolumeSource", " cachingMode fsType kind readOnly "},
+                {"core.v1.AzureFilePersistentVolumeSource", " secretNamespace "},
                 {"core.v1.CSIVolumeSource", " fsType readOnly "},
                 {"core.v1.ClientIPConfig", " timeoutSeconds "},
+                {"core.v1.ClusterTrustBundleProjection", " name optional signerName "},
                 {"core.v1.ConfigMap", " immutable "},
                 {"core.v1.ConfigMapEnvSource", " optional "},
                 {"core.v1.ConfigMapKeySelector", " optional "},
@@ -82,29 +88,42 @@ static const struct {
                 {"core.v1.EndpointAddress", " nodeName "},
                 {"core.v1.EndpointPort", " appProtocol "},
                 {"core.v1.EphemeralContainer", " restartPolicy "},
+                {"core.v1.FCVolumeSource", " lun "},
+                {"core.v1.FileKeySelector", " optional "},
                 {"core.v1.GRPCAction", " service "},
+                {"core.v1.GlusterfsPersistentVolumeSource", " endpointsNamespace "},
                 {"core.v1.HostPathVolumeSource", " type "},
+                {"core.v1.ISCSIPersistentVolumeSource", " initiatorName "},
+                {"core.v1.ISCSIVolumeSource", " initiatorName "},
                 {"core.v1.KeyToPath", " mode "},
                 {"core.v1.Lifecycle", " stopSignal "},
                 {"core.v1.LoadBalancerIngress", " ipMode "},
                 {"core.v1.LocalVolumeSource", " fsType "},
+                {"core.v1.NodeFeatures", " supplementalGroupsPolicy "},
+                {"core.v1.NodeRuntimeHandlerFeatures", " recursiveReadOnlyMounts userNamespaces "},
                 {"core.v1.NodeSwapStatus", " capacity "},
                 {"core.v1.PersistentVolumeClaimSpec",
                                 " storageClassName volumeAttributesClassName volumeMode "},
                 {"core.v1.PersistentVolumeClaimStatus", " currentVolumeAttributesClassName "},
                 {"core.v1.PersistentVolumeSpec", " volumeAttributesClassName volumeMode "},
+                {"core.v1.PodCertificateProjection", " maxExpirationSeconds "},
                 {"core.v1.PodDNSConfigOption", " value "},
+                {"core.v1.PodResourceClaim", " resourceClaimName resourceClaimTemplateName "},
+                {"core.v1.PodResourceClaimStatus", " resourceClaimName "},
+                {"core.v1.PodSchedulingGroup", " podGroupName "},
                 {"core.v1.PodSecurityContext",
-                                " fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot "
-                                "runAsUser seLinuxChangePolicy supplementalGroupsPolicy "},
-                {"core.v1.PodSpec", " activeDeadlineSeconds automountServiceAccountToken "
-                                    "enableServiceLinks hostUsers preemptionPolicy priority "
-                                    "runtimeClassName setHostnameAsFQDN shareProcessNamespace "
-                                    "terminationGracePeriodSeconds "},
+                                " fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot runAsUser "
+                                "seLinuxChangePolicy supplementalGroupsPolicy "},
+                {"core.v1.PodSpec",
+                                " activeDeadlineSeconds automountServiceAccountToken "
+                                "enableServiceLinks hostUsers hostnameOverride preemptionPolicy "
+                                "priority runtimeClassName setHostnameAsFQDN "
+                                "shareProcessNamespace terminationGracePeriodSeconds "},
                 {"core.v1.PortStatus", " error "},
                 {"core.v1.Probe", " terminationGracePeriodSeconds "},
                 {"core.v1.ProjectedVolumeSource", " defaultMode "},
                 {"core.v1.ReplicationControllerSpec", " replicas "},
+                {"core.v1.ResourceHealth", " message "},
                 {"core.v1.SeccompProfile", " localhostProfile "},
                 {"core.v1.Secret", " immutable "},
                 {"core.v1.SecretEnvSource", " optional "},
@@ -117,8 +136,9 @@ static const struct {
                 {"core.v1.ServiceAccount", " automountServiceAccountToken "},
                 {"core.v1.ServiceAccountTokenProjection", " expirationSeconds "},
                 {"core.v1.ServicePort", " appProtocol "},
-                {"core.v1.ServiceSpec", " allocateLoadBalancerNodePorts internalTrafficPolicy "
-                                        "ipFamilyPolicy loadBalancerClass trafficDistribution "},
+                {"core.v1.ServiceSpec",
+                                " allocateLoadBalancerNodePorts internalTrafficPolicy "
+                                "ipFamilyPolicy loadBalancerClass trafficDistribution "},
                 {"core.v1.Toleration", " tolerationSeconds "},
                 {"core.v1.TopologySpreadConstraint",
                                 " minDomains nodeAffinityPolicy nodeTaintsPolicy "},
@@ -126,12 +146,16 @@ static const struct {
                 {"core.v1.TypedObjectReference", " apiGroup namespace "},
                 {"core.v1.VolumeMount", " mountPropagation recursiveReadOnly "},
                 {"core.v1.VolumeMountStatus", " recursiveReadOnly "},
+                {"core.v1.WindowsSecurityContextOptions",
+                                " gmsaCredentialSpec gmsaCredentialSpecName hostProcess "
+                                "runAsUserName "},
                 {"discovery.v1.Endpoint", " hostname nodeName zone "},
                 {"discovery.v1.EndpointConditions", " ready serving terminating "},
                 {"discovery.v1.EndpointPort", " appProtocol name port protocol "},
-                {"meta.v1.DeleteOptions", " gracePeriodSeconds "
-                                          "ignoreStoreReadErrorWithClusterBreakingPotential "
-                                          "orphanDependents propagationPolicy "},
+                {"meta.v1.DeleteOptions",
+                                " gracePeriodSeconds "
+                                "ignoreStoreReadErrorWithClusterBreakingPotential "
+                                "orphanDependents propagationPolicy "},
                 {"meta.v1.ListMeta", " remainingItemCount "},
                 {"meta.v1.ObjectMeta", " deletionGracePeriodSeconds "},
                 {"meta.v1.OwnerReference", " blockOwnerDeletion controller "},

@@ -39,25 +39,33 @@ static bool is_decision(const json_t *condition) {
         return streq(type, "Approved") || streq(type, "Denied");
 }
 
-/* Approval writes decisions, status writes the rest; each keeps the other's part. */
-static int merge_conditions(const char *subresource, const json_t *old, json_t *object) {
-        bool approval = streq(subresource, "approval");
-        const json_t *before = json_at(old, "status.conditions"),
-                     *after = json_at(object, "status.conditions"), *item;
-        _cleanup_json_ json_t *list = json_array();
-        size_t i;
+static size_t count_conditions(const json_t *object, const char *type) {
+        const json_t *item;
+        size_t i, n = 0;
 
-        json_array_foreach (before, i, item)
-                if (is_decision(item) != approval)
-                        json_array_append(list, (json_t *)item);
-        json_array_foreach (after, i, item)
-                if (is_decision(item) == approval)
-                        json_array_append(list, (json_t *)item);
-        if (json_array_size(list) == 0) {
-                json_del_at(object, "status.conditions");
-                return 0;
+        json_array_foreach (json_at(object, "status.conditions"), i, item)
+                n += streq(json_str_or(item, "type", ""), type);
+        return n;
+}
+
+/* A write of the status leaves decisions as they were, word for word; one that adds or drops any is
+ * refused later. */
+static int keep_decisions(const json_t *old, json_t *object) {
+        json_t *list = (json_t *)json_at(object, "status.conditions"), *item;
+        const json_t *before = json_at(old, "status.conditions"), *was;
+        size_t i, k;
+
+        json_array_foreach (list, i, item) {
+                const char *type = json_str_or(item, "type", "");
+
+                if (!is_decision(item) || count_conditions(old, type) != 1)
+                        continue;
+                json_array_foreach (before, k, was)
+                        if (streq(json_str_or(was, "type", ""), type) &&
+                                        json_array_set(list, i, (json_t *)was) < 0)
+                                return -ENOMEM;
         }
-        return json_set_at(object, "status.conditions", json_incref(list));
+        return 0;
 }
 
 static int stamp_conditions(json_t *object, const struct pipeline_context *c) {
@@ -88,7 +96,7 @@ static int csr_prepare_update(const char *subresource, const json_t *old, json_t
                 return -ENOMEM;
         if (!*subresource)
                 return 0;
-        r = merge_conditions(subresource, old, object);
+        r = streq(subresource, "status") ? keep_decisions(old, object) : 0;
         if (r < 0)
                 return r;
         if (streq(subresource, "approval")) {
@@ -146,24 +154,91 @@ static bool is_signer(const char *name) {
                !format_check(FORMAT_DNS1123_SUBDOMAIN, domain);
 }
 
-static void csr_validate(struct findings *f, const json_t *object) {
-        const json_t *signer = json_at(object, "spec.signerName"),
-                     *list = json_at(object, "status.conditions"), *item;
-        bool approved = false, denied = false;
+/* Decisions and failures hold or are not there: none can be False. */
+static void validate_conditions(struct findings *f, const json_t *list) {
+        const json_t *item;
+        const char *first = NULL;
         size_t i;
+
+        json_array_foreach (list, i, item) {
+                const json_t *status = json_object_get(item, "status");
+                _cleanup_free_ char *path = strformat("status.conditions[%zu].", i),
+                                    *type_path = path ? strformat("%stype", path) : NULL,
+                                    *status_path = path ? strformat("%sstatus", path) : NULL;
+                const char *type = json_str_or(item, "type", "");
+
+                f->failed |= !type_path || !status_path;
+                if ((is_decision(item) || streq(type, "Failed")) && json_is_string(status) &&
+                                *json_string_value(status) &&
+                                !streq(json_string_value(status), "True"))
+                        finding_add(f, FINDING_NOT_SUPPORTED, status_path, status,
+                                        "supported values: \"True\"");
+                if (!is_decision(item))
+                        continue;
+                if (first && !streq(first, type))
+                        finding_add(f, FINDING_INVALID, type_path, json_object_get(item, "type"),
+                                        "Approved and Denied conditions are mutually exclusive");
+                first = type;
+        }
+}
+
+static void csr_validate(struct findings *f, const json_t *object) {
+        const json_t *signer = json_at(object, "spec.signerName");
 
         validate_usages(f, json_at(object, "spec.usages"));
         if (!is_signer(strempty(json_string_value(signer))))
                 finding_add(f, FINDING_INVALID, "spec.signerName", signer,
                                 "must be a fully qualified domain and path of the form "
                                 "\"example.com/signer-name\"");
-        json_array_foreach (list, i, item) {
-                approved |= streq(json_str_or(item, "type", ""), "Approved");
-                denied |= streq(json_str_or(item, "type", ""), "Denied");
+        validate_conditions(f, json_at(object, "status.conditions"));
+}
+
+/* What signers put there is read by whoever waits for it. */
+static void validate_certificate(struct findings *f, const char *encoded) {
+        _cleanup_json_ json_t *shown = json_string("<certificate data>");
+        _cleanup_free_ char *pem = NULL;
+        _cleanup_free_ void *data = NULL;
+        size_t n = 0;
+
+        if (base64_decode(encoded, &data, &n) >= 0)
+                pem = strndup(data, n);
+        if (!pem)
+                f->failed = true;
+        else if (!strstr(pem, "-----BEGIN CERTIFICATE-----"))
+                finding_add(f, FINDING_INVALID, "status.certificate", shown,
+                                "must contain at least one CERTIFICATE PEM block");
+        else if (pki_cert_read(pem, NULL, NULL, NULL) == -EINVAL)
+                finding_add(f, FINDING_INVALID, "status.certificate", shown,
+                                "the first certificate cannot be read");
+}
+
+/* Decisions are the approvers', and stay. */
+static void csr_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        static const char *const types[] = {"Approved", "Denied", "Failed"};
+        const char *was = json_str_or(old, "status.certificate", ""),
+                   *is = json_str_or(object, "status.certificate", "");
+
+        for (size_t i = 0; i < ELEMENTS(types); i++) {
+                size_t before = count_conditions(old, types[i]),
+                       after = count_conditions(object, types[i]);
+
+                if (after < before)
+                        finding_add(f, FINDING_FORBIDDEN, "status.conditions", NULL,
+                                        "updates may not remove a condition of type \"%s\"",
+                                        types[i]);
+                else if (after > before && !streq(types[i], "Failed") &&
+                                !streq(subresource, "approval"))
+                        finding_add(f, FINDING_FORBIDDEN, "status.conditions", NULL,
+                                        "updates may not add a condition of type \"%s\"", types[i]);
         }
-        if (approved && denied)
-                finding_add(f, FINDING_INVALID, "status.conditions", list,
-                                "Approved and Denied conditions are mutually exclusive");
+        if (streq(was, is))
+                return;
+        if (*was)
+                finding_add(f, FINDING_FORBIDDEN, "status.certificate", NULL,
+                                "updates may not modify existing certificate content");
+        else
+                validate_certificate(f, is);
 }
 
 /* Signers read it; a request that nobody can read is refused at once. */
@@ -191,6 +266,7 @@ const struct kind_strategy strategies_certificates[] = {
                                 .prepare_create = csr_prepare_create,
                                 .prepare_update = csr_prepare_update,
                                 .validate = csr_validate,
-                                .validate_create = csr_validate_create},
+                                .validate_create = csr_validate_create,
+                                .validate_update = csr_validate_update},
                 {0},
 };

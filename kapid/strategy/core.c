@@ -383,6 +383,8 @@ const struct kind_strategy strategies_core[] = {
                                 .defaults = secret_defaults,
                                 .validate = secret_validate,
                                 .validate_update = secret_validate_update},
-                {.group = "", .kind = "ServiceAccount", .flags = STRATEGY_NO_GENERATION},
+                {.group = "",
+                                .kind = "ServiceAccount",
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_RETURNS_DELETED},
                 {0},
 };

@@ -14,7 +14,11 @@ static const struct {
                 {"batch", "jobs", "{}"},
                 {"batch", "cronjobs", "{}"},
                 {"certificates.k8s.io", "certificatesigningrequests", "{}"},
+                {"flowcontrol.apiserver.k8s.io", "flowschemas", "{}"},
+                {"flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", "{}"},
                 {"networking.k8s.io", "ingresses", "{\"loadBalancer\":{}}"},
+                {"networking.k8s.io", "servicecidrs", "{}"},
+                {"storage.k8s.io", "volumeattachments", "{\"attached\":false}"},
                 {"", "replicationcontrollers", "{\"replicas\":0}"},
                 {"", "nodes",
                                 "{\"daemonEndpoints\":{\"kubeletEndpoint\":{\"Port\":0}},"

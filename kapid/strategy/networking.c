@@ -1,4 +1,4 @@
-/* NetworkPolicies, Ingresses and IngressClasses. The messages are those of Kubernetes. */
+/* NetworkPolicies, Ingresses, their classes, ServiceCIDRs. The messages are those of Kubernetes. */
 #include <arpa/inet.h>
 
 #include "kapid/schema/format.h"
@@ -395,6 +395,37 @@ static void class_validate_update(struct findings *f, const char *subresource, c
         strategy_validate_immutable(f, old, object, "spec.controller");
 }
 
+/* --- ServiceCIDR --- */
+
+static void ranges_validate(struct findings *f, const json_t *object) {
+        const json_t *cidrs = json_at(object, "spec.cidrs"), *item;
+        unsigned of_size[17] = {0};
+        size_t i, at = findings_push(f, "spec.cidrs");
+
+        if (json_array_size(cidrs) == 0)
+                finding_add(f, FINDING_REQUIRED, NULL, NULL, "at least one CIDR required");
+        else if (json_array_size(cidrs) > 2)
+                finding_add(f, FINDING_INVALID, NULL, cidrs, "may only hold up to 2 values");
+        json_array_foreach (cidrs, i, item) {
+                struct range range = {0};
+                size_t entry = findings_push_index(f, i);
+
+                if (range_parse(strempty(json_string_value(item)), &range) < 0)
+                        finding_add(f, FINDING_INVALID, NULL, item, "%s", bad_range);
+                else if (++of_size[range.size] == 2)
+                        finding_add(f, FINDING_INVALID, NULL, cidrs,
+                                        "may specify no more than one IP for each IP family, i.e "
+                                        "192.168.0.0/24 and 2001:db8::/96");
+                findings_pop(f, entry);
+        }
+        findings_pop(f, at);
+}
+
+static void ranges_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        strategy_validate_immutable(f, old, object, "spec.cidrs");
+}
+
 const struct kind_strategy strategies_networking[] = {
                 {.group = "networking.k8s.io",
                                 .kind = "NetworkPolicy",
@@ -409,5 +440,10 @@ const struct kind_strategy strategies_networking[] = {
                                 .defaults = class_defaults,
                                 .validate = class_validate,
                                 .validate_update = class_validate_update},
+                {.group = "networking.k8s.io",
+                                .kind = "ServiceCIDR",
+                                .flags = STRATEGY_NO_GENERATION,
+                                .validate = ranges_validate,
+                                .validate_update = ranges_validate_update},
                 {0},
 };

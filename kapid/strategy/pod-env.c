@@ -3,6 +3,7 @@
 #include "kapid/strategy/pod-env.h"
 
 #include "kapid/schema/format.h"
+#include "kapid/strategy/pod-volumes.h"
 #include "lib/object.h"
 
 static bool is_one_of(const char *word, const char *const *list) {
@@ -157,9 +158,17 @@ static void validate_key_ref(struct findings *f, const char *field, const json_t
         findings_pop(f, at);
 }
 
+static void validate_file_key(struct findings *f, const json_t *ref) {
+        size_t at = findings_push(f, "fileKeyRef");
+
+        validate_variable_name(f, "key", json_object_get(ref, "key"));
+        pod_validate_path_below(f, "path", json_object_get(ref, "path"));
+        findings_pop(f, at);
+}
+
 static void validate_from(struct findings *f, const json_t *from, bool has_value) {
-        static const char *const sources[] = {
-                        "fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef"};
+        static const char *const sources[] = {"fieldRef", "resourceFieldRef", "configMapKeyRef",
+                        "secretKeyRef", "fileKeyRef"};
         size_t at = findings_push(f, "valueFrom"), n = 0, inner;
 
         for (size_t i = 0; i < ELEMENTS(sources); i++) {
@@ -168,6 +177,10 @@ static void validate_from(struct findings *f, const json_t *from, bool has_value
                 if (!ref)
                         continue;
                 n++;
+                if (streq(sources[i], "fileKeyRef")) {
+                        validate_file_key(f, ref);
+                        continue;
+                }
                 if (i >= 2) {
                         validate_key_ref(f, sources[i], ref);
                         continue;

@@ -4,14 +4,16 @@
 
 #include "kapid/schema/format.h"
 #include "lib/object.h"
+#include "lib/taints.h"
 
-static void validate_tolerations(struct findings *f, const json_t *spec) {
+void pod_fields_validate_tolerations(struct findings *f, const json_t *spec) {
         const json_t *t;
         size_t i;
 
         json_array_foreach (json_object_get(spec, "tolerations"), i, t) {
                 const char *key = json_str_or(t, "key", ""),
                            *operator= json_str_or(t, "operator", "Equal");
+                int64_t number;
                 size_t at = findings_push(f, "tolerations");
 
                 findings_push_index(f, i);
@@ -25,7 +27,11 @@ static void validate_tolerations(struct findings *f, const json_t *spec) {
                 if (streq(operator, "Exists") && *json_str_or(t, "value", ""))
                         finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "operator"),
                                         "value must be empty when `operator` is 'Exists'");
-                if (!streq(operator, "Exists") &&
+                if ((streq(operator, "Lt") || streq(operator, "Gt")) &&
+                                !toleration_number(json_str_or(t, "value", ""), &number))
+                        finding_add(f, FINDING_INVALID, "value", json_object_get(t, "value"),
+                                        "must be a valid decimal integer in canonical form");
+                if (streq(operator, "Equal") &&
                                 format_check(FORMAT_LABEL_VALUE, json_str_or(t, "value", "")))
                         finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "value"),
                                         "%s",
@@ -182,8 +188,85 @@ static void validate_names(struct findings *f, const json_t *spec) {
         }
 }
 
+/* The whole host name, which Linux keeps in 64 characters. */
+static void validate_hostname_override(struct findings *f, const json_t *spec) {
+        enum { HOSTNAME_MAX = 64 };
+        const json_t *name = json_object_get(spec, "hostnameOverride");
+        const char *text = strempty(json_string_value(name)),
+                   *error = *text ? format_check(FORMAT_DNS1123_SUBDOMAIN, text) : NULL;
+
+        if (!*text)
+                return;
+        if (error)
+                finding_add(f, FINDING_INVALID, "hostnameOverride", name, "%s", error);
+        if (strlen(text) > HOSTNAME_MAX)
+                finding_add(f, FINDING_TOO_LONG, "hostnameOverride", NULL,
+                                "may not be more than %d bytes", HOSTNAME_MAX);
+        if (json_bool_or(spec, "hostNetwork", false))
+                finding_add(f, FINDING_FORBIDDEN, "hostnameOverride", NULL,
+                                "may not be set when hostNetwork is true");
+        if (json_bool_or(spec, "setHostnameAsFQDN", false))
+                finding_add(f, FINDING_FORBIDDEN, "setHostnameAsFQDN", NULL,
+                                "may not be true when hostnameOverride is set");
+}
+
+/* A claim is named or made from a template; containers ask for claims of the pod. */
+static void validate_claim(struct findings *f, const json_t *claim) {
+        static const char *const sources[] = {"resourceClaimName", "resourceClaimTemplateName"};
+        const json_t *name = json_object_get(claim, "name");
+        const char *text = strempty(json_string_value(name)), *error;
+        size_t n = 0;
+
+        if (!*text)
+                finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
+        else if ((error = format_check(FORMAT_DNS1123_LABEL, text)))
+                finding_add(f, FINDING_INVALID, "name", name, "%s", error);
+        for (size_t i = 0; i < ELEMENTS(sources); i++) {
+                const json_t *v = json_object_get(claim, sources[i]);
+
+                n += v != NULL;
+                error = v ? format_check(FORMAT_DNS1123_SUBDOMAIN, json_string_value(v)) : NULL;
+                if (error)
+                        finding_add(f, FINDING_INVALID, sources[i], v, "%s", error);
+        }
+        if (n != 1)
+                finding_add(f, FINDING_INVALID, NULL, claim, "%s",
+                                n ? "at most one of `resourceClaimName` or "
+                                    "`resourceClaimTemplateName` may be specified"
+                                  : "must specify one of: `resourceClaimName`, "
+                                    "`resourceClaimTemplateName`");
+}
+
+static void validate_container_claims(
+                struct findings *f, const json_t *spec, const char *list, size_t index) {
+        const json_t *claims = json_object_get(spec, "resourceClaims"), *claim,
+                     *container = json_array_get(json_object_get(spec, list), index);
+        size_t i;
+
+        json_array_foreach (json_at(container, "resources.claims"), i, claim) {
+                _cleanup_free_ char *path =
+                                strformat("%s[%zu].resources.claims[%zu].name", list, index, i);
+
+                f->failed |= !path;
+                if (path && !json_named(claims, json_str_or(claim, "name", "")))
+                        finding_add(f, FINDING_NOT_FOUND, path, json_object_get(claim, "name"),
+                                        NULL);
+        }
+}
+
+static void validate_claims(struct findings *f, const json_t *spec) {
+        static const char *const lists[] = {"initContainers", "containers"};
+
+        findings_each(f, spec, "resourceClaims", validate_claim);
+        for (size_t l = 0; l < ELEMENTS(lists); l++)
+                for (size_t i = 0; i < json_array_size(json_object_get(spec, lists[l])); i++)
+                        validate_container_claims(f, spec, lists[l], i);
+}
+
 void pod_fields_validate(struct findings *f, const json_t *spec) {
-        validate_tolerations(f, spec);
+        validate_hostname_override(f, spec);
+        validate_claims(f, spec);
+        pod_fields_validate_tolerations(f, spec);
         validate_dns(f, spec);
         validate_host_aliases(f, spec);
         validate_qualified(f, spec, "readinessGates", "conditionType");

@@ -110,11 +110,45 @@ static void validate_token(struct findings *f, const json_t *source) {
         validate_file_path(f, json_object_get(source, "path"));
 }
 
+static void validate_bundle(struct findings *f, const json_t *source) {
+        const json_t *name = json_object_get(source, "name"),
+                     *signer = json_object_get(source, "signerName");
+
+        if (name && signer)
+                finding_add(f, FINDING_INVALID, NULL, source,
+                                "only one of name and signerName may be used");
+        else if (!name && !signer)
+                finding_add(f, FINDING_REQUIRED, NULL, NULL,
+                                "either name or signerName must be specified");
+        if (name && json_object_get(source, "labelSelector"))
+                finding_add(f, FINDING_INVALID, "labelSelector",
+                                json_object_get(source, "labelSelector"),
+                                "must be unset if name is specified");
+        if (*json_str_or(source, "path", ""))
+                validate_file_path(f, json_object_get(source, "path"));
+}
+
+static void validate_certificate(struct findings *f, const json_t *source) {
+        static const char *const fields[] = {
+                        "credentialBundlePath", "keyPath", "certificateChainPath"};
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTS(fields); i++) {
+                n += *json_str_or(source, fields[i], "") != 0;
+                pod_validate_path_below(f, fields[i], json_object_get(source, fields[i]));
+        }
+        if (n == 0)
+                finding_add(f, FINDING_REQUIRED, NULL, NULL,
+                                "specify at least one of credentialBundlePath, keyPath, and "
+                                "certificateChainPath");
+}
+
 static const struct source {
         const char *name;
         void (*validate)(struct findings *f, const json_t *source);
 } projections[] = {{"secret", validate_named_files}, {"configMap", validate_named_files},
-                {"downwardAPI", validate_downward}, {"serviceAccountToken", validate_token}};
+                {"downwardAPI", validate_downward}, {"serviceAccountToken", validate_token},
+                {"clusterTrustBundle", validate_bundle}, {"podCertificate", validate_certificate}};
 
 /* Two sources may not write one file. */
 static void note_paths(struct findings *f, const json_t *source, json_t *seen) {
@@ -191,6 +225,40 @@ static void validate_empty_dir(struct findings *f, const json_t *source) {
                                 "SizeLimit field must be a valid resource quantity");
 }
 
+static void validate_fibre_channel(struct findings *f, const json_t *source) {
+        const json_t *names = json_object_get(source, "targetWWNs"),
+                     *ids = json_object_get(source, "wwids");
+
+        if (!names && !ids)
+                finding_add(f, FINDING_REQUIRED, "targetWWNs", NULL,
+                                "must specify either targetWWNs or wwids, but not both");
+        if (names && ids)
+                finding_add(f, FINDING_INVALID, "targetWWNs", names,
+                                "targetWWNs and wwids can not be specified simultaneously");
+        if (names && !json_object_get(source, "lun"))
+                finding_add(f, FINDING_REQUIRED, "lun", NULL,
+                                "lun is required if targetWWNs is specified");
+}
+
+static void validate_flocker(struct findings *f, const json_t *source) {
+        const char *name = json_str_or(source, "datasetName", ""),
+                   *id = json_str_or(source, "datasetUUID", "");
+
+        if (!*name && !*id)
+                finding_add(f, FINDING_REQUIRED, NULL, NULL,
+                                "one of datasetName and datasetUUID is required");
+        if (*name && *id)
+                finding_add(f, FINDING_INVALID, NULL, source,
+                                "datasetName and datasetUUID can not be specified simultaneously");
+        if (strchr(name, '/'))
+                finding_add(f, FINDING_INVALID, "datasetName",
+                                json_object_get(source, "datasetName"), "must not contain '/'");
+}
+
+static void validate_repository(struct findings *f, const json_t *source) {
+        pod_validate_path_below(f, "directory", json_object_get(source, "directory"));
+}
+
 static void validate_ephemeral(struct findings *f, const json_t *source) {
         const json_t *template = json_object_get(source, "volumeClaimTemplate");
         size_t at;
@@ -208,7 +276,8 @@ static const struct source sources[] = {{"secret", validate_secret},
                 {"configMap", validate_named_files}, {"downwardAPI", validate_downward},
                 {"projected", validate_projected}, {"hostPath", validate_host_path},
                 {"nfs", validate_nfs}, {"emptyDir", validate_empty_dir},
-                {"ephemeral", validate_ephemeral}};
+                {"ephemeral", validate_ephemeral}, {"fc", validate_fibre_channel},
+                {"flocker", validate_flocker}, {"gitRepo", validate_repository}};
 
 void pod_volumes_validate(struct findings *f, const json_t *spec) {
         const json_t *volume;

@@ -436,7 +436,7 @@ const struct kind_strategy strategies_quota[] = {
                 {.group = "",
                                 .kind = "ResourceQuota",
                                 .flags = STRATEGY_NO_GENERATION | STRATEGY_READ_AT_ONCE |
-                                         STRATEGY_STATUS_COUNTED,
+                                         STRATEGY_STATUS_COUNTED | STRATEGY_RETURNS_DELETED,
                                 .validate = quota_validate,
                                 .validate_update = quota_validate_update},
                 {.group = "",

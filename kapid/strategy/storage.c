@@ -9,7 +9,10 @@
 
 enum { PARAMETERS_MAX = 512, PARAMETERS_SIZE_MAX = 256 * 1024 };
 
-static const char *const volume_sources[] = {"csi", "hostPath", "local", "nfs"};
+static const char *const volume_sources[] = {"awsElasticBlockStore", "azureDisk", "azureFile",
+                "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker", "gcePersistentDisk",
+                "glusterfs", "hostPath", "iscsi", "local", "nfs", "photonPersistentDisk",
+                "portworxVolume", "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume"};
 
 static void validate_modes(struct findings *f, const json_t *spec, const char *missing) {
         const json_t *modes = json_object_get(spec, "accessModes"), *mode;
@@ -305,18 +308,11 @@ static void validate_topologies(struct findings *f, const json_t *object) {
         }
 }
 
-static void class_validate(struct findings *f, const json_t *object) {
-        const json_t *provisioner = json_object_get(object, "provisioner"),
-                     *parameters = json_object_get(object, "parameters");
-        const char *error = format_check(
-                        FORMAT_QUALIFIED_NAME, strempty(json_string_value(provisioner)));
+static void validate_parameters(struct findings *f, const json_t *parameters) {
         size_t size = 0;
         const char *key;
         json_t *v;
 
-        if (provisioner && error)
-                finding_add(f, FINDING_INVALID, "provisioner", provisioner, "%s", error);
-        validate_topologies(f, object);
         json_object_each (parameters, key, v) {
                 size += strlen(key) + json_string_length(v);
                 if (!*key)
@@ -331,6 +327,17 @@ static void class_validate(struct findings *f, const json_t *object) {
                                 "may not be more than %i bytes", PARAMETERS_SIZE_MAX);
 }
 
+static void class_validate(struct findings *f, const json_t *object) {
+        const json_t *provisioner = json_object_get(object, "provisioner");
+        const char *error = format_check(
+                        FORMAT_QUALIFIED_NAME, strempty(json_string_value(provisioner)));
+
+        if (provisioner && error)
+                finding_add(f, FINDING_INVALID, "provisioner", provisioner, "%s", error);
+        validate_topologies(f, object);
+        validate_parameters(f, json_object_get(object, "parameters"));
+}
+
 static void class_validate_update(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
         static const char *const fixed[] = {"parameters", "provisioner", "reclaimPolicy"};
@@ -342,24 +349,47 @@ static void class_validate_update(struct findings *f, const char *subresource, c
         strategy_validate_immutable(f, old, object, "volumeBindingMode");
 }
 
+/* Classes of attributes. */
+
+static void attributes_validate(struct findings *f, const json_t *object) {
+        const json_t *parameters = json_object_get(object, "parameters");
+
+        strategy_validate_driver_name(f, "driverName", json_object_get(object, "driverName"));
+        if (json_object_size(parameters) == 0)
+                finding_add(f, FINDING_REQUIRED, "parameters", NULL,
+                                "must contain at least one key/value pair");
+        validate_parameters(f, parameters);
+}
+
+static void attributes_validate_update(struct findings *f, const char *subresource,
+                const json_t *old, const json_t *object) {
+        strategy_validate_immutable(f, old, object, "driverName");
+        strategy_validate_immutable(f, old, object, "parameters");
+}
+
 const struct kind_strategy strategies_storage[] = {
                 {.group = "",
                                 .kind = "PersistentVolume",
-                                .flags = STRATEGY_NO_GENERATION,
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_RETURNS_DELETED,
                                 .prepare_create = volume_prepare_create,
                                 .prepare_update = volume_prepare_update,
                                 .validate = volume_validate,
                                 .validate_update = volume_validate_update},
                 {.group = "",
                                 .kind = "PersistentVolumeClaim",
-                                .flags = STRATEGY_NO_GENERATION,
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_RETURNS_DELETED,
                                 .prepare_create = claim_prepare_create,
                                 .validate = claim_validate,
                                 .validate_update = claim_validate_update},
                 {.group = "storage.k8s.io",
                                 .kind = "StorageClass",
-                                .flags = STRATEGY_NO_GENERATION,
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_RETURNS_DELETED,
                                 .validate = class_validate,
                                 .validate_update = class_validate_update},
+                {.group = "storage.k8s.io",
+                                .kind = "VolumeAttributesClass",
+                                .flags = STRATEGY_NO_GENERATION,
+                                .validate = attributes_validate,
+                                .validate_update = attributes_validate_update},
                 {0},
 };

@@ -16,7 +16,8 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind) {
                         strategies_autoscaling, strategies_addresspool, strategies_descheduling,
                         strategies_endpoints, strategies_admissionregistration,
                         strategies_admissionpolicies, strategies_apiregistration,
-                        strategies_events};
+                        strategies_events, strategies_csi, strategies_node,
+                        strategies_podtemplate, strategies_flowcontrol};
         static const struct kind_strategy none = {.name = NAME_SUBDOMAIN};
 
         for (size_t i = 0; i < ELEMENTS(all); i++)
@@ -265,25 +266,34 @@ static void validate_selection(struct findings *f, const json_t *object) {
         }
 }
 
-void strategy_validate_template(struct findings *f, const json_t *object,
+void strategy_validate_pod_template(struct findings *f, const json_t *template,
                 void (*more)(struct findings *f, const json_t *spec)) {
-        const json_t *spec = json_at(object, "spec.template.spec");
-        size_t at;
+        const json_t *spec = json_object_get(template, "spec");
+        size_t at = findings_push(f, "metadata");
 
-        validate_selection(f, object);
-        at = findings_push(f, "spec.template.metadata");
-        validate_labels(f, json_at(object, "spec.template.metadata.labels"));
-        validate_annotations(f, json_at(object, "spec.template.metadata.annotations"));
+        validate_labels(f, json_at(template, "metadata.labels"));
+        validate_annotations(f, json_at(template, "metadata.annotations"));
         findings_pop(f, at);
         if (!spec) {
-                finding_add(f, FINDING_REQUIRED, "spec.template.spec", NULL, NULL);
+                finding_add(f, FINDING_REQUIRED, "spec", NULL, NULL);
                 return;
         }
-        at = findings_push(f, "spec.template.spec");
+        at = findings_push(f, "spec");
         strategy_validate_pod_spec(f, spec);
         pod_ephemeral_validate_none(f, spec, "ephemeralContainers",
                         "ephemeral containers not allowed in pod template");
-        more(f, spec);
+        if (more)
+                more(f, spec);
+        findings_pop(f, at);
+}
+
+void strategy_validate_template(struct findings *f, const json_t *object,
+                void (*more)(struct findings *f, const json_t *spec)) {
+        size_t at;
+
+        validate_selection(f, object);
+        at = findings_push(f, "spec.template");
+        strategy_validate_pod_template(f, json_at(object, "spec.template"), more);
         findings_pop(f, at);
 }
 

@@ -20,7 +20,8 @@ enum strategy_flag {
         STRATEGY_NEEDS_VERSION = 1 << 3,
         /* spec.finalizers hold a deleted object, too: Namespace. */
         STRATEGY_SPEC_FINALIZERS = 1 << 4,
-        /* A delete that removes the object answers with the object, not with a Status: Pod. */
+        /* A delete that removes the object answers with the object, not with a Status: Pod,
+         * PersistentVolumeClaim, ServiceAccount. */
         STRATEGY_RETURNS_DELETED = 1 << 5,
         /* Admission reads the object from the cache: a write of it is answered once it is there. */
         STRATEGY_READ_AT_ONCE = 1 << 6,
@@ -75,7 +76,9 @@ extern const struct kind_strategy strategies_core[], strategies_pod[], strategie
                 strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[],
                 strategies_autoscaling[], strategies_addresspool[], strategies_descheduling[],
                 strategies_endpoints[], strategies_admissionregistration[],
-                strategies_admissionpolicies[], strategies_apiregistration[], strategies_events[];
+                strategies_admissionpolicies[], strategies_apiregistration[], strategies_events[],
+                strategies_csi[], strategies_node[], strategies_podtemplate[],
+                strategies_flowcontrol[];
 
 /* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
  * "system-", which no other class's name does. */
@@ -109,6 +112,11 @@ int strategy_default_pod_spec(json_t *spec);
  * else holds for it. */
 void strategy_validate_template(struct findings *f, const json_t *object,
                 void (*more)(struct findings *f, const json_t *spec));
+/* A pod template at the path's end; more may be NULL. */
+void strategy_validate_pod_template(struct findings *f, const json_t *template,
+                void (*more)(struct findings *f, const json_t *spec));
+/* The name of a CSI driver, in the field at the path's end. */
+void strategy_validate_driver_name(struct findings *f, const char *field, const json_t *name);
 /* The field v, at the path's end and `field`, as a count or a percentage ("25%"), which *ret is.
  * For anything else, and for negative ones, -EINVAL and a finding. */
 int strategy_count_or_percent(struct findings *f, const char *field, const json_t *v, int64_t *ret);

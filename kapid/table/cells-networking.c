@@ -1,4 +1,4 @@
-/* Cells of network policies, ingresses and ingress classes. */
+/* Cells of network policies, ingresses, ingress classes and ranges of services. */
 #include "kapid/table/cells.h"
 #include "lib/buf.h"
 #include "lib/object.h"
@@ -50,4 +50,12 @@ json_t *cells_ingressclass_parameters(const json_t *o, uint64_t now_us) {
                 return json_string("<none>");
         return json_sprintf("%s%s%s/%s", json_str_or(to, "kind", ""), *group ? "." : "", group,
                         json_str_or(to, "name", ""));
+}
+
+json_t *cells_servicecidr_ranges(const json_t *o, uint64_t now_us) {
+        const json_t *cidrs = json_at(o, "spec.cidrs");
+
+        return json_sprintf("%s%s%s", strempty(json_string_value(json_array_get(cidrs, 0))),
+                        json_array_size(cidrs) > 1 ? "," : "",
+                        strempty(json_string_value(json_array_get(cidrs, 1))));
 }

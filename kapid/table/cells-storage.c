@@ -1,4 +1,4 @@
-/* Cells of volumes, claims and storage classes. */
+/* Cells of volumes, claims, storage classes and what CSI drivers write. */
 #include "kapid/table/cells.h"
 
 #include "lib/buf.h"
@@ -65,4 +65,34 @@ json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us) {
 
         return json_sprintf("%s%s", object_name(storage_class),
                         streq(strempty(is_default), "true") ? " (default)" : "");
+}
+
+/* The texts of a list, or those at a member of its items, joined by commas. */
+static json_t *joined(const json_t *list, const char *member, const char *none) {
+        _cleanup_buf_ struct buf b = {0};
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach (list, i, item)
+                buf_printf(&b, "%s%s", b.size > 0 ? "," : "",
+                                member ? json_str_or(item, member, "")
+                                       : strempty(json_string_value(item)));
+        if (b.failed)
+                return NULL;
+        return json_string(b.size > 0 ? b.data : none);
+}
+
+json_t *cells_csidriver_modes(const json_t *driver, uint64_t now_us) {
+        return joined(json_at(driver, "spec.volumeLifecycleModes"), NULL, "<none>");
+}
+
+/* Audiences; one that is empty is the API's own. */
+json_t *cells_csidriver_tokens(const json_t *driver, uint64_t now_us) {
+        const json_t *requests = json_at(driver, "spec.tokenRequests");
+
+        return joined(requests, "audience", requests ? "" : "<unset>");
+}
+
+json_t *cells_csinode_drivers(const json_t *node, uint64_t now_us) {
+        return json_integer((json_int_t)json_array_size(json_at(node, "spec.drivers")));
 }

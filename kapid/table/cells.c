@@ -145,20 +145,55 @@ static json_t *service_ports(const json_t *o, uint64_t now_us) {
         return of_buf(&b, "<none>");
 }
 
-/* "a=b,c=d" of a map. */
+static int compare_words(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "a=b,c=d" of a map, by its keys. */
 static json_t *map_cell(const json_t *map) {
+        _cleanup_free_ const char **keys = calloc(json_object_size(map) + 1, sizeof(*keys));
         _cleanup_buf_ struct buf b = {0};
         const char *key;
+        size_t n = 0;
         json_t *v;
 
+        if (!keys)
+                return NULL;
         json_object_foreach ((json_t *)map, key, v)
-                buf_printf(&b, "%s%s=%s", b.size > 0 ? "," : "", key,
-                                strempty(json_string_value(v)));
+                keys[n++] = key;
+        qsort(keys, n, sizeof(*keys), compare_words);
+        for (size_t i = 0; i < n; i++)
+                buf_printf(&b, "%s%s=%s", b.size > 0 ? "," : "", keys[i],
+                                strempty(json_string_value(json_object_get(map, keys[i]))));
         return of_buf(&b, "<none>");
 }
 
 static json_t *service_selector(const json_t *o, uint64_t now_us) {
         return map_cell(json_at(o, "spec.selector"));
+}
+
+static json_t *podtemplate_containers(const json_t *o, uint64_t now_us) {
+        return cells_containers(json_at(o, "template.spec"), "name");
+}
+
+static json_t *podtemplate_images(const json_t *o, uint64_t now_us) {
+        return cells_containers(json_at(o, "template.spec"), "image");
+}
+
+static json_t *podtemplate_labels(const json_t *o, uint64_t now_us) {
+        return map_cell(json_at(o, "template.metadata.labels"));
+}
+
+static json_t *component_status(const json_t *o, uint64_t now_us) {
+        const json_t *c;
+        size_t i;
+
+        json_array_foreach (json_object_get(o, "conditions"), i, c)
+                if (streq(json_str_or(c, "type", ""), "Healthy"))
+                        return json_string(streq(json_str_or(c, "status", ""), "True")
+                                                           ? "Healthy"
+                                                           : "Unhealthy");
+        return json_string("Unknown");
 }
 
 static json_t *template_nodes(const json_t *o, uint64_t now_us) {
@@ -275,6 +310,13 @@ static json_t *node_external_ip(const json_t *o, uint64_t now_us) {
         return node_address(o, "ExternalIP");
 }
 
+static void add_endpoint(struct buf *b, const char *ip, json_int_t port) {
+        bool colons = strchr(ip, ':');
+
+        buf_printf(b, "%s%s%s%s:%lld", b->size > 0 ? "," : "", colons ? "[" : "", ip,
+                        colons ? "]" : "", (long long)port);
+}
+
 static json_t *endpoints(const json_t *o, uint64_t now_us) {
         _cleanup_buf_ struct buf b = {0};
         const json_t *subset, *address, *port;
@@ -288,13 +330,12 @@ static json_t *endpoints(const json_t *o, uint64_t now_us) {
                                 add(&b, json_str_or(address, "ip", ""));
                         json_array_foreach (ports, k, port)
                                 if (n++ < ENDPOINTS_SHOWN)
-                                        buf_printf(&b, "%s%s:%i", b.size > 0 ? "," : "",
-                                                        json_str_or(address, "ip", ""),
-                                                        (int)json_int_or(port, "port", 0));
+                                        add_endpoint(&b, json_str_or(address, "ip", ""),
+                                                        json_int_or(port, "port", 0));
                 }
         if (n > ENDPOINTS_SHOWN)
                 buf_printf(&b, " + %zu more...", n - ENDPOINTS_SHOWN);
-        return of_buf(&b, "<none>");
+        return of_buf(&b, json_array_size(json_object_get(o, "subsets")) > 0 ? "" : "<none>");
 }
 
 /* A list of which the first few were written, and how many there are. */
@@ -316,7 +357,7 @@ static json_t *slice_ports(const json_t *o, uint64_t now_us) {
                         if (port > 0)
                                 buf_printf(&b, "%s%i", b.size > 0 ? "," : "", port);
                         else
-                                add(&b, "*");
+                                add(&b, json_str_or(item, "name", "*"));
                 }
         return of_some(&b, n);
 }
@@ -370,12 +411,12 @@ static json_t *event_count(const json_t *o, uint64_t now_us) {
 static json_t *event_object(const json_t *o, uint64_t now_us) {
         _cleanup_free_ char *kind =
                         strdup(strempty(event_text(o, "involvedObject.kind", "regarding.kind")));
+        const char *name = event_text(o, "involvedObject.name", "regarding.name");
 
         for (char *s = kind; s && *s; s++)
                 if (*s >= 'A' && *s <= 'Z')
                         *s = (char)(*s - 'A' + 'a');
-        return json_sprintf("%s/%s", strempty(kind),
-                        strempty(event_text(o, "involvedObject.name", "regarding.name")));
+        return json_sprintf("%s%s%s", strempty(kind), isempty(name) ? "" : "/", strempty(name));
 }
 
 static json_t *event_source(const json_t *o, uint64_t now_us) {
@@ -397,18 +438,26 @@ static json_t *csr_duration(const json_t *o, uint64_t now_us) {
                         seconds > 0 ? age_format((uint64_t)seconds * 1000000, buffer) : "<none>");
 }
 
-static json_t *csr_condition(const json_t *o, uint64_t now_us) {
-        const json_t *conditions = json_at(o, "status.conditions"), *c;
-        _cleanup_buf_ struct buf b = {0};
+/* Whatever its status is. */
+static bool has_condition(const json_t *o, const char *type) {
+        const json_t *c;
         size_t i;
 
-        if (json_array_size(conditions) == 0)
-                return json_string("Pending");
-        json_array_foreach (conditions, i, c)
-                add(&b, json_str_or(c, "type", ""));
-        if (*json_str_or(o, "status.certificate", ""))
-                add(&b, "Issued");
-        return of_buf(&b, "Pending");
+        json_array_foreach (json_at(o, "status.conditions"), i, c)
+                if (streq(json_str_or(c, "type", ""), type))
+                        return true;
+        return false;
+}
+
+static json_t *csr_condition(const json_t *o, uint64_t now_us) {
+        bool denied = has_condition(o, "Denied"), approved = has_condition(o, "Approved");
+
+        return json_sprintf("%s%s%s",
+                        denied     ? "Denied"
+                        : approved ? "Approved"
+                                   : "Pending",
+                        has_condition(o, "Failed") ? ",Failed" : "",
+                        *json_str_or(o, "status.certificate", "") ? ",Issued" : "");
 }
 
 static json_t *binding_role(const json_t *o, uint64_t now_us) {
@@ -503,6 +552,7 @@ static const struct {
                 {"binding-users", binding_users, "subjects"},
                 {"claim-access-modes", cells_claim_modes, "spec.volumeName status.accessModes"},
                 {"claim-capacity", cells_claim_capacity, "spec.volumeName status.capacity.storage"},
+                {"component-status", component_status, "conditions"},
                 {"controller", controller, "metadata.ownerReferences"},
                 {"cronjob-active", cells_cronjob_active, "status.active.name"},
                 {"cronjob-containers", cells_cronjob_containers,
@@ -512,6 +562,9 @@ static const struct {
                 {"cronjob-last-schedule", cells_cronjob_last_schedule, "status.lastScheduleTime"},
                 {"cronjob-selector", cells_cronjob_selector, "spec.jobTemplate.spec.selector"},
                 {"cronjob-suspend", cells_cronjob_suspend, "spec.suspend"},
+                {"csidriver-modes", cells_csidriver_modes, "spec.volumeLifecycleModes"},
+                {"csidriver-tokens", cells_csidriver_tokens, "spec.tokenRequests"},
+                {"csinode-drivers", cells_csinode_drivers, "spec.drivers.name"},
                 {"csr-condition", csr_condition, "status.conditions.type status.certificate"},
                 {"csr-duration", csr_duration, "spec.expirationSeconds"},
                 {"data-count", data_count, "data.* binaryData.*"},
@@ -550,6 +603,9 @@ static const struct {
                 {"pod-ready", cells_pod_ready, POD},
                 {"pod-restarts", cells_pod_restarts, POD},
                 {"pod-status", cells_pod_status, POD},
+                {"podtemplate-containers", podtemplate_containers, "template.spec.containers.name"},
+                {"podtemplate-images", podtemplate_images, "template.spec.containers.image"},
+                {"podtemplate-labels", podtemplate_labels, "template.metadata.labels"},
                 {"policy-selector", cells_policy_selector, "spec.podSelector"},
                 {"policy-mutations", policy_mutations, "spec.mutations"},
                 {"policy-param-kind", policy_param_kind, "spec.paramKind"},
@@ -562,8 +618,9 @@ static const struct {
                                 "spec.externalName spec.externalIPs"},
                 {"service-ports", service_ports, "spec.ports"},
                 {"service-selector", service_selector, "spec.selector"},
+                {"servicecidr-ranges", cells_servicecidr_ranges, "spec.cidrs"},
                 {"slice-endpoints", slice_endpoints, "endpoints.addresses"},
-                {"slice-ports", slice_ports, "ports.port"},
+                {"slice-ports", slice_ports, "ports"},
                 {"storage-class", cells_storage_class,
                                 "metadata.annotations spec.storageClassName"},
                 {"storage-class-name", cells_storage_class_name,

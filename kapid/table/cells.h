@@ -31,9 +31,12 @@ json_t *cells_cronjob_last_schedule(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_selector(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_suspend(const json_t *cronjob, uint64_t now_us);
 
-/* Volumes, claims and storage classes, cells-storage.c. */
+/* Volumes, claims, storage classes, and what CSI drivers write: cells-storage.c. */
 json_t *cells_claim_capacity(const json_t *claim, uint64_t now_us);
 json_t *cells_claim_modes(const json_t *claim, uint64_t now_us);
+json_t *cells_csidriver_modes(const json_t *driver, uint64_t now_us);
+json_t *cells_csidriver_tokens(const json_t *driver, uint64_t now_us);
+json_t *cells_csinode_drivers(const json_t *node, uint64_t now_us);
 json_t *cells_storage_class(const json_t *volume_or_claim, uint64_t now_us);
 json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us);
 json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
@@ -52,9 +55,10 @@ json_t *cells_hpa_targets(const json_t *hpa, uint64_t now_us);
 json_t *cells_metrics_cpu(const json_t *pod, uint64_t now_us);
 json_t *cells_metrics_memory(const json_t *pod, uint64_t now_us);
 
-/* Ingresses and NetworkPolicies, cells-networking.c. */
+/* Ingresses, NetworkPolicies and ServiceCIDRs, cells-networking.c. */
 json_t *cells_ingress_addresses(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingress_hosts(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingress_ports(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingressclass_parameters(const json_t *ingress_class, uint64_t now_us);
 json_t *cells_policy_selector(const json_t *policy, uint64_t now_us);
+json_t *cells_servicecidr_ranges(const json_t *ranges, uint64_t now_us);

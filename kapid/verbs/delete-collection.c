@@ -12,13 +12,14 @@
 #include "kapid/verbs/selection.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
+#include "lib/vector.h"
 
 enum { COLLECTION_PARALLEL = 16 };
 
 struct collection {
         struct verb_state state;
-        struct item **items;
-        size_t count, next, under_way;
+        VECTOR(struct item *) items;
+        size_t next, under_way; /* next: of items */
         struct bytes **deleted; /* the answer: its head, then texts and commas in turn */
         size_t deleted_count;
         struct bytes *comma;
@@ -32,10 +33,9 @@ static struct collection *collection_of(const struct request *request) {
 }
 
 static void drop_items(struct collection *c) {
-        for (size_t i = 0; i < c->count; i++)
-                item_unref(c->items[i]);
-        c->count = 0;
-        c->items = mfree(c->items);
+        for (size_t i = 0; i < c->items.count; i++)
+                item_unref(c->items.items[i]);
+        vector_done(&c->items);
 }
 
 static void collection_free(struct verb_state *s) {
@@ -77,13 +77,20 @@ static void add_deleted(struct request *request, const json_t *object) {
         c->deleted[c->deleted_count++] = bytes_ref(b);
 }
 
+/* Objects that changed meanwhile are left; what was named beforehand is for all of them. */
+static bool has_preconditions(const struct request *request) {
+        const struct delete_options *o = &request->delete_options;
+
+        return !isempty(o->uid) || !isempty(o->resource_version);
+}
+
 static void on_one_deleted(struct write *w, const struct problem *p) {
         struct request *request = w->request;
         struct collection *c = collection_of(request);
 
         assert(c->under_way > 0);
         c->under_way--;
-        if (p && p->code != 404 && p->code != 409 && !c->failed) {
+        if (p && !c->failed && p->code != 404 && (p->code != 409 || has_preconditions(request))) {
                 c->failed = true;
                 respond_problem(request, p);
         } else if (!p && w->decision->object) {
@@ -158,8 +165,8 @@ static int delete_item(struct request *request, const struct item *it) {
 static void collection_continue(struct request *request) {
         struct collection *c = collection_of(request);
 
-        while (!c->failed && c->next < c->count && c->under_way < COLLECTION_PARALLEL) {
-                _cleanup_item_ struct item *it = TAKE_PTR(c->items[c->next]);
+        while (!c->failed && c->next < c->items.count && c->under_way < COLLECTION_PARALLEL) {
+                _cleanup_item_ struct item *it = TAKE_PTR(c->items.items[c->next]);
 
                 c->next++;
                 c->under_way++;
@@ -169,7 +176,7 @@ static void collection_continue(struct request *request) {
                         return;
                 }
         }
-        if (!c->failed && c->next == c->count && c->under_way == 0 && request->http)
+        if (!c->failed && c->next == c->items.count && c->under_way == 0 && request->http)
                 collection_respond(request);
 }
 
@@ -211,22 +218,29 @@ static int collect(struct request *request, struct collection *c, struct problem
         prefix = selection_prefix(request->kind, &s);
         if (!c->comma)
                 c->comma = bytes_new(",", 1);
-        c->items = calloc(cache_count(request->cache) + 1, sizeof(*c->items));
-        if (!prefix || !c->comma || !c->items)
+        if (!prefix || !c->comma)
                 return -ENOMEM;
         if (after && !startswith(after, prefix))
                 return problem_set(p, EINVAL, 400, "BadRequest", "continue key is not valid");
-        cache_walk_begin(&walk, request->cache, prefix, after, s.label_bits);
+        r = selection_walk(request->kind, &s, request->cache, prefix, after, &walk);
+        if (r < 0)
+                return r;
         while (!c->last && (it = cache_walk_next(&walk))) {
                 r = selection_matches(request->kind, &s, it, p);
                 if (r < 0)
                         return r;
-                if (r > 0 && page.limit && c->count == page.limit)
-                        c->last = strdup(item_path(c->items[c->count - 1]));
-                else if (r > 0)
-                        c->items[c->count++] = item_ref(it);
+                if (r == 0)
+                        continue;
+                if (page.limit && c->items.count == page.limit) {
+                        c->last = strdup(item_path(c->items.items[c->items.count - 1]));
+                        continue;
+                }
+                r = vector_append(&c->items, it);
+                if (r < 0)
+                        return r;
+                item_ref(it);
         }
-        c->deleted = calloc(2 * c->count + 3, sizeof(*c->deleted));
+        c->deleted = calloc(2 * c->items.count + 3, sizeof(*c->deleted));
         if (!c->deleted)
                 return -ENOMEM;
         c->deleted[c->deleted_count++] = bytes_ref(c->comma); /* the head's place */

@@ -13,19 +13,27 @@ int delete_check_preconditions(const struct request *request, const struct kind 
                 const json_t *live, struct problem *p) {
         const struct delete_options *o = &request->delete_options;
         const char *version = json_str_or(live, "metadata.resourceVersion", "");
+        const char *dot = *k->group ? "." : "";
 
         if (!isempty(o->uid) && !streq(o->uid, object_uid(live)))
-                return problem_set(p, EEXIST, 409, "Conflict",
-                                "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
-                                "UID in precondition: %s, UID in object meta: %s",
-                                k->resource, object_name(live), o->uid, object_uid(live));
-        if (!isempty(o->resource_version) && !streq(o->resource_version, version))
-                return problem_set(p, EEXIST, 409, "Conflict",
-                                "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
-                                "ResourceVersion in precondition: %s, ResourceVersion in object "
-                                "meta: %s",
-                                k->resource, object_name(live), o->resource_version, version);
-        return 0;
+                problem_set(p, EEXIST, 409, "Conflict",
+                                "Operation cannot be fulfilled on %s%s%s \"%s\": the UID in the "
+                                "precondition (%s) does not match the UID in record (%s). The "
+                                "object might have been deleted and then recreated",
+                                k->kind, dot, k->group, object_name(live), o->uid,
+                                object_uid(live));
+        else if (!isempty(o->resource_version) && !streq(o->resource_version, version))
+                problem_set(p, EEXIST, 409, "Conflict",
+                                "Operation cannot be fulfilled on %s%s%s \"%s\": the "
+                                "ResourceVersion in the precondition (%s) does not match the "
+                                "ResourceVersion in record (%s). The object might have been "
+                                "modified",
+                                k->kind, dot, k->group, object_name(live), o->resource_version,
+                                version);
+        else
+                return 0;
+        problem_about(p, k->group, k->kind, object_name(live));
+        return -EEXIST;
 }
 
 static int drop_finalizer(json_t *list, const char *name) {
@@ -149,6 +157,20 @@ static void delete_respond(struct write *w, const struct problem *p) {
                 respond_object(w->request, 200, d->object);
 }
 
+/* Without a body the query may name them. */
+static int query_preconditions(const struct request *request, struct delete_options *o) {
+        const char *uid = request_query(request, "uid"),
+                   *version = request_query(request, "resourceVersion");
+
+        if (o->body || (isempty(uid) && isempty(version)))
+                return 0;
+        o->body = json_pack("{s:{s:s*, s:s*}}", "preconditions", "uid", isempty(uid) ? NULL : uid,
+                        "resourceVersion", isempty(version) ? NULL : version);
+        o->uid = json_str(o->body, "preconditions.uid");
+        o->resource_version = json_str(o->body, "preconditions.resourceVersion");
+        return o->body ? 0 : -ENOMEM;
+}
+
 int request_delete_options(struct request *request, struct problem *p) {
         _cleanup_json_ json_t *body = NULL;
         size_t n;
@@ -166,7 +188,7 @@ int request_delete_options(struct request *request, struct problem *p) {
         if (r < 0)
                 return r;
         request->dry_run |= request->delete_options.dry_run;
-        return 0;
+        return query_preconditions(request, &request->delete_options);
 }
 
 void verb_delete(struct request *request) {

@@ -15,7 +15,7 @@ int list_options_check_match(const char *match, struct problem *p) {
                 return 0;
         (void)snprintf(text, sizeof(text),
                         "Unsupported value: \"%.32s\": supported values: \"Exact\", "
-                        "\"NotOlderThan\"",
+                        "\"NotOlderThan\", \"\"",
                         match);
         return list_options_refused(p, "FieldValueNotSupported", "resourceVersionMatch", text);
 }

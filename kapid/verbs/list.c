@@ -443,7 +443,7 @@ static void warn_unreadable(struct request *request, const char *prefix) {
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);
-        _cleanup_(cache_walk_done) struct cache_walk walk = {0};
+        struct cache_walk walk;
         struct item *it;
         int r;
 
@@ -455,7 +455,7 @@ static int list_collect(struct request *request, struct list *l) {
         if (!l->exact)
                 l->revision = caches_revision(request->api->caches);
         warn_unreadable(request, prefix);
-        r = selection_walk(&l->selection, request->cache, prefix, l->from, &walk);
+        r = selection_walk(request->kind, &l->selection, request->cache, prefix, l->from, &walk);
         if (r < 0)
                 return r;
         while ((it = cache_walk_next(&walk))) {

@@ -133,19 +133,75 @@ int selection_matches(const struct kind *k, const struct selection *s, struct it
         return fields_are_name(s) ? 1 : fields_match(k, s, it, p);
 }
 
-const char *selection_value(const struct selection *s, const char *field) {
-        const char *value = field ? field_selector_exact(s->fields, field) : NULL;
+/* Whether a field's value in an item's text is the one that selectors compare: it is neither
+ * converted nor one of those that they know by another name, nor may it be a list. */
+static bool field_key(const struct kind *k, const char *path, struct cache_key *ret) {
+        static const char *const other[] = {"source", "status.successful", "status.podIPs"};
 
-        return isempty(value) ? NULL : value;
+        *ret = (struct cache_key){.by = CACHE_BY_FIELD, .name = path};
+        if (streq(path, "metadata.name"))
+                return true;
+        for (size_t i = 0; i < ELEMENTS(other); i++)
+                if (streq(path, other[i]))
+                        return false;
+        if (startswith(path, "metadata.") || k->by_webhook ||
+                        !streq(k->api_version, k->storage_api_version))
+                return false;
+        ret->api_version = k->storage_api_version;
+        ret->filled = k->custom; /* a definition may get defaults later */
+        return true;
 }
 
-int selection_walk(const struct selection *s, const struct cache *c, const char *prefix,
-                const char *after, struct cache_walk *ret) {
-        const char *value = selection_value(s, cache_index_field(c));
+static size_t label_terms(const struct selection *s, struct cache_term *ret, size_t max) {
+        char *const *values;
+        const char *key;
+        size_t i = 0, n = 0;
 
-        if (value && strlen(value) < CACHE_VALUE_SIZE)
-                return cache_walk_value(ret, c, value, prefix, after);
-        cache_walk_begin(ret, c, prefix, after, s->label_bits);
+        while (n < max && label_selector_need(s->labels, &i, &key, &values)) {
+                bool one = values && strv_length(values) == 1;
+
+                ret[n++] = (struct cache_term){
+                                .key = {.by = values ? CACHE_BY_LABEL : CACHE_HAVING_LABEL,
+                                                .name = key},
+                                .value = one ? values[0] : NULL,
+                                .values = one ? NULL : values};
+        }
+        return n;
+}
+
+size_t selection_terms(const struct kind *k, const struct selection *s,
+                struct cache_term ret[static SELECTION_TERMS_MAX]) {
+        const char *path, *value;
+        struct cache_key key;
+        bool negated;
+        size_t n = 0;
+
+        for (size_t i = 0; n < SELECTION_TERMS_MAX && s->fields &&
+                           field_selector_term(s->fields, i, &path, &value, &negated);
+                        i++)
+                if (!negated && field_key(k, path, &key))
+                        ret[n++] = (struct cache_term){.key = key, .value = value};
+        /* A converter may change labels. */
+        if (!k->by_webhook)
+                n += label_terms(s, ret + n, SELECTION_TERMS_MAX - n);
+        return n;
+}
+
+int selection_walk(const struct kind *k, const struct selection *s, struct cache *c,
+                const char *prefix, const char *after, struct cache_walk *ret) {
+        struct cache_term terms[SELECTION_TERMS_MAX];
+        size_t n;
+
+        if (s->name && (*prefix || !k->namespaced)) {
+                _cleanup_free_ char *path = strformat("%s%s", prefix, s->name);
+
+                if (!path)
+                        return -ENOMEM;
+                cache_walk_one(ret, c, path, after);
+                return 0;
+        }
+        n = selection_terms(k, s, terms);
+        cache_walk_terms(ret, c, prefix, after, s->label_bits, terms, n);
         return 0;
 }
 

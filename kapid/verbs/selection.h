@@ -22,10 +22,14 @@ bool selection_is_everything(const struct selection *s);
  * conversion may refuse (p). -ENOMEM. */
 int selection_matches(const struct kind *k, const struct selection *s, struct item *it,
                 struct problem *p);
-/* What the field must be; NULL: it is not asked for, or may be empty. Borrowed. */
-const char *selection_value(const struct selection *s, const char *field);
-/* A walk over what may match, in key order; to be ended by cache_walk_done(). -ENOMEM. */
-int selection_walk(const struct selection *s, const struct cache *c, const char *prefix,
-                const char *after, struct cache_walk *ret);
+/* What matching items must have, as far as indexes and followers of the cache know it; borrowed.
+ * Returns how many. */
+enum { SELECTION_TERMS_MAX = 8 };
+size_t selection_terms(const struct kind *k, const struct selection *s,
+                struct cache_term ret[static SELECTION_TERMS_MAX]);
+/* A walk over what may match, in key order. The prefix is selection_prefix()'s, borrowed until the
+ * walk's end. -ENOMEM. */
+int selection_walk(const struct kind *k, const struct selection *s, struct cache *c,
+                const char *prefix, const char *after, struct cache_walk *ret);
 /* "ns/": where the selection's items begin in the cache; caller frees. */
 char *selection_prefix(const struct kind *k, const struct selection *s) _warn_unused_;

@@ -72,18 +72,25 @@ static int check_bound(struct request *request, json_t *body, struct problem *p)
                                 json_str_or(bound, "apiVersion", ""),
                                 json_str_or(bound, "kind", ""));
         it = api_find(request->api, "", k->plural, request->route.namespace, name);
-        if (!it)
-                return problem_set(
-                                p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->plural, name);
+        if (!it) {
+                problem_set(p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->plural, name);
+                problem_about(p, "", k->plural, name);
+                return -ENOENT;
+        }
         object = item_object(it);
         if (!object)
                 return -ENOMEM;
-        if (!isempty(uid) && !streq(uid, object_uid(object)))
-                return problem_set(p, EEXIST, 409, "Conflict",
+        if (!isempty(uid) && !streq(uid, object_uid(object))) {
+                const char *kind = json_str_or(bound, "kind", "");
+
+                problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": the UID in the bound "
                                 "object reference (%s) does not match the UID in record. The "
                                 "object might have been deleted and then recreated",
-                                k->plural, name, uid);
+                                kind, name, uid);
+                problem_about(p, "", kind, name);
+                return -EEXIST;
+        }
         if (k->runs_as_account && !streq(json_str_or(object, "spec.serviceAccountName", "default"),
                                                   request->route.name))
                 return problem_set(p, EINVAL, 400, "BadRequest",

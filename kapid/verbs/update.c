@@ -38,10 +38,14 @@ static int may_create(struct write *w, struct problem *p) {
 /* Puts the values of a subresource's form into a copy of the object. */
 static int put_form(struct write *w, const json_t *live, const json_t *body, struct decision *ret,
                 struct problem *p) {
-        const char *version = json_str_or(body, "metadata.resourceVersion", "");
+        const char *version = json_str_or(body, "metadata.resourceVersion", ""),
+                   *uid = object_uid(body);
         _cleanup_json_ json_t *object = NULL;
         int r;
 
+        if (!isempty(uid) && !streq(uid, object_uid(live)))
+                return problem_conflict(p, w->kind, w->name,
+                                "the UID is that of another object of this name");
         if (!isempty(version) && !streq(version, json_str_or(live, "metadata.resourceVersion", "")))
                 return problem_conflict(p, w->kind, w->name, NULL);
         object = json_tree_copy(live);
@@ -90,9 +94,22 @@ int put_decide(struct write *w, const json_t *live, struct decision *ret, struct
         return write_object(w, live, TAKE_PTR(object), FROM_BODY, ret, p);
 }
 
+/* An object that is written has its name in it. */
+static int check_named(const struct request *request, const json_t *object, struct problem *p) {
+        if (!isempty(object_name(object)))
+                return 0;
+        return problem_set(p, EINVAL, 400, "BadRequest",
+                        "the name of the object (%.128s based on URL) was undeterminable: name "
+                        "must be provided",
+                        request->route.name);
+}
+
 static int update_begin(struct request *request, struct problem *p) {
         int r = request_decode(request, p);
 
+        if (r < 0)
+                return r;
+        r = check_named(request, request->body.object, p);
         if (r < 0)
                 return r;
         r = request_check_names(request, request->body.object, p);
@@ -135,8 +152,6 @@ static int apply_new(struct write *w, struct decoded *d, struct decision *ret, s
                                 "provided object specified uid %s, and no existing object was "
                                 "found",
                                 w->kind->resource, w->name, uid);
-        if (!isempty(json_str_or(d->object, "metadata.resourceVersion", "")))
-                return problem_not_found(p, w->kind, w->name);
         r = may_create(w, p);
         if (r < 0)
                 return r;
@@ -209,26 +224,25 @@ static int apply_decide(
 /* A patch may not make the object another one. */
 static int check_identity(
                 struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        static const char *const words[] = {"name", "namespace"};
-        const char *uid = object_uid(live), *new_uid = json_str_or(object, "metadata.uid", uid);
+        static const struct {
+                const char *word, *place;
+        } words[] = {{"name", "URL"}, {"namespace", "request"}};
+        int r = check_named(w->request, object, p);
 
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < ELEMENTS(words); i++) {
                 const char *was = strempty(
-                                json_string_value(json_get(live, "metadata", words[i], NULL)));
-                const json_t *v = json_get(object, "metadata", words[i], NULL);
+                                json_string_value(json_get(live, "metadata", words[i].word, NULL)));
+                const json_t *v = json_get(object, "metadata", words[i].word, NULL);
                 const char *is = json_is_string(v) ? json_string_value(v) : was;
 
                 if (!streq(was, is))
                         return problem_set(p, EINVAL, 400, "BadRequest",
-                                        "the %s of the object (%.128s) does not match the one on "
-                                        "the URL (%.128s)",
-                                        words[i], is, was);
+                                        "the %s of the object (%.128s) does not match the %s on "
+                                        "the %s (%.128s)",
+                                        words[i].word, is, words[i].word, words[i].place, was);
         }
-        if (!streq(uid, new_uid))
-                return problem_set(p, EEXIST, 409, "Conflict",
-                                "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
-                                "UID in precondition: %s, UID in object meta: %s",
-                                w->kind->resource, w->name, new_uid, uid);
         return 0;
 }
 

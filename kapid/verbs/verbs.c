@@ -57,7 +57,9 @@ static void run_subresource(
 }
 
 static void run_unstored(struct request *request, unsigned verb) {
-        if (verb != KIND_CREATE)
+        if (streq(request->kind->kind, "ComponentStatus"))
+                verb_components(request);
+        else if (verb != KIND_CREATE)
                 verb_metrics(request);
         else if (streq(request->kind->kind, "Binding"))
                 verb_create_binding(request);
@@ -70,6 +72,10 @@ void verb_run(struct request *request) {
 
         if (request->kind->deprecation)
                 request_warn(request, request->kind->deprecation);
+        if (request->sub && request->route.rest) {
+                verb_proxy(request);
+                return;
+        }
         for (size_t i = 0; i < ELEMENTS(table); i++) {
                 if (!streq(table[i].verb, request->route.verb))
                         continue;

@@ -18,6 +18,8 @@ void verb_delete_collection(struct request *request);
 void verb_review(struct request *request);
 /* ... and metrics.k8s.io, made from what agents report. */
 void verb_metrics(struct request *request);
+/* ... and ComponentStatuses, made from what kapid knows about the control plane. */
+void verb_components(struct request *request);
 
 /* Subresources that are more than a part of the object. */
 void verb_binding(struct request *request);
@@ -28,4 +30,6 @@ void verb_token(struct request *request);
 void verb_log(struct request *request);
 /* exec, attach and portforward. */
 void verb_stream(struct request *request);
+/* What is below it goes on to a pod, a service or a node. */
+void verb_proxy(struct request *request);
 void verb_usage(struct request *request);

@@ -576,10 +576,10 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         _cleanup_free_ char *prefix = selection_prefix(w->kind, &w->selection);
-        _cleanup_(cache_walk_done) struct cache_walk walk = {0};
+        struct cache_walk walk;
         struct item *it;
 
-        if (!prefix || selection_walk(&w->selection, c, prefix, NULL, &walk) < 0)
+        if (!prefix || selection_walk(w->kind, &w->selection, c, prefix, NULL, &walk) < 0)
                 return -ENOMEM;
         while ((it = cache_walk_next(&walk))) {
                 int r = selection_matches(w->kind, &w->selection, it, p);
@@ -602,6 +602,7 @@ static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
 static int follow(struct watcher *w, struct cache *c) {
         const struct selection *s = &w->selection;
         const char *namespace = w->kind->namespaced && *s->namespace ? s->namespace : NULL;
+        struct cache_term terms[SELECTION_TERMS_MAX];
         _cleanup_free_ char *path = NULL;
 
         if (s->name && (namespace || !w->kind->namespaced)) {
@@ -611,8 +612,9 @@ static int follow(struct watcher *w, struct cache *c) {
         }
         cache_follow(c, &w->follower,
                         &(struct cache_interest){.path = path,
-                                        .value = selection_value(s, cache_index_field(c)),
-                                        .namespace = namespace});
+                                        .namespace = namespace,
+                                        .terms = terms,
+                                        .term_count = selection_terms(w->kind, s, terms)});
         return 0;
 }
 

@@ -42,7 +42,7 @@ struct sched_taint {
 struct sched_toleration {
         char *key, *value;
         enum taint_effect effect;
-        bool exists;
+        enum toleration_operator op;
 };
 struct sched_tolerations { /* a vector */
         struct sched_toleration *items;

@@ -16,7 +16,7 @@ void sched_tolerations_parse(const json_t *list, struct sched_tolerations *ret) 
 
                 toleration_read(v, &t);
                 sched_append(ret, ((struct sched_toleration){sched_strdup(t.key),
-                                                  sched_strdup(t.value), t.effect, t.exists}));
+                                                  sched_strdup(t.value), t.effect, t.op}));
         }
 }
 
@@ -32,7 +32,7 @@ bool sched_tolerates(const struct sched_tolerations *t, const char *key, const c
                 enum taint_effect effect) {
         for (size_t i = 0; i < t->count; i++) {
                 const struct sched_toleration *x = &t->items[i];
-                struct toleration one = {x->key, x->value, x->effect, x->exists};
+                struct toleration one = {x->key, x->value, x->effect, x->op};
 
                 if (toleration_matches(&one, key, value, effect))
                         return true;

@@ -132,7 +132,7 @@ static int plan_source(const struct claim_context *c, const json_t *volume, json
         if (json_at(volume, "spec.nfs"))
                 return pod_share_volume(c->volume, volume, c->facts, ret, c->p);
         return problem_set(c->p, EINVAL, 0, REFUSED,
-                        "volume %s: this node cannot mount volume %s: CSI drivers are not served; "
+                        "volume %s: this node cannot mount volume %s: it is of a CSI driver; "
                         "use a volume with local, hostPath or nfs",
                         name, object_name(volume));
 }

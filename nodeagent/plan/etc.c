@@ -35,14 +35,29 @@ static char *full_name(const json_t *pod, const struct pod_facts *f, const char 
                         f->cluster_domain ? f->cluster_domain : "cluster.local");
 }
 
+/* The pod's own name and the full one, or "". spec.hostnameOverride is all of it (KEP-4762). */
+static int pod_names(
+                const json_t *pod, const struct pod_facts *f, char **ret_name, char **ret_full) {
+        const char *given = json_str_or(pod, "spec.hostnameOverride", "");
+        char *name = *given ? strdup(given)
+                            : short_name(json_str_or(pod, "spec.hostname", object_name(pod)));
+        char *full = !name ? NULL : *given ? strdup("") : full_name(pod, f, name);
+
+        if (!full) {
+                free(name);
+                return -ENOMEM;
+        }
+        *ret_name = name;
+        *ret_full = full;
+        return 0;
+}
+
 char *pod_host_name(const json_t *pod, const struct pod_facts *f) {
         _cleanup_free_ char *name = NULL, *full = NULL;
 
         if (uses_host_network(pod))
                 return strdup(strempty(f->node_name));
-        name = short_name(json_str_or(pod, "spec.hostname", object_name(pod)));
-        full = name ? full_name(pod, f, name) : NULL;
-        if (!full)
+        if (pod_names(pod, f, &name, &full) < 0)
                 return NULL;
         return json_bool_or(pod, "spec.setHostnameAsFQDN", false) && *full ? TAKE_PTR(full)
                                                                            : TAKE_PTR(name);
@@ -94,9 +109,7 @@ static int hosts(const json_t *pod, const struct pod_facts *f, struct buf *out, 
                 buf_append_str(out, strempty(f->host_hosts));
                 return host_aliases(pod, out, p);
         }
-        name = short_name(json_str_or(pod, "spec.hostname", object_name(pod)));
-        full = name ? full_name(pod, f, name) : NULL;
-        if (!full)
+        if (pod_names(pod, f, &name, &full) < 0)
                 return -ENOMEM;
         if (!is_word(name) || (*full && !is_word(full)))
                 return refuse(p, "spec.hostname or spec.subdomain", *full ? full : name);
@@ -404,7 +417,8 @@ static bool asks_for(const json_t *pod, const char *file) {
                 return true;
         return streq(file, "hosts")
                                ? json_at(pod, "spec.hostAliases") || json_at(pod, "spec.subdomain")
-                               : json_at(pod, "spec.hostname") != NULL;
+                               : json_at(pod, "spec.hostname") ||
+                                                 json_at(pod, "spec.hostnameOverride");
 }
 
 void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *volume,

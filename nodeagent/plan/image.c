@@ -213,29 +213,37 @@ static int signal_number(const char *name) {
         static const struct {
                 const char *name;
                 int number;
-        } rows[] = {{"HUP", SIGHUP}, {"INT", SIGINT}, {"QUIT", SIGQUIT}, {"ABRT", SIGABRT},
-                        {"KILL", SIGKILL}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"PIPE", SIGPIPE},
-                        {"ALRM", SIGALRM}, {"TERM", SIGTERM}, {"CONT", SIGCONT}, {"STOP", SIGSTOP},
-                        {"WINCH", SIGWINCH}, {"PWR", SIGPWR}, {"IO", SIGIO}};
+        } others[] = {{"IO", SIGIO}, {"CLD", SIGCHLD}, {"IOT", SIGABRT}};
+        enum { REALTIME_FIRST = 34, REALTIME_LAST = 64, STANDARD_LAST = 31 };
         const char *rest = startswith(name, "SIG");
         uint32_t n;
 
         name = rest ? rest : name;
         if (parse_u32(name, &n) >= 0)
                 return n > 0 && n <= 64 ? (int)n : 0;
-        for (size_t i = 0; i < ELEMENTS(rows); i++)
-                if (streq(rows[i].name, name))
-                        return rows[i].number;
+        for (int i = 1; i <= STANDARD_LAST; i++)
+                if (streq(strempty(sigabbrev_np(i)), name))
+                        return i;
+        for (size_t i = 0; i < ELEMENTS(others); i++)
+                if (streq(others[i].name, name))
+                        return others[i].number;
+        rest = startswith(name, "RTMAX");
+        if (rest && !*rest)
+                return REALTIME_LAST;
+        if (rest && *rest == '-' && parse_u32(rest + 1, &n) >= 0)
+                return n <= 30 ? REALTIME_LAST - (int)n : 0;
         rest = startswith(name, "RTMIN");
         if (!rest)
                 return 0;
         if (!*rest)
-                return 34;
-        return *rest == '+' && parse_u32(rest + 1, &n) >= 0 && n <= 30 ? 34 + (int)n : 0;
+                return REALTIME_FIRST;
+        return *rest == '+' && parse_u32(rest + 1, &n) >= 0 && n <= 30 ? REALTIME_FIRST + (int)n
+                                                                        : 0;
 }
 
-int image_stop_signal(const json_t *image, json_t *properties) {
-        const char *name = json_string_value(config(image, "StopSignal"));
+int image_stop_signal(const json_t *image, const json_t *container, json_t *properties) {
+        const char *own = json_str(container, "lifecycle.stopSignal"),
+                   *name = own ? own : json_string_value(config(image, "StopSignal"));
         int number = name ? signal_number(name) : 0;
 
         return number > 0 ? set(properties, "KillSignal", json_integer(number)) : 0;

@@ -30,8 +30,9 @@ int image_variables(const json_t *image, json_t **ret);
  * 0. -EINVAL with p: runAsNonRoot is not met. */
 int image_identity(const json_t *image, const json_t *pod, const json_t *container,
                 json_t *properties, struct problem *p);
-/* StopSignal -> KillSignal; one that is not known sets nothing. -ENOMEM. */
-int image_stop_signal(const json_t *image, json_t *properties);
+/* lifecycle.stopSignal of the container (KEP-4960; may be NULL), or else the image's StopSignal, ->
+ * KillSignal; one that is not known sets nothing. -ENOMEM. */
+int image_stop_signal(const json_t *image, const json_t *container, json_t *properties);
 /* What pod/roots.c makes for an OCI image: {"image": id, "lower": the image's root, "place": where
  * the container's root is mounted, "own": the folder for its writable layer, "memory": a folder for
  * it in memory, where the disk's file system cannot have one, "folders": [paths in the root that

@@ -9,6 +9,7 @@
 #include "nodeagent/plan/image.h"
 #include "nodeagent/plan/pids.h"
 #include "nodeagent/plan/pod-fields.h"
+#include "nodeagent/plan/restart.h"
 
 #define REASON "CreateContainerConfigError"
 
@@ -166,7 +167,7 @@ static void lifetime(const json_t *pod, const json_t *container, enum container_
                 json_t *properties) {
         bool init = list == CONTAINERS_INIT,
              sidecar = init && streq(json_str_or(container, "restartPolicy", ""), "Always");
-        const char *policy = sidecar ? "Always" : json_str_or(pod, "spec.restartPolicy", "Always");
+        const char *policy = container_restart_policy(pod, container);
         bool stays = !init || sidecar, always = streq(policy, "Always") && stays,
              never = streq(policy, "Never");
         bool notify = pod_readiness_is_notify(pod, json_str_or(container, "name", "")) && stays;
@@ -387,7 +388,7 @@ static int fill_unit(const json_t *pod, const json_t *container, enum container_
         if (r < 0)
                 return r;
         lifetime(pod, container, list, properties);
-        r = image_stop_signal(image_of_container(f, container), properties);
+        r = image_stop_signal(image_of_container(f, container), container, properties);
         if (r < 0)
                 return r;
         set_int(properties, "OOMScoreAdjust", pod_oom_score(pod, container, f->memory_bytes));
@@ -594,6 +595,10 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         struct pod_facts known = *facts;
         int r;
 
+        if (json_array_size(json_at(pod, "spec.resourceClaims")) > 0)
+                return problem_set(p, EINVAL, 0, REASON,
+                                "spec.resourceClaims: devices are not claimed here; take the field "
+                                "away");
         r = all_volumes(pod, resources, facts, &volumes, p);
         if (r < 0)
                 return r;

@@ -61,6 +61,9 @@ int pod_admit(const json_t *pod, const json_t *taints, unsigned pressures, bool 
         if (shutting_down)
                 return problem_set(p, EPERM, 0, "NodeShutdown",
                                 "Pod was rejected as the node is shutting down.");
+        if (streq(json_str_or(pod, "spec.os.name", "linux"), "windows"))
+                return problem_set(p, EPERM, 0, "PodOSNotSupported",
+                                "Failed to admit pod as the OS field doesn't match node OS");
         r = check_taints(pod, taints, p);
         return r < 0 ? r : check_pressures(pod, pressures, p);
 }

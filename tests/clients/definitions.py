@@ -119,6 +119,11 @@ def refused():
     is_(r, 422, "Invalid", "properties[a].default: Unsupported value")
     r = a.post(CRDS, definition("bads", "Bad", {"a": {"type": "string", "default": True}}))
     is_(r, 422, "Invalid", "must be of type string")
+    for inner, code, text in [({"type": "array", "items": 5}, 422, "items: Required value: must be specified"),
+                              ({"type": "array", "items": {"type": 7}}, 400, "items.type of type string"),
+                              ({"type": "object", "additionalProperties": 5}, 400, "boolean or JSON schema expected"),
+                              ({"type": "object", "additionalProperties": {"type": "string", "maxLength": 1.0}}, 400, "maxLength of type int64")]:
+        is_(a.post(CRDS, definition("bads", "Bad", {"a": inner})), code, "Invalid" if code == 422 else "BadRequest", text)
     whole = {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}
     is_(a.post(CRDS, definition("bads", "Bad", {"o": whole, "ip": {"type": "string", "format": "ipv4"}})), 201)
     bad = {"apiVersion": "defs.example.com/v1", "kind": "Bad", "metadata": {"name": "b"}}

@@ -49,6 +49,11 @@ BODIES = {
     RBAC + "rolebindings": {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}},
     "/apis/scheduling.k8s.io/v1/priorityclasses": {"value": 5},
     "/apis/storage.k8s.io/v1/storageclasses": {"provisioner": "x"},
+    "/apis/storage.k8s.io/v1/csidrivers": {"spec": {}},
+    "/apis/storage.k8s.io/v1/csinodes": {"spec": {"drivers": [{"name": "d", "nodeID": "n"}]}},
+    "/apis/storage.k8s.io/v1/volumeattachments": {"spec": {"attacher": "d", "nodeName": "n", "source": {"persistentVolumeName": "v"}}},
+    "/apis/node.k8s.io/v1/runtimeclasses": {"handler": "h"},
+    "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas": {"spec": {"priorityLevelConfiguration": {"name": "l"}}},
     "/api/v1/nodes": {},
     "/api/v1/persistentvolumes": {"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}},
     "/apis/discovery.k8s.io/v1/namespaces/wire/endpointslices": {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}]},
@@ -102,6 +107,11 @@ ZEROS = [
     ("/apis/scheduling.k8s.io/v1/priorityclasses", "value", 0, 0), ("/apis/scheduling.k8s.io/v1/priorityclasses", "description", "", GONE),
     ("/apis/storage.k8s.io/v1/storageclasses", "mountOptions", [], GONE), ("/apis/storage.k8s.io/v1/storageclasses", "parameters", {}, GONE),
     ("/apis/storage.k8s.io/v1/storageclasses", "allowVolumeExpansion", False, False),
+    ("/apis/storage.k8s.io/v1/csidrivers", "spec.attachRequired", None, True), ("/apis/storage.k8s.io/v1/csidrivers", "spec.tokenRequests", [], GONE),
+    ("/apis/storage.k8s.io/v1/csidrivers", "spec.podInfoOnMount", False, False), ("/apis/storage.k8s.io/v1/csinodes", "spec.drivers.0.topologyKeys", [], []),
+    ("/apis/storage.k8s.io/v1/volumeattachments", "status", {"attached": True}, {"attached": False}),
+    ("/apis/node.k8s.io/v1/runtimeclasses", "overhead", {"podFixed": {}}, {}), ("/apis/node.k8s.io/v1/runtimeclasses", "scheduling", {}, {}),
+    ("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", "spec.matchingPrecedence", 0, 1000), ("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", "spec.rules", [], GONE),
     ("/api/v1/nodes", "spec.unschedulable", False, GONE), ("/api/v1/nodes", "spec.podCIDR", "", GONE), ("/api/v1/nodes", "spec.podCIDRs", [], GONE),
     ("/api/v1/persistentvolumes", "spec.mountOptions", [], GONE), ("/api/v1/persistentvolumes", "spec.storageClassName", "", GONE),
     ("/apis/discovery.k8s.io/v1/namespaces/wire/endpointslices", "endpoints.0.conditions", {"ready": False}, {"ready": False}),
@@ -166,6 +176,11 @@ WRONG = [  # path, field, value, the field of the cause, its reason
     (POD, "spec.volumes", [{"name": "v", "downwardAPI": {"items": [{"path": "p"}]}}], "spec.volumes[0].downwardAPI", "Required"),
     (POD, "spec.volumes", [{"name": "v", "projected": {"sources": [{"configMap": {"name": "a", "items": [{"key": "k", "path": "p"}]}},
                                                                    {"secret": {"name": "a", "items": [{"key": "k", "path": "p"}]}}]}}], "spec.volumes[0].projected", "Invalid"),
+    (POD, "spec.volumes", [{"name": "v", "image": {"reference": "a", "pullPolicy": "Often"}}], "spec.volumes[0].image.pullPolicy", "NotSupported"),
+    (POD, "spec.volumes", [{"name": "v", "rbd": {"monitors": ["a"]}}], "spec.volumes[0].rbd.image", "Required"),
+    (POD, "spec.os", {"name": "plan9"}, "spec.os", "NotSupported"), (POD, "spec.hostnameOverride", "a_b", "spec.hostnameOverride", "Invalid"),
+    (POD, "spec.resourceClaims", [{"name": "gpu"}], "spec.resourceClaims[0]", "Invalid"),
+    (POD, C + "resources", {"claims": [{"name": "gpu"}]}, "spec.containers[0].resources.claims[0].name", "NotFound"),
     (POD, "spec.nodeSelector", {"a b": "c"}, "spec.nodeSelector", "Invalid"),
     (POD, "spec.hostAliases", [{"ip": "x", "hostnames": ["a"]}], "spec.hostAliases[0].ip", "Invalid"),
     (POD, "spec.readinessGates", [{"conditionType": "a b"}], "spec.readinessGates[0].conditionType", "Invalid"),
@@ -202,6 +217,12 @@ RIGHT = [  # path, field, value, what is answered
     (NS + "/secrets", "data", {"a": "dg\n==\n"}, {"a": "dg=="}), (CM, "data", {"a": None}, {"a": ""}),
     (POD, C + "command", ["a", None], ["a", ""]), (RBAC + "rolebindings", "subjects", [{"kind": "ServiceAccount", "name": "s"}], [{"kind": "ServiceAccount", "name": "s"}]),
     ("/api/v1/nodes", "status", {"capacity": {"cpu": "1"}}, None), (DEPLOYMENT, "spec.template.metadata", {"labels": {"a": "b"}, "annotations": {}}, {"labels": {"a": "b"}}),
+    (POD, "spec.os", {"name": "linux"}, {"name": "linux"}), (POD, "spec.hostnameOverride", "a.example", "a.example"),
+    (POD, "spec.volumes", [{"name": "v", "image": {"reference": "a"}}], [{"name": "v", "image": {"reference": "a"}}]),
+    (POD, "spec.resourceClaims", [{"name": "gpu", "resourceClaimTemplateName": "t"}], [{"name": "gpu", "resourceClaimTemplateName": "t"}]),
+    (POD, C + "env", [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "K"}}}],
+     [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "K", "optional": False}}}]),
+    ("/api/v1/nodes", "status", {"features": {"supplementalGroupsPolicy": True}, "declaredFeatures": ["A"]}, None),
     (NS + "/limitranges", "spec", {}, {"limits": []}), ("/apis/scheduling.k8s.io/v1/priorityclasses", "value", None, 0),
 ]
 
@@ -227,6 +248,18 @@ for w in WRONG:
     wrong_row(*w)
 for w in RIGHT:
     right_row(*w)
+
+
+def unread_row(path, field, value, text):
+    def check():
+        r = a.post(path + "?dryRun=All", with_value({"metadata": {"name": "unread"}, **BODIES.get(path, {})}, field, value))
+        assert r.code == 400 and r.json["reason"] == "BadRequest" and text in r.text, r.text
+    row(f"{path.split('/')[-1]}: {field} {value} is none of its type", check)
+
+
+for u in [(DEPLOYMENT, "spec.replicas", 1.0, "cannot unmarshal number 1.0 into field spec.replicas of type int32"),
+          (SERVICE, "spec.ports.0.targetPort", 80.0, "of type IntOrString"), (CM, "data", {"a": 1}, "number into field data.a of type string")]:
+    unread_row(*u)
 
 
 def wide_number():

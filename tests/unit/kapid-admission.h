@@ -104,8 +104,8 @@ static _unused_ int set_up(void **state) {
         assert_int_equal(caches_new(&api.caches, api.event,
                                          &(struct caches_options){.on_change = on_change}),
                         0);
-        assert_int_equal(cache_set_index(caches_get(api.caches, "/registry/pods/"),
-                                         "spec.nodeName", item_node_of_pod),
+        assert_int_equal(cache_keep_index(caches_get(api.caches, "/registry/pods/"),
+                                         &pods_by_node),
                         0);
         api.rbac = rbac_new();
         assert_non_null(api.rbac);

@@ -665,10 +665,13 @@ static void test_limits_of_deleted_claims(void **state) {
 
 /* The pod's own amounts do not hide those of its containers. */
 static void test_whole_pods(void **state) {
-        static const char *const refused[] = {"'overhead':{'cpu':'-9'}",
-                        "'resources':{'requests':{'cpu':'-9'}}",
+        static const char *const refused[] = {"'resources':{'requests':{'cpu':'-9'}}",
                         "'resources':{'limits':{'memory':'-9'}}"};
 
+        fake_kapid_put(f, "/registry/runtimeclasses/heavy",
+                        "{\"apiVersion\":\"node.k8s.io/v1\",\"kind\":\"RuntimeClass\",\"metadata\":"
+                        "{\"name\":\"heavy\"},\"handler\":\"heavy\",\"overhead\":{\"podFixed\":{"
+                        "\"cpu\":\"1\"}}}");
         quota("{'hard':{'requests.cpu':'3','limits.memory':'1Gi'}}");
         for (size_t i = 0; i < ELEMENTS(refused); i++) {
                 _cleanup_free_ char *rest =
@@ -686,7 +689,7 @@ static void test_whole_pods(void **state) {
                                                  "{}")),
                         403, "failed quota: q: must specify limits.memory for: c");
         post("pods", "Pod",
-                        POD("a", "'resources':{'requests':{'cpu':'2'}},'overhead':{'cpu':'1'}," CONTAINERS(
+                        POD("a", "'resources':{'requests':{'cpu':'2'}},'runtimeClassName':'heavy'," CONTAINERS(
                                                  "{'limits':{'memory':'1Gi'}}")),
                         201, NULL);
         expect_used("{'requests.cpu':'3','limits.memory':'1Gi'}");

@@ -95,6 +95,27 @@ static const struct {
                                 "conditions':"
                                 "[{'type':'Approved'}]}}",
                                 "c|<unknown>|a/b|u|<none>|Approved,Issued"},
+                {"certificates.k8s.io", "certificatesigningrequests",
+                                "{'metadata':{'name':'c'},'spec':{'signerName':'a/b','username':'u'"
+                                "},'status':{'conditions':[{'type':'Failed'},{'type':'Other'}]}}",
+                                "c|<unknown>|a/b|u|<none>|Pending,Failed"},
+                {"discovery.k8s.io", "endpointslices",
+                                "{'metadata':{'name':'s'},'addressType':'IPv4','ports':[{'name':"
+                                "'x'},{}]}",
+                                "s|IPv4|x,*|<unset>|<unknown>"},
+                {"", "endpoints",
+                                "{'metadata':{'name':'e'},'subsets':[{'addresses':[{'ip':'fd00::1'}"
+                                "],'ports':[{'port':80}]}]}",
+                                "e|[fd00::1]:80|<unknown>"},
+                {"", "endpoints",
+                                "{'metadata':{'name':'e'},'subsets':[{'notReadyAddresses':[{'ip':"
+                                "'10.0.0.1'}],'ports':[{'port':80}]}]}",
+                                "e||<unknown>"},
+                {"networking.k8s.io", "networkpolicies",
+                                "{'metadata':{'name':'n'},'spec':{'podSelector':{'matchLabels':{"
+                                "'z':'1','a':'2'},'matchExpressions':[{'key':'m','operator':'In',"
+                                "'values':['y','x']}]}}}",
+                                "n|a=2,m in (x,y),z=1|<unknown>"},
                 {"rbac.authorization.k8s.io", "clusterrolebindings",
                                 "{'metadata':{'name':'b'},'roleRef':{'kind':'ClusterRole','"
                                 "name':'r'},'subjects':[{'kind':'User','name':'u'},"
@@ -191,6 +212,38 @@ static void test_table_frame(void **state) {
         assert_true(table_include_parse("All", &include, &p) < 0);
 }
 
+/* The types that Tables name are not always those of the cells. */
+static void test_column_types(void **state) {
+        static const struct {
+                const char *group, *plural, *name, *type, *format;
+        } cases[] = {
+                        {"", "pods", "Name", "string", "name"},
+                        {"", "pods", "Age", "string", ""},
+                        {"", "configmaps", "Data", "string", ""},
+                        {"", "events", "Count", "string", ""},
+                        {"", "events", "Name", "string", "name"},
+                        {"", "limitranges", "Created At", "date", ""},
+                        {"apps", "deployments", "Up-to-date", "string", ""},
+                        {"apps", "daemonsets", "Up-to-date", "integer", ""},
+                        {"apps", "controllerrevisions", "Revision", "string", ""},
+                        {"autoscaling", "horizontalpodautoscalers", "MaxPods", "string", ""},
+                        {"batch", "cronjobs", "Suspend", "boolean", ""},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *table =
+                                table_new(kind(cases[i].group, cases[i].plural), "v1", NULL, true);
+                const json_t *c, *found = NULL;
+                size_t n;
+
+                json_array_foreach (json_object_get(table, "columnDefinitions"), n, c)
+                        if (streq(json_str_or(c, "name", ""), cases[i].name))
+                                found = c;
+                assert_string_equal(json_str_or(found, "type", "none"), cases[i].type);
+                assert_string_equal(json_str_or(found, "format", "none"), cases[i].format);
+        }
+}
+
 static const json_t *resource_of(const json_t *list, const char *name) {
         const json_t *item;
         size_t i;
@@ -257,6 +310,51 @@ static void check_refs(const json_t *v, const json_t *root, const char *prefix, 
         }
 }
 
+static char *hash_of(const char *path) {
+        _cleanup_json_ json_t *index = openapi_v3_index(registry);
+
+        return strdup(strempty(
+                        json_str(json_get(index, "paths", path, NULL), "serverRelativeURL")));
+}
+
+/* Clients keep a document until its hash in the index is another one. */
+static void test_openapi_hashes(void **state) {
+        static const char *const definitions[] = {
+                        "{'metadata':{'name':'as.a.example'},'spec':{'group':'a.example','scope':"
+                        "'Cluster','names':{'plural':'as','kind':'A'},'versions':[{'name':'v1',"
+                        "'served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'"
+                        "}}}]}}",
+                        "{'metadata':{'name':'as.a.example'},'spec':{'names':{'kind':'A','plural':"
+                        "'as'},'group':'a.example','scope':'Cluster','versions':[{'name':'v1',"
+                        "'served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'"
+                        "}}}]},'status':{}}",
+                        "{'metadata':{'name':'as.a.example'},'spec':{'group':'a.example','scope':"
+                        "'Cluster','names':{'plural':'as','kind':'A'},'versions':[{'name':'v1',"
+                        "'served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'"
+                        ",'properties':{'spec':{'type':'object'}}}}}]}}"};
+        _cleanup_free_ char *core = hash_of("api/v1"), *apps = hash_of("apis/apps/v1"), *after;
+        char *hashes[ELEMENTS(definitions)];
+
+        for (size_t i = 0; i < ELEMENTS(definitions); i++) {
+                _cleanup_json_ json_t *crd = parse(definitions[i]);
+                _cleanup_problem_ struct problem p = {0};
+
+                if (kind_registry_add_crd(registry, crd, &p) < 0)
+                        fail_msg("%s", p.message);
+                hashes[i] = hash_of("apis/a.example/v1");
+        }
+        after = hash_of("api/v1");
+        assert_string_equal(core, after);
+        assert_non_null(startswith(core, "/openapi/v3/api/v1?hash="));
+        assert_string_not_equal(strchr(core, '='), strchr(apps, '='));
+        assert_non_null(startswith(hashes[0], "/openapi/v3/apis/a.example/v1?hash="));
+        assert_string_equal(hashes[0], hashes[1]);
+        assert_string_not_equal(hashes[0], hashes[2]);
+        for (size_t i = 0; i < ELEMENTS(definitions); i++)
+                free(hashes[i]);
+        assert_int_equal(kind_registry_remove_crd(registry, "as.a.example"), 1);
+}
+
 static void test_openapi(void **state) {
         _cleanup_json_ json_t *index = openapi_v3_index(registry), *v2 = NULL;
         _cleanup_free_ char *text2 = openapi_v2_json(registry);
@@ -265,7 +363,7 @@ static void test_openapi(void **state) {
         size_t refs = 0;
         json_t *entry;
 
-        assert_int_equal(json_object_size(json_object_get(index, "paths")), 21);
+        assert_int_equal(json_object_size(json_object_get(index, "paths")), 23);
         json_object_foreach (json_object_get(index, "paths"), path, entry) {
                 const char *rest = startswith(path, "apis/");
                 _cleanup_strv_free_ char **parts = NULL;
@@ -332,6 +430,11 @@ static void test_field_selectors(void **state) {
         assert_int_equal(field_selector_parse("spec.x=1", &bad, &p), 0);
         assert_true(kind_check_field_selector(pods, bad, &p) < 0);
         assert_string_equal(p.message, "field label not supported: spec.x");
+        assert_true(kind_check_field_selector(kind("", "configmaps"), bad, &p) < 0);
+        assert_string_equal(p.message, "\"spec.x\" is not a known field selector: only "
+                                       "\"metadata.name\", \"metadata.namespace\"");
+        assert_true(kind_check_field_selector(kind("batch", "jobs"), bad, &p) < 0);
+        assert_string_equal(p.message, "field label \"spec.x\" not supported for batchv1.Job");
 }
 
 static const char crd_text[] =
@@ -357,11 +460,12 @@ static const char crd_text[] =
                 "'status':{'type':'object','properties':{'n':{'type':'integer'}}}}}}}]}}";
 
 static void custom_fails(const struct kind *k, const char *spec, const char *expected) {
-        _cleanup_free_ char *text = strformat("{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\","
-                                              "\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
-                                              "\"spec\":%s}",
-                                            spec),
-                            *body = quoted(text), *want = quoted(expected);
+        _cleanup_free_ char
+                        *text = strformat("{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\","
+                                          "\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
+                                          "\"spec\":%s}",
+                                        spec),
+                        *body = quoted(text), *want = quoted(expected);
         _cleanup_problem_ struct problem p = {0};
         _cleanup_decoded_ struct decoded d = {0};
 
@@ -447,7 +551,8 @@ static void test_bad_crds(void **state) {
                         {"schema", "{'type':'object','properties':{'a':{}}}",
                                         "properties[a].type: Required value: must not be empty for specified "
                                         "object fields"},
-                        {"schema", "{'type':'string'}", "type: Invalid value: 'string': must be object at the root"},
+                        {"schema", "{'type':'string'}",
+                                        "type: Invalid value: 'string': must be object at the root"},
                         {"schema",
                                         "{'type':'object','properties':{'a':{'type':'string','"
                                         "pattern':'(?=x)'}}}",
@@ -484,8 +589,10 @@ int main(void) {
                         cmocka_unit_test(test_rows),
                         cmocka_unit_test(test_pod_rows),
                         cmocka_unit_test(test_table_frame),
+                        cmocka_unit_test(test_column_types),
                         cmocka_unit_test(test_discovery),
                         cmocka_unit_test(test_openapi),
+                        cmocka_unit_test(test_openapi_hashes),
                         cmocka_unit_test(test_field_selectors),
                         cmocka_unit_test(test_crd),
                         cmocka_unit_test(test_bad_crds),

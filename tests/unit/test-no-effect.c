@@ -32,8 +32,9 @@ static void check(const char *group, const char *kind, const char *old, const ch
 static void test_found(void **state) {
         check("", "Pod", NULL,
                         "spec: {containers: [{name: a}, {name: b, volumeDevices: [{name: x}], "
-                        "lifecycle: {stopSignal: SIGINT}}]}",
-                        "spec.containers[1].lifecycle.stopSignal spec.containers[1].volumeDevices");
+                        "securityContext: {seLinuxOptions: {level: s0}}}]}",
+                        "spec.containers[1].securityContext.seLinuxOptions "
+                        "spec.containers[1].volumeDevices");
         check("apps", "Deployment", NULL,
                         "spec: {template: {spec: {runtimeClassName: kata, initContainers: "
                         "[{name: i, volumeDevices: [{name: x}]}]}}}",

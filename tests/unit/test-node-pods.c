@@ -80,6 +80,21 @@ static void test_hosts(void **state) {
         assert_non_null(strstr(p.message, "spec.hostAliases"));
 }
 
+/* It is all of the name: no domain, more than 63 characters, and dots. */
+static void test_hostname_override(void **state) {
+        static const char spec[] =
+                        "{\"hostname\":\"db\",\"subdomain\":\"sub\",\"hostnameOverride\":"
+                        "\"a.example.org\"}";
+        _cleanup_free_ char *hosts = file_of(spec, &facts, "hosts"),
+                            *name = file_of(spec, &facts, "hostname"),
+                            *empty = file_of("{\"hostname\":\"db\",\"hostnameOverride\":\"\"}",
+                                            &facts, "hostname");
+
+        has(hosts, "10.244.1.7\ta.example.org");
+        assert_string_equal(name, "a.example.org\n");
+        assert_string_equal(empty, "db\n");
+}
+
 static void test_host_name_is_cut(void **state) {
         _cleanup_json_ json_t *p = json_pack("{s:{s:s, s:s}, s:{}}", "metadata", "namespace", "t",
                         "name",
@@ -242,6 +257,7 @@ static void test_socket_names(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_hosts),
+                        cmocka_unit_test(test_hostname_override),
                         cmocka_unit_test(test_host_name_is_cut), cmocka_unit_test(test_resolv_conf),
                         cmocka_unit_test(test_service_variables), cmocka_unit_test(test_lines),
                         cmocka_unit_test(test_budget), cmocka_unit_test(test_socket_names)};

@@ -121,8 +121,25 @@ static void test_stop_signal(void **state) {
                                       *image = json_pack("{s:{s:s}}", "config", "StopSignal",
                                                       cases[i].text);
 
-                assert_int_equal(image_stop_signal(image, properties), 0);
+                assert_int_equal(image_stop_signal(image, /* container= */ NULL, properties), 0);
                 assert_int_equal(json_int_or(properties, "KillSignal", 0), cases[i].number);
+        }
+        static const struct {
+                const char *text;
+                int number;
+        } own[] = {{"SIGUSR1", 10}, {"SIGSTKFLT", 16}, {"SIGCLD", 17}, {"SIGPOLL", 29},
+                        {"SIGIO", 29}, {"SIGSYS", 31}, {"SIGRTMIN+15", 49}, {"SIGRTMAX", 64},
+                        {"SIGRTMAX-14", 50}};
+
+        for (size_t i = 0; i < ELEMENTS(own); i++) {
+                _cleanup_json_ json_t *properties = json_object(),
+                                      *image = json_pack("{s:{s:s}}", "config", "StopSignal",
+                                                      "SIGQUIT"),
+                                      *container = json_pack("{s:{s:s}}", "lifecycle",
+                                                      "stopSignal", own[i].text);
+
+                assert_int_equal(image_stop_signal(image, container, properties), 0);
+                assert_int_equal(json_int_or(properties, "KillSignal", 0), own[i].number);
         }
 }
 

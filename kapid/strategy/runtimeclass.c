@@ -1,0 +1,90 @@
+/* RuntimeClasses: what they add to a pod must be what a pod may have. Admission adds it
+ * (kapid/admission/runtime-class.c). */
+#include "kapid/schema/format.h"
+#include "kapid/strategy/pod-fields.h"
+#include "kapid/strategy/strategy.h"
+#include "lib/object.h"
+#include "lib/quantity.h"
+
+static void validate_overhead(struct findings *f, const json_t *overhead) {
+        const char *key;
+        json_t *v;
+
+        json_object_each (json_object_get(overhead, "podFixed"), key, v) {
+                const char *error = format_check(FORMAT_QUALIFIED_NAME, key);
+                size_t at = findings_push(f, "overhead.podFixed");
+                _cleanup_json_ json_t *name = json_string(key);
+                int sign;
+
+                findings_push_key(f, key);
+                if (error)
+                        finding_add(f, FINDING_INVALID, NULL, name, "%s", error);
+                if (quantity_compare(v, NULL, &sign) == 0 && sign < 0)
+                        finding_add(f, FINDING_INVALID, NULL, v,
+                                        "must be greater than or equal to 0");
+                findings_pop(f, at);
+        }
+}
+
+static void validate_selector(struct findings *f, const json_t *selector) {
+        const char *key, *error;
+        json_t *v;
+
+        json_object_each (selector, key, v) {
+                _cleanup_json_ json_t *name = json_string(key);
+
+                error = format_check(FORMAT_QUALIFIED_NAME, key);
+                if (error)
+                        finding_add(f, FINDING_INVALID, "nodeSelector", name, "%s", error);
+                error = format_check(FORMAT_LABEL_VALUE, strempty(json_string_value(v)));
+                if (error)
+                        finding_add(f, FINDING_INVALID, "nodeSelector", v, "%s", error);
+        }
+}
+
+static void validate_once(struct findings *f, const json_t *tolerations) {
+        for (size_t i = 1; i < json_array_size(tolerations); i++)
+                for (size_t k = 0; k < i; k++) {
+                        const json_t *t = json_array_get(tolerations, i);
+                        size_t at;
+
+                        if (!json_same(t, json_array_get(tolerations, k)))
+                                continue;
+                        at = findings_push(f, "tolerations");
+                        findings_push_index(f, i);
+                        finding_add(f, FINDING_DUPLICATE, NULL, t, NULL);
+                        findings_pop(f, at);
+                        break;
+                }
+}
+
+static void class_validate(struct findings *f, const json_t *object) {
+        const json_t *handler = json_object_get(object, "handler"),
+                     *scheduling = json_object_get(object, "scheduling");
+        const char *error =
+                        format_check(FORMAT_DNS1123_LABEL, strempty(json_string_value(handler)));
+        size_t at;
+
+        if (!isempty(json_string_value(handler)) && error)
+                finding_add(f, FINDING_INVALID, "handler", handler, "%s", error);
+        validate_overhead(f, json_object_get(object, "overhead"));
+        at = findings_push(f, "scheduling");
+        validate_selector(f, json_object_get(scheduling, "nodeSelector"));
+        pod_fields_validate_tolerations(f, scheduling);
+        validate_once(f, json_object_get(scheduling, "tolerations"));
+        findings_pop(f, at);
+}
+
+static void class_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        strategy_validate_immutable(f, old, object, "handler");
+}
+
+const struct kind_strategy strategies_node[] = {
+                {.group = "node.k8s.io",
+                                .kind = "RuntimeClass",
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_READ_AT_ONCE,
+                                .validate = class_validate,
+                                .validate_update = class_validate_update},
+                {0},
+};
