@@ -64,6 +64,9 @@ bool caches_are_following(const struct caches *c);
 bool caches_are_current(const struct caches *c);
 uint64_t caches_revision(const struct caches *c);
 struct item_pool *caches_pool(struct caches *c);
+/* The store has taken this item's value at its revision: when the watch brings it, the caches keep
+ * the same item. */
+void caches_wrote(struct caches *c, struct item *it);
 /* Values that the store has and no key opens: they are in no cache, or there as they were before.
  * Borrowed until the next change: why the value at this key is one of them; NULL: it is not. */
 const char *caches_unreadable(const struct caches *c, const char *key);

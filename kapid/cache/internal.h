@@ -85,6 +85,7 @@ struct caches {
         struct map *staging;        /* key -> item, in key order */
         struct map *staging_ranges; /* key -> value */
         struct map *unreadable; /* key -> why (unreadable.c) */
+        struct item *own[64];   /* at their revisions (own.c) */
         uint64_t load_revision;
         uint64_t load_target; /* the store's revision when loading began */
         bool load_pending;
@@ -160,3 +161,8 @@ void unreadable_end(struct caches *cs, const char *key);
 void unreadable_log(const struct caches *cs);
 /* The store's history is not the one the caches were filled from (caches.c). */
 void caches_reload(struct caches *cs);
+
+/* own.c: the item that was made for this value when it was written; NULL: there is none. */
+struct item *own_take(struct caches *cs, const char *key, const char *value, size_t n,
+                uint64_t revision);
+void own_clear(struct caches *cs);
