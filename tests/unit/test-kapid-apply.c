@@ -338,7 +338,8 @@ static void test_created_structs(void **state) {
                                         "{'f:spec':{'f:selector':{},'f:strategy':{'f:rollingUpdate'"
                                         ":{'.':{},'f:maxSurge':{}}},'f:template':{'f:metadata':{"
                                         "'f:labels':{'.':{},'f:a':{}}},'f:spec':{'f:containers':{"
-                                        "'k:{\\u0022name\\u0022:\\u0022c\\u0022}':{'.':{},'f:name':{}"
+                                        "'k:{\\u0022name\\u0022:\\u0022c\\u0022}':{'.':{},"
+                                        "'f:name':{}"
                                         "}}}}}}"},
                         {"", "configmaps", CM("{'a':'1'}"), "{'f:data':{'.':{},'f:a':{}}}"},
         };
