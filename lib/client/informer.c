@@ -403,9 +403,9 @@ static void finish_list(struct informer *i) {
 
 /* Whether the object may come in. Others that are no longer there count until the list's end. */
 static bool has_room(const struct informer *i, const json_t *o) {
-        const size_t most = i->options.objects_max;
+        const size_t n = i->options.objects_max;
 
-        return !most || map_size(i->items) < most || map_get(i->items, key_of(o, (char[KEY_MAX]){}));
+        return !n || map_size(i->items) < n || map_get(i->items, key_of(o, (char[KEY_MAX]){}));
 }
 
 /* A list that does not end: what has come of it stays, and it is tried again much later. */
