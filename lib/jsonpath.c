@@ -8,14 +8,15 @@
 #include "lib/buf.h"
 #include "lib/vector.h"
 
-enum step_type { STEP_END, STEP_KEY, STEP_INDEX, STEP_ALL, STEP_FILTER };
+enum step_type { STEP_END, STEP_KEY, STEP_INDEX, STEP_SLICE, STEP_ALL, STEP_FILTER };
 
 enum comparison { EXISTS, EQUAL, UNEQUAL };
 
 struct step {
         enum step_type type;
-        const char *key; /* STEP_KEY, in strings */
-        int64_t index;   /* STEP_INDEX; from the end when negative */
+        const char *key;     /* STEP_KEY, in strings */
+        int64_t index;       /* STEP_INDEX, STEP_SLICE; from the end when negative */
+        int64_t end, stride; /* STEP_SLICE; the end likewise, INT64_MAX: all that follow */
         /* STEP_FILTER: its path begins at the next step. */
         enum comparison comparison;
         const char *literal;
@@ -123,7 +124,29 @@ static int parse_filter(struct parser *s) {
         return 0;
 }
 
-/* Behind "[". */
+/* "FROM:TO" or "FROM:TO:STRIDE", each of which may be empty. */
+static int parse_slice(struct parser *s, const char *word, struct step *step) {
+        int64_t *const numbers[] = {&step->index, &step->end, &step->stride};
+
+        step->end = INT64_MAX;
+        step->stride = 1;
+        for (size_t i = 0; i < ELEMENTS(numbers); i++) {
+                size_t n = strcspn(word, ":");
+                _cleanup_free_ char *number = strndup(word, n);
+
+                if (!number)
+                        return -ENOMEM;
+                if (n > 0 && parse_i64(number, numbers[i]) < 0)
+                        break;
+                word += n;
+                if (!*word)
+                        return step->stride > 0 ? 0 : bad(s, "a slice goes forwards");
+                word++;
+        }
+        return bad(s, "a slice is FROM:TO or FROM:TO:STRIDE");
+}
+
+/* Behind "[". Empty brackets are the first item, as in Kubernetes. */
 static int parse_bracket(struct parser *s) {
         const char *word;
         struct step *step;
@@ -141,12 +164,18 @@ static int parse_bracket(struct parser *s) {
                 return r;
         if (*s->at != ']')
                 return bad(s, "a bracket is not closed");
-        step = add_step(s, quoted ? STEP_KEY : streq(word, "*") ? STEP_ALL : STEP_INDEX);
+        step = add_step(s, quoted              ? STEP_KEY
+                           : streq(word, "*")  ? STEP_ALL
+                           : strchr(word, ':') ? STEP_SLICE
+                                               : STEP_INDEX);
         if (!step)
                 return bad(s, "the path is too long");
+        r = step->type == STEP_SLICE ? parse_slice(s, word, step) : 0;
+        if (r < 0)
+                return r;
         if (quoted)
                 step->key = word;
-        else if (step->type == STEP_INDEX && parse_i64(word, &step->index) < 0)
+        else if (step->type == STEP_INDEX && *word && parse_i64(word, &step->index) < 0)
                 return bad(s, "an index, '*', a quoted key or a filter is needed in brackets");
         s->at++;
         return 0;
@@ -316,6 +345,18 @@ static bool walk_all(const struct walk *w, size_t at, const json_t *v) {
         return true;
 }
 
+static bool walk_slice(const struct walk *w, size_t at, const json_t *v) {
+        const struct step *step = &w->path->steps[at];
+        int64_t n = (int64_t)json_array_size(v), from = step->index, end = step->end;
+
+        from = from < 0 ? MAX(from + n, (int64_t)0) : from;
+        end = end < 0 ? end + n : MIN(end, n);
+        for (int64_t i = from; i < end; i += MIN(step->stride, n))
+                if (!walk(w, at + 1, json_array_get(v, (size_t)i)))
+                        return false;
+        return true;
+}
+
 static bool walk_filter(const struct walk *w, size_t at, const json_t *v) {
         const json_t *item;
         size_t i;
@@ -347,6 +388,8 @@ static bool walk(const struct walk *w, size_t at, const json_t *v) {
                 case STEP_INDEX:
                         v = item_at(v, step->index);
                         break;
+                case STEP_SLICE:
+                        return walk_slice(w, at, v);
                 case STEP_ALL:
                         return walk_all(w, at + 1, v);
                 case STEP_FILTER:

@@ -2,9 +2,9 @@
  * printer columns and selectable fields, and templates for kctl's -o jsonpath= and wait. A text is
  * parsed once into a small program that can be evaluated many times.
  *
- * Paths: .a.b  .a\.b  ['a.b']  [0]  [-1]  [*]  .*  [?(@.type=="Ready")]  [?(@.x!=1)]  [?(@.x)].
- * A leading "$" or "@" and the first dot may be missing. There is no recursive descent (".."), no
- * slice and no union. */
+ * Paths: .a.b  .a\.b  ['a.b']  [0]  [-1]  [1:3]  [-1:]  [*]  .*  [?(@.type=="Ready")]  [?(@.x!=1)]
+ * [?(@.x)]. A leading "$" or "@" and the first dot may be missing. There is no recursive descent
+ * ("..") and no union. */
 #pragma once
 
 #include "lib/json.h"

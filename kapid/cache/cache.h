@@ -115,6 +115,14 @@ struct cache_key {
         bool filled; /* nor is the text sure to have those that are shown */
 };
 
+/* What an item has for a key: a text, borrowed from the item or static. An absent field is "";
+ * unsure: only the whole object says it. */
+enum cache_held { HELD_NOTHING, HELD_TEXT, HELD_UNSURE };
+enum cache_held cache_held(const struct cache_key *k, const struct item *it, const char **ret_text,
+                size_t *ret_n);
+/* Whether items without the field may be what a selector means by this value. */
+bool cache_value_may_be_absent(const struct cache_key *k, const char *value);
+
 /* Items have this value, or one of the values (NULL-terminated); with neither, the key asks for
  * none. All borrowed. */
 struct cache_term {

@@ -30,10 +30,10 @@ static bool is_plain(const struct item *it, const struct kind *k) {
 }
 
 /* *ret_object: a new reference to the form's tree where one was made for it, else untouched. */
-static int make_form(struct item *it, const struct kind *k, struct item **ret,
-                json_t **ret_object, struct problem *p) {
+static int make_form(struct item *it, const struct kind *k, struct item **ret, json_t **ret_object,
+                struct problem *p) {
         struct item *form = is_plain(it, k) ? it : item_form(it, k->serial);
-        _cleanup_json_ json_t *stored = NULL, *converted = NULL, *filled = NULL;
+        _cleanup_json_ json_t *stored = NULL, *converted = NULL, *filled = NULL, *shown = NULL;
         int r;
 
         if (form) {
@@ -43,20 +43,23 @@ static int make_form(struct item *it, const struct kind *k, struct item **ret,
         stored = item_object_once(it);
         if (!stored)
                 return -ENOMEM;
-        r = object_as(stored, k, &converted, p);
-        if (r < 0)
-                return r;
-        filled = pipeline_fill(k, converted);
+        filled = pipeline_fill_stored(k, stored);
         if (!filled)
                 return -ENOMEM;
-        if (filled != stored) {
-                r = make_item(it, k, filled, &form);
+        r = object_as(filled, k, &converted, p);
+        if (r < 0)
+                return r;
+        shown = converted == filled ? json_incref(filled) : pipeline_prune(k, converted);
+        if (!shown)
+                return -ENOMEM;
+        if (shown != stored) {
+                r = make_item(it, k, shown, &form);
                 if (r < 0)
                         return r;
         }
         item_set_form(it, k->serial, form);
         *ret = form ? form : it;
-        *ret_object = TAKE_PTR(filled);
+        *ret_object = TAKE_PTR(shown);
         return 0;
 }
 
@@ -98,8 +101,8 @@ int item_gone_as(struct item *it, const struct kind *k, uint64_t revision, struc
         return 0;
 }
 
-int item_as_object(struct item *it, const struct kind *k, struct item **ret,
-                json_t **ret_object, struct problem *p) {
+int item_as_object(struct item *it, const struct kind *k, struct item **ret, json_t **ret_object,
+                struct problem *p) {
         _cleanup_json_ json_t *object = NULL;
         struct item *form;
         int r = make_form(it, k, &form, &object, p);

@@ -137,13 +137,8 @@ const struct posting *index_from(
 /* Hashes that stand for no value: of items that may have any, and of those that have the label. */
 enum { HASH_NONE, HASH_UNSURE, HASH_HAVING, HASH_FIRST };
 
-/* What an item has for a key (keys.c): a text, borrowed from the item or static. */
-enum held { HELD_NOTHING, HELD_TEXT, HELD_UNSURE };
-enum held key_held(const struct cache_key *k, const struct item *it, const char **ret_text,
-                size_t *ret_n);
+/* Keys (keys.c). */
 bool key_equal(const struct cache_key *a, const struct cache_key *b);
-/* Items without this field may be meant. */
-bool value_may_be_absent(const struct cache_key *k, const char *value);
 
 /* Followers (followers.c). */
 int followers_init(struct cache *c);

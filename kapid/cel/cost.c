@@ -58,9 +58,19 @@ uint64_t cel_size_for_cost(struct cel_value v) {
         }
 }
 
+/* Kubernetes finds sizes by the path from "self". What an expression makes has none; an item of
+ * that has a path of one part, which is taken for the root's: its size is that of "self". */
+enum path { PATH_OTHER, PATH_NONE, PATH_ROOT };
+
+struct local {
+        struct cel_range size;
+        enum path path;
+};
+
 struct estimate {
         struct cel_program *program;
-        struct cel_range *locals; /* sizes of what the slots hold */
+        struct local *locals; /* what the slots hold */
+        struct cel_range root;
 };
 
 static struct cel_range cost_of(struct estimate *est, struct cel_expr *e);
@@ -95,6 +105,36 @@ static struct cel_range own_size(const struct cel_expr *e) {
         struct cel_range size;
 
         return type_size(e->type, &size) ? size : UNKNOWN;
+}
+
+static enum path path_of_item(enum path whole) {
+        return whole == PATH_NONE ? PATH_ROOT : PATH_OTHER;
+}
+
+static enum path path_of(const struct estimate *est, const struct cel_expr *e) {
+        bool item = e->kind == CEL_EXPR_SELECT ||
+                    (e->kind == CEL_EXPR_CALL && e->op == CEL_OP_INDEX);
+        unsigned steps = 0;
+        enum path path;
+
+        for (; item; steps++) {
+                e = e->args[0];
+                item = e->kind == CEL_EXPR_SELECT ||
+                       (e->kind == CEL_EXPR_CALL && e->op == CEL_OP_INDEX);
+        }
+        path = e->kind != CEL_EXPR_IDENT ? PATH_NONE
+               : e->slot >= 0            ? est->locals[e->slot].path
+                                         : PATH_OTHER;
+        for (; steps > 0 && path != PATH_OTHER; steps--)
+                path = path_of_item(path);
+        return path;
+}
+
+/* Of an item: as its type says, else as its path says. */
+static struct cel_range item_size(const struct estimate *est, const struct cel_expr *e) {
+        struct cel_range size = own_size(e);
+
+        return size.max == UINT64_MAX && path_of(est, e) == PATH_ROOT ? est->root : size;
 }
 
 /* What estimators are given besides the size (kapid/cel/lib.h): of a list the sizes of its texts, 0
@@ -133,11 +173,11 @@ static struct cel_range call_cost(struct cel_expr *e, struct cel_range arguments
         return cel_range_add(arguments, total);
 }
 
-static struct cel_range special_cost(
-                struct cel_expr *e, const struct cel_range *costs, struct cel_range sum) {
+static struct cel_range special_cost(const struct estimate *est, struct cel_expr *e,
+                const struct cel_range *costs, struct cel_range sum) {
         struct cel_range branches;
 
-        e->size = own_size(e);
+        e->size = item_size(est, e);
         switch ((enum cel_op)e->op) {
         case CEL_OP_AND:
         case CEL_OP_OR:
@@ -162,7 +202,7 @@ static struct cel_range cost_of_call(struct estimate *est, struct cel_expr *e) {
                 sum = cel_range_add(sum, cost);
         }
         if (e->op != CEL_OP_CALL)
-                return special_cost(e, costs, sum);
+                return special_cost(est, e, costs, sum);
         if (e->arg_count == 1 && streq(e->name, "dyn")) {
                 e->size = size_of(e->args[0]);
                 return cel_range_add(sum, fixed(1));
@@ -181,17 +221,20 @@ static struct cel_range cost_of_items(struct estimate *est, struct cel_expr *e) 
         return sum;
 }
 
-static struct cel_range loop_size(const struct cel_expr *e, size_t which) {
+static struct local loop_local(const struct estimate *est, const struct cel_expr *e, size_t which) {
         const struct cel_type *t = e->args[FOLD_RANGE]->type;
+        enum path path = path_of_item(path_of(est, e->args[FOLD_RANGE]));
         struct cel_range size = UNKNOWN;
 
         if (t->kind == CEL_TYPE_LIST && e->loop[1] && which == 0)
-                return fixed(1);
+                return (struct local){fixed(1), PATH_OTHER};
         if (t->kind == CEL_TYPE_LIST)
                 (void)type_size(t->of[0], &size);
         if (t->kind == CEL_TYPE_MAP)
                 (void)type_size(t->of[which], &size);
-        return size;
+        if (size.max == UINT64_MAX && path == PATH_ROOT)
+                size = est->root;
+        return (struct local){size, path};
 }
 
 static struct cel_range cost_of_fold(struct estimate *est, struct cel_expr *e) {
@@ -200,14 +243,14 @@ static struct cel_range cost_of_fold(struct estimate *est, struct cel_expr *e) {
         struct cel_range range = size_of(e->args[FOLD_RANGE]);
 
         sum = cel_range_add(sum, cost_of(est, e->args[FOLD_INIT]));
-        est->locals[e->slot] = size_of(init);
+        est->locals[e->slot] = (struct local){size_of(init), path_of(est, init)};
         if (e->bind) {
                 sum = cel_range_add(sum, cost_of(est, e->args[FOLD_RESULT]));
                 e->size = size_of(e->args[FOLD_RESULT]);
                 return sum;
         }
         for (size_t i = 0; i < 2 && e->loop[i]; i++)
-                est->locals[e->loop_slot[i]] = loop_size(e, i);
+                est->locals[e->loop_slot[i]] = loop_local(est, e, i);
         loop = cost_of(est, e->args[FOLD_CONDITION]);
         loop = cel_range_add(loop, cost_of(est, e->args[FOLD_STEP]));
         sum = cel_range_add(sum, cost_of(est, e->args[FOLD_RESULT]));
@@ -230,11 +273,11 @@ static struct cel_range cost_of(struct estimate *est, struct cel_expr *e) {
         case CEL_EXPR_IDENT:
                 e->size = own_size(e);
                 if (e->slot >= 0 && e->size.max == UINT64_MAX)
-                        e->size = est->locals[e->slot];
+                        e->size = est->locals[e->slot].size;
                 return fixed(1);
         case CEL_EXPR_SELECT:
                 cost = cost_of(est, e->args[0]);
-                e->size = own_size(e);
+                e->size = item_size(est, e);
                 return cel_range_add(cost, fixed(e->test_only ? 0 : 1));
         case CEL_EXPR_CALL:
                 return cost_of_call(est, e);
@@ -248,11 +291,15 @@ static struct cel_range cost_of(struct estimate *est, struct cel_expr *e) {
         assert_not_reached();
 }
 
-struct cel_range cel_estimate_cost(struct cel_program *p) {
+struct cel_range cel_estimate_cost(struct cel_program *p, const struct cel_env *env) {
         struct estimate est = {.program = p,
+                        .root = UNKNOWN,
                         .locals = calloc(MAX(p->local_count, (size_t)1), sizeof(*est.locals))};
         struct cel_range cost = UNKNOWN;
 
+        for (size_t i = 0; i < env->variable_count; i++)
+                if (streq(env->variables[i].name, "self"))
+                        (void)type_size(env->variables[i].type, &est.root);
         if (est.locals)
                 cost = cost_of(&est, p->root);
         free(est.locals);

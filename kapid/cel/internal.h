@@ -12,8 +12,8 @@ enum cel_expr_kind {
         CEL_EXPR_SELECT,
         CEL_EXPR_CALL,
         CEL_EXPR_LIST,
-        CEL_EXPR_MAP,  /* args: key, value, key, value... */
-        CEL_EXPR_FOLD, /* a macro over a list or map, or cel.bind */
+        CEL_EXPR_MAP,     /* args: key, value, key, value... */
+        CEL_EXPR_FOLD,    /* a macro over a list or map, or cel.bind */
         CEL_EXPR_MESSAGE, /* NAME{...}; args as of a map, keys are constants */
 };
 
@@ -90,7 +90,6 @@ struct cel_program {
         const struct cel_functions *functions;
         struct cel_expr *root;
         size_t variable_count, local_count;
-        const struct cel_variable *variables;
         bool *reads;
         struct cel_range estimate;
 };
@@ -137,7 +136,7 @@ struct cel_expr *cel_expr_call(struct cel_source *s, size_t offset, const char *
 
 /* 0, -EINVAL with findings, -ENOMEM. */
 int cel_check(struct cel_source *s, const struct cel_env *env, struct cel_program *p);
-struct cel_range cel_estimate_cost(struct cel_program *p);
+struct cel_range cel_estimate_cost(struct cel_program *p, const struct cel_env *env);
 
 struct cel_run {
         struct cel_arena arena;

@@ -132,7 +132,7 @@ static int compile(struct cel_source *s, const struct cel_env *env, struct cel_p
         check_literals(s, env->functions, p->root);
         if (s->findings->count > 0)
                 return -EINVAL;
-        p->estimate = cel_estimate_cost(p);
+        p->estimate = cel_estimate_cost(p, env);
         return s->failed ? -ENOMEM : 0;
 }
 

@@ -114,7 +114,15 @@ static int compare_name(const char *name, const char *text, size_t n) {
         return r != 0 ? r : name[n] != '\0';
 }
 
-const struct cel_field *cel_field_find(const struct cel_type *object, const char *name, size_t n) {
+enum { RESERVED_SIZE = 32 };
+
+/* Words of the language that a property name must not be. */
+static const char *const reserved_words[] = {"true", "false", "null", "in", "as", "break", "const",
+                "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
+                "namespace", "return", "var", "void", "while", "__namespace__"};
+
+static const struct cel_field *find_field(
+                const struct cel_type *object, const char *name, size_t n) {
         size_t from = 0, to = object->field_count;
 
         while (from < to) {
@@ -132,10 +140,18 @@ const struct cel_field *cel_field_find(const struct cel_type *object, const char
         return NULL;
 }
 
-/* Words of the language that a property name must not be. */
-static const char *const reserved_words[] = {"true", "false", "null", "in", "as", "break", "const",
-                "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
-                "namespace", "return", "var", "void", "while", "__namespace__"};
+/* A word of the language may stand behind a dot as it is, too. */
+const struct cel_field *cel_field_find(const struct cel_type *object, const char *name, size_t n) {
+        const struct cel_field *f = find_field(object, name, n);
+        char escaped[RESERVED_SIZE];
+
+        for (size_t i = 0; !f && i < ELEMENTS(reserved_words) - 1; i++)
+                if (strlen(reserved_words[i]) == n && memcmp(reserved_words[i], name, n) == 0) {
+                        (void)snprintf(escaped, sizeof(escaped), "__%s__", reserved_words[i]);
+                        return find_field(object, escaped, strlen(escaped));
+                }
+        return f;
+}
 
 static const char *escaped_part(const char *s, size_t *ret_used) {
         static const struct {

@@ -3,6 +3,7 @@
  * its conditions say why. Reasons and messages are the API's. */
 #include "kapid/kinds/crd-names.h"
 
+#include "kapid/kinds/crd-approval.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -145,10 +146,24 @@ static int set_accepted(json_t *crd, json_t *accepted) {
         return 0;
 }
 
+/* Whether the definition may be in its group; it is served all the same. */
+static int settle_approval(json_t *crd, uint64_t now_us) {
+        _cleanup_free_ char *why = NULL;
+        enum crd_approval approval = crd_approval_of(crd, &why);
+        const char *reason = crd_approval_reason(approval);
+
+        if (!reason)
+                return 0;
+        return crd_set_condition(crd, "KubernetesAPIApprovalPolicyConformant",
+                        approval == CRD_APPROVAL_GIVEN ? "True" : "False", reason, strempty(why),
+                        now_us);
+}
+
 int crd_settle_names(const struct kind_registry *registry, const json_t *old, json_t *crd,
                 uint64_t now_us) {
+        const json_t *names = json_at(crd, "spec.names");
         _cleanup_json_ json_t *before = json_tree_copy(json_object_get(crd, "status")),
-                              *accepted = json_tree_copy(json_at(crd, "spec.names"));
+                              *accepted = names ? json_tree_copy(names) : json_object();
         bool was_established = old && condition_is(old, "Established", "True");
         _cleanup_free_ char *message = NULL;
         const char *name = NULL, *reason = NULL;
@@ -178,6 +193,9 @@ int crd_settle_names(const struct kind_registry *registry, const json_t *old, js
                 if (r < 0)
                         return r;
         }
+        r = settle_approval(crd, now_us);
+        if (r < 0)
+                return r;
         return !before || !json_equal(before, json_object_get(crd, "status"));
 }
 

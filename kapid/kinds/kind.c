@@ -162,14 +162,34 @@ static const json_t *shared_of(const struct maker *m, const char *path) {
                         path);
 }
 
+/* The first version that is to be used instead; NULL when there is none. */
+static const char *newer_version(const struct maker *m) {
+        const json_t *versions = json_object_get(m->spec, "versions"), *v;
+        const char *own = json_str_or(m->version, "name", "");
+        size_t i;
+
+        json_array_foreach (versions, i, v) {
+                const char *name = json_str_or(v, "name", "");
+
+                if (json_bool_or(v, "served", false) && !json_bool_or(v, "deprecated", false) &&
+                                versions_compare(name, own) < 0)
+                        return name;
+        }
+        return NULL;
+}
+
 static int make_deprecation(struct maker *m) {
-        const char *own = json_str(m->version, "deprecationWarning");
+        const char *own = json_str(m->version, "deprecationWarning"), *newer;
         _cleanup_free_ char *text = NULL;
         struct kind *k = m->k;
 
         if (!k->deprecated)
                 return 0;
-        text = own ? strdup(own) : strformat("%s %s is deprecated", k->api_version, k->kind);
+        newer = own ? NULL : newer_version(m);
+        text = own     ? strdup(own)
+               : newer ? strformat("%s %s is deprecated; use %s/%s %s", k->api_version, k->kind,
+                                         k->group, newer, k->kind)
+                       : strformat("%s %s is deprecated", k->api_version, k->kind);
         k->deprecation = copy(m, text);
         return k->deprecation ? 0 : -ENOMEM;
 }
@@ -458,6 +478,40 @@ static const char *storage_version_of(const json_t *versions) {
         return "";
 }
 
+/* The forms of all versions, also of those that are not served. */
+static int make_forms(struct maker *m, struct kind_entry *const *made, size_t n) {
+        const json_t *versions = json_object_get(m->spec, "versions"), *v;
+        struct kind_form *forms = schema_set_alloc(
+                        m->source->set, (json_array_size(versions) + 1) * sizeof(*forms));
+        size_t i;
+
+        if (!forms)
+                return -ENOMEM;
+        json_array_foreach (versions, i, v) {
+                const char *name = json_str_or(v, "name", "");
+                _cleanup_free_ char *both = strformat("%s/%s", made[0]->kind.storage_group, name);
+                const struct schema *schema = NULL;
+                int r = 0;
+
+                for (size_t j = 0; j < n && !schema; j++)
+                        if (streq(made[j]->kind.version, name))
+                                schema = made[j]->kind.schema;
+                if (!schema)
+                        r = schema_compile(m->source->set, json_at(v, "schema.openAPIV3Schema"),
+                                        true, name, &schema, m->p);
+                if (r < 0)
+                        return r;
+                forms[i] = (struct kind_form){.api_version = copy(m, both),
+                                .schema = schema,
+                                .fills_defaults = schema_has_defaults(schema)};
+                if (!forms[i].api_version)
+                        return -ENOMEM;
+        }
+        for (size_t j = 0; j < n; j++)
+                made[j]->kind.forms = forms;
+        return 0;
+}
+
 static int fingerprint_of(const json_t *spec, uint64_t *ret) {
         static const uint64_t key[2] = {0};
         _cleanup_free_ char *text = json_dumps(spec, JSON_COMPACT | JSON_SORT_KEYS);
@@ -501,6 +555,11 @@ int kinds_make(struct source *source, const json_t *crd, bool custom, char *cons
                         if (r < 0)
                                 break;
                 }
+        if (r == 0 && custom && n > 0 && json_array_size(versions) > 1)
+                r = make_forms(&(struct maker){.source = source,
+                                               .spec = json_object_get(crd, "spec"),
+                                               .p = p},
+                                made, n);
         if (r < 0) {
                 for (i = 0; i < n; i++)
                         kind_unref(&made[i]->kind);

@@ -68,6 +68,14 @@ struct kind_column {
         bool first;         /* only the first of what the path finds; null for nothing */
 };
 
+/* What objects stored in one version of a custom kind are: the schema that they were made with says
+ * which fields and defaults they have, whatever version they are read in. */
+struct kind_form {
+        const char *api_version;
+        const struct schema *schema;
+        bool fills_defaults;
+};
+
 struct kind {
         const char *group; /* "" for core */
         const char *version;
@@ -102,7 +110,7 @@ struct kind {
         size_t subresource_count;
         const struct kind_scale *scale;    /* NULL: none */
         const struct schema *schema;       /* of the whole object */
-        struct rules *rules; /* its schema's x-kubernetes-validations; NULL: none */
+        struct rules *rules;               /* its schema's x-kubernetes-validations; NULL: none */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
         struct json_part *row;           /* what the cells of its Table read */
@@ -112,6 +120,9 @@ struct kind {
         const char *storage_version;     /* the version in which it is stored ("v1") */
         const char *storage_group;       /* its group: another one for old versions ("apps") */
         const char *storage_api_version; /* both ("apps/v1") */
+        /* Of a custom kind with several versions, all of them, ended by one without api_version;
+         * NULL: there is only this one. */
+        const struct kind_form *forms;
         const struct kind_strategy *strategy; /* never NULL */
 };
 

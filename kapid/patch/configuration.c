@@ -83,9 +83,9 @@ static int refuse(char **ret_why, char *why) {
 static int check_types(
                 const struct kind *k, const struct schema *s, json_t *config, char **ret_why) {
         _cleanup_strv_free_ char **unknown = NULL;
-        _cleanup_normaliser_ struct normaliser walk = {
-                        .custom = k->custom,
+        _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom,
                         .keep_nulls = true,
+                        .deduce = true,
                         .takes_whole = true,
                         .unknown = &unknown};
         _cleanup_buf_ struct buf text = {0};

@@ -26,10 +26,12 @@ static const struct {
                                 "{\"spec\":{},\"status\":{\"loadBalancer\":{}}}"},
                 {"", "events", "{\"source\":{}}"},
                 {"", "nodes",
-                                "{\"spec\":{},\"status\":{\"daemonEndpoints\":{\"kubeletEndpoint\":{"
+                                "{\"spec\":{},\"status\":{\"daemonEndpoints\":{"
+                                "\"kubeletEndpoint\":{"
                                 "}},\"nodeInfo\":{}}}"},
                 {"", "persistentvolumeclaims", "{\"spec\":{\"resources\":{}},\"status\":{}}"},
                 {"", "pods", "{\"spec\":{\"containers\":[]},\"status\":{}}"},
+                {"", "podtemplates", "{" TEMPLATE "}"},
                 {"", "services", "{\"spec\":{},\"status\":{\"loadBalancer\":{}}}"},
 };
 

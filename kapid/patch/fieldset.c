@@ -712,9 +712,17 @@ static json_t *merge_lists(const struct schema *s, const json_t *live, const jso
         return l.result;
 }
 
+/* A null says nothing about the members of a map or a keyed list. */
+static bool null_keeps(const struct schema *s, const json_t *live) {
+        return shape_of(s, live) != SHAPE_LEAF &&
+               (json_is_object(live) ? json_object_size(live) : json_array_size(live)) > 0;
+}
+
 json_t *typed_merge(const struct schema *s, const json_t *live, const json_t *config) {
         enum shape shape = shape_of(s, config);
 
+        if (live && json_is_null(config) && null_keeps(s, live))
+                return json_incref((json_t *)live);
         if (!live || shape == SHAPE_LEAF || shape_of(s, live) != shape)
                 return json_incref((json_t *)config);
         return shape == SHAPE_MAP ? merge_maps(s, live, config) : merge_lists(s, live, config);

@@ -123,6 +123,7 @@ static struct owner *owners_find(struct owners *o, const char *manager, const ch
         return NULL;
 }
 
+/* now_us 0: without a time. */
 static json_t *new_entry(const char *manager, const char *operation, const char *api_version,
                 const char *subresource, uint64_t now_us) {
         char now[TIMEFMT_SIZE];
@@ -133,13 +134,15 @@ static json_t *new_entry(const char *manager, const char *operation, const char 
 
         for (size_t i = 0; i < ELEMENTS(members); i++)
                 if ((i < ELEMENTS(members) - 1 || *subresource) &&
+                                (now_us > 0 || !streq(members[i][0], "time")) &&
                                 json_object_set_new_nocheck(entry, members[i][0],
                                                 json_string(members[i][1])) < 0)
                         return NULL;
         return TAKE_PTR(entry);
 }
 
-/* Replaces or adds the writer's own entry; takes set. An empty one is removed. */
+/* Replaces or adds the writer's own entry; takes set. An empty one is removed. now_us 0: the object
+ * did not change; the entry keeps its time, or has none. */
 static int owners_put(struct owners *o, const char *manager, const char *operation,
                 const char *api_version, const char *subresource, uint64_t now_us, json_t *set) {
         struct owner *own = owners_find(o, manager, operation, api_version, subresource);
@@ -150,6 +153,11 @@ static int owners_put(struct owners *o, const char *manager, const char *operati
         entry = new_entry(manager, operation, api_version, subresource, now_us);
         if (!own)
                 return owners_add(o, entry, set);
+        if (entry && now_us == 0 && *word(own, "time") &&
+                        json_object_set(entry, "time", json_object_get(own->entry, "time")) < 0) {
+                json_decref(entry);
+                entry = NULL;
+        }
         json_decref(own->entry);
         json_decref(own->set);
         *own = (struct owner){entry, set};
@@ -440,12 +448,15 @@ static int undeclared_error(const struct kind *k, const json_t *config, char *co
         return untyped_error(k, config, strempty(text.data), p);
 }
 
-/* Reads the intent and leaves only what an apply through this path may set. */
+/* Reads the intent and leaves only what an apply through this path may set. *ret_deduced: it has
+ * what is owned and does not stay. */
 static int read_intent(const struct kind *k, const void *data, size_t n, const char *subresource,
-                const struct yaml_breath *breath, json_t **ret, struct problem *p) {
+                const struct yaml_breath *breath, json_t **ret, bool *ret_deduced,
+                struct problem *p) {
         _cleanup_strv_free_ char **unknown = NULL;
         _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom,
                         .keep_nulls = true,
+                        .deduce = true,
                         .takes_whole = true,
                         .unknown = &unknown};
         _cleanup_json_ json_t *config = NULL;
@@ -484,6 +495,7 @@ static int read_intent(const struct kind *k, const void *data, size_t n, const c
                 for (size_t i = 0; i < ELEMENTS(reset); i++)
                         json_object_del(metadata, reset[i]);
         }
+        *ret_deduced = walk.deduce_kept;
         *ret = TAKE_PTR(config);
         return 0;
 }
@@ -635,8 +647,8 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
         if (!o->force && refuse_conflicts(&owners, own, changed, p) < 0)
                 return -ESTALE;
         owners_lose(&owners, own, changed, removed);
-        if (owners_put(&owners, o->manager, "Apply", k->api_version, subresource, o->now_us,
-                            TAKE_PTR(set)) < 0 ||
+        if (owners_put(&owners, o->manager, "Apply", k->api_version, subresource,
+                            !live || changed || removed ? o->now_us : 0, TAKE_PTR(set)) < 0 ||
                         owners_store(&owners, merged) < 0)
                 return out_of_memory(p);
         *ret = TAKE_PTR(merged);
@@ -645,14 +657,19 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
 
 int apply_run(const struct kind *k, const void *data, size_t n, const json_t *live,
                 const struct apply_options *o, struct decoded *ret, struct problem *p) {
+        _cleanup_normaliser_ struct normaliser prune = {.custom = k->custom, .keep_nulls = true};
         _cleanup_json_ json_t *config = NULL, *object = NULL;
-        int r = read_intent(k, data, n, strempty(o->subresource), ret->breath, &config, p);
+        bool deduced = false;
+        int r = read_intent(
+                        k, data, n, strempty(o->subresource), ret->breath, &config, &deduced, p);
 
         if (r < 0)
                 return r;
         r = apply_to(k, live, config, o, &object, p);
         if (r < 0)
                 return r;
+        if (deduced && normalise(&prune, k->schema, object) < 0)
+                return out_of_memory(p);
         if (live && managed_settle(live, object) < 0)
                 return out_of_memory(p);
         ret->object = TAKE_PTR(object);

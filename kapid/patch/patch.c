@@ -46,13 +46,38 @@ int patch_type_parse(const struct kind *k, const char *content_type, enum patch_
                         k->custom ? "" : ", application/strategic-merge-patch+json");
 }
 
-/* RFC 7386. */
+/* The value without members of objects that are null, also those in lists. */
+static json_t *without_nulls(const json_t *value) {
+        json_t *result, *v;
+        const char *key;
+        size_t i;
+        int r = 0;
+
+        if (json_is_array(value)) {
+                result = json_array();
+                json_array_foreach (value, i, v)
+                        r |= json_array_append_new(result, without_nulls(v));
+        } else if (json_is_object(value)) {
+                result = json_object();
+                json_object_foreach ((json_t *)value, key, v)
+                        if (!json_is_null(v))
+                                r |= json_object_set_new(result, key, without_nulls(v));
+        } else
+                return json_incref((json_t *)value);
+        if (r == 0)
+                return result;
+        json_decref(result);
+        return NULL;
+}
+
+/* RFC 7386, but nulls in lists: where no object was merged, members that are null go there, too, as
+ * the library does that Kubernetes merges with (evanphx/json-patch). */
 static json_t *merge(json_t *target, const json_t *patch) {
         json_t *result, *v;
         const char *key;
 
         if (!json_is_object(patch))
-                return json_incref((json_t *)patch);
+                return json_is_object(target) ? json_incref((json_t *)patch) : without_nulls(patch);
         result = json_is_object(target) ? json_copy(target) : json_object();
         json_object_foreach ((json_t *)patch, key, v) {
                 if (!result)

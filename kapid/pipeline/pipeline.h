@@ -65,6 +65,11 @@ int pipeline_default_status(const struct kind *k, json_t *object);
  * with the defaults that it lacks (a definition may have changed since it was written). A new
  * reference to the object itself, or to a copy; NULL when out of memory. */
 json_t *pipeline_fill(const struct kind *k, json_t *stored);
+/* The same by the schema of the version that it is stored in, whatever that of the kind is; then,
+ * when it was converted, what the kind's version has no field for goes. Its defaults are for what
+ * is written in it. */
+json_t *pipeline_fill_stored(const struct kind *k, json_t *stored);
+json_t *pipeline_prune(const struct kind *k, json_t *converted);
 /* Whether pipeline_fill() surely has nothing to do: a look that copies nothing. */
 bool pipeline_is_filled(const struct kind *k, const json_t *stored);
 
@@ -104,8 +109,8 @@ int pipeline_validate_update(const struct kind *k, const struct kind_subresource
                 const json_t *old, const json_t *object, char ***warnings, struct problem *p);
 /* Appends what the writer of a valid object should know: items of keyed lists that hide earlier
  * ones, finalizers (that old has not; it may be NULL) whose names others may use too. -ENOMEM. */
-int pipeline_warnings(const struct kind *k, const json_t *old, const json_t *object,
-                char ***warnings);
+int pipeline_warnings(
+                const struct kind *k, const json_t *old, const json_t *object, char ***warnings);
 /* A subresource's own body (Binding, Eviction, TokenRequest, Scale): schema only. Defaults it
  * first. */
 int pipeline_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,

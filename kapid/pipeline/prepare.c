@@ -24,29 +24,50 @@ int pipeline_default_status(const struct kind *k, json_t *object) {
         return schema_default(schema_child(k->schema, "status"), json_object_get(object, "status"));
 }
 
-bool pipeline_is_filled(const struct kind *k, const json_t *stored) {
-        unsigned what = (k->prunes ? SETTLED_PRUNED : 0) |
-                        (k->fills_defaults ? SETTLED_DEFAULTS : 0);
+static bool is_filled(const struct schema *s, const json_t *stored, unsigned what) {
+        return !what || schema_is_settled(s, stored, what);
+}
 
-        return !what || schema_is_settled(k->schema, stored, what);
+static json_t *fill(const struct schema *s, json_t *stored, unsigned what) {
+        _cleanup_normaliser_ struct normaliser n = {.custom = true};
+        _cleanup_json_ json_t *filled = NULL;
+
+        if (is_filled(s, stored, what))
+                return json_incref(stored);
+        filled = json_tree_copy(stored);
+        if (!filled || (what & SETTLED_PRUNED && normalise(&n, s, filled) < 0) ||
+                        (what & SETTLED_DEFAULTS && schema_default(s, filled) < 0))
+                return NULL;
+        return json_same(filled, stored) ? json_incref(stored) : TAKE_PTR(filled);
+}
+
+static unsigned what_to_fill(const struct kind *k) {
+        return (k->prunes ? SETTLED_PRUNED : 0) | (k->fills_defaults ? SETTLED_DEFAULTS : 0);
+}
+
+bool pipeline_is_filled(const struct kind *k, const json_t *stored) {
+        return is_filled(k->schema, stored, what_to_fill(k));
 }
 
 json_t *pipeline_fill(const struct kind *k, json_t *stored) {
-        struct normaliser n = {.custom = true};
-        _cleanup_json_ json_t *filled = NULL;
-        int r = 0;
+        return fill(k->schema, stored, what_to_fill(k));
+}
 
-        if (pipeline_is_filled(k, stored))
-                return json_incref(stored);
-        filled = json_tree_copy(stored);
-        if (!filled)
-                return NULL;
-        if (k->prunes)
-                r = normalise(&n, k->schema, filled);
-        normaliser_done(&n);
-        if (r < 0 || (k->fills_defaults && schema_default(k->schema, filled) < 0))
-                return NULL;
-        return json_same(filled, stored) ? json_incref(stored) : TAKE_PTR(filled);
+json_t *pipeline_prune(const struct kind *k, json_t *converted) {
+        return fill(k->schema, converted, k->prunes ? SETTLED_PRUNED : 0);
+}
+
+json_t *pipeline_fill_stored(const struct kind *k, json_t *stored) {
+        const char *version = object_api_version(stored);
+
+        if (streq(version, k->api_version))
+                return pipeline_fill(k, stored);
+        for (const struct kind_form *f = k->forms; f && f->api_version; f++)
+                if (streq(version, f->api_version))
+                        return fill(f->schema, stored,
+                                        SETTLED_PRUNED |
+                                                        (f->fills_defaults ? SETTLED_DEFAULTS : 0));
+        return json_incref(stored);
 }
 
 bool pipeline_needs_version(const struct kind *k) {

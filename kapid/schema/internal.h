@@ -9,20 +9,23 @@
 struct normaliser {
         bool custom;     /* wrong types stay for validation; nulls of nullable fields stay */
         bool keep_nulls; /* custom: nulls that no field takes stay for validation to name */
+        /* custom, for an apply: an object that is declared without fields, or is below one that
+         * keeps unknown fields, may have any; *_kept says that one did, or that a null stayed that
+         * a default replaces. */
+        bool deduce, deduce_kept, deduce_below;
         /* Integers of built-in kinds may be written with a point or an exponent, as custom ones: in
            an apply and a strategic patch, which Kubernetes reads without types first. */
         bool takes_whole;
         char ***unknown; /* NULL, or a strv that gets `unknown field "spec.x"` */
         struct buf path;
-        char *error; /* a wrong type: path and what is wrong; owned */
+        char *error;                /* a wrong type: path and what is wrong; owned */
         const struct schema *props; /* of JSONSchemaProps, when one was met */
 };
 /* Prunes unknown fields, drops nulls, makes quantities, times and integers canonical, in place.
  * -EINVAL with error set, -ENOMEM. Afterwards normaliser_done. */
 int normalise(struct normaliser *n, const struct schema *s, json_t *object);
 /* The same for one member of an object, which is an object and has a schema, alone. */
-int normalise_member(
-                struct normaliser *n, const struct schema *s, json_t *object, const char *key);
+int normalise_member(struct normaliser *n, const struct schema *s, json_t *object, const char *key);
 /* Labels, annotations, finalizers and owners that are empty are as good as absent: they are
  * removed, so that they have no owner. */
 void metadata_drop_empty(json_t *object);

@@ -77,25 +77,33 @@ static int note_unknown(struct normaliser *n, const char *key) {
 }
 
 /* The child's schema; NULL with *ret_known telling whether it is kept as it is or unknown. */
-static const struct schema *child_of(const struct schema *s, const char *key, bool *ret_known) {
+static const struct schema *child_of(
+                struct normaliser *n, const struct schema *s, const char *key, bool *ret_known) {
         const struct schema *child = schema_child(s, key);
 
         *ret_known = child || s->flags & SCHEMA_PRESERVE_UNKNOWN || s->type == SCHEMA_ANY;
+        if (!*ret_known && n->deduce && n->custom &&
+                        (n->deduce_below || (s->field_count == 0 && !s->additional)))
+                *ret_known = n->deduce_kept = true;
         return child;
 }
 
 /* Whether a null stays: where the schema takes one, or where an apply or a patch brings one for a
- * field that has no default, for validation to refuse. */
-static bool null_stays(const struct normaliser *n, const struct schema *s, const char *key) {
+ * field that has no default, for validation to refuse. An apply owns fields by a null, too. */
+static bool null_stays(struct normaliser *n, const struct schema *s, const char *key) {
         const struct schema_field *f = schema_field_find(s, key);
         const struct schema *cs = f ? f->schema : s->additional;
 
         if (!n->custom)
                 return false;
-        if (!cs || cs->flags & SCHEMA_NULLABLE || cs->type == SCHEMA_ANY)
+        if (!cs || cs->flags & SCHEMA_NULLABLE || (cs->type == SCHEMA_ANY && n->keep_nulls))
                 return true;
-        return n->keep_nulls && !(f && f->fallback) && n->path.size > 0 &&
-               !startswith(n->path.data, "metadata");
+        if (!n->keep_nulls || n->path.size == 0 || startswith(n->path.data, "metadata"))
+                return false;
+        if (!f || !f->fallback)
+                return true;
+        n->deduce_kept |= n->deduce;
+        return n->deduce;
 }
 
 /* Go decodes a null into a list's item or a map's value as the zero value of its type. NULL: there
@@ -130,7 +138,7 @@ static int walk_null(struct normaliser *n, const struct schema *s, json_t *objec
         return 0;
 }
 
-static int walk_object(struct normaliser *n, const struct schema *s, json_t *object) {
+static int walk_members(struct normaliser *n, const struct schema *s, json_t *object) {
         const char *key;
         json_t *child;
         void *next;
@@ -139,7 +147,7 @@ static int walk_object(struct normaliser *n, const struct schema *s, json_t *obj
                 n->props = s;
         json_object_foreach_safe(object, next, key, child) {
                 bool known;
-                const struct schema *cs = child_of(s, key, &known);
+                const struct schema *cs = child_of(n, s, key, &known);
                 json_t *instead = NULL;
                 int r = 0;
 
@@ -172,6 +180,16 @@ static int walk_object(struct normaliser *n, const struct schema *s, json_t *obj
                         return -ENOMEM;
         }
         return 0;
+}
+
+static int walk_object(struct normaliser *n, const struct schema *s, json_t *object) {
+        bool below = n->deduce_below;
+        int r;
+
+        n->deduce_below |= (s->flags & SCHEMA_PRESERVE_UNKNOWN) != 0;
+        r = walk_members(n, s, object);
+        n->deduce_below = below;
+        return r;
 }
 
 static int walk_array(struct normaliser *n, const struct schema *s, json_t *list) {

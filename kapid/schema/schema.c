@@ -522,12 +522,47 @@ static int compile_fields(struct compiler *c, const json_t *doc, bool structural
         return 0;
 }
 
+/* ObjectMeta, with what the definition itself says about the name. It may say nothing else. */
+static int compile_metadata(struct compiler *c, const struct schema *own, unsigned depth,
+                const struct schema **ret) {
+        static const char *const names[] = {"name", "generateName"};
+        const struct schema *metadata;
+        struct schema_field *fields;
+        struct schema *copy;
+        int r = find_definition(c, "meta.v1.ObjectMeta", "", depth, &metadata);
+
+        if (r < 0)
+                return r;
+        *ret = metadata;
+        if (!own || (!schema_field_find(own, names[0]) && !schema_field_find(own, names[1])))
+                return 0;
+        copy = schema_set_alloc(c->set, sizeof(*copy));
+        fields = schema_set_alloc(c->set, metadata->field_count * sizeof(*fields));
+        if (!copy || !fields)
+                return -ENOMEM;
+        *copy = *metadata;
+        copy->fields = fields;
+        for (size_t i = 0; i < metadata->field_count; i++) {
+                const struct schema_field *f = NULL;
+
+                fields[i] = metadata->fields[i];
+                for (size_t k = 0; k < ELEMENTS(names) && !f; k++)
+                        if (streq(fields[i].name, names[k]))
+                                f = schema_field_find(own, names[k]);
+                if (f)
+                        fields[i].schema = f->schema;
+        }
+        *ret = copy;
+        return 0;
+}
+
 /* apiVersion, kind and metadata of a custom resource's root or an embedded object. */
 static int add_type_and_metadata(struct compiler *c, struct schema *s, unsigned depth) {
         static const struct schema string = {.type = SCHEMA_STRING};
         static const char *const names[] = {"apiVersion", "kind", "metadata"};
         struct schema_field *fields =
                         schema_set_alloc(c->set, (s->field_count + 3) * sizeof(*fields));
+        const struct schema_field *own = schema_field_find(s, "metadata");
         size_t used = 0;
 
         if (!fields)
@@ -540,8 +575,8 @@ static int add_type_and_metadata(struct compiler *c, struct schema *s, unsigned 
                 fields[used].name = names[i];
                 fields[used].schema = &string;
                 if (i == 2) {
-                        int r = find_definition(
-                                        c, "meta.v1.ObjectMeta", "", depth, &fields[used].schema);
+                        int r = compile_metadata(
+                                        c, own ? own->schema : NULL, depth, &fields[used].schema);
 
                         if (r < 0)
                                 return r;

@@ -79,7 +79,7 @@ static void check_enum(struct findings *f, const struct schema_rules *rules, con
         json_array_foreach (rules->enumeration, i, allowed) {
                 _cleanup_free_ char *one = json_dumps(allowed, JSON_COMPACT | JSON_ENCODE_ANY);
 
-                if (json_is_string(allowed) && !*json_string_value(allowed))
+                if (f->built_in && json_is_string(allowed) && !*json_string_value(allowed))
                         continue;
                 buf_printf(&text, "%s%s", text.size > 0 ? ", " : "", strempty(one));
         }
@@ -120,6 +120,14 @@ static void check_number(struct findings *f, const struct schema_rules *rules, c
                         !number_is_whole(d / rules->multiple_of))
                 finding_add(f, FINDING_INVALID, NULL, v, "%s in body should be a multiple of %.15g",
                                 here(f), rules->multiple_of);
+}
+
+/* The value that is named is how many there are. */
+static void too_few(struct findings *f, size_t n, size_t min, const char *what) {
+        _cleanup_json_ json_t *count = json_integer((json_int_t)n);
+
+        finding_add(f, FINDING_INVALID, NULL, count, "%s in body should have at least %zu %s",
+                        here(f), min, what);
 }
 
 static size_t characters(const char *s) {
@@ -353,9 +361,7 @@ static void check_array(
                 if (f->built_in && rules->items_min == 1)
                         finding_add(f, FINDING_REQUIRED, NULL, NULL, NULL);
                 else
-                        finding_add(f, FINDING_INVALID, NULL, v,
-                                        "%s in body should have at least %zu items", here(f),
-                                        rules->items_min);
+                        too_few(f, n, rules->items_min, "items");
         }
         if (rules && rules->bounds & BOUND_MAX_ITEMS && n > rules->items_max) {
                 finding_add(f, FINDING_TOO_MANY, NULL, NULL, "%zu: must have at most %zu items", n,
@@ -388,9 +394,7 @@ static void check_object(
                 if (s->fields[i].flags & FIELD_REQUIRED && !json_object_get(v, s->fields[i].name))
                         finding_add(f, FINDING_REQUIRED, s->fields[i].name, NULL, NULL);
         if (rules && rules->bounds & BOUND_MIN_PROPERTIES && n < rules->properties_min)
-                finding_add(f, FINDING_INVALID, NULL, v,
-                                "%s in body should have at least %zu properties", here(f),
-                                rules->properties_min);
+                too_few(f, n, rules->properties_min, "properties");
         if (rules && rules->bounds & BOUND_MAX_PROPERTIES && n > rules->properties_max)
                 finding_add(f, FINDING_TOO_MANY, NULL, NULL, "%zu: must have at most %zu items", n,
                                 rules->properties_max);

@@ -1,4 +1,5 @@
 /* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
+#include "kapid/kinds/crd-approval.h"
 #include "kapid/kinds/crd-delete.h"
 #include "kapid/kinds/crd-names.h"
 #include "kapid/schema/internal.h"
@@ -163,10 +164,28 @@ static void validate_rules(
         findings_pop(f, at);
 }
 
+/* An update may leave an approval as bad as it was. */
+static void validate_approval(struct findings *f, const json_t *old, const json_t *object) {
+        static const char path[] = "metadata.annotations[" CRD_APPROVAL_ANNOTATION "]";
+        _cleanup_free_ char *why = NULL, *before = NULL;
+        enum crd_approval approval = crd_approval_of(object, &why);
+
+        if (old && crd_approval_of(old, &before) == approval)
+                return;
+        if (approval == CRD_APPROVAL_MISSING)
+                finding_add(f, FINDING_REQUIRED, path, NULL, "%s", strempty(why));
+        else if (approval == CRD_APPROVAL_INVALID)
+                finding_add(f, FINDING_INVALID, path,
+                                json_object_get(json_at(object, "metadata.annotations"),
+                                                CRD_APPROVAL_ANNOTATION),
+                                "%s", strempty(why));
+}
+
 static void crd_validate_create(struct findings *f, const json_t *object) {
         const json_t *v;
         size_t i;
 
+        validate_approval(f, NULL, object);
         json_array_foreach (json_at(object, "spec.versions"), i, v)
                 validate_rules(f, v, i, NULL);
 }
@@ -235,6 +254,7 @@ static void crd_validate_update(struct findings *f, const char *subresource, con
         const json_t *v;
         size_t i;
 
+        validate_approval(f, old, object);
         strategy_validate_immutable(f, old, object, "spec.group");
         strategy_validate_immutable(f, old, object, "spec.scope");
         strategy_validate_immutable(f, old, object, "spec.names.plural");

@@ -379,7 +379,7 @@ def parts():
            "status": {"collisionCount": 4}}
     is_(a.apply(d + "/d/status?fieldManager=m&force=true", own), 200)
     other = dict(own, metadata={"name": "d", "uid": "another"}, status={"collisionCount": 5})
-    is_(a.apply(d + "/d/status?fieldManager=m&force=true", other), 409, "Conflict", "UID in precondition: another")
+    is_(a.apply(d + "/d/status?fieldManager=m&force=true", other), 422, "Invalid", "field is immutable")
     assert is_(a.get(d + "/d/status"), 200).json["status"]["collisionCount"] == 4
     is_(a.merge(d + "/d/scale", {"spec": {"replicas": -1}}), 422, "Invalid")
     is_(a.delete(d + "/d"), 200)

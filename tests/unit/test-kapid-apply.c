@@ -106,6 +106,8 @@ static void test_conflict_force_share(void **state) {
                         ".data.b");
         /* The same value is shared. */
         _cleanup_json_ json_t *shared = apply(k, a, CM("{'a':'1'}"), "two", 1);
+        /* It changed nothing: its entry has no time. */
+        assert_null(json_at(json_array_get(json_at(shared, "metadata.managedFields"), 0), "time"));
         assert_json(fields(shared, "two", "Apply"), "{'f:data':{'f:a':{}}}");
         assert_json(fields(shared, "one", "Apply"), "{'f:data':{'f:a':{},'f:b':{}}}");
         /* One owner leaves: the field stays for the other. */
@@ -285,7 +287,9 @@ static void test_refusals(void **state) {
         _cleanup_free_ char *name = NULL, *agent = NULL;
         assert_true(field_manager_name("", "kubectl/1", "PatchOptions", true, &name, &p) < 0);
         assert_int_equal(p.code, 422);
-        assert_int_equal(field_manager_name(NULL, "kubectl/v1.33 (linux)", "CreateOptions", false, &agent, &p), 0);
+        assert_int_equal(field_manager_name(NULL, "kubectl/v1.33 (linux)", "CreateOptions", false,
+                                         &agent, &p),
+                        0);
         assert_string_equal(agent, "kubectl");
 }
 
@@ -302,6 +306,51 @@ static void test_wrong_type_names_its_field(void **state) {
                         0);
         assert_int_equal(p.code, 400);
         assert_string_equal(json_str(json_array_get(p.causes, 0), "field"), "spec.replicas");
+}
+
+#define THING(spec) \
+        "{'apiVersion':'apply.example.com/v1','kind':'Thing','metadata':{'name':'t','namespace':" \
+        "'d'},'spec':" spec "}"
+
+/* Custom kinds: a null owns its field and says nothing about what a map or keyed list has; what is
+ * declared as an object and no more takes anything, and keeps nothing. */
+static void test_nulls_and_free_objects(void **state) {
+        _cleanup_json_ json_t *crd = parse(
+                        "{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition',"
+                        "'metadata':{'name':'things.apply.example.com'},'spec':{'group':"
+                        "'apply.example.com','scope':'Namespaced','names':{'plural':'things',"
+                        "'kind':'Thing'},'versions':[{'name':'v1','served':true,'storage':true,"
+                        "'schema':{'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':"
+                        "'object','properties':{'map':{'type':'object','properties':{'a':{'type':"
+                        "'string'}}},'keyed':{'type':'array','x-kubernetes-list-type':'map',"
+                        "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object','required':["
+                        "'k'],'properties':{'k':{'type':'string'}}}},'level':{'type':'string',"
+                        "'default':'info'},'free':{'type':'array','items':{'type':'object'}},"
+                        "'open':{'type':'object','x-kubernetes-preserve-unknown-fields':true,"
+                        "'properties':{'in':{'type':'object','properties':{'x':{'type':'string'}"
+                        "}}}}}}}}}}]}}");
+        static const char all[] = "{'map':{'a':'1'},'keyed':[{'k':'x'}],'level':'info'}";
+        _cleanup_json_ json_t *live = NULL, *kept = NULL, *free_ones = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        const struct kind *k;
+
+        assert_int_equal(kind_registry_add_crd(registry, crd, &p), 0);
+        k = kind("apply.example.com", "things");
+        live = apply(k, NULL, THING("{'map':{'a':'1'},'keyed':[{'k':'x'}],'level':'info'}"), "one",
+                        0);
+        kept = apply(k, live, THING("{'map':null,'keyed':null}"), "two", 1);
+        assert_json(json_object_get(kept, "spec"), all);
+        assert_json(fields(kept, "two", "Apply"), "{'f:spec':{'f:map':{},'f:keyed':{}}}");
+        apply_fails(k, live, THING("{'level':null}"), "two", 409,
+                        "conflict with 'one': .spec.level");
+        apply_fails(k, live, THING("{'map':{'b':'1'}}"), "two", 400,
+                        ".spec.map.b: field not declared in schema");
+        free_ones = apply(k, live,
+                        THING("{'free':[{'any':1}],'open':{'in':{'x':'1','y':'2'},'z':3}}"), "two",
+                        1);
+        assert_json(json_at(free_ones, "spec.free"), "[{}]");
+        assert_json(json_at(free_ones, "spec.open"), "{'in':{'x':'1'},'z':3}");
+        kind_registry_remove_crd(registry, "things.apply.example.com");
 }
 
 static void test_ancient(void **state) {
@@ -324,16 +373,46 @@ static void test_ancient(void **state) {
         json_decref(o);
 }
 
+/* Structs that an empty object of Kubernetes has belong to nobody; a definition's objects have
+ * none. */
+static void test_created_structs(void **state) {
+        static const struct {
+                const char *group, *plural, *object, *fields;
+        } cases[] = {
+                        {"apps", "deployments",
+                                        DEPLOY("'strategy':{'rollingUpdate':{'maxSurge':1}},",
+                                                        "{'name':'c'}"),
+                                        "{'f:spec':{'f:selector':{},'f:strategy':{'f:rollingUpdate'"
+                                        ":{'.':{},'f:maxSurge':{}}},'f:template':{'f:metadata':{"
+                                        "'f:labels':{'.':{},'f:a':{}}},'f:spec':{'f:containers':{"
+                                        "'k:{\\u0022name\\u0022:\\u0022c\\u0022}':{'.':{},"
+                                        "'f:name':{}"
+                                        "}}}}}}"},
+                        {"", "configmaps", CM("{'a':'1'}"), "{'f:data':{'.':{},'f:a':{}}}"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const struct kind *k = kind(cases[i].group, cases[i].plural);
+                _cleanup_json_ json_t *o = parse(cases[i].object);
+                struct apply_options options = by("maker", 0);
+
+                assert_int_equal(managed_update(k, NULL, o, &options), 0);
+                assert_json(fields(o, "maker", "Update"), cases[i].fields);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_create_and_change),
                         cmocka_unit_test(test_conflict_force_share),
                         cmocka_unit_test(test_updates),
+                        cmocka_unit_test(test_created_structs),
                         cmocka_unit_test(test_deployment),
                         cmocka_unit_test(test_scaled_by_hand),
                         cmocka_unit_test(test_status),
                         cmocka_unit_test(test_refusals),
                         cmocka_unit_test(test_wrong_type_names_its_field),
+                        cmocka_unit_test(test_nulls_and_free_objects),
                         cmocka_unit_test(test_ancient),
         };
 

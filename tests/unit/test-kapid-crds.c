@@ -323,6 +323,155 @@ static void test_deprecated(void **state) {
         }
 }
 
+#define TWO(group, versions) \
+        "{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition','metadata':{" \
+        "'name':'as." group "'},'spec':{'group':'" group "','scope':'Namespaced','names':{" \
+        "'plural':'as','kind':'A'},'versions':[" versions "]}}"
+#define VERSION(name, more, properties) \
+        "{'name':'" name "'" more ",'schema':{'openAPIV3Schema':{'type':'object','properties':{" \
+        "'spec':{'type':'object','properties':{" properties "}}}}}}"
+
+/* Without a warning of its own, a version names the one to be used instead. */
+static void test_deprecated_for(void **state) {
+        static const struct {
+                const char *text, *warning;
+        } cases[] = {
+                        {TWO("crds.example.com",
+                                         VERSION("v1beta1", ",'served':true,'deprecated':true",
+                                                         "") "," VERSION("v1",
+                                                         ",'served':true,'storage':true", "")),
+                                        "crds.example.com/v1beta1 A is deprecated; use "
+                                        "crds.example.com/v1 A"},
+                        {TWO("crds.example.com",
+                                         VERSION("v1beta1", ",'served':true,'deprecated':true",
+                                                         "") "," VERSION("v1alpha1",
+                                                         ",'served':true,'storage':true", "")),
+                                        "crds.example.com/v1beta1 A is deprecated"},
+                        {TWO("crds.example.com",
+                                         VERSION("v1beta1", ",'served':true,'deprecated':true",
+                                                         "") "," VERSION("v1", ",'storage':true",
+                                                         "")),
+                                        "crds.example.com/v1beta1 A is deprecated"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *crd = parse(cases[i].text);
+                _cleanup_problem_ struct problem p = {0};
+                const struct kind *k;
+
+                assert_int_equal(create(crd, &p), 0);
+                serve(crd);
+                k = kind_registry_find(registry, "crds.example.com", "v1beta1", "as");
+                assert_non_null(k);
+                assert_string_equal(k->deprecation, cases[i].warning);
+                kind_registry_remove_crd(registry, "as.crds.example.com");
+        }
+}
+
+/* Groups of the Kubernetes community want an approval. */
+static void test_approval(void **state) {
+        static const struct {
+                const char *annotation, *reason; /* reason NULL: refused */
+        } cases[] = {
+                        {"", NULL},
+                        {"maybe", NULL},
+                        {"https:///path", NULL},
+                        {"unapproved, for a test", "UnapprovedAnnotation"},
+                        {"https://example.com/decision/1", "ApprovedAnnotation"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *crd = parse(TWO(
+                                "sigs.k8s.io", VERSION("v1", ",'served':true,'storage':true", "")));
+                _cleanup_problem_ struct problem p = {0};
+                const json_t *condition;
+                int r;
+
+                if (*cases[i].annotation)
+                        json_set_at(crd, "metadata.annotations",
+                                        json_pack("{s:s}", "api-approved.kubernetes.io",
+                                                        cases[i].annotation));
+                r = create(crd, &p);
+                if (!cases[i].reason) {
+                        assert_int_equal(r, -EINVAL);
+                        assert_string_equal(p.field,
+                                        "metadata.annotations[api-approved.kubernetes.io]");
+                        continue;
+                }
+                assert_int_equal(r, 0);
+                condition = json_array_get(json_at(crd, "status.conditions"), 2);
+                assert_string_equal(json_str_or(condition, "type", ""),
+                                "KubernetesAPIApprovalPolicyConformant");
+                assert_string_equal(json_str_or(condition, "reason", ""), cases[i].reason);
+        }
+}
+
+/* What people forget, and what the API leaves out when it is empty. */
+static void test_incomplete(void **state) {
+        _cleanup_json_ json_t *nameless = parse(TWO(
+                        "crds.example.com", VERSION("v1", ",'served':true,'storage':true", "")));
+        _cleanup_json_ json_t *sparse = parse(TWO("crds.example.com",
+                        VERSION("v1", ",'served':true,'storage':true,'additionalPrinterColumns':[]",
+                                        "'a':{'type':'object','properties':{},'nullable':false}") "," VERSION("v2",
+                                        "", "")));
+        _cleanup_problem_ struct problem p = {0}, none = {0};
+
+        json_del_at(nameless, "spec.names");
+        assert_int_equal(create(nameless, &p), -EINVAL);
+        assert_non_null(strstr(strempty(p.message), "spec.names"));
+        assert_int_equal(create(sparse, &none), 0);
+        assert_json(json_array_get(json_at(sparse, "spec.versions"), 0),
+                        "{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{"
+                        "'type':'object','properties':{'spec':{'type':'object','properties':{'a':{"
+                        "'type':'object'}}}}}}}");
+        assert_false(json_bool_or(
+                        json_array_get(json_at(sparse, "spec.versions"), 1), "storage", true));
+}
+
+/* A definition may say which names its objects have. */
+static void test_own_names(void **state) {
+        _cleanup_json_ json_t *crd = definition("as", "A", "", "", "");
+        json_t *properties = json_at_mut(json_array_get(json_at_mut(crd, "spec.versions"), 0),
+                        "schema.openAPIV3Schema.properties");
+
+        json_object_set_new(properties, "metadata",
+                        parse("{'type':'object','properties':{'name':{'type':'string','enum':["
+                              "'cluster']}}}"));
+        serve(crd);
+        for (int fine = 0; fine <= 1; fine++) {
+                const struct kind *k = kind("crds.example.com", "as");
+                _cleanup_free_ char *text = strformat(
+                                "{'apiVersion':'crds.example.com/v1','kind':'A','metadata':{'name':"
+                                "'%s','namespace':'d','labels':{'a':'b'}}}",
+                                fine ? "cluster" : "other");
+                _cleanup_json_ json_t *object = parse(text);
+                _cleanup_problem_ struct problem p = {0};
+
+                assert_int_equal(pipeline_normalise(k, object, NULL, &p), 0);
+                assert_string_equal(json_str_or(object, "metadata.labels.a", ""), "b");
+                assert_int_equal(pipeline_validate_create(k, object, &p), fine ? 0 : -EINVAL);
+                assert_string_equal(strempty(p.field), fine ? "" : "metadata.name");
+        }
+        kind_registry_remove_crd(registry, "as.crds.example.com");
+}
+
+/* What an expression makes of a text is as long as that at most, as Kubernetes estimates it. */
+static void test_cost_of_parts(void **state) {
+        static const char rule[] = "'x-kubernetes-validations':[{'rule':'self.split(\\\"@\\\")[1]"
+                                   ".matches(\\\"^sha256:[a-f0-9]{64}$\\\") && self.split("
+                                   "\\\".\\\").all(x, x.matches(\\\"^[a-z@:0-9]+$\\\"))'}]";
+
+        for (int bounded = 0; bounded <= 1; bounded++) {
+                _cleanup_free_ char *property = strformat("'a':{'type':'string',%s%s}",
+                                bounded ? "'maxLength':447," : "", rule);
+                _cleanup_json_ json_t *crd = definition("as", "A", "", "", property);
+                _cleanup_problem_ struct problem p = {0};
+
+                if (create(crd, &p) != (bounded ? 0 : -EINVAL))
+                        fail_msg("%s: %s", bounded ? "bounded" : "unbounded", strempty(p.message));
+        }
+}
+
 static void test_embedded(void **state) {
         static const struct {
                 const char *object, *field; /* field NULL: accepted */
@@ -422,6 +571,38 @@ static void test_filled(void **state) {
         it = item_unref(it);
 }
 
+/* What is stored in another version is filled in as that version, and shows what both have. */
+static void test_filled_as_stored(void **state) {
+        static const char stored[] =
+                        "{\"apiVersion\":\"crds.example.com/v1\",\"kind\":\"A\",\"metadata\":"
+                        "{\"name\":\"x\",\"namespace\":\"d\"},\"spec\":{\"both\":\"b\",\"lost\":1,"
+                        "\"first\":\"f\"}}";
+        static const char prefix[] = "/registry/crds.example.com/as/";
+        _cleanup_json_ json_t *
+                        shown = NULL,
+                       *crd = parse(TWO("crds.example.com",
+                                       VERSION("v1", ",'served':false,'storage':true",
+                                                       "'both':{'type':'string'},'first':{'type':'string'},"
+                                                       "'filled':{'type':'string','default':'one'}") "," VERSION("v2",
+                                                       ",'served':true,'storage':false",
+                                                       "'both':{'type':'string'},'filled':{'type':'string',"
+                                                       "'default':'two'},'new':{'type':'string','default':'n'},"
+                                                       "'lost':{'type':'integer'}")));
+        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(1 << 20);
+        _cleanup_item_ struct item *it = NULL;
+
+        assert_int_equal(item_new(pool, "/registry/crds.example.com/as/d/x", strlen(prefix), stored,
+                                         strlen(stored), 7, &it),
+                        0);
+        serve(crd);
+        shown = item_object(
+                        form_of(it, kind_registry_find(registry, "crds.example.com", "v2", "as")));
+        assert_string_equal(object_api_version(shown), "crds.example.com/v2");
+        assert_json(json_object_get(shown, "spec"), "{'both':'b','filled':'one'}");
+        kind_registry_remove_crd(registry, "as.crds.example.com");
+        it = item_unref(it);
+}
+
 static void test_hidden(void **state) {
         static const struct {
                 const char *spec, *warning; /* NULL: none */
@@ -466,8 +647,14 @@ int main(void) {
                         cmocka_unit_test(test_names),
                         cmocka_unit_test(test_names_of_served),
                         cmocka_unit_test(test_deprecated),
+                        cmocka_unit_test(test_deprecated_for),
+                        cmocka_unit_test(test_approval),
+                        cmocka_unit_test(test_incomplete),
+                        cmocka_unit_test(test_own_names),
+                        cmocka_unit_test(test_cost_of_parts),
                         cmocka_unit_test(test_embedded),
                         cmocka_unit_test(test_filled),
+                        cmocka_unit_test(test_filled_as_stored),
                         cmocka_unit_test(test_hidden),
         };
 

@@ -121,6 +121,11 @@ static void test_merge_patch(void **state) {
                         {"{'a':[{'b':'c'}]}", "{'a':[1]}", "{'a':[1]}"},
                         {"{'e':null}", "{'a':1}", "{'e':null,'a':1}"},
                         {"{}", "{'a':{'bb':{'ccc':null}}}", "{'a':{'bb':{}}}"},
+                        /* not in it: members that are null go also in lists */
+                        {"{'a':[{'b':1}]}", "{'a':[{'b':null,'c':[{'d':null}]},null]}",
+                                        "{'a':[{'c':[{}]},null]}"},
+                        {"{}", "{'a':[{'b':null,'c':1}]}", "{'a':[{'c':1}]}"},
+                        {"{'a':{'b':1}}", "{'a':[{'b':null}]}", "{'a':[{'b':null}]}"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {

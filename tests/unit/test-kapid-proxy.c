@@ -1,6 +1,7 @@
 /* Proxies to pods, services and nodes: names, paths, ports, endpoints, Locations. No network. */
 #include "tests/unit/unit.h"
 
+#include "kapid/auth/authz.h"
 #include "kapid/http/route.h"
 #include "kapid/proxy/name.h"
 #include "kapid/proxy/place.h"
@@ -330,6 +331,39 @@ static void test_endpoints(void **state) {
         }
 }
 
+/* --- rights --- */
+
+/* A node's certificate reads Nodes and Services: that opens no connections. */
+static void test_nodes_have_no_proxies(void **state) {
+        static const struct {
+                const char *resource, *subresource, *name;
+                bool allowed;
+        } cases[] = {{"nodes", "", "n2", true}, {"nodes", "status", "n2", true},
+                        {"nodes", "proxy", "n2", false}, {"nodes", "proxy", "n1", false},
+                        {"services", "", "s", true}, {"services", "proxy", "s", false},
+                        {"pods", "proxy", "p", false}};
+        static const char *const verbs[] = {"get", "list", "watch", "create", "update", "patch",
+                        "delete", "options"};
+        const struct user user = {.name = (char *)"system:node:n1"};
+        struct api api = {0};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                for (size_t k = 0; k < (cases[i].allowed ? 1 : ELEMENTS(verbs)); k++) {
+                        const struct access access = {.user = &user,
+                                        .verb = verbs[k],
+                                        .group = "",
+                                        .version = "v1",
+                                        .resource = cases[i].resource,
+                                        .subresource = cases[i].subresource,
+                                        .namespace = streq(cases[i].resource, "nodes") ? "" : "a",
+                                        .name = cases[i].name};
+
+                        if (streq(cases[i].resource, "pods") && k < 3)
+                                continue; /* those need caches */
+                        assert_int_equal(authorize_node(&api, &access, "n1"), cases[i].allowed);
+                }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_routes),
@@ -341,6 +375,7 @@ int main(void) {
                         cmocka_unit_test(test_pod_ports),
                         cmocka_unit_test(test_service_ports),
                         cmocka_unit_test(test_endpoints),
+                        cmocka_unit_test(test_nodes_have_no_proxies),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
