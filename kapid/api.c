@@ -23,6 +23,7 @@
 #include "kapid/pipeline/turns.h"
 #include "kapid/policies/set.h"
 #include "kapid/presence.h"
+#include "kapid/proxy/proxy.h"
 #include "kapid/streams/session.h"
 #include "kapid/usage.h"
 #include "kapid/webhooks/webhooks.h"
@@ -269,6 +270,9 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = store_format_start(&a->format, a);
         if (r < 0)
                 return r;
+        r = pod_proxies_new(&a->pod_proxies, a);
+        if (r < 0)
+                return r;
         if (o->aggregation) {
                 r = aggregation_new(&a->aggregation, a, o->aggregation, p);
                 if (r < 0)
@@ -282,6 +286,7 @@ struct api *api_free(struct api *a) {
         if (!a)
                 return NULL;
         stream_sessions_end(a);
+        a->pod_proxies = pod_proxies_free(a->pod_proxies);
         a->aggregation = aggregation_free(a->aggregation);
         a->webhooks = webhooks_free(a->webhooks);
         a->policies = policy_set_free(a->policies);

@@ -32,6 +32,7 @@ struct oidc;
 struct verified;
 struct oidc_options;
 struct policy_set;
+struct pod_proxies;
 struct presence;
 struct quotas;
 struct rbac;
@@ -110,6 +111,7 @@ struct api {
         } rewriting;
         struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams, node_streams;
+        struct pod_proxies *pod_proxies;
         struct stream_session *sessions;        /* of exec, attach and port-forward */
         LIST_HEAD(open_requests, request) open; /* whose answers are streams */
         struct metric *in_flight[3], *stream_gauge, *watch_events, *unreadable;

@@ -36,7 +36,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/protobuf-output.h kapid/schema/protobuf.h kapid/schema/protobuf-encode.c kapid/schema/protobuf-pointers.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/structural.c kapid/schema/structural.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-paths.c kapid/discovery/openapi-v2.c kapid/discovery/openapi-internal.h kapid/discovery/openapi.c \
-	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/patch/configuration.c kapid/patch/configuration.h kapid/patch/empty.c kapid/patch/empty.h kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
@@ -217,7 +217,7 @@ libkapid_core_a_SOURCES += \
 	kapid/aggregation/apiservice.c kapid/aggregation/apiservice.h \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
-	kapid/aggregation/forward.c kapid/aggregation/forward.h \
+	kapid/relay/forward.c kapid/relay/forward.h \
 	kapid/discovery/merge.c kapid/discovery/merge.h \
 	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
@@ -225,7 +225,22 @@ libkapid_api_a_SOURCES += \
 	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
 	kapid/aggregation/internal.h \
 	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
-	kapid/aggregation/publish.c kapid/aggregation/tunnel.c
+	kapid/aggregation/publish.c
+# Requests that are passed on to other servers
+libkapid_api_a_SOURCES += \
+	kapid/relay/call.c kapid/relay/internal.h kapid/relay/relay.c kapid/relay/relay.h \
+	kapid/relay/tunnel.c
+# Proxies to pods, services and nodes; names and choices are pure
+libkapid_core_a_SOURCES += \
+	kapid/proxy/name.c kapid/proxy/name.h \
+	kapid/proxy/place.c kapid/proxy/place.h
+libkapid_api_a_SOURCES += \
+	kapid/proxy/proxy.c kapid/proxy/proxy.h \
+	kapid/streams/dial.c kapid/streams/dial.h \
+	kapid/verbs/proxy.c
+check_PROGRAMS += tests/unit/test-kapid-proxy
+tests_unit_test_kapid_proxy_SOURCES = tests/unit/test-kapid-proxy.c tests/unit/kapid-cases.h tests/unit/unit.h
+tests_unit_test_kapid_proxy_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-aggregation
 tests_unit_test_kapid_aggregation_SOURCES = tests/unit/test-kapid-aggregation.c tests/unit/kapid-cases.h tests/unit/unit.h
 tests_unit_test_kapid_aggregation_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
@@ -296,7 +311,7 @@ libkapid_api_a_SOURCES += \
 	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/cache/followers.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
-	kapid/cache/item.c kapid/cache/item.h kapid/auth/issuer.c kapid/auth/issuer.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/auth/verified.c kapid/auth/verified.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
+	kapid/cache/item.c kapid/cache/item.h kapid/cache/own.c kapid/auth/issuer.c kapid/auth/issuer.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/auth/verified.c kapid/auth/verified.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/protobuf.c kapid/http/protobuf.h kapid/http/request.c kapid/http/request.h kapid/http/timeout.c kapid/http/timeout.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
 	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/list-options.c kapid/verbs/list-options.h kapid/verbs/internal.h kapid/verbs/delete.h \

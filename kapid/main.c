@@ -239,6 +239,7 @@ static const struct option_program program = {
 enum {
         PEM_SIZE_MAX = 1024 * 1024,
         MMAP_THRESHOLD = 256 * 1024,
+        TRIM_THRESHOLD = 2 * 1024 * 1024,
         GZIP_ABOVE = 128 * 1024, /* as the reference server */
         DRAIN_STEP_US = 20 * 1000,
         DRAIN_MAX_US = 5 * 1000 * 1000,
@@ -573,6 +574,9 @@ int main(int argc, char **argv) {
         /* Large texts are mapped on their own for ever, and go back when they are freed: glibc
          * would raise the bound with the first of them. */
         (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+        /* What each turn takes and gives back at the heap's end stays: pages are made again slowly.
+         * lib/trim.h gives back what is more. */
+        (void)mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
         json_memory_keep();
         r = options_parse(&program, &f, argc, argv, NULL, &p);
         if (r > 0)

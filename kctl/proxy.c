@@ -53,6 +53,9 @@ static void on_stream_gone(struct http_stream *stream, void *userdata) {
 static void on_header(const char *name, const char *value, void *userdata) {
         struct passing *x = userdata;
 
+        /* Of the servers of pods, which are reached through the API. */
+        if (x->request && (strcaseeq(name, "Location") || strcaseeq(name, "Set-Cookie")))
+                (void)http_response_header(x->request, name, value);
         if (!strcaseeq(name, "Content-Type"))
                 return;
         free(x->content_type);

@@ -118,7 +118,7 @@ char *buf_take(struct buf *b) {
         return data;
 }
 
-struct bytes *bytes_new(const void *data, size_t n) {
+struct bytes *bytes_alloc(size_t n) {
         struct bytes *b;
         size_t size;
 
@@ -129,9 +129,15 @@ struct bytes *bytes_new(const void *data, size_t n) {
                 return NULL;
         b->refs = 1;
         b->size = n;
-        if (n > 0)
-                memcpy(b->data, data, n);
         b->data[n] = 0;
+        return b;
+}
+
+struct bytes *bytes_new(const void *data, size_t n) {
+        struct bytes *b = bytes_alloc(n);
+
+        if (b && n > 0)
+                memcpy(b->data, data, n);
         return b;
 }
 

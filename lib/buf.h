@@ -40,6 +40,8 @@ struct bytes {
 
 /* Copies n bytes and adds a NUL that size does not count. NULL when out of memory. */
 struct bytes *bytes_new(const void *data, size_t n) _warn_unused_;
+/* Of n bytes for the caller to fill, and a NUL behind them. NULL when out of memory. */
+struct bytes *bytes_alloc(size_t n) _warn_unused_;
 struct bytes *bytes_ref(struct bytes *b);
 struct bytes *bytes_unref(struct bytes *b);
 DEFINE_CLEANUP(struct bytes *, bytes_unref);

@@ -231,11 +231,15 @@ int grpc_client_call_start(struct grpc_channel *ch, const struct grpc_client_cal
         return 0;
 }
 
+static int call_send_bytes(struct grpc_client_call *call, struct bytes *b) {
+        assert(!call->done);
+        return grpc_framing_send(&call->framing, &call->stream, b);
+}
+
 int grpc_client_call_send(struct grpc_client_call *call, const void *data, size_t n) {
         _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
 
-        assert(!call->done);
-        return b ? grpc_framing_send(&call->framing, &call->stream, b) : -ENOMEM;
+        return b ? call_send_bytes(call, b) : -ENOMEM;
 }
 
 int grpc_client_call_half_close(struct grpc_client_call *call) {
@@ -258,12 +262,19 @@ struct grpc_client_call *grpc_client_call_cancel(struct grpc_client_call *call) 
 
 int grpc_client_unary(struct grpc_channel *ch, const struct grpc_client_call_options *options,
                 const void *data, size_t n, struct grpc_client_call **ret) {
+        _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
+
+        return b ? grpc_client_unary_bytes(ch, options, b, ret) : -ENOMEM;
+}
+
+int grpc_client_unary_bytes(struct grpc_channel *ch, const struct grpc_client_call_options *options,
+                struct bytes *request, struct grpc_client_call **ret) {
         struct grpc_client_call *call;
         int r = grpc_client_call_start(ch, options, &call);
 
         if (r < 0)
                 return r;
-        r = grpc_client_call_send(call, data, n);
+        r = call_send_bytes(call, request);
         if (r < 0) {
                 grpc_client_call_cancel(call);
                 return r;

@@ -5,6 +5,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "lib/buf.h"
 #include "lib/grpc.h"
 #include "lib/tls.h"
 
@@ -66,3 +67,6 @@ struct grpc_client_call *grpc_client_call_cancel(struct grpc_client_call *call);
 /* start + send + half_close in one. */
 int grpc_client_unary(struct grpc_channel *ch, const struct grpc_client_call_options *options,
                 const void *data, size_t n, struct grpc_client_call **ret);
+/* The same without a copy: shares the request. */
+int grpc_client_unary_bytes(struct grpc_channel *ch, const struct grpc_client_call_options *options,
+                struct bytes *request, struct grpc_client_call **ret);

@@ -61,6 +61,8 @@ static void connection_destroy(struct h2_connection *c) {
         assert(c->busy == 0 && !c->streams);
         if (c->session)
                 h2_session_free(c);
+        /* What thousands of streams have used lies between other memory and holds its pages. */
+        pool_drop(c->pool);
         pool_unref(c->pool);
         buf_done(&c->out);
         free(c);
@@ -192,6 +194,7 @@ void h2_loop_done(struct h2_loop *loop) {
         sd_event_source_disable_unref(loop->timer);
         sd_event_unref(loop->event);
         pool_unref(loop->pool);
+        buf_done(&loop->spare);
         *loop = (struct h2_loop){0};
 }
 
@@ -237,6 +240,10 @@ static int fill_out(struct h2_connection *c) {
         /* A peer that reads slowly would else never see the buffer empty, and make it grow. */
         buf_consume(&c->out, c->out_offset);
         c->out_offset = 0;
+        if (!c->out.data && c->loop) {
+                c->out = c->loop->spare;
+                c->loop->spare = (struct buf){0};
+        }
         while (c->out.size < OUT_MAX) {
                 n = h2_session_give(c, &data);
                 if (c->doomed || n == 0)
@@ -267,15 +274,24 @@ static int write_out(struct h2_connection *c) {
                 c->written += (uint64_t)n;
         }
         c->out_offset = 0;
-        if (c->out.allocated > OUT_KEPT)
-                buf_done(&c->out);
-        else
-                buf_reset(&c->out);
+        buf_reset(&c->out);
         return 0;
+}
+
+/* An idle connection keeps little memory; one such buffer is kept for all. */
+static void release_out(struct h2_connection *c) {
+        if (c->out.size > 0 || c->out.allocated <= OUT_KEPT)
+                return;
+        if (c->loop && !c->loop->spare.data)
+                c->loop->spare = c->out;
+        else
+                free(c->out.data);
+        c->out = (struct buf){0};
 }
 
 /* What follows from having written (r), of a connection that was entered. */
 static void finish_flush(struct h2_connection *c, int r) {
+        release_out(c);
         if (!c->doomed && r == 0 && h2_session_wants_write(c))
                 h2_connection_dirty(c); /* in the next round, after the others' turns */
         if (!c->read_more)

@@ -24,6 +24,7 @@ struct h2_loop {
         struct pool *pool;           /* for what lives as long as a call */
         struct parallel *parallel;   /* writes to many connections; the user's. NULL: none */
         struct h2_connection *dirty; /* have something to write */
+        struct buf spare;            /* memory of a large flush, for the next one */
         uint64_t wake_us;            /* when the timer goes off; UINT64_MAX: never */
         void (*on_deadline)(struct h2_loop *loop, uint64_t now_us);
 };

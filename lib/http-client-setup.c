@@ -173,6 +173,11 @@ int http_call_setup(struct http_call *c, const struct http_call_options *o) {
                                 (long)((MIN(o->idle_timeout_us, UINT64_C(1) << 40) + 999999) /
                                                 1000000));
         }
+        if (o->socket_name) {
+                curl_easy_setopt(c->easy, CURLOPT_ABSTRACT_UNIX_SOCKET, o->socket_name);
+                curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 1L);
+                curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, 1L);
+        }
         set_identity(c);
         r = set_headers(c, o);
         if (r < 0)

@@ -86,6 +86,9 @@ struct http_call_options {
         const char *content_type; /* of the body */
         const char *accept;       /* NULL: application/json */
         const char *base_url;     /* another server for this call alone; NULL: the client's */
+        /* An abstract Unix socket on which the server listens for this call alone; its connection
+         * is not used again. NULL: none */
+        const char *socket_name;
         uint64_t timeout_us;      /* whole call; 0: 60 s; UINT64_MAX: none (streams) */
         uint64_t idle_timeout_us; /* streams: no byte for this long ends the call with -ETIMEDOUT;
                                      0: never. Without a loop it is rounded up to seconds */

@@ -121,7 +121,7 @@ void json_del_at(json_t *root, const char *path) {
 }
 
 /* jansson bounds the depth (2048) and checks UTF-8; ours is lower, so that walks may recurse. */
-enum { JSON_DEPTH_MAX = 100, WRITE_DEPTH_MAX = 512 };
+enum { JSON_DEPTH_MAX = 100, WRITE_DEPTH_MAX = 512, BOUNDED_TEXT_SIZE = 1024 };
 
 bool json_depth_ok(const char *text, size_t n) {
         bool in_string = false;
@@ -285,6 +285,7 @@ int json_text_bounded(const json_t *v, char **ret) {
         _cleanup_buf_ struct buf b = {0};
         _cleanup_free_ char *text = NULL;
 
+        (void)buf_reserve(&b, BOUNDED_TEXT_SIZE);
         if (v && json_write(&b, v, JSON_DEPTH_MAX)) {
                 *ret = buf_take(&b);
                 return 0;

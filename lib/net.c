@@ -118,6 +118,47 @@ int net_connect_tcp_start(int *ret_fd, const char *host, uint16_t port) {
         return 0;
 }
 
+enum { ABSTRACT_BACKLOG = 8 };
+
+/* A socket, and the address of that name. */
+static int abstract_socket(const char *name, union address *ret, socklen_t *ret_size) {
+        int fd;
+
+        *ret = (union address){.un.sun_family = AF_UNIX};
+        if (isempty(name) || strlen(name) + 1 > sizeof(ret->un.sun_path))
+                return -EINVAL;
+        memcpy(ret->un.sun_path + 1, name, strlen(name));
+        *ret_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        return fd < 0 ? -errno : fd;
+}
+
+int net_listen_abstract(int *ret_fd, const char *name) {
+        union address a;
+        socklen_t size;
+        _cleanup_close_ int fd = abstract_socket(name, &a, &size);
+
+        if (fd < 0)
+                return fd;
+        if (bind(fd, &a.sa, size) < 0 || listen(fd, ABSTRACT_BACKLOG) < 0)
+                return -errno;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int net_connect_abstract(int *ret_fd, const char *name) {
+        union address a;
+        socklen_t size;
+        _cleanup_close_ int fd = abstract_socket(name, &a, &size);
+
+        if (fd < 0)
+                return fd;
+        if (connect(fd, &a.sa, size) < 0)
+                return -errno;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
 static bool unix_socket_is_served(const union address *a, socklen_t size) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 

@@ -14,6 +14,10 @@ int net_listen_tcp(int *ret_fd, const char *host, uint16_t port, struct problem 
 /* Begins to connect to a numeric address: the socket is writable when that has succeeded or failed.
  * -EINVAL: it is none. */
 int net_connect_tcp_start(int *ret_fd, const char *host, uint16_t port);
+/* Abstract Unix sockets, of a name that the kernel keeps while there is one: any process of the
+ * machine may connect, so who listens asks who it is (SO_PEERCRED). */
+int net_listen_abstract(int *ret_fd, const char *name);
+int net_connect_abstract(int *ret_fd, const char *name);
 /* Replaces a socket file without a listener; -EADDRINUSE when it has one. mode 0: 0600. */
 int net_listen_unix(int *ret_fd, const char *path, unsigned mode, struct problem *p);
 /* The local port of a TCP socket; 0 for others. */

@@ -35,16 +35,22 @@ struct pool *pool_ref(struct pool *p) {
         return p;
 }
 
-struct pool *pool_unref(struct pool *p) {
-        if (!p || --p->refs > 0)
-                return NULL;
-        for (size_t i = 0; i < CLASSES; i++)
+void pool_drop(struct pool *p) {
+        for (size_t i = 0; i < CLASSES; i++) {
                 while (p->free[i]) {
                         struct block *b = p->free[i];
 
                         p->free[i] = b->next;
                         free(b);
                 }
+                p->count[i] = 0;
+        }
+}
+
+struct pool *pool_unref(struct pool *p) {
+        if (!p || --p->refs > 0)
+                return NULL;
+        pool_drop(p);
         return mfree(p);
 }
 

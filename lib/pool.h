@@ -10,6 +10,8 @@ int pool_new(struct pool **ret);
 struct pool *pool_ref(struct pool *p);
 /* The last one frees the blocks that nobody holds. */
 struct pool *pool_unref(struct pool *p);
+/* Frees the blocks that nobody holds. */
+void pool_drop(struct pool *p);
 
 /* As malloc(), calloc(), realloc() and free(), on blocks of this pool. */
 void *pool_alloc(struct pool *p, size_t n);

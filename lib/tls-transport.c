@@ -91,6 +91,8 @@ static int hold(struct tls_transport *t, const giovec_t *iov, int count) {
                 return -ENOMEM;
         }
         if (!t->waits) {
+                /* The answers before this one are whole: their clients go on beside us. */
+                tls_transports_send(t->waiting);
                 t->waits = true;
                 t->next = *t->waiting;
                 *t->waiting = t;

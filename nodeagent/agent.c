@@ -30,6 +30,7 @@
 #include "nodeagent/network/policy.h"
 #include "nodeagent/network/service-health.h"
 #include "nodeagent/network/services-keeper.h"
+#include "nodeagent/node-api.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pod/local-volumes.h"
 #include "nodeagent/pod/object-watch.h"
@@ -575,6 +576,9 @@ static int start_runtime(struct agent *a, struct problem *p) {
                 return r;
         limit_pods(a);
         start_helper_units(a);
+        r = node_api_new(&a->node_api, a, p);
+        if (r < 0)
+                return r;
         return stream_server_new(&a->stream_server, a, p);
 }
 
@@ -687,6 +691,7 @@ int agent_start(struct agent *a, struct problem *p) {
 
 void agent_done(struct agent *a) {
         stream_server_free(a->stream_server);
+        node_api_free(a->node_api);
         unit_watch_free(a->unit_watch);
         etc_view_free(a->etc_view);
         shutdown_free(a->shutdown);

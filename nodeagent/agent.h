@@ -39,6 +39,7 @@ struct image_care;
 struct eviction;
 struct shutdown;
 struct object_watches;
+struct node_api;
 struct stream_server;
 
 struct agent_config {
@@ -101,6 +102,7 @@ struct agent {
         struct eviction *eviction;
         struct shutdown *shutdown;
         struct stream_server *stream_server;
+        struct node_api *node_api; /* for /api/v1/nodes/NAME/proxy */
         struct unit_watch *unit_watch;
         struct etc_view *etc_view;
         bool has_proc_view; /* at AGENT_PROC_DIR */

@@ -42,7 +42,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/network/node-address.c \
 	nodeagent/network/node-address.h \
 	nodeagent/pod/admission.c nodeagent/pod/admission.h nodeagent/plan/service-env.c \
-	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/resources.c nodeagent/plan/adopt.c nodeagent/plan/sockets.c nodeagent/plan/tokens.c nodeagent/plan/pod-to-units.c nodeagent/plan/claims.c nodeagent/plan/shares.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h nodeagent/pod/probe-grpc.c nodeagent/pod/probe-grpc.h \
+	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/restart.c nodeagent/plan/restart.h nodeagent/plan/resources.c nodeagent/plan/adopt.c nodeagent/plan/sockets.c nodeagent/plan/tokens.c nodeagent/plan/pod-to-units.c nodeagent/plan/claims.c nodeagent/plan/shares.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h nodeagent/pod/probe-grpc.c nodeagent/pod/probe-grpc.h \
 	nodeagent/logs/log-collect.h nodeagent/logs/log-line.c nodeagent/logs/logs-request.c nodeagent/logs/logs.h nodeagent/network/nft-claims.c nodeagent/network/nft-claims.h \
 	nodeagent/network/policy-nft.c nodeagent/network/policy-nft.h \
 	nodeagent/network/policy-memory.h nodeagent/network/policy-peers.c nodeagent/network/policy-peers.h \
@@ -77,6 +77,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/shutdown.h \
 	nodeagent/shutdown-plan.c \
 	nodeagent/measure.h \
+	nodeagent/node-summary.c nodeagent/node-summary.h \
 	nodeagent/measure-rates.c \
 	nodeagent/image-care.h \
 	nodeagent/node-images.c \
@@ -96,6 +97,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/dns/sync.c \
 	nodeagent/dns/sync.h \
 	nodeagent/measure.c \
+	nodeagent/node-api.c nodeagent/node-api.h \
 	nodeagent/eviction.c \
 	nodeagent/eviction.h \
 	nodeagent/shutdown.c \

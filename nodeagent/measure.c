@@ -26,6 +26,7 @@ struct measure {
         struct map *taken; /* the samples of this round */
         struct map *rows;  /* unit -> json_t, the row of the container in the report; borrowed */
         json_t *pods;      /* of the report */
+        json_t *last;      /* the report of the last round */
         unsigned asked;    /* containers that have not answered */
 };
 
@@ -157,8 +158,11 @@ static void round_end(struct measure *m) {
         map_free(m->samples);
         m->samples = TAKE_PTR(m->taken);
         m->rows = map_free(m->rows);
-        if (report)
-                send_report(m, report);
+        if (!report)
+                return;
+        send_report(m, report);
+        json_decref(m->last);
+        m->last = json_ref(report);
 }
 
 static void answered(struct measure *m) {
@@ -257,5 +261,10 @@ struct measure *measure_free(struct measure *m) {
         map_free(m->taken);
         map_free(m->rows);
         json_decref(m->pods);
+        json_decref(m->last);
         return mfree(m);
+}
+
+const json_t *measure_last(const struct measure *m) {
+        return m ? m->last : NULL;
 }

@@ -17,6 +17,9 @@ int measure_new(struct measure **ret, struct agent *agent);
 struct measure *measure_free(struct measure *m);
 DEFINE_CLEANUP(struct measure *, measure_free);
 
+/* The last report (keelson.dev/v1 NodeUsage), as it was sent; NULL: none yet. Borrowed. */
+const json_t *measure_last(const struct measure *m);
+
 /* --- pure --- */
 
 /* Busy and all time of the processors since the boot, in ticks, from the text of /proc/stat.

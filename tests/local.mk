@@ -49,6 +49,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/fake-nodes.py \
 	tests/clients/flows \
 	tests/clients/helm \
+	tests/clients/proxied.py tests/clients/proxies.sh tests/clients/proxy-servers.py \
 	tests/clients/streams tests/clients/stream-agent.py tests/clients/stream-terminal.py \
 	tests/clients/charts \
 	tests/clients/node \

@@ -671,6 +671,113 @@ def rules(d):
             ignore=[r"^\.status", r"managedFields"])
 
 
+def rules_more(d):
+    """Details of rules: messages that cannot be used, paths, old values, what did not change, odd places."""
+    rule = lambda text, **more: {"rule": text, **more}
+    text = lambda *rules, **more: {"type": "string", "maxLength": 40, "x-kubernetes-validations": list(rules), **more}
+    spec = {"type": "object", "properties": {
+        # messageExpression: an error, an empty text, blanks, more than a line, too long, with a message beside it
+        "err": text(rule("self == 'x'", messageExpression="[self][3]")),
+        "errm": text(rule("self == 'x'", messageExpression="[self][3]", message="the message")),
+        "empty": text(rule("self == 'x'", messageExpression="''")),
+        "emptym": text(rule("self == 'x'", messageExpression="''", message="the message")),
+        "blank": text(rule("self == 'x'", messageExpression="'  '")),
+        "lines": text(rule("self == 'x'", messageExpression="'a\\nb'", message="the message")),
+        "trim": text(rule("self == 'x'", messageExpression="'  kept ' + self + '  '")),
+        "old": text(rule("self == oldSelf", messageExpression="'was ' + oldSelf + ', is ' + self")),
+        "opt": text(rule("!oldSelf.hasValue() || self == oldSelf.value()", optionalOldSelf=True,
+                         messageExpression="oldSelf.hasValue() ? 'there was one' : 'nothing'")),
+        "optfalse": text(rule("self == oldSelf", optionalOldSelf=False)),
+        "dup": text(rule("self == 'x'", reason="FieldValueDuplicate", message="twice")),
+        "multi": text(rule(" self\n == 'x' ", message="two lines")),
+        "dflt": {"type": "string", "default": "d", "x-kubernetes-validations": [rule("self != 'n'")]},
+        "nul": {"type": "integer", "nullable": True, "x-kubernetes-validations": [rule("self > 3")]},
+        "nested": {"type": "object", "properties": {"a-b": {"type": "object", "properties": {"c": {"type": "string"},
+                   "list": {"type": "array", "maxItems": 5, "items": {"type": "string"}},
+                   "m": {"type": "object", "additionalProperties": {"type": "string"}}}}},
+                   "x-kubernetes-validations": [
+                       rule("!has(self.a__dash__b) || !has(self.a__dash__b.c) || self.a__dash__b.c != 'no'",
+                            fieldPath="['a-b'].c", message="c"),
+                       rule("!has(self.a__dash__b) || !has(self.a__dash__b.m) || !('k' in self.a__dash__b.m)",
+                            fieldPath="['a-b'].m", message="m")]},
+        "keyed": {"type": "array", "maxItems": 5, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+                  "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string", "maxLength": 10},
+                            "v": {"type": "integer", "x-kubernetes-validations": [rule("self == oldSelf", message="fixed"),
+                                                                                  rule("self < 10")]}}}},
+        "set": {"type": "array", "maxItems": 5, "x-kubernetes-list-type": "set", "items": {"type": "string", "maxLength": 10},
+                "x-kubernetes-validations": [rule("oldSelf.all(x, x in self)", message="may only grow"), rule("self == ['b', 'a'] || self.size() != 2")]},
+        "plain": {"type": "array", "maxItems": 5, "items": {"type": "object", "properties": {"v": {
+            "type": "integer", "x-kubernetes-validations": [rule("self < 10")]}}}},
+        "map": {"type": "object", "maxProperties": 5, "additionalProperties": {"type": "integer", "x-kubernetes-validations": [
+            rule("self < 10"), rule("self >= oldSelf", message="may only grow")]}},
+        "ios": {"x-kubernetes-int-or-string": True, "x-kubernetes-validations": [rule("type(self) == string ? self != 'no' : self < 10")]},
+        "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"known": {"type": "integer"}},
+                "x-kubernetes-validations": [rule("!has(self.known) || self.known < 10")]},
+        "date": {"type": "string", "format": "date-time", "x-kubernetes-validations": [rule("self > timestamp('2020-01-01T00:00:00Z')")]},
+        "dur": {"type": "string", "format": "duration", "x-kubernetes-validations": [rule("self > duration('1m')")]},
+        "bytes": {"type": "string", "format": "byte", "maxLength": 40, "x-kubernetes-validations": [rule("self.size() < 3")]},
+        "half": {"type": "number", "x-kubernetes-validations": [rule("self < 1.5")]},
+        "e": {"type": "string", "enum": ["x", "y"], "x-kubernetes-validations": [rule("self == oldSelf")]}},
+        "allOf": [{"properties": {"err": {"maxLength": 3}}}],
+        "x-kubernetes-validations": [rule("!has(self.dup) || self.dup != 'root'", reason="FieldValueForbidden", fieldPath=".dup")]}
+    p = establish(d, definition("mores", "More", spec))
+    new = [{k: v} for k in ("err", "errm", "empty", "emptym", "blank", "lines", "trim", "old", "opt", "optfalse", "dup", "multi")
+           for v in ("x", "y")]
+    new += [{"dflt": "n"}, {}, {"nul": None}, {"nul": 2}, {"nested": {"a-b": {"c": "no"}}}, {"nested": {"a-b": {"m": {"k": "v"}}}},
+            {"keyed": [{"k": "a", "v": 11}, {"k": "b", "v": 1}]}, {"set": ["a", "b"]}, {"set": ["a"]}, {"plain": [{"v": 1}, {"v": 12}]},
+            {"map": {"a": 1, "b.c": 12}}, {"ios": "no"}, {"ios": 12}, {"ios": 1}, {"any": {"known": 12, "more": 1}},
+            {"date": "2019-01-01T00:00:00Z"}, {"date": "2021-01-01T00:00:00Z"}, {"dur": "30s"}, {"dur": "2m"}, {"bytes": "YWJjZA=="},
+            {"half": 1.5}, {"half": 1}, {"e": "x"}, {"err": "abcd"}, {"dup": "root"}, {"err": 5, "dup": "y"}, {"e": "z", "dup": "y"}]
+    for i, s in enumerate(new):
+        d.ask("POST", p, thing("More", f"n{i}", s), label=f"a new object {s}")
+    changes = [({"old": "a"}, {"old": "b"}), ({"opt": "a"}, {"opt": "b"}), ({"optfalse": "a"}, {"optfalse": "b"}), ({}, {"opt": "a"}), ({"opt": "a"}, {}),
+               ({"keyed": [{"k": "a", "v": 1}, {"k": "b", "v": 2}]}, {"keyed": [{"k": "b", "v": 2}, {"k": "a", "v": 3}]}),
+               ({"keyed": [{"k": "a", "v": 1}]}, {"keyed": [{"k": "c", "v": 1}]}), ({"set": ["a"]}, {"set": ["b"]}), ({"set": ["a"]}, {"set": ["b", "a"]}),
+               ({"plain": [{"v": 1}]}, {"plain": [{"v": 20}, {"v": 1}]}), ({"map": {"a": 5}}, {"map": {"a": 4}}), ({"e": "x"}, {"e": "y"})]
+    for i, (a, b) in enumerate(changes):
+        d.ask("POST", p, thing("More", f"c{i}", a), label="an object to be changed")
+        d.ask("PATCH", f"{p}/c{i}", {"spec": {**{k: None for k in a}, **b}}, type=MERGE, label=f"{a} becomes {b}")
+    # What breaks rules that came later
+    bad = {"dup": "bad", "keyed": [{"k": "a", "v": 30}], "plain": [{"v": 30}], "map": {"a": 30}, "nested": {"a-b": {"c": "no"}}}
+    loose = json.loads(json.dumps(spec).replace("x-kubernetes-validations", "x-none"))
+    loose = strip_none(loose)
+    q = establish(d, definition("laters", "Later", loose))
+    d.ask("POST", q, thing("Later", "l", {**bad, "err": "y"}), label="an object before the rules")
+    crd = definition("laters", "Later", spec)
+    d.ask("PATCH", f"{CRDS}/{crd['metadata']['name']}", [{"op": "replace", "path": "/spec/versions/0/schema",
+          "value": crd["spec"]["versions"][0]["schema"]}], type="application/json-patch+json", label="the rules come")
+    time.sleep(2)
+    for what in ({"errm": "x"}, {"dup": "worse"}, {"keyed": [{"k": "a", "v": 30}, {"k": "b", "v": 1}]}, {"keyed": [{"k": "a", "v": 31}]},
+                 {"plain": [{"v": 30}, {"v": 1}]}, {"plain": [{"v": 1}, {"v": 30}]}, {"map": {"b": 1}}, {"map": {"a": 31}},
+                 {"nested": {"a-b": {"list": ["x"]}}}, {"err": "z"}):
+        d.ask("PATCH", f"{q}/l?dryRun=All", {"spec": what}, type=MERGE, label=f"with old breaches {what}")
+    places = [{"allOf": [{"x-kubernetes-validations": [rule("true")]}]}, {"not": {"x-kubernetes-validations": [rule("true")]}},
+              {"anyOf": [{"properties": {"a": {"x-kubernetes-validations": [rule("true")]}}}]},
+              {"allOf": [{"properties": {"a": {"x-kubernetes-validations": [rule("true")]}}}]},
+              {"properties": {"a": {"type": "string", "x-kubernetes-validations": [rule("true", fieldPath=".a")]}}},
+              {"x-kubernetes-validations": [rule("true", fieldPath=".none")]}, {"x-kubernetes-validations": [rule("true", fieldPath="a")]},
+              {"x-kubernetes-validations": [rule("true", reason="Other")]}, {"x-kubernetes-validations": [rule("true", message=" ")]},
+              {"x-kubernetes-validations": [rule("true", message="a\nb")]}, {"x-kubernetes-validations": [rule("true", messageExpression="5")]},
+              {"x-kubernetes-validations": [rule("true", messageExpression="self.none")]}, {"x-kubernetes-validations": [rule(" ")]},
+              {"x-kubernetes-validations": [rule("a\nb")]}, {"x-kubernetes-validations": [rule("true", optionalOldSelf=True)]},
+              {"x-kubernetes-validations": [rule("self == oldSelf"), rule("oldSelf.hasValue()", optionalOldSelf=True)]},
+              {"properties": {"l": {"type": "array", "items": {"type": "string", "x-kubernetes-validations": [rule("self == oldSelf")]}}}},
+              {"properties": {"l": {"type": "array", "items": {"type": "string", "x-kubernetes-validations": [
+                  rule("oldSelf.hasValue()", optionalOldSelf=True)]}}}},
+              {"properties": {"l": {"type": "string", "x-kubernetes-validations": [rule("true", x=1)]}}},
+              {"properties": {"l": {"type": "string", "x-kubernetes-validations": [{"message": "m"}]}}}]
+    for i, place in enumerate(places):
+        d.ask("POST", CRDS, definition(f"places{i}", f"Place{i}", {"type": "object", **place}), label=f"a definition with {place}",
+              ignore=[r"^\.status", r"managedFields"])
+
+
+def strip_none(v):
+    """Without the key x-none."""
+    if isinstance(v, dict):
+        return {k: strip_none(x) for k, x in v.items() if k != "x-none"}
+    return [strip_none(x) for x in v] if isinstance(v, list) else v
+
+
 def top_level(d):
     """Objects outside of spec, cluster scope, two versions, no schema for most."""
     crd = definition("tops", "Top", {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
@@ -809,7 +916,7 @@ def definitions(d):
         post(f"schema {json.dumps(s)[:200]}", lambda crd: None, schema={"type": "object", "properties": {"x": s}})
 
 
-CASES = (objects, bodies, names, validation, deletes, watches, pages, statuses, applies, discovery, rules, top_level,
+CASES = (objects, bodies, names, validation, deletes, watches, pages, statuses, applies, discovery, rules, rules_more, top_level,
     definitions)
 
 

@@ -154,7 +154,7 @@ static bool may_set_labels(const struct admission *a, const char *namespace) {
                                                 .name = namespace});
 }
 
-/* exec, attach, port-forward. */
+/* exec, attach, port-forward, and requests to its ports. */
 static int check_stream(struct admission *a, struct problem *p) {
         const struct pod_security_modes modes = modes_of_write(a);
         _cleanup_free_ char *why = NULL;
@@ -319,6 +319,16 @@ static const struct admission_rule rules[] = {
                 {.group = "",
                                 .plural = "pods",
                                 .subresource = "portforward",
+                                .operations = ADMIT_CONNECT,
+                                .may_connect = check_stream},
+                {.group = "",
+                                .plural = "pods",
+                                .subresource = "proxy",
+                                .operations = ADMIT_CONNECT,
+                                .may_connect = check_stream},
+                {.group = "",
+                                .plural = "services",
+                                .subresource = "proxy",
                                 .operations = ADMIT_CONNECT,
                                 .may_connect = check_stream},
                 {.group = "",

@@ -2,7 +2,7 @@
  * change. One whose spec stays keeps its client and what is known of it. */
 #include "kapid/aggregation/internal.h"
 
-#include "kapid/aggregation/forward.h"
+#include "kapid/relay/forward.h"
 #include "lib/log.h"
 #include "lib/object.h"
 
@@ -249,7 +249,7 @@ struct front_proxy *aggregation_front_proxy(struct aggregation *g) {
 }
 
 size_t aggregation_end_of(struct aggregation *g, const char *user) {
-        return g ? proxied_end_of(g, user) + tunnels_end_of(g, user) : 0;
+        return g ? relays_end_of(g->relays, user) : 0;
 }
 
 uint64_t aggregation_generation(const struct aggregation *g) {
@@ -316,19 +316,6 @@ void aggregation_on_change(
                 wake(g);
 }
 
-static int add_metrics(struct aggregation *g) {
-        struct metrics *m = daemon_metrics(g->api->daemon);
-        static const char *const results[] = {"result=\"answered\"", "result=\"failed\""};
-
-        for (size_t i = 0; i < ELEMENTS(results); i++) {
-                g->requests[i] = metrics_counter(m, "keelson_aggregator_requests_total", results[i],
-                                "Requests that were passed on to extension servers.");
-                if (!g->requests[i])
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
 int aggregation_new(struct aggregation **ret, struct api *a, const struct aggregation_options *o,
                 struct problem *p) {
         _cleanup_(aggregation_freep) struct aggregation *g = calloc(1, sizeof(*g));
@@ -346,7 +333,7 @@ int aggregation_new(struct aggregation **ret, struct api *a, const struct aggreg
         r = front_proxy_new(&g->proxy, o, p);
         if (r < 0)
                 return r;
-        r = webhook_shares_new(&g->shares, PROXY_CALLS_MAX, PROXY_BYTES_MAX);
+        r = proxies_new(g);
         if (r < 0)
                 return r;
         r = sd_event_add_defer(a->event, &g->soon, on_soon, g);
@@ -358,9 +345,6 @@ int aggregation_new(struct aggregation **ret, struct api *a, const struct aggreg
         r = publisher_new(&g->publisher, g);
         if (r < 0)
                 return r;
-        r = add_metrics(g);
-        if (r < 0)
-                return r;
         *ret = TAKE_PTR(g);
         return 0;
 }
@@ -370,13 +354,11 @@ struct aggregation *aggregation_free(struct aggregation *g) {
 
         if (!g)
                 return NULL;
-        proxied_end_all(g);
-        tunnels_end_all(g);
+        relays_free(g->relays);
         while ((remote = LIST_FIRST(&g->remotes)))
                 remote_leave(remote);
         publisher_free(g->publisher);
         sd_event_source_disable_unref(g->soon);
-        webhook_shares_free(g->shares);
         front_proxy_free(g->proxy);
         return mfree(g);
 }

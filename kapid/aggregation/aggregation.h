@@ -1,11 +1,10 @@
 /* Extension API servers behind APIServices: requests of their groups and versions are
  * authenticated and authorized here like any other, and passed on to them (docs/aggregation.md).
  *
- *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to the
- * servers aggregation.c  the set of remote ones                   auth-config.c  what they trust
- * (pure) probe.c        whether they answer, and with what       publish.c      objects that kapid
- * writes forward.c      headers and paths (pure)                 proxy.c        a request on its
- * way tunnel.c       one that leaves HTTP */
+ *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to them
+ *   aggregation.c  the set of remote ones                   auth-config.c  what they trust (pure)
+ *   probe.c        whether they answer, and with what       publish.c      objects kapid writes
+ *   proxy.c        a request for kapid/relay/ */
 #pragma once
 
 #include "kapid/api.h"

@@ -7,21 +7,17 @@
 #include "kapid/aggregation/apiservice.h"
 #include "kapid/aggregation/front-proxy.h"
 #include "kapid/http/request.h"
+#include "kapid/relay/relay.h"
 #include "kapid/webhooks/resolve.h"
-#include "kapid/webhooks/shares.h"
 #include "lib/http-client.h"
 
 enum {
         PROXY_CALLS_MAX = 1024, /* requests that are passed on at a time */
         PROXY_BYTES_MAX = 64 << 20,
-        PROXY_TIME_US = 60 * 1000 * 1000, /* as long as any request takes, streams aside */
         CONNECT_TIME_US = 10 * 1000 * 1000,
         SILENT_PEER_MS = 30 * 1000, /* sent bytes are acknowledged within */
         PROBE_CONFIRMATIONS = 2,    /* failures until a server that did answer is unavailable */
 };
-
-struct proxied;
-struct tunnel;
 
 struct remote {
         unsigned refs;
@@ -56,11 +52,9 @@ struct aggregation {
         bool stale;
         uint64_t generation;
         sd_event_source *soon; /* reads the set again, then publish.c's work */
-        struct webhook_shares *shares;
-        LIST_HEAD(, proxied) calls;
-        LIST_HEAD(, tunnel) tunnels;
+        struct relays *relays;
         struct publisher *publisher;
-        struct metric *requests[2], *available;
+        struct metric *available;
 };
 
 /* Reads the set again where it is stale. */
@@ -85,13 +79,5 @@ DEFINE_CLEANUP(struct publisher *, publisher_free);
 /* Something may be to be written. */
 void publisher_wake(struct publisher *p);
 
-void proxied_end_all(struct aggregation *g);
-size_t proxied_end_of(struct aggregation *g, const char *user);
-/* tunnel.c: the request wants to leave HTTP. */
-void tunnel_run(struct request *request);
-void tunnels_end_all(struct aggregation *g);
-size_t tunnels_end_of(struct aggregation *g, const char *user);
-/* The headers of the request that go on, and the user's. */
-int proxy_headers(struct request *request, struct forward_headers *h, struct problem *p);
-/* 503 for a server that cannot be called. */
-void proxy_refuse(struct request *request, const char *why);
+/* proxy.c: what is under way to them. */
+int proxies_new(struct aggregation *g);

@@ -5,8 +5,8 @@
  * itself, because each passes requests on; one of them writes the condition (publish.c). */
 #include "kapid/aggregation/internal.h"
 
-#include "kapid/aggregation/forward.h"
 #include "kapid/discovery/merge-v2.h"
+#include "kapid/relay/forward.h"
 #include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/siphash.h"

@@ -130,7 +130,10 @@ static const char *single_name(const struct access *access) {
         return isempty(name) ? NULL : name;
 }
 
+/* Of what is stored: a proxy is a connection, whatever its verb. */
 static bool is_read(const struct access *access) {
+        if (!isempty(access->subresource) && !streq(access->subresource, "status"))
+                return false;
         return streq(access->verb, "get") || streq(access->verb, "list") ||
                streq(access->verb, "watch");
 }

@@ -6,6 +6,7 @@
 #include "kapid/aggregation/aggregation.h"
 #include "kapid/api.h"
 #include "kapid/http/request.h"
+#include "kapid/proxy/proxy.h"
 #include "kapid/streams/session.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -89,6 +90,7 @@ void revoked_on_change(struct api *a, const struct change *change) {
                 ended++;
         }
         ended += stream_sessions_end_of(a, name);
+        ended += pod_proxies_end_of(a->pod_proxies, name);
         ended += aggregation_end_of(a->aggregation, name);
         log_notice("User %s was revoked; watches and sessions that end: %zu", name, ended);
 }

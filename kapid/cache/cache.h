@@ -64,6 +64,9 @@ bool caches_are_following(const struct caches *c);
 bool caches_are_current(const struct caches *c);
 uint64_t caches_revision(const struct caches *c);
 struct item_pool *caches_pool(struct caches *c);
+/* The store has taken this item's value at its revision: when the watch brings it, the caches keep
+ * the same item. */
+void caches_wrote(struct caches *c, struct item *it);
 /* Values that the store has and no key opens: they are in no cache, or there as they were before.
  * Borrowed until the next change: why the value at this key is one of them; NULL: it is not. */
 const char *caches_unreadable(const struct caches *c, const char *key);
@@ -111,6 +114,14 @@ struct cache_key {
         const char *api_version;
         bool filled; /* nor is the text sure to have those that are shown */
 };
+
+/* What an item has for a key: a text, borrowed from the item or static. An absent field is "";
+ * unsure: only the whole object says it. */
+enum cache_held { HELD_NOTHING, HELD_TEXT, HELD_UNSURE };
+enum cache_held cache_held(const struct cache_key *k, const struct item *it, const char **ret_text,
+                size_t *ret_n);
+/* Whether items without the field may be what a selector means by this value. */
+bool cache_value_may_be_absent(const struct cache_key *k, const char *value);
 
 /* Items have this value, or one of the values (NULL-terminated); with neither, the key asks for
  * none. All borrowed. */

@@ -115,7 +115,8 @@ int caches_feed(struct caches *cs, const char *key, const char *value, size_t n,
         if (!c)
                 return -ENOMEM;
         if (value) {
-                r = item_new(cs->pool, key, prefix_size, value, n, revision, &it);
+                it = own_take(cs, key, value, n, revision);
+                r = it ? 0 : item_new(cs->pool, key, prefix_size, value, n, revision, &it);
                 if (r == -EINVAL) {
                         log_warning("The value at %s in the store is not a JSON object of kapid; "
                                     "ignoring it",
@@ -241,6 +242,7 @@ static void follow(struct caches *cs) {
 
 /* Replaces the contents by the staging set. */
 static int swap_in(struct caches *cs) {
+        own_clear(cs);
         if (cs->options.on_reset)
                 cs->options.on_reset(cs->options.userdata);
         map_foreach (cs->by_prefix, e) {
@@ -468,6 +470,7 @@ struct caches *caches_free(struct caches *cs) {
         map_free(cs->staging_ranges);
         map_free(cs->unreadable);
         map_free(cs->by_prefix);
+        own_clear(cs);
         item_pool_free(cs->pool);
         sd_event_unref(cs->event);
         return mfree(cs);

@@ -144,7 +144,7 @@ static const struct cache_term *choose_term(
                 size_t count;
 
                 /* An absent field is noted as "". */
-                if (!t->value || (*t->value && value_may_be_absent(&t->key, t->value)))
+                if (!t->value || (*t->value && cache_value_may_be_absent(&t->key, t->value)))
                         continue;
                 key_of_term(&key, wanted->namespace, t);
                 i = key.long_one ? NULL : map_get(c->interests, key.text);
@@ -278,7 +278,7 @@ static void mark_fields(struct cache *c, const char *namespace, size_t namespace
                 const char *text;
                 size_t n;
 
-                if (key_held(&w->key, it, &text, &n) == HELD_TEXT)
+                if (cache_held(&w->key, it, &text, &n) == HELD_TEXT)
                         mark_value(c, namespace, namespace_size, &w->key, w->key.name,
                                         strlen(w->key.name), text, n);
                 else

@@ -23,7 +23,7 @@
 enum {
         SCORE_READY = 8,
         SCORE_MAX = 64,
-        FILL_WORK = 32 * 1024, /* slots that are passed by; */
+        FILL_WORK = 64 * 1024, /* slots that are passed by; */
         FILL_WORK_ITEM = 8,    /* one whose item is read costs so many */
         REAP_MAX = 1024,
         TEND_US = 50 * 1000,
@@ -69,7 +69,7 @@ uint32_t index_hash(const struct cache *c, const char *value) {
 static uint32_t hash_of(const struct cache *c, const struct index *i, const struct item *it) {
         const char *text;
         size_t n;
-        enum held held = key_held(&i->key, it, &text, &n);
+        enum cache_held held = cache_held(&i->key, it, &text, &n);
 
         if (held != HELD_TEXT)
                 return held == HELD_NOTHING ? HASH_NONE : HASH_UNSURE;

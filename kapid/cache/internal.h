@@ -85,6 +85,7 @@ struct caches {
         struct map *staging;        /* key -> item, in key order */
         struct map *staging_ranges; /* key -> value */
         struct map *unreadable; /* key -> why (unreadable.c) */
+        struct item *own[64];   /* at their revisions (own.c) */
         uint64_t load_revision;
         uint64_t load_target; /* the store's revision when loading began */
         bool load_pending;
@@ -136,13 +137,8 @@ const struct posting *index_from(
 /* Hashes that stand for no value: of items that may have any, and of those that have the label. */
 enum { HASH_NONE, HASH_UNSURE, HASH_HAVING, HASH_FIRST };
 
-/* What an item has for a key (keys.c): a text, borrowed from the item or static. */
-enum held { HELD_NOTHING, HELD_TEXT, HELD_UNSURE };
-enum held key_held(const struct cache_key *k, const struct item *it, const char **ret_text,
-                size_t *ret_n);
+/* Keys (keys.c). */
 bool key_equal(const struct cache_key *a, const struct cache_key *b);
-/* Items without this field may be meant. */
-bool value_may_be_absent(const struct cache_key *k, const char *value);
 
 /* Followers (followers.c). */
 int followers_init(struct cache *c);
@@ -160,3 +156,8 @@ void unreadable_end(struct caches *cs, const char *key);
 void unreadable_log(const struct caches *cs);
 /* The store's history is not the one the caches were filled from (caches.c). */
 void caches_reload(struct caches *cs);
+
+/* own.c: the item that was made for this value when it was written; NULL: there is none. */
+struct item *own_take(struct caches *cs, const char *key, const char *value, size_t n,
+                uint64_t revision);
+void own_clear(struct caches *cs);

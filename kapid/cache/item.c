@@ -60,17 +60,6 @@ static const char *find_metadata(const char *s, size_t n) {
         return at && *at == '{' ? at + 1 : NULL;
 }
 
-static struct bytes *bytes_alloc(size_t n) {
-        struct bytes *b = malloc(sizeof(*b) + n + 1);
-
-        if (!b)
-                return NULL;
-        b->refs = 1;
-        b->size = n;
-        b->data[n] = 0;
-        return b;
-}
-
 static struct item *item_alloc(
                 struct item_pool *pool, const char *key, size_t prefix_size, uint64_t revision) {
         size_t n = strlen(key);
@@ -141,6 +130,15 @@ int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const 
                 return r;
         *ret = TAKE_PTR(it);
         return 0;
+}
+
+bool item_is(const struct item *it, const char *key, const char *value, size_t n,
+                uint64_t revision) {
+        const char *text = it->text->data;
+        size_t at = it->revision_at - strlen(revision_name), added = it->text->size - n;
+
+        return it->revision == revision && it->text->size > n && at <= n && streq(it->key, key) &&
+               memcmp(text, value, at) == 0 && memcmp(text + at + added, value + at, n - at) == 0;
 }
 
 int item_at_revision(const struct item *it, uint64_t revision, struct item **ret) {

@@ -20,6 +20,9 @@ DEFINE_CLEANUP(struct item_pool *, item_pool_free);
  * value is stored JSON without resourceVersion. -EINVAL when it is not an object with metadata. */
 int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const char *value,
                 size_t n, uint64_t revision, struct item **ret);
+/* Whether it was made from this. */
+bool item_is(const struct item *it, const char *key, const char *value, size_t n,
+                uint64_t revision);
 /* The same object at another revision: what a deletion shows. */
 int item_at_revision(const struct item *it, uint64_t revision, struct item **ret);
 struct item *item_ref(struct item *it);

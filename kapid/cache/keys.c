@@ -14,13 +14,13 @@ bool key_equal(const struct cache_key *a, const struct cache_key *b) {
 }
 
 /* An absent boolean is false to a selector, an absent number 0 (kapid/kinds/fields.c). */
-bool value_may_be_absent(const struct cache_key *k, const char *value) {
+bool cache_value_may_be_absent(const struct cache_key *k, const char *value) {
         return k->by == CACHE_BY_FIELD &&
                (!*value || streq(value, "false") || streq(value, "0"));
 }
 
 /* The text of the string whose opening quote is at `at`. */
-static enum held string_held(const char *at, const char *end, const char **ret, size_t *ret_n) {
+static enum cache_held string_held(const char *at, const char *end, const char **ret, size_t *ret_n) {
         const char *quote = memchr(at + 1, '"', (size_t)(end - at - 1));
         size_t n = quote ? (size_t)(quote - at - 1) : 0;
 
@@ -31,7 +31,7 @@ static enum held string_held(const char *at, const char *end, const char **ret, 
         return HELD_TEXT;
 }
 
-static enum held label_held(
+static enum cache_held label_held(
                 const char *name, const struct item *it, const char **ret, size_t *ret_n) {
         size_t n;
         const char *labels = item_labels_text(it, &n), *end = labels + n, *at;
@@ -65,7 +65,7 @@ static const char *field_at(const char *text, const char *end, const char *path)
 }
 
 /* A word or number that is written in one way only. */
-static enum held word_held(const char *at, const char *end, const char **ret, size_t *ret_n) {
+static enum cache_held word_held(const char *at, const char *end, const char **ret, size_t *ret_n) {
         size_t n = 0;
 
         while (at + n < end && at[n] && !strchr(",]} \t\r\n", at[n]))
@@ -82,7 +82,7 @@ static enum held word_held(const char *at, const char *end, const char **ret, si
         return HELD_TEXT;
 }
 
-static enum held field_held(
+static enum cache_held field_held(
                 const struct cache_key *k, const struct item *it, const char **ret, size_t *ret_n) {
         const struct bytes *text = item_text(it);
         const char *end = text->data + text->size, *at, *slash;
@@ -104,7 +104,7 @@ static enum held field_held(
         return *at == '"' ? string_held(at, end, ret, ret_n) : word_held(at, end, ret, ret_n);
 }
 
-enum held key_held(const struct cache_key *k, const struct item *it, const char **ret_text,
+enum cache_held cache_held(const struct cache_key *k, const struct item *it, const char **ret_text,
                 size_t *ret_n) {
         return k->by == CACHE_BY_FIELD ? field_held(k, it, ret_text, ret_n)
                                        : label_held(k->name, it, ret_text, ret_n);

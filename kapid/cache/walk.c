@@ -63,7 +63,7 @@ static void range_add(
 /* The items that may meet the term, in w, whose prefix is set. */
 static void ranges_of(struct cache_walk *w, const struct cache *c, const struct index *i,
                 const struct cache_term *t, const char *after) {
-        bool absent = t->value && value_may_be_absent(&t->key, t->value);
+        bool absent = t->value && cache_value_may_be_absent(&t->key, t->value);
 
         w->indexed = true;
         w->range_count = 0;

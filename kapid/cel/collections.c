@@ -414,6 +414,29 @@ static bool unordered(struct cel_value v) {
         return v.json && v.wrapped.type->list_kind != CEL_LIST_ATOMIC;
 }
 
+/* A set of a schema beside a list that an expression made: as cel-go has it, the set's own
+ * comparison counts where it stands on the left. */
+static struct cel_value same_as_made(struct cel_run *run, struct cel_value set, struct cel_value b) {
+        size_t count = cel_list_count(set);
+
+        if (count != cel_list_count(b))
+                return cel_bool(false);
+        for (size_t i = 0; i < count; i++) {
+                struct cel_value item = cel_list_at(run, b, i), same = cel_bool(false);
+
+                for (size_t k = 0; k < count && !same.boolean; k++) {
+                        same = cel_equal(run, cel_list_at(run, set, k), item);
+                        if (cel_is_error(same))
+                                return same;
+                        if (!cel_spend(run, 0))
+                                return cel_spent(run);
+                }
+                if (!same.boolean)
+                        return same;
+        }
+        return cel_bool(true);
+}
+
 static struct cel_value lists_equal(struct cel_run *run, struct cel_value a, struct cel_value b) {
         size_t count = cel_list_count(a);
 
@@ -423,6 +446,8 @@ static struct cel_value lists_equal(struct cel_run *run, struct cel_value a, str
                 return same_members(run, a, b);
         if (unordered(b) && a.json)
                 return same_members(run, b, a);
+        if (a.json && a.wrapped.type->list_kind == CEL_LIST_SET)
+                return same_as_made(run, a, b);
         if (count != cel_list_count(b))
                 return cel_bool(false);
         for (size_t i = 0; i < count; i++) {

@@ -36,7 +36,7 @@ static void write_parameter(struct writer *w, const char *name, const char *in, 
 
 /* Of a path: what stands in its braces. */
 static void write_path_parameters(struct writer *w, const char *path) {
-        static const char *const names[] = {"name", "namespace"};
+        static const char *const names[] = {"name", "namespace", "path"};
 
         if (!strchr(path, '{'))
                 return;
@@ -102,13 +102,18 @@ static void write_answer(struct writer *w, const struct subject *s, unsigned ver
         buf_append_str(&w->out, "}}");
 }
 
+/* A stream or a proxy: its kind is that of the query, no body is one. */
+static bool connects(const struct subject *s) {
+        return s->sub && !s->sub->schema && s->sub->kind && !streq(s->sub->kind, s->kind->kind);
+}
+
 static void write_operation(struct writer *w, const char *method, const char *action, unsigned verb,
                 const struct subject *s) {
         const struct kind *k = s->kind;
 
         writer_key(w, method);
         buf_append_char(&w->out, '{');
-        writer_pair(w, "x-kubernetes-action", action);
+        writer_pair(w, "x-kubernetes-action", connects(s) ? "connect" : action);
         writer_key(w, "x-kubernetes-group-version-kind");
         if (s->sub && s->sub->kind)
                 writer_gvk(w, strempty(s->sub->group), s->sub->version, s->sub->kind);
@@ -119,11 +124,13 @@ static void write_operation(struct writer *w, const char *method, const char *ac
         buf_append_char(&w->out, '}');
 }
 
-/* "watch" is what comes between the version and the rest, or "". Caller frees. */
-static char *path_of(const struct kind *k, const char *watch, enum level level, const char *sub) {
-        return strformat("/%s/%s%s%s/%s%s%s%s", *k->group ? "apis" : "api", k->api_version, watch,
+/* "watch" is what comes between the version and the rest, or ""; below: what follows. Caller frees. */
+static char *path_of(const struct kind *k, const char *watch, enum level level, const char *sub,
+                const char *below) {
+        return strformat("/%s/%s%s%s/%s%s%s%s%s", *k->group ? "apis" : "api", k->api_version, watch,
                         k->namespaced && level != EVERYWHERE ? "/namespaces/{namespace}" : "",
-                        k->plural, level == ITEM ? "/{name}" : "", sub ? "/" : "", strempty(sub));
+                        k->plural, level == ITEM ? "/{name}" : "", sub ? "/" : "", strempty(sub),
+                        below);
 }
 
 static void open_path(struct writer *w, const char *path) {
@@ -132,10 +139,11 @@ static void open_path(struct writer *w, const char *path) {
         write_path_parameters(w, strempty(path));
 }
 
-static void write_path(struct writer *w, const struct subject *s, enum level level) {
+static void write_path(
+                struct writer *w, const struct subject *s, enum level level, const char *below) {
         const struct kind *k = s->kind;
         unsigned verbs = s->sub ? s->sub->verbs : k->verbs;
-        _cleanup_free_ char *path = path_of(k, "", level, s->sub ? s->sub->name : NULL);
+        _cleanup_free_ char *path = path_of(k, "", level, s->sub ? s->sub->name : NULL, below);
         bool open = false;
 
         if (level == ITEM && !s->sub)
@@ -155,7 +163,7 @@ static void write_path(struct writer *w, const struct subject *s, enum level lev
 
 /* /watch/...: deprecated, and what some clients know. */
 static void write_watch_path(struct writer *w, const struct subject *s, enum level level) {
-        _cleanup_free_ char *path = path_of(s->kind, "/watch", level, NULL);
+        _cleanup_free_ char *path = path_of(s->kind, "/watch", level, NULL, "");
 
         open_path(w, path);
         write_operation(w, "get", "watch", KIND_WATCH, s);
@@ -168,12 +176,17 @@ static void write_kind_paths(struct writer *w, const struct kind *k) {
         for (enum level level = 0; level < LEVELS; level++) {
                 if (level == EVERYWHERE && !k->namespaced)
                         continue;
-                write_path(w, &itself, level);
+                write_path(w, &itself, level, "");
                 if (k->verbs & KIND_WATCH)
                         write_watch_path(w, &itself, level);
         }
-        for (size_t i = 0; i < k->subresource_count; i++)
-                write_path(w, &(struct subject){.kind = k, .sub = &k->subresources[i]}, ITEM);
+        for (size_t i = 0; i < k->subresource_count; i++) {
+                const struct subject s = {.kind = k, .sub = &k->subresources[i]};
+
+                write_path(w, &s, ITEM, "");
+                if (connects(&s) && streq(s.sub->name, "proxy"))
+                        write_path(w, &s, ITEM, "/{path}");
+        }
 }
 
 static void write_plain_path(struct writer *w, const char *path) {

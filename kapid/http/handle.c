@@ -282,7 +282,7 @@ static int step_accept(struct request *request, struct problem *p) {
         struct accept_entry e;
         int r;
 
-        if (!request->route.resource || request->remote)
+        if (!request->route.resource || request->remote || request->route.rest)
                 return 0;
         r = table_include_parse(request_query(request, "includeObject"), &request->include, p);
         if (r < 0 || isempty(header))
@@ -339,7 +339,7 @@ static int read_dry_run(struct request *request, struct problem *p) {
 static int step_options(struct request *request, struct problem *p) {
         int r;
 
-        if (!request->route.resource)
+        if (!request->route.resource || request->route.rest) /* a proxy's query is not for us */
                 return 0;
         if (request->remote) /* the others are the server's, and this one of what runs long */
                 return proxy_is_long_running(request) ? 0 : request_read_timeout(request, p);
@@ -379,6 +379,8 @@ static bool has_body(const struct request *request) {
         static const char *const verbs[] = {
                         "create", "update", "patch", "delete", "deletecollection"};
 
+        if (request->route.rest)
+                return true;
         for (size_t i = 0; request->route.resource && i < ELEMENTS(verbs); i++)
                 if (streq(request->route.verb, verbs[i]))
                         return true;
@@ -415,7 +417,8 @@ static void run(struct request *request) {
         if (request->remote)
                 proxy_run(request);
         else if (request->route.resource)
-                request_in_turns(request, is_large(request), run_verb, request);
+                request_in_turns(request, is_large(request) && !request->route.rest, run_verb,
+                                request);
         else
                 path_run(request);
 }

@@ -6,7 +6,8 @@
  * where namespaces/NAME itself, and its status and finalize, are the Namespace. `watch/` before
  * RES or namespaces/ is the old way to watch a collection, or the one object of NAME: older clients
  * (godaddy's kubernetes-client, kubeclient of Ruby) know no other. What follows a
- * subresource is an extension server's (kapid/aggregation/). */
+ * subresource is an extension server's (kapid/aggregation/); what follows core's "proxy" is the
+ * business of the server that gets it, and is not looked at. */
 #include "kapid/http/route.h"
 
 enum { SEGMENTS_MAX = 32 };
@@ -46,7 +47,12 @@ bool query_true(const char *value) {
 void route_done(struct route *r) {
         free(r->text);
         free((char *)r->path);
+        free((char *)r->rest);
         *r = (struct route){0};
+}
+
+static bool is_word(const char *s, size_t n, const char *word) {
+        return strlen(word) == n && memcmp(s, word, n) == 0;
 }
 
 static const char *verb_of(const char *method, bool item, bool watch) {
@@ -130,6 +136,38 @@ static bool skip_watch(const char *method, char *const *segments, size_t n, size
         return true;
 }
 
+/* The segment at *s, which moves behind it. */
+static size_t next_segment(const char **s, const char **ret) {
+        size_t n;
+
+        *s += strspn(*s, "/");
+        n = strcspn(*s, "/");
+        *ret = *s;
+        *s += n;
+        return n;
+}
+
+/* Cuts off what follows /api/VERSION/[namespaces/NS/]RES/NAME/proxy, and keeps it as it came; other
+ * paths stay. Only the plain spelling counts: what another one leads to is refused later, as a deep
+ * path. */
+static int cut_rest(struct route *route, const char *path) {
+        const char *s = path, *word = "";
+        size_t size = 0, count = 5;
+
+        for (size_t i = 0; i < count; i++) {
+                size = next_segment(&s, &word);
+                if (i == 0 && !is_word(word, size, "api"))
+                        return 0;
+                if (i == 2 && is_word(word, size, "namespaces"))
+                        count = 7;
+        }
+        if (!is_word(word, size, "proxy"))
+                return 0;
+        route->text[s - path] = 0;
+        route->rest = strdup(s);
+        return route->rest ? 0 : -ENOMEM;
+}
+
 static int route_segments(struct route *route, const char *method, const char *query_watch,
                 struct problem *p) {
         char *segments[SEGMENTS_MAX];
@@ -151,6 +189,8 @@ static int route_segments(struct route *route, const char *method, const char *q
         fill_resource(route, segments + skip, n - skip);
         route->verb = watch ? "watch"
                             : verb_of(method, !isempty(route->name), query_true(query_watch));
+        if (!route->verb && route->rest && streq(method, "OPTIONS"))
+                route->verb = "options"; /* no rule names it but "*" */
         if (!route->verb)
                 return problem_set(p, EOPNOTSUPP, 405, "MethodNotAllowed",
                                 "the server does not allow this method on the requested resource");
@@ -174,6 +214,9 @@ int route_parse(const char *method, const char *path, const char *query_watch, s
         route.path = strdup(path);
         if (!route.text || !route.path)
                 return -ENOMEM;
+        r = cut_rest(&route, path);
+        if (r < 0)
+                return r;
         for (size_t k = strlen(path); k > 1 && path[k - 1] == '/'; k--)
                 ((char *)route.path)[k - 1] = 0;
         r = route_segments(&route, method, query_watch, p);

@@ -8,7 +8,8 @@ enum { ROUTE_PATH_MAX = 4096 };
 struct route {
         char *text;        /* holds the segments */
         bool resource;     /* else a path such as /healthz; only verb and path are set */
-        const char *verb;  /* get, list, watch, create, update, patch, delete, deletecollection;
+        const char *verb;  /* get, list, watch, create, update, patch, delete, deletecollection,
+                            * for proxies also options;
                             * for paths the method in lower case */
         const char *path;  /* decoded, without a slash at its end */
         const char *group; /* "" for core */
@@ -17,6 +18,8 @@ struct route {
         const char *namespace;   /* "" when the path has none */
         const char *name;        /* "" for collections, but for a watch of one object's path */
         const char *subresource; /* "" when none */
+        const char *rest;        /* of core's proxies: what follows "proxy", not decoded: "", "/x";
+                                  * else NULL */
         bool deep; /* more segments follow the subresource; built-in resources have none */
 };
 

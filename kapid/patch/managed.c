@@ -3,6 +3,7 @@
 #include "kapid/patch/managed.h"
 
 #include "kapid/patch/configuration.h"
+#include "kapid/patch/empty.h"
 #include "kapid/patch/fieldset.h"
 #include "kapid/pipeline/options.h"
 #include "kapid/schema/internal.h"
@@ -315,7 +316,8 @@ int managed_update(const struct kind *k, const json_t *live, json_t *object,
                 const struct apply_options *o) {
         const json_t *given = json_at(object, "metadata.managedFields"),
                      *stored = json_at(live, "metadata.managedFields");
-        _cleanup_json_ json_t *empty = json_object(), *changed = NULL, *removed = NULL;
+        _cleanup_json_ json_t *empty = live ? NULL : empty_object(k, object), *changed = NULL,
+                              *removed = NULL;
         const char *subresource = strempty(o->subresource);
         _cleanup_owners_ struct owners owners = {0};
         struct owner *own;
@@ -327,7 +329,7 @@ int managed_update(const struct kind *k, const json_t *live, json_t *object,
                 return 0;
         }
         r = owners_load(&owners, json_array_size(given) > 0 ? given : stored);
-        if (r < 0 || !empty)
+        if (r < 0 || (!live && !empty))
                 return -ENOMEM;
         if (live && owners.count == 0) { /* ownership begins with a create or an apply */
                 json_del_at(object, "metadata.managedFields");
@@ -471,7 +473,7 @@ static int read_intent(const struct kind *k, const void *data, size_t n, const c
                                                             : "(no apiVersion)",
                                 *object_kind(config) ? object_kind(config) : "(none)",
                                 k->api_version, k->kind);
-        if (json_array_size(json_at(config, "metadata.managedFields")) > 0)
+        if (json_is_array(json_at(config, "metadata.managedFields")))
                 return problem_set(
                                 p, EINVAL, 400, "BadRequest", "metadata.managedFields must be nil");
         r = normalise(&walk, k->schema, config);
@@ -559,11 +561,14 @@ static int refuse_conflicts(struct owners *owners, const struct owner *own, cons
 /* Fields from before the first apply belong to a manager of that name. */
 static int adopt_untracked(
                 const struct kind *k, struct owners *owners, const json_t *live, uint64_t now_us) {
-        _cleanup_json_ json_t *empty = json_object(), *removed = NULL;
+        _cleanup_json_ json_t *empty = NULL, *removed = NULL;
         json_t *set = NULL;
 
-        if (owners->count > 0 || !live || !empty)
+        if (owners->count > 0 || !live)
                 return 0;
+        empty = empty_object(k, live);
+        if (!empty)
+                return -ENOMEM;
         fieldset_compare(k->schema, empty, live, &set, &removed);
         set = without_ignored(k, set, "");
         return set ? owners_put(owners, "before-first-apply", "Update", k->api_version, "", now_us,

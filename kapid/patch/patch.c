@@ -247,6 +247,23 @@ static int refuse(struct problem *p, const char *why, const char *op, const char
                         op, why, path);
 }
 
+/* An operation that no object could take. */
+static int malformed(struct problem *p, const json_t *operation, const char *why) {
+        _cleanup_free_ char *text = json_text(operation);
+
+        return problem_set(p, EINVAL, 400, "BadRequest", "invalid operation %.200s: %s",
+                        strempty(text), why);
+}
+
+/* Only what is in a list or object can be looked for there. */
+static bool has_parent(json_t *root, const char *path) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *parent = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+        const json_t *v = parent ? find(root, parent) : NULL;
+
+        return json_is_object(v) || json_is_array(v);
+}
+
 /* A patch that moves values into each other nests deeper with every operation. */
 struct nesting {
         size_t bound; /* no deeper than this; an estimate */
@@ -303,12 +320,15 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
              is_moved = streq(op, "move") || streq(op, "copy");
         json_t *value = json_object_get(operation, "value"),
                *source = from && is_moved ? find(*root, from) : NULL;
+        _cleanup_json_ json_t *nothing = json_null();
         int r;
 
         if (!path)
-                return refuse(p, "path is missing", op, "");
-        if ((is_new || streq(op, "test")) && !value)
-                return refuse(p, "value is missing", op, path);
+                return malformed(p, operation, "the path is missing");
+        if (is_new && !value)
+                return malformed(p, operation, "the value is missing");
+        if (streq(op, "test") && !value)
+                value = nothing;
         if (is_moved && !source)
                 return refuse(p, "from does not exist", op, path);
         if ((is_new && !fits(nesting, levels_of(path) + depth_of(value))) ||
@@ -321,7 +341,8 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
         else if (streq(op, "test")) {
                 json_t *found = find(*root, path);
 
-                if (found ? !json_same(found, value) : !json_is_null(value)) {
+                if (found ? !json_same(found, value)
+                          : !json_is_null(value) || !has_parent(*root, path)) {
                         (void)refuse(p, "testing path failed: the value differs", op, path);
                         return -ENOMSG;
                 }
@@ -340,7 +361,7 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
                         return refuse(p, "a value cannot move into itself", op, path);
                 r = move(root, from, source, path);
         } else
-                return refuse(p, "unknown operation", op, path);
+                return malformed(p, operation, "unsupported operation");
         if (r == -ENOMEM)
                 return out_of_memory(p);
         return r < 0 ? refuse(p, "the path does not exist", op, path) : 0;

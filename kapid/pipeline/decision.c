@@ -1,6 +1,8 @@
 /* Life cycle of decisions. */
 #include "kapid/pipeline/decision.h"
 
+#include "lib/vector.h"
+
 void decision_drop_keys(struct decision *d, size_t count) {
         while (d->key_count > count) {
                 struct decision_key *k = &d->keys[--d->key_count];
@@ -12,6 +14,7 @@ void decision_drop_keys(struct decision *d, size_t count) {
 
 void decision_done(struct decision *d) {
         decision_drop_keys(d, 0);
+        free(d->keys);
         json_decref(d->object);
         free(d->name);
         strv_free(d->warnings);
@@ -19,11 +22,16 @@ void decision_done(struct decision *d) {
 }
 
 int decision_add_key(struct decision *d, const char *key, const char *value, bool claim) {
-        struct decision_key *k = &d->keys[d->key_count];
+        struct decision_key *k;
 
         assert(!claim || value);
         if (d->key_count == DECISION_KEYS_MAX)
                 return -E2BIG;
+        k = vector_grown(d->keys, &d->keys_allocated, d->key_count + 1, sizeof(*k));
+        if (!k)
+                return -ENOMEM;
+        d->keys = k;
+        k += d->key_count;
         *k = (struct decision_key){.claim = claim};
         k->key = strdup(key);
         k->value = value ? strdup(value) : NULL;

@@ -38,8 +38,8 @@ struct decision {
                 char *value;       /* NULL: deleted */
                 bool claim;        /* it must not be there yet */
                 uint64_t revision; /* not 0: its last change must still be this one */
-        } keys[DECISION_KEYS_MAX];
-        size_t key_count;
+        } *keys; /* owned */
+        size_t key_count, keys_allocated;
 };
 
 /* Frees what it owns and makes it empty (DECIDE_NOTHING) again. */

@@ -54,8 +54,8 @@ static bool query_true(const char *value) {
 static int refuse_propagation(
                 const char *reason, const char *given, const char *why, struct problem *p) {
         bool invalid = streq(reason, "FieldValueInvalid");
-        _cleanup_free_ char *text = strformat("%s value: \"%.64s\": %s",
-                        invalid ? "Invalid" : "Unsupported", given, why);
+        _cleanup_free_ char *text = strformat(
+                        "%s value: \"%.64s\": %s", invalid ? "Invalid" : "Unsupported", given, why);
 
         return text ? options_refused(p, "DeleteOptions", reason, "propagationPolicy", text)
                     : -ENOMEM;

@@ -236,10 +236,11 @@ static void validate_rules_as(
                 k->strategy->validate_as(f, k->api_version, was, is);
 }
 
-/* What keeps expressions from being read: values that are missing, too long or of another type. */
+/* What keeps expressions from being read: values that are missing, too long, of another type or not
+ * of an enumeration. */
 static bool blocks_rules(const struct findings *f) {
         static const char *const blocking[] = {"FieldValueRequired", "FieldValueTooLong",
-                        "FieldValueTooMany", "FieldValueTypeInvalid"};
+                        "FieldValueTooMany", "FieldValueTypeInvalid", "FieldValueNotSupported"};
         const json_t *cause;
         size_t i;
 

@@ -50,7 +50,8 @@ static int step_preconditions(struct passage *a, struct problem *p) {
 
         if (!a->live)
                 return 0;
-        if (!isempty(uid) && !streq(uid, object_uid(a->live)) && streq(w->request->route.verb, "patch"))
+        if (!isempty(uid) && !streq(uid, object_uid(a->live)) &&
+                        streq(w->request->route.verb, "patch"))
                 return fixed_refused(a, "metadata.uid", p);
         if (!isempty(uid) && !streq(uid, object_uid(a->live)))
                 return problem_set(p, EEXIST, 409, "Conflict",

@@ -710,6 +710,7 @@ static bool respond_stored(struct write *w) {
                 return false;
         if (run->filled)
                 item_set_form(it, k->serial, NULL);
+        caches_wrote(w->request->api->caches, it);
         respond_item(w->request, w->decision->created ? 201 : 200, it);
         return true;
 }
@@ -719,11 +720,11 @@ void write_respond(struct write *w, const struct problem *p) {
         const struct decision *d = w->decision;
         _cleanup_json_ json_t *form = NULL;
 
+        request_warn_all(request, d->warnings);
         if (p) {
                 respond_problem(request, p);
                 return;
         }
-        request_warn_all(request, d->warnings);
         if (d->unchanged && w->item && (!request->sub || !request->sub->form)) {
                 respond_item(request, 200, w->item);
                 return;

@@ -212,8 +212,7 @@ static int receive(struct crypt *crypt, struct received *ret, const Mvccpb__KeyV
                                              .revision = (uint64_t)kv->mod_revision,
                                              .create_revision = (uint64_t)kv->create_revision,
                                              .lease = kv->lease}};
-        int r = x.kv.key ? crypt_open(crypt, x.kv.key, value, kv->value.len, &x.opened)
-                         : -ENOMEM;
+        int r = x.kv.key ? crypt_open(crypt, x.kv.key, value, kv->value.len, &x.opened) : -ENOMEM;
 
         if (r < 0 && r != -EBADMSG) {
                 received_done(&x);
@@ -351,15 +350,15 @@ static void on_done(struct grpc_client_call *gc, enum grpc_code code, const char
 static int start(struct store *s, enum call_kind kind, const ProtobufCMessage *request,
                 store_done done, void *userdata) {
         size_t n = protobuf_c_message_get_packed_size(request);
-        _cleanup_free_ uint8_t *data = malloc(n ? n : 1);
+        _cleanup_bytes_ struct bytes *packed = bytes_alloc(n);
         struct call *c;
         int r;
 
         if (!store_is_connected(s))
                 return -EHOSTUNREACH;
-        if (!data)
+        if (!packed)
                 return -ENOMEM;
-        protobuf_c_message_pack(request, data);
+        protobuf_c_message_pack(request, (uint8_t *)packed->data);
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
@@ -368,13 +367,13 @@ static int start(struct store *s, enum call_kind kind, const ProtobufCMessage *r
         if (c->next)
                 c->next->prev = c;
         s->calls = c;
-        r = grpc_client_unary(s->channel,
+        r = grpc_client_unary_bytes(s->channel,
                         &(struct grpc_client_call_options){.path = rpcs[kind].path,
                                         .timeout_us = CALL_TIMEOUT_US,
                                         .on_message = on_message,
                                         .on_done = on_done,
                                         .userdata = c},
-                        data, n, NULL);
+                        packed, NULL);
         if (r < 0)
                 call_free(c);
         return r;
@@ -403,116 +402,127 @@ int store_read_index(struct store *s, store_done done, void *userdata) {
         return store_range(s, &(struct store_range){.key = "/registry"}, done, userdata);
 }
 
-struct txn_message {
-        Etcdserverpb__TxnRequest txn;
-        Etcdserverpb__Compare compares[STORE_TXN_MAX], *compare_list[STORE_TXN_MAX];
-        Etcdserverpb__RequestOp ops[STORE_TXN_MAX], *op_list[STORE_TXN_MAX];
-        Etcdserverpb__RequestOp reads[STORE_TXN_MAX], *read_list[STORE_TXN_MAX];
-        Etcdserverpb__PutRequest puts[STORE_TXN_MAX];
-        Etcdserverpb__DeleteRangeRequest deletes[STORE_TXN_MAX];
-        Etcdserverpb__RangeRequest ranges[STORE_TXN_MAX];
-        char *sealed[STORE_TXN_MAX]; /* owned */
-        size_t sealed_count;
-        char prefix_end[1024]; /* one operation of a txn may be a prefix */
+struct txn_guard {
+        Etcdserverpb__Compare compare;
+        Etcdserverpb__RequestOp read;
+        Etcdserverpb__RangeRequest range;
 };
 
-static void txn_add_guard(struct txn_message *m, const struct store_guard *g) {
+struct txn_change {
+        Etcdserverpb__RequestOp op;
+        union {
+                Etcdserverpb__PutRequest put;
+                Etcdserverpb__DeleteRangeRequest deletion;
+        };
+        char *sealed; /* owned */
+};
+
+/* Most txns have one guard and one operation. */
+struct txn_message {
+        Etcdserverpb__TxnRequest txn;
+        Etcdserverpb__Compare *compares[STORE_TXN_MAX];
+        Etcdserverpb__RequestOp *ops[STORE_TXN_MAX], *reads[STORE_TXN_MAX];
+        struct txn_guard *guards;   /* owned */
+        struct txn_change *changes; /* owned; as many as there are operations */
+        char prefix_end[1024];      /* one operation of a txn may be a prefix */
+};
+
+static void txn_add_guard(struct txn_message *m, const struct store_guard *guard) {
         size_t i = m->txn.n_compare++;
+        struct txn_guard *g = &m->guards[i];
 
-        etcdserverpb__compare__init(&m->compares[i]);
-        m->compares[i].key = binary_str(g->key);
-        m->compares[i].target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD;
-        m->compares[i].target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
-        m->compares[i].mod_revision = (int64_t)g->revision;
-        m->compare_list[i] = &m->compares[i];
+        etcdserverpb__compare__init(&g->compare);
+        g->compare.key = binary_str(guard->key);
+        g->compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD;
+        g->compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
+        g->compare.mod_revision = (int64_t)guard->revision;
+        m->compares[i] = &g->compare;
 
-        etcdserverpb__range_request__init(&m->ranges[i]);
-        m->ranges[i].key = binary_str(g->key);
-        etcdserverpb__request_op__init(&m->reads[i]);
-        m->reads[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
-        m->reads[i].request_range = &m->ranges[i];
-        m->read_list[i] = &m->reads[i];
+        etcdserverpb__range_request__init(&g->range);
+        g->range.key = binary_str(guard->key);
+        etcdserverpb__request_op__init(&g->read);
+        g->read.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+        g->read.request_range = &g->range;
+        m->reads[i] = &g->read;
         m->txn.n_failure = m->txn.n_compare;
 }
 
-static int txn_add_put(
-                struct store *s, struct txn_message *m, size_t i, const struct store_op *op) {
+static int txn_add_put(struct store *s, struct txn_change *c, const struct store_op *op) {
         const char *value = op->value;
         size_t size = op->size;
-        int r = crypt_seal(s->crypt, op->key, op->value, op->size, &m->sealed[m->sealed_count],
-                        &size);
+        int r = crypt_seal(s->crypt, op->key, op->value, op->size, &c->sealed, &size);
 
         if (r < 0)
                 return r;
         if (r > 0)
-                value = m->sealed[m->sealed_count++];
-        etcdserverpb__put_request__init(&m->puts[i]);
-        m->puts[i].key = binary_str(op->key);
-        m->puts[i].value = binary(value, size);
-        m->puts[i].lease = op->lease;
-        m->ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
-        m->ops[i].request_put = &m->puts[i];
+                value = c->sealed;
+        etcdserverpb__put_request__init(&c->put);
+        c->put.key = binary_str(op->key);
+        c->put.value = binary(value, size);
+        c->put.lease = op->lease;
+        c->op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+        c->op.request_put = &c->put;
         return 0;
 }
 
-static void txn_add_delete(struct txn_message *m, size_t i, const struct store_op *op) {
-        etcdserverpb__delete_range_request__init(&m->deletes[i]);
-        m->deletes[i].key = binary_str(op->key);
+static void txn_add_delete(struct txn_message *m, struct txn_change *c, const struct store_op *op) {
+        etcdserverpb__delete_range_request__init(&c->deletion);
+        c->deletion.key = binary_str(op->key);
         if (op->prefix) {
                 size_t n = strlen(op->key);
 
                 assert(n > 0 && n < sizeof(m->prefix_end));
                 memcpy(m->prefix_end, op->key, n);
                 m->prefix_end[n - 1]++;
-                m->deletes[i].range_end = binary(m->prefix_end, n);
+                c->deletion.range_end = binary(m->prefix_end, n);
         }
-        m->ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
-        m->ops[i].request_delete_range = &m->deletes[i];
+        c->op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
+        c->op.request_delete_range = &c->deletion;
 }
 
 static int txn_add_op(struct store *s, struct txn_message *m, const struct store_op *op) {
         size_t i = m->txn.n_success++;
+        struct txn_change *c = &m->changes[i];
 
-        etcdserverpb__request_op__init(&m->ops[i]);
-        m->op_list[i] = &m->ops[i];
+        etcdserverpb__request_op__init(&c->op);
+        m->ops[i] = &c->op;
         if (op->value)
-                return txn_add_put(s, m, i, op);
-        txn_add_delete(m, i, op);
+                return txn_add_put(s, c, op);
+        txn_add_delete(m, c, op);
         return 0;
 }
 
-static void txn_message_freep(struct txn_message **p) {
-        struct txn_message *m = *p;
-
-        if (!m)
-                return;
-        for (size_t i = 0; i < m->sealed_count; i++)
-                free(m->sealed[i]);
-        free(m);
+static void txn_message_done(struct txn_message *m) {
+        for (size_t i = 0; i < m->txn.n_success; i++)
+                free(m->changes[i].sealed);
+        free(m->changes);
+        free(m->guards);
 }
 
 int store_txn(struct store *s, const struct store_txn *t, store_done done, void *userdata) {
-        _cleanup_(txn_message_freep) struct txn_message *m = NULL;
+        _cleanup_(txn_message_done) struct txn_message m;
         int r;
 
+        etcdserverpb__txn_request__init(&m.txn);
+        m.guards = NULL;
+        m.changes = NULL;
         if (t->guard_count > STORE_TXN_MAX || t->op_count > STORE_TXN_MAX)
                 return -E2BIG;
-        m = malloc(sizeof(*m));
-        if (!m)
+        m.guards = calloc(MAX(t->guard_count, (size_t)1), sizeof(*m.guards));
+        m.changes = calloc(MAX(t->op_count, (size_t)1), sizeof(*m.changes));
+        if (!m.guards || !m.changes)
                 return -ENOMEM;
-        m->sealed_count = 0;
-        etcdserverpb__txn_request__init(&m->txn);
         for (size_t i = 0; i < t->guard_count; i++)
-                txn_add_guard(m, &t->guards[i]);
+                txn_add_guard(&m, &t->guards[i]);
         for (size_t i = 0; i < t->op_count; i++) {
-                r = txn_add_op(s, m, &t->ops[i]);
+                r = txn_add_op(s, &m, &t->ops[i]);
                 if (r < 0)
                         return r;
         }
-        m->txn.compare = m->compare_list;
-        m->txn.success = m->op_list;
-        m->txn.failure = m->read_list;
-        return start(s, CALL_TXN, &m->txn.base, done, userdata);
+        m.txn.compare = m.compares;
+        m.txn.success = m.ops;
+        m.txn.failure = m.reads;
+        return start(s, CALL_TXN, &m.txn.base, done, userdata);
 }
 
 int store_lease_grant(struct store *s, uint64_t ttl_s, store_done done, void *userdata) {

@@ -306,20 +306,31 @@ static bool name_taken(const json_t *spec, size_t list, size_t index, const char
         return false;
 }
 
-/* Probes and hooks are for what runs beside others; only init containers can be sidecars. */
+static void validate_restart_rule(struct findings *f, const json_t *rule) {
+        const json_t *codes = json_object_get(rule, "exitCodes");
+
+        if (!codes)
+                finding_add(f, FINDING_REQUIRED, "exitCodes", NULL, "must be specified");
+        else if (!*json_str_or(codes, "operator", ""))
+                finding_add(f, FINDING_REQUIRED, "exitCodes.operator", NULL, "must be specified");
+        else if (json_array_size(json_object_get(codes, "values")) == 0)
+                finding_add(f, FINDING_REQUIRED, "exitCodes.values", NULL,
+                                "must specify at least one exit code");
+}
+
+/* Probes and hooks are for what runs beside others: not for init containers but sidecars. */
 static void validate_place(struct findings *f, const json_t *container, size_t list) {
         static const char *const fields[] = {
                         "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"};
         const json_t *policy = json_object_get(container, "restartPolicy");
-        bool init = list == LIST_INIT;
+        bool plain_init = list == LIST_INIT &&
+                          !streq(strempty(json_string_value(policy)), "Always");
 
-        if (!init && policy)
-                finding_add(f, FINDING_FORBIDDEN, "restartPolicy", NULL,
-                                "may not be set for non-init containers");
         if (json_object_get(container, "restartPolicyRules") && !policy)
                 finding_add(f, FINDING_REQUIRED, "restartPolicy", NULL,
                                 "must specify restartPolicy when restart rules are used");
-        for (size_t i = 0; init && !policy && i < ELEMENTS(fields); i++)
+        findings_each(f, container, "restartPolicyRules", validate_restart_rule);
+        for (size_t i = 0; plain_init && i < ELEMENTS(fields); i++)
                 if (json_object_get(container, fields[i]))
                         finding_add(f, FINDING_FORBIDDEN, fields[i], NULL,
                                         "may not be set for init containers without "

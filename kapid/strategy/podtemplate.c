@@ -17,6 +17,7 @@ static void template_validate(struct findings *f, const json_t *object) {
 const struct kind_strategy strategies_podtemplate[] = {
                 {.group = "",
                                 .kind = "PodTemplate",
+                                .flags = STRATEGY_RETURNS_DELETED,
                                 .pod_template = "template",
                                 .defaults = template_defaults,
                                 .validate = template_validate},

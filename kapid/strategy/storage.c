@@ -388,7 +388,7 @@ const struct kind_strategy strategies_storage[] = {
                                 .validate_update = class_validate_update},
                 {.group = "storage.k8s.io",
                                 .kind = "VolumeAttributesClass",
-                                .flags = STRATEGY_NO_GENERATION,
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_RETURNS_DELETED,
                                 .validate = attributes_validate,
                                 .validate_update = attributes_validate_update},
                 {0},

@@ -65,13 +65,17 @@ static int fill(struct node_target *t, const struct api *api, const json_t *node
 
 int node_target_of_pod(
                 struct api *api, const json_t *pod, struct node_target *ret, struct problem *p) {
-        _cleanup_(node_target_done) struct node_target t = {0};
         _cleanup_json_ json_t *node = NULL;
         int r = find_node(api, json_str_or(pod, "spec.nodeName", ""), &node, p);
 
-        if (r < 0)
-                return r;
-        r = fill(&t, api, node, p);
+        return r < 0 ? r : node_target_of_node(api, node, ret, p);
+}
+
+int node_target_of_node(
+                struct api *api, const json_t *node, struct node_target *ret, struct problem *p) {
+        _cleanup_(node_target_done) struct node_target t = {0};
+        int r = fill(&t, api, node, p);
+
         if (r < 0)
                 return r;
         *ret = t;

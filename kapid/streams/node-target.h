@@ -14,6 +14,8 @@ void node_target_done(struct node_target *t);
 /* The node that the pod is bound to. p: it does not exist, did not join, or there is no key. */
 int node_target_of_pod(
                 struct api *api, const json_t *pod, struct node_target *ret, struct problem *p);
+int node_target_of_node(
+                struct api *api, const json_t *node, struct node_target *ret, struct problem *p);
 /* Connects; blocks for up to ten seconds. p says what was wrong. */
 int node_target_open(const struct node_target *t, struct ssh_conn **ret, struct problem *p);
 

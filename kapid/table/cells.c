@@ -452,7 +452,10 @@ static bool has_condition(const json_t *o, const char *type) {
 static json_t *csr_condition(const json_t *o, uint64_t now_us) {
         bool denied = has_condition(o, "Denied"), approved = has_condition(o, "Approved");
 
-        return json_sprintf("%s%s%s", denied ? "Denied" : approved ? "Approved" : "Pending",
+        return json_sprintf("%s%s%s",
+                        denied     ? "Denied"
+                        : approved ? "Approved"
+                                   : "Pending",
                         has_condition(o, "Failed") ? ",Failed" : "",
                         *json_str_or(o, "status.certificate", "") ? ",Issued" : "");
 }

@@ -64,10 +64,11 @@ json_t *table_new(const struct kind *k, const char *version, const json_t *list_
         for (size_t i = 0; with_columns && columns && i < k->column_count; i++) {
                 const struct kind_column *c = &k->columns[i];
 
-                json_array_append_new(columns,
-                                json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", c->name, "type",
-                                                c->shown ? c->shown : c->type, "format", c->format, "description",
-                                                c->description, "priority", c->priority));
+                json_array_append_new(
+                                columns, json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", c->name,
+                                                         "type", c->shown ? c->shown : c->type,
+                                                         "format", c->format, "description",
+                                                         c->description, "priority", c->priority));
         }
         return table;
 }

@@ -99,12 +99,52 @@ static int labels_match(const struct selection *s, const struct item *it) {
         return r < 0 ? r : label_selector_matches(s->labels, labels);
 }
 
+/* Whether a field's value in an item's text is the one that selectors compare: it is neither
+ * converted nor one of those that they know by another name, nor may it be a list. */
+static bool field_key(const struct kind *k, const char *path, struct cache_key *ret) {
+        static const char *const other[] = {"source", "status.successful", "status.podIPs"};
+
+        *ret = (struct cache_key){.by = CACHE_BY_FIELD, .name = path};
+        if (streq(path, "metadata.name"))
+                return true;
+        for (size_t i = 0; i < ELEMENTS(other); i++)
+                if (streq(path, other[i]))
+                        return false;
+        if (startswith(path, "metadata.") || k->by_webhook ||
+                        !streq(k->api_version, k->storage_api_version))
+                return false;
+        ret->api_version = k->storage_api_version;
+        ret->filled = k->custom; /* a definition may get defaults later */
+        return true;
+}
+
+/* -EINVAL: the text alone does not say it. */
+static int fields_match_text(
+                const struct kind *k, const struct selection *s, const struct item *it) {
+        const char *path, *value, *text;
+        struct cache_key key;
+        bool negated;
+        size_t n;
+
+        for (size_t i = 0; field_selector_term(s->fields, i, &path, &value, &negated); i++) {
+                if (!field_key(k, path, &key) || cache_held(&key, it, &text, &n) != HELD_TEXT ||
+                                (n == 0 && cache_value_may_be_absent(&key, value)))
+                        return -EINVAL;
+                if ((n == strlen(value) && memcmp(text, value, n) == 0) == negated)
+                        return 0;
+        }
+        return 1;
+}
+
 static int fields_match(const struct kind *k, const struct selection *s, struct item *it,
                 struct problem *p) {
         _cleanup_json_ json_t *object = NULL;
         const struct bytes *text;
-        int r = item_as(it, k, &it, p);
+        int r = fields_match_text(k, s, it);
 
+        if (r != -EINVAL)
+                return r;
+        r = item_as(it, k, &it, p);
         if (r < 0)
                 return r;
         text = item_text(it);
@@ -131,25 +171,6 @@ int selection_matches(const struct kind *k, const struct selection *s, struct it
                         return r;
         }
         return fields_are_name(s) ? 1 : fields_match(k, s, it, p);
-}
-
-/* Whether a field's value in an item's text is the one that selectors compare: it is neither
- * converted nor one of those that they know by another name, nor may it be a list. */
-static bool field_key(const struct kind *k, const char *path, struct cache_key *ret) {
-        static const char *const other[] = {"source", "status.successful", "status.podIPs"};
-
-        *ret = (struct cache_key){.by = CACHE_BY_FIELD, .name = path};
-        if (streq(path, "metadata.name"))
-                return true;
-        for (size_t i = 0; i < ELEMENTS(other); i++)
-                if (streq(path, other[i]))
-                        return false;
-        if (startswith(path, "metadata.") || k->by_webhook ||
-                        !streq(k->api_version, k->storage_api_version))
-                return false;
-        ret->api_version = k->storage_api_version;
-        ret->filled = k->custom; /* a definition may get defaults later */
-        return true;
 }
 
 static size_t label_terms(const struct selection *s, struct cache_term *ret, size_t max) {

@@ -38,10 +38,14 @@ static int may_create(struct write *w, struct problem *p) {
 /* Puts the values of a subresource's form into a copy of the object. */
 static int put_form(struct write *w, const json_t *live, const json_t *body, struct decision *ret,
                 struct problem *p) {
-        const char *version = json_str_or(body, "metadata.resourceVersion", "");
+        const char *version = json_str_or(body, "metadata.resourceVersion", ""),
+                   *uid = object_uid(body);
         _cleanup_json_ json_t *object = NULL;
         int r;
 
+        if (!isempty(uid) && !streq(uid, object_uid(live)))
+                return problem_conflict(p, w->kind, w->name,
+                                "the UID is that of another object of this name");
         if (!isempty(version) && !streq(version, json_str_or(live, "metadata.resourceVersion", "")))
                 return problem_conflict(p, w->kind, w->name, NULL);
         object = json_tree_copy(live);
@@ -148,8 +152,6 @@ static int apply_new(struct write *w, struct decoded *d, struct decision *ret, s
                                 "provided object specified uid %s, and no existing object was "
                                 "found",
                                 w->kind->resource, w->name, uid);
-        if (!isempty(json_str_or(d->object, "metadata.resourceVersion", "")))
-                return problem_not_found(p, w->kind, w->name);
         r = may_create(w, p);
         if (r < 0)
                 return r;
@@ -230,8 +232,8 @@ static int check_identity(
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTS(words); i++) {
-                const char *was = strempty(json_string_value(
-                                json_get(live, "metadata", words[i].word, NULL)));
+                const char *was = strempty(
+                                json_string_value(json_get(live, "metadata", words[i].word, NULL)));
                 const json_t *v = json_get(object, "metadata", words[i].word, NULL);
                 const char *is = json_is_string(v) ? json_string_value(v) : was;
 

@@ -72,6 +72,10 @@ void verb_run(struct request *request) {
 
         if (request->kind->deprecation)
                 request_warn(request, request->kind->deprecation);
+        if (request->sub && request->route.rest) {
+                verb_proxy(request);
+                return;
+        }
         for (size_t i = 0; i < ELEMENTS(table); i++) {
                 if (!streq(table[i].verb, request->route.verb))
                         continue;

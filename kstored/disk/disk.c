@@ -311,7 +311,7 @@ static int open_writer(struct disk *d) {
         if (r < 0)
                 return r;
         /* The page size counts only before the first table is made. */
-        return disk_exec(d->writer, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
+        return disk_exec(d->writer, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL;"
                                     "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
                                     "PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY;"
                                     "PRAGMA foreign_keys=OFF");

@@ -9,6 +9,7 @@
 #include "nodeagent/plan/image.h"
 #include "nodeagent/plan/pids.h"
 #include "nodeagent/plan/pod-fields.h"
+#include "nodeagent/plan/restart.h"
 
 #define REASON "CreateContainerConfigError"
 
@@ -166,7 +167,7 @@ static void lifetime(const json_t *pod, const json_t *container, enum container_
                 json_t *properties) {
         bool init = list == CONTAINERS_INIT,
              sidecar = init && streq(json_str_or(container, "restartPolicy", ""), "Always");
-        const char *policy = sidecar ? "Always" : json_str_or(pod, "spec.restartPolicy", "Always");
+        const char *policy = container_restart_policy(pod, container);
         bool stays = !init || sidecar, always = streq(policy, "Always") && stays,
              never = streq(policy, "Never");
         bool notify = pod_readiness_is_notify(pod, json_str_or(container, "name", "")) && stays;

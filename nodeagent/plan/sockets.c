@@ -4,6 +4,7 @@
  * "true" (all of its ports) or a list of port names and numbers, with commas between. Of a pod with
  * several containers the pod's own annotation is about those that have such ports. */
 #include "nodeagent/plan/plan.h"
+#include "nodeagent/plan/restart.h"
 
 #include "lib/buf.h"
 #include "lib/object.h"
@@ -153,7 +154,7 @@ int pod_socket_unit(const json_t *pod, const json_t *container, const char *serv
                 return r;
         if (!pod_is_socket_activated(pod, container))
                 return 0;
-        if (!streq(json_str_or(pod, "spec.restartPolicy", "Always"), "Always"))
+        if (!streq(container_restart_policy(pod, container), "Always"))
                 return problem_set(p, EINVAL, 0, REASON,
                                 "annotation " KEY " of container %s needs restartPolicy: Always, "
                                 "because the container starts again at each connection",

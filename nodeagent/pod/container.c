@@ -4,6 +4,7 @@
 #include "lib/timefmt.h"
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/plan/plan.h"
+#include "nodeagent/plan/restart.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/roots.h"
 #include "nodeagent/pod/stage.h"
@@ -82,7 +83,7 @@ static int add(struct pod *p, const json_t *spec, enum container_list list, cons
         r->notify = !r->ephemeral && pod_readiness_is_notify(p->object, r->name);
         r->socket = list == CONTAINERS_MAIN && pod_is_socket_activated(p->object, spec);
         r->never = !r->ephemeral && !r->sidecar &&
-                   streq(json_str_or(p->object, "spec.restartPolicy", "Always"), "Never");
+                   streq(container_restart_policy(p->object, spec), "Never");
         c->unit = pod_unit_name(p->object, r->name);
         if (!c->unit)
                 return -ENOMEM;

@@ -3,6 +3,7 @@
  * the SIGKILL when a stop takes too long. */
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/plan/restart.h"
 #include "nodeagent/pod/decide.h"
 
 enum {
@@ -41,12 +42,9 @@ static struct container_memory *memory_of(struct decide *d, size_t i) {
         return &d->out->containers[i];
 }
 
-static const char *restart_policy(const struct decide *d) {
-        return json_str_or(d->v->object, "spec.restartPolicy", "Always");
-}
-
 static bool restarts_never(const struct decide *d, const struct container_view *c) {
-        return !c->record->sidecar && streq(restart_policy(d), "Never");
+        return !c->record->sidecar &&
+               streq(container_restart_policy(d->v->object, c->spec), "Never");
 }
 
 void decide_stop_probes(struct decide *d, size_t i) {
@@ -354,11 +352,7 @@ static bool wants_restart(const struct decide *d, const struct container_view *c
         /* Lost to a reboot or stopped manually, not its own exit. */
         if (streq_ptr(r->reason, "ContainerStatusUnknown"))
                 return !restarts_never(d, c);
-        if (restarts_never(d, c))
-                return false;
-        if (streq(restart_policy(d), "OnFailure") || r->init)
-                return r->exit_code != 0;
-        return true;
+        return container_restarts(d->v->object, c->spec, r->init, r->exit_code);
 }
 
 static uint64_t next_backoff(const struct container_view *c, bool quick) {

@@ -88,7 +88,7 @@ bool pods_use_volume(const struct pods *p, const char *volume);
 /* Whether one of them has the NFS share that is mounted at `where`. */
 bool pods_use_share(const struct pods *p, const char *where);
 
-/* ---- streams.c: exec, attach and port-forward ---- */
+/* ---- streams.c: exec, attach, port-forward and proxies ---- */
 
 struct pod_target {
         const char *ns, *pod, *uid, *container;
@@ -118,6 +118,7 @@ int pods_attach(struct pods *p, const struct pod_target *target, int fd, const c
 struct pod_network {
         const char *netns;  /* path of its network namespace; "": the machine's own */
         const char *folder; /* removed when the pod has ended */
+        const char *ip, *ip6; /* its addresses; "": none, no second one */
 };
 /* Of a running pod. */
 int pods_netns(struct pods *p, const struct pod_target *target, struct pod_network *ret,

@@ -6,6 +6,7 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"
+#include "nodeagent/plan/restart.h"
 
 /* A container with restartPolicy Never is tried so often until its program has been reached. */
 enum { START_TRIES = 3 };
@@ -420,10 +421,27 @@ void container_record_recover(struct container_record *c, const json_t *status) 
         set_text(&c->message, json_str(end, "message"));
 }
 
+static const json_t *spec_of(const json_t *pod, const struct container_record *c) {
+        const char *list = container_list_name(container_record_list(c));
+
+        return json_named(json_get(pod, "spec", list, NULL), c->name);
+}
+
+static bool restarts(const json_t *pod, const struct container_record *c) {
+        return container_restarts(pod, spec_of(pod, c), c->init, c->exit_code);
+}
+
+/* Whether one that waits after its end does so to be started. */
+static bool starts_again(const json_t *pod, const struct container_record *c) {
+        const json_t *spec = spec_of(pod, c);
+
+        return !streq(container_restart_policy(pod, spec), "Never") ||
+               container_restarts(pod, spec, c->init, (int)json_int_or(c->last, "exitCode", 0));
+}
+
 /* The phase that the ordinary containers give. */
 static const char *phase_of_main(const json_t *pod, const struct container_record *c, size_t n) {
-        const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
-        size_t waiting = 0, running = 0, stopped = 0, succeeded = 0;
+        size_t waiting = 0, running = 0, stopped = 0, succeeded = 0, restarting = 0;
 
         for (size_t i = 0; i < n; i++) {
                 if (c[i].sidecar || c[i].ephemeral)
@@ -431,7 +449,7 @@ static const char *phase_of_main(const json_t *pod, const struct container_recor
                 if (c[i].init) {
                         if (c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0)
                                 continue;
-                        return c[i].phase == CONTAINER_TERMINATED && streq(policy, "Never")
+                        return c[i].phase == CONTAINER_TERMINATED && !restarts(pod, &c[i])
                                                ? "Failed"
                                                : "Pending";
                 }
@@ -440,10 +458,14 @@ static const char *phase_of_main(const json_t *pod, const struct container_recor
                 else if (c[i].phase == CONTAINER_TERMINATED) {
                         stopped++;
                         succeeded += c[i].exit_code == 0;
-                } else if (c[i].last)
-                        stopped++, waiting += !streq(policy, "Never"),
-                                        running += !streq(policy, "Never");
-                else
+                        restarting += restarts(pod, &c[i]);
+                } else if (c[i].last) {
+                        bool again = starts_again(pod, &c[i]);
+
+                        stopped++;
+                        waiting += again;
+                        running += again;
+                } else
                         waiting++;
         }
         if (waiting > 0 && running == 0)
@@ -452,11 +474,9 @@ static const char *phase_of_main(const json_t *pod, const struct container_recor
                 return "Running";
         if (stopped == 0)
                 return "Pending";
-        if (streq(policy, "Always"))
+        if (restarting > 0)
                 return "Running";
-        if (succeeded == stopped)
-                return "Succeeded";
-        return streq(policy, "Never") ? "Failed" : "Running";
+        return succeeded == stopped ? "Succeeded" : "Failed";
 }
 
 static bool is_end(const char *phase) {
@@ -478,12 +498,6 @@ const char *status_phase(const json_t *pod, const struct container_record *c, si
                 if (c[i].sidecar && c[i].phase == CONTAINER_RUNNING)
                         return "Running";
         return phase;
-}
-
-static const json_t *spec_of(const json_t *pod, const struct container_record *c) {
-        const char *list = container_list_name(container_record_list(c));
-
-        return json_named(json_get(pod, "spec", list, NULL), c->name);
 }
 
 static bool has_succeeded(const struct container_record *c) {

@@ -163,13 +163,17 @@ int pods_attach(struct pods *p, const struct pod_target *t, int fd, const char *
 int pods_netns(struct pods *p, const struct pod_target *t, struct pod_network *ret,
                 struct problem *problem) {
         struct pod *pod = find_pod(p, t, problem);
+        bool host;
 
         if (!pod)
                 return -ENOENT;
+        host = pod_is_host_network(pod);
         if (!pod_has_started(pod) || pod_is_terminal(pod))
                 return problem_set(problem, ENOENT, 400, "BadRequest", "pod \"%s\" is not running",
                                 t->pod);
-        *ret = (struct pod_network){.netns = pod_is_host_network(pod) ? "" : pod->netns,
-                        .folder = pod->secret_dir};
+        *ret = (struct pod_network){.netns = host ? "" : pod->netns,
+                        .folder = pod->secret_dir,
+                        .ip = host ? p->agent->node_ip : pod->sandbox.ip,
+                        .ip6 = host ? p->agent->node_ip6 : pod->sandbox.ip6};
         return 0;
 }

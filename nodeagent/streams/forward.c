@@ -1,10 +1,12 @@
-/* Connections to ports of a pod: this process is in the pod's network namespace. 127.0.0.1 first,
- * then ::1. */
+/* Connections to ports of a pod: this process is in the pod's network namespace. port-forward goes
+ * to 127.0.0.1, then ::1; proxy to the pod's own addresses, so that what listens on the loopback
+ * address alone is not reached; node to a socket of the agent. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "nodeagent/streams/session-internal.h"
 
@@ -33,12 +35,17 @@ void forward_done(struct stream_session *s) {
 
 /* Over, both ways; kapid passes the sentence on. */
 static int forward_fail(struct forward *f, int error) {
-        char why[128];
-        int n = snprintf(why, sizeof(why), "cannot connect to port %u in the pod: %s%s", f->port,
-                        strerror(error),
-                        error == ECONNREFUSED ? " (nothing listens there on the loopback address)"
-                                              : "");
         struct stream_session *s = f->session;
+        char why[160];
+        int n = s->socket ? snprintf(why, sizeof(why), "cannot connect to the node's agent: %s",
+                                            strerror(error))
+                          : snprintf(why, sizeof(why), "cannot connect to port %u in the pod: %s%s",
+                                            f->port, strerror(error),
+                                            error != ECONNREFUSED ? ""
+                                            : s->addresses ? " (nothing listens there on the "
+                                                             "pod's address)"
+                                                           : " (nothing listens there on the "
+                                                             "loopback address)");
         uint32_t id = f->id;
 
         forward_free(f);
@@ -47,25 +54,60 @@ static int forward_fail(struct forward *f, int error) {
 
 static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 
+union address {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+};
+
+/* The size of the address that is to be tried; -EINVAL: it is none. */
+static int address_of(const struct forward *f, union address *ret) {
+        const struct stream_session *s = f->session;
+        const char *text = json_string_value(json_array_get(s->addresses, f->second));
+
+        *ret = (union address){0};
+        if (s->socket) {
+                if (strlen(s->socket) >= sizeof(ret->un.sun_path))
+                        return -EINVAL;
+                ret->un.sun_family = AF_UNIX;
+                memcpy(ret->un.sun_path, s->socket, strlen(s->socket) + 1);
+                return sizeof(ret->un);
+        }
+        if (!s->addresses)
+                text = f->second ? "::1" : "127.0.0.1";
+        if (text && inet_pton(AF_INET, text, &ret->in.sin_addr) == 1) {
+                ret->in.sin_family = AF_INET;
+                ret->in.sin_port = htons(f->port);
+                return sizeof(ret->in);
+        }
+        if (!text || inet_pton(AF_INET6, text, &ret->in6.sin6_addr) != 1)
+                return -EINVAL;
+        ret->in6.sin6_family = AF_INET6;
+        ret->in6.sin6_port = htons(f->port);
+        return sizeof(ret->in6);
+}
+
+static bool has_second(const struct stream_session *s) {
+        return !s->socket && (!s->addresses || json_array_size(s->addresses) > 1);
+}
+
 static int forward_connect(struct forward *f) {
-        const struct sockaddr_in in = {.sin_family = AF_INET,
-                        .sin_port = htons(f->port),
-                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
-                        .sin6_port = htons(f->port),
-                        .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+        union address address;
         const int on = 1;
-        int r;
+        int r = address_of(f, &address);
+        socklen_t size = (socklen_t)MAX(r, 0);
+
+        if (r < 0)
+                return r;
 
         f->io = sd_event_source_disable_unref(f->io);
         safe_close(f->fd);
-        f->fd = socket(f->second ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                        0);
+        f->fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (f->fd < 0)
                 return -errno;
         (void)setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        r = f->second ? connect(f->fd, (const struct sockaddr *)&in6, sizeof(in6))
-                      : connect(f->fd, (const struct sockaddr *)&in, sizeof(in));
+        r = connect(f->fd, &address.any, size);
         if (r < 0 && errno != EINPROGRESS)
                 return -errno;
         f->connecting = true;
@@ -74,7 +116,7 @@ static int forward_connect(struct forward *f) {
 
 /* The first address refuses, the second may not. */
 static int connect_failed(struct forward *f, int error) {
-        if (!f->second) {
+        if (!f->second && has_second(f->session)) {
                 f->second = true;
                 if (forward_connect(f) >= 0)
                         return 0;

@@ -102,6 +102,21 @@ static int answer_netns(struct session *s, const struct pod_target *target, stru
                                               "folder", network.folder));
 }
 
+static int answer_addresses(struct session *s, const struct pod_target *target, struct problem *p) {
+        struct pod_network network = {0};
+        int r = pods_netns(s->server->agent->pods, target, &network, p);
+        json_t *addresses;
+
+        if (r < 0)
+                return r;
+        if (isempty(network.ip))
+                return problem_set(p, ENOENT, 400, "BadRequest", "pod \"%s\" has no address",
+                                target->pod);
+        addresses = json_pack(*network.ip6 ? "[s, s]" : "[s]", network.ip, network.ip6);
+        return say(s, json_pack("{sb, ss, ss, so}", "ready", 1, "netns", network.netns, "folder",
+                                      network.folder, "addresses", addresses));
+}
+
 static int attach(struct session *s, const json_t *request, const struct pod_target *target,
                 struct problem *p) {
         int fd = file_named(s, request, "socket"), r;
@@ -126,6 +141,11 @@ static int serve(struct session *s, const json_t *request, struct problem *p) {
                 return attach(s, request, &target, p);
         if (streq(verb, "portforward"))
                 return answer_netns(s, &target, p);
+        if (streq(verb, "proxy"))
+                return answer_addresses(s, &target, p);
+        if (streq(verb, "node"))
+                return say(s, json_pack("{sb, ss, ss}", "ready", 1, "netns", "", "socket",
+                                              NODE_API_SOCKET));
         return problem_set(p, EINVAL, 400, "BadRequest",
                         "this node cannot do \"%.32s\": its agent "
                         "is older than the server",

@@ -29,7 +29,7 @@ struct forward {
         uint16_t port;
         int fd;
         sd_event_source *io;
-        bool connecting, second; /* second: the IPv6 address is tried */
+        bool connecting, second; /* second: the other address is tried */
         bool kapid_ended, pod_ended;
         struct buf out; /* to the pod */
 };
@@ -53,6 +53,8 @@ struct stream_session {
         int attached_tty; /* its terminal, for sizes; negative: none */
         int exit_code;
         /* forward.c */
+        json_t *addresses; /* of the pod; NULL: connections are to its loopback addresses ... */
+        char *socket;      /* ... or to this Unix socket of the agent; NULL: not */
         LIST_HEAD(, forward) forwards;
         size_t forward_count;
 };

@@ -124,14 +124,39 @@ static int watch_folder(struct stream_session *s, const char *folder) {
                         IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR, on_folder_gone, s);
 }
 
+static bool is_verb(const struct stream_session *s, const char *verb) {
+        return streq(json_str_or(s->request, "verb", ""), verb);
+}
+
+/* Its streams are connections: forward.c. */
+static bool forwards(const struct stream_session *s) {
+        return is_verb(s, "portforward") || is_verb(s, "proxy") || is_verb(s, "node");
+}
+
+/* Where connections go. -EINVAL: the agent does not say it. */
+static int take_place(struct stream_session *s, const json_t *line) {
+        const char *socket = json_str(line, "socket");
+
+        s->addresses = json_ref(json_at(line, "addresses"));
+        s->socket = socket ? strdup(socket) : NULL;
+        if ((is_verb(s, "proxy") && json_array_size(s->addresses) == 0) ||
+                        (is_verb(s, "node") && !s->socket))
+                return -EINVAL;
+        return 0;
+}
+
 static void begin(struct stream_session *s, const json_t *line) {
+        if (take_place(s, line) < 0) {
+                refuse(s, 500, "the node's agent does not say where the server is");
+                return;
+        }
         if (watch_folder(s, json_str_or(line, "folder", "")) < 0 ||
                         enter(json_str_or(line, "netns", "")) < 0) {
                 refuse(s, 500, "the pod's network cannot be entered");
                 return;
         }
         s->ready = true;
-        s->alone = !streq(json_str_or(s->request, "verb", ""), "exec");
+        s->alone = !is_verb(s, "exec");
         if (stream_frame_append(&s->out, STREAM_READY, 0, NULL, 0) < 0 ||
                         run_begin(s, json_str_or(line, "tty", "")) < 0)
                 session_fail(s, "out of memory");
@@ -259,7 +284,7 @@ static int ask_with(struct stream_session *s, const struct run_files *files) {
 }
 
 static int open_and_ask(struct stream_session *s, struct run_files *files) {
-        int r = streq(json_str_or(s->request, "verb", ""), "portforward") ? 0 : run_open(s, files);
+        int r = forwards(s) ? 0 : run_open(s, files);
 
         return r < 0 ? r : ask_with(s, files);
 }
@@ -372,6 +397,8 @@ static void session_done(struct stream_session *s) {
         buf_done(&s->out);
         buf_done(&s->agent_in);
         json_decref(s->request);
+        json_decref(s->addresses);
+        free(s->socket);
         sd_event_unref(s->event);
 }
 

@@ -3,8 +3,10 @@
  *
  *   session: {verb, namespace, pod, uid, container, command, tty, ...}, the request as kapid sent
  * it, with file descriptors: exec: standard input, output and error as far as `files` names them
- * ("stdin", "stdout", "stderr"); attach: a socket agent:   {"ready": true}, port-forward with
- * "netns": path or "", attach with "tty": path or "", or {"refused": {code, message}} and the end
+ * ("stdin", "stdout", "stderr"); attach: a socket
+ *   agent:   {"ready": true}, portforward and proxy with "netns": path or "", proxy with
+ * "addresses" of the pod, node with "socket": path, attach with "tty": path or "", or {"refused":
+ * {code, message}} and the end
  *   agent:   {"exit": code} or {"failed": message}, exec only, and the end
  *
  * When the session's end closes, the agent kills the command. When the agent's end closes without a
@@ -15,5 +17,7 @@
 #include "nodeagent/agent.h"
 
 #define STREAM_SOCKET AGENT_RUN_DIR "/streams.sock"
+/* HTTP: what the agent itself answers (nodeagent/node-api.h). */
+#define NODE_API_SOCKET AGENT_RUN_DIR "/node-api.sock"
 
 enum { STREAM_LINE_MAX = 128 << 10, STREAM_FILES_MAX = 3 };

@@ -336,7 +336,7 @@ def _():
     root.merge(f"{where}/u", {"metadata": {"annotations": {adopt: "other.service"}}}).must(422, "cannot be changed")
     root.merge(f"{where}/u/status", {"metadata": {"annotations": {adopt: "other.service"}}})
     assert root.get(f"{where}/u").json["metadata"]["annotations"][adopt] == "cron.service"
-    root.post(f"{where}/u/binding", {"metadata": {"annotations": {f"{adopt}-mode": "managed"}},
+    root.post(f"{where}/u/binding", {"metadata": {"name": "u", "annotations": {f"{adopt}-mode": "managed"}},
                                      "target": {"kind": "Node", "name": "m1"}})
     assert f"{adopt}-mode" not in root.get(f"{where}/u").json["metadata"]["annotations"]
 
@@ -352,8 +352,9 @@ def _():
     mallory.post(f"{EVIL}/pods", pod("n2", {"nodeName": "m2", "tolerations": [
         *SILENT, {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]})).must(201)
     root.post(f"{EVIL}/pods", pod("n3", {"nodeName": "m2"})).must(201)
-    mallory.post(f"{EVIL}/pods/plain/binding", {"target": {"kind": "Node", "name": "m2"}}).must(403)
-    root.post(f"{EVIL}/pods/plain/binding", {"metadata": {"annotations": {"unit.keelson.dev/NoNewPrivileges": "no"}},
+    mallory.post(f"{EVIL}/pods/plain/binding", {"metadata": {"name": "plain"}, "target": {"kind": "Node", "name": "m2"}}).must(403)
+    root.post(f"{EVIL}/pods/plain/binding", {"metadata": {"name": "plain",
+                                                          "annotations": {"unit.keelson.dev/NoNewPrivileges": "no"}},
                                              "target": {"kind": "Node", "name": "m1"}}).must(403)
     mallory.merge(f"{EVIL}/pods/plain", {"spec": {"nodeName": "m2"}}).must(422)
 

@@ -211,13 +211,13 @@ def make_interrupted(store, name):
     folder = os.path.join(SCRATCH, name)
     copy(store, folder)
     with open(os.path.join(folder, "kstored.db-wal"), "rb") as wal, open(os.path.join(folder, "kstored.db"), "r+b") as db:
-        wal.seek(32)
+        page = int.from_bytes(wal.read(32)[8:12], "big")
         newest = {}
-        while len(frame := wal.read(24 + 4096)) == 24 + 4096:
+        while len(frame := wal.read(24 + page)) == 24 + page:
             newest[int.from_bytes(frame[:4], "big")] = frame[24:]
         assert len(newest) > 10
         for number in sorted(newest)[::2]:
-            db.seek((number - 1) * 4096)
+            db.seek((number - 1) * page)
             db.write(newest[number])
     return dict(store, folder=folder, name=name)
 

@@ -5,10 +5,12 @@ tests/clients/streams, where no systemd is; `knodeagent ssh` in front of it is t
 usage: stream-agent.py SOCKET"""
 import array
 import fcntl
+import http.server
 import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import termios
@@ -99,11 +101,30 @@ def serve(connection):
             run(connection, request, files)
         elif request["verb"] == "attach":
             attach(connection, files)
+        elif request["verb"] == "proxy":
+            say(connection, ready=True, netns="", addresses=["127.0.0.1"])
+        elif request["verb"] == "node":
+            say(connection, ready=True, netns="", socket=NODE_API)
         else:
             say(connection, ready=True, netns="")
 
 
+NODE_API = sys.argv[1] + ".node-api"
+
+
+class NodeApi(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"the agent, {self.path}".encode())
+
+
 def main():
+    node_api = socketserver.ThreadingUnixStreamServer(NODE_API, NodeApi)
+    threading.Thread(target=node_api.serve_forever, daemon=True).start()
     server = socket.socket(socket.AF_UNIX)
     server.bind(sys.argv[1])
     server.listen(64)

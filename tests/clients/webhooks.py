@@ -456,6 +456,31 @@ def converted():
     with Configuration("Validating", "both", webhook("one", rules=of("v2")), webhook("other", rules=of("v2"))):
         is_(a.post(turns + "?dryRun=All", {**turn("s"), "one": 3}), 201)
         assert seen("one")[0]["object"]["two"] == seen("other")[0]["object"]["two"] == 3
+    # So do mutating policies, each on what the one before has left, and with what a webhook did in between.
+    def add(name, mutation, **more):
+        rules = {"matchPolicy": "Equivalent", "resourceRules": [{"apiGroups": ["hooks.example.com"], "apiVersions": ["v2"], "operations": ["CREATE", "UPDATE"], "resources": ["turns"]}]}
+        is_(a.post(GROUP + "mutatingadmissionpolicies", {"metadata": {"name": name}, "spec": {"matchConstraints": rules, "reinvocationPolicy": "Never", "mutations": [mutation], **more}}), 201)
+        is_(a.post(GROUP + "mutatingadmissionpolicybindings", {"metadata": {"name": name}, "spec": {"policyName": name}}), 201)
+    add("a", {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{two: object.two + 1}"}})
+    add("b", {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'replace', path: '/two', value: object.two * 10}]"}}, reinvocationPolicy="IfNeeded")
+    until(lambda: is_(a.post(turns + "?dryRun=All", {**turn("u"), "one": 1}), 201).json["one"] == 20)
+    assert is_(a.post(turns, {**turn("u"), "one": 4}), 201).json["one"] == 50
+    assert is_(a.merge(turns + "/u", {"one": 1}), 200).json["one"] == 20 and is_(a.get(turns + "/u"), 200).json["one"] == 20
+    with mutating("v1", lambda r: patch(r, {"op": "replace", "path": "/one", "value": r["object"]["one"] + 2}), of("v1")), validating("last", rules=of("v2")):
+        assert is_(a.post(turns, {**turn("w"), "one": 0}), 201).json["one"] == 120  # ((0 + 1) * 10 + 2) * 10
+        assert seen("last")[0]["object"]["two"] == 120
+    hooks["convert"] = lambda r: conversion(r, None)
+    refusal = is_(a.post(turns, turn("x")), 403).json["message"]
+    assert "policy 'a' with binding 'a' denied request: failed to configure binding: failed to convert object version: conversion webhook for hooks.example.com/v1, Kind=Turn failed: not today" in refusal, refusal
+    for name in "ab":
+        is_(a.merge(GROUP + "mutatingadmissionpolicies/" + name, {"spec": {"failurePolicy": "Ignore"}}), 200)
+    until(lambda: a.post(turns + "?dryRun=All", turn("x")).code == 201)
+    is_(a.post(turns, {**turn("x"), "one": 3}), 201)
+    hooks["convert"] = lambda r: conversion(r, turned)
+    assert is_(a.get(turns + "/x"), 200).json["one"] == 3
+    for name in "ab":
+        is_(a.delete(GROUP + "mutatingadmissionpolicies/" + name), 200)
+        is_(a.delete(GROUP + "mutatingadmissionpolicybindings/" + name), 200)
     is_(a.delete(definitions + "/turns.hooks.example.com"), 200)
 
 

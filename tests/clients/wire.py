@@ -35,6 +35,8 @@ def paths():
     is_(a.post("/api/v1/namespaces/default/pods/x", {}), 405, "MethodNotAllowed")
     is_(a.post("/api/v1/pods", {}), 405, "MethodNotAllowed")
     is_(a.get("/api/v1/namespaces/default/pods/x/nothing"), 404, "NotFound")
+    is_(a.get("/healthz/nothing"), 404, "NotFound")
+    assert is_(a.get("/livez/ping"), 200).text == "ok"
     for root in ("/api", "/apis", "/version", "/apis/apps", "/apis/apps/v1"):
         assert a.get(root).text == a.get(root + "/").text
 
@@ -156,6 +158,7 @@ def dry_run():
     assert r["metadata"]["uid"] and "resourceVersion" not in r["metadata"]
     is_(a.get(CM + "/dry"), 404)
     is_(a.post(CM + "?dryRun=some", cm("dry")), 422, "Invalid")
+    is_(a.post(CM + "?dryRun=All&dryRun=some", cm("dry")), 422, "Invalid", '["All","some"]: supported values: "All"')
     is_(a.post(CM, cm("dry", a="1")), 201)
     is_(a.post(CM + "?dryRun=All", cm("dry")), 409, "AlreadyExists")
     assert is_(a.merge(CM + "/dry?dryRun=All", {"data": {"a": "2"}}), 200).json["data"]["a"] == "2"
@@ -253,7 +256,8 @@ def freshness():
     is_(a.get(CM + "?resourceVersion=0&resourceVersionMatch=Exact"), 422)
     is_(a.get(CM + "?resourceVersion=x"), 400)
     is_(a.get(CM + "?labelSelector=a%3D%3D%3Db"), 400, "BadRequest")
-    is_(a.get(CM + "?fieldSelector=data.a%3Db"), 400, "BadRequest", "field label not supported")
+    is_(a.get(CM + "?fieldSelector=data.a%3Db"), 400, "BadRequest",
+        '"data.a" is not a known field selector: only "metadata.name", "metadata.namespace"')
     is_(a.get(CM + "/n0?resourceVersion=0"), 200)
 
 
@@ -375,7 +379,7 @@ def parts():
            "status": {"collisionCount": 4}}
     is_(a.apply(d + "/d/status?fieldManager=m&force=true", own), 200)
     other = dict(own, metadata={"name": "d", "uid": "another"}, status={"collisionCount": 5})
-    is_(a.apply(d + "/d/status?fieldManager=m&force=true", other), 409, "Conflict", "UID in precondition: another")
+    is_(a.apply(d + "/d/status?fieldManager=m&force=true", other), 422, "Invalid", "field is immutable")
     assert is_(a.get(d + "/d/status"), 200).json["status"]["collisionCount"] == 4
     is_(a.merge(d + "/d/scale", {"spec": {"replicas": -1}}), 422, "Invalid")
     is_(a.delete(d + "/d"), 200)

@@ -12,6 +12,7 @@
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/patch/managed.h"
 #include "kapid/patch/patch.h"
+#include "kapid/proxy/name.h"
 #include "kapid/schema/internal.h"
 #include "kapid/schema/pattern.h"
 #include "kapid/schema/protobuf.h"
@@ -299,6 +300,29 @@ static void fuzz_request(const char *text, size_t n) {
         (void)field_manager_name(NULL, text, "UpdateOptions", false, &manager, &r);
 }
 
+/* Names, paths and Locations of proxies: whatever they are, what goes on is a path without steps
+ * up, and a Location that is rewritten stays below the proxy. */
+static void fuzz_proxy(const char *text, size_t n) {
+        static const char prefix[] = "/api/v1/nodes/n/proxy";
+        static const char *const hosts[] = {"10.0.0.1:80", "h", NULL};
+        _cleanup_problem_ struct problem p = {0}, q = {0};
+        _cleanup_proxy_name_ struct proxy_name name = {0};
+        _cleanup_free_ char *path = NULL, *target = NULL, *location = NULL;
+
+        if (proxy_name_parse(text, "pod", &name, &p) == 0)
+                assert(*name.name && !strchr(name.name, ':') && !strchr(name.port, ':'));
+        if (proxy_path(text, &path, &q) == 0) {
+                assert(*path == '/' && !strstr(path, "//") && !strstr(path, "/../") &&
+                                !strstr(path, "/./"));
+                assert(strlen(path) <= strlen(text) + 2);
+                assert(proxy_target(path, text, &target) == 0 && *target == '/');
+                for (const char *s = target; *s; s++)
+                        assert((unsigned char)*s > 0x20 && (unsigned char)*s < 0x7f && *s != '#');
+        }
+        assert(proxy_location(text, prefix, hosts, &location) == 0);
+        assert(!location || startswith(location, prefix));
+}
+
 static const struct webhook *webhook(void) {
         static struct webhook_config *config;
         _cleanup_problem_ struct problem p = {0};
@@ -570,6 +594,7 @@ const struct fuzz_target fuzz_targets[] = {
                 {"pod-units", fuzz_pod_units, "pods to units"},
                 {"protobuf", fuzz_protobuf, "objects in protobuf"},
                 {"protobuf-answer", fuzz_protobuf_answer, "objects to protobuf"},
+                {"proxy", fuzz_proxy, "names, paths and Locations of proxies"},
                 {"request", fuzz_request, "paths, continue tokens, options of requests"},
                 {"selector", fuzz_selector, "label and field selectors"},
                 {"stream", fuzz_stream, "clients of exec, attach and port-forward"},

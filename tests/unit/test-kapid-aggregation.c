@@ -4,7 +4,7 @@
 
 #include "kapid/aggregation/apiservice.h"
 #include "kapid/aggregation/auth-config.h"
-#include "kapid/aggregation/forward.h"
+#include "kapid/relay/forward.h"
 #include "kapid/auth/request-header.h"
 #include "kapid/discovery/merge-v2.h"
 #include "kapid/discovery/merge.h"

@@ -373,11 +373,40 @@ static void test_ancient(void **state) {
         json_decref(o);
 }
 
+/* Structs that an empty object of Kubernetes has belong to nobody; a definition's objects have
+ * none. */
+static void test_created_structs(void **state) {
+        static const struct {
+                const char *group, *plural, *object, *fields;
+        } cases[] = {
+                        {"apps", "deployments",
+                                        DEPLOY("'strategy':{'rollingUpdate':{'maxSurge':1}},",
+                                                        "{'name':'c'}"),
+                                        "{'f:spec':{'f:selector':{},'f:strategy':{'f:rollingUpdate'"
+                                        ":{'.':{},'f:maxSurge':{}}},'f:template':{'f:metadata':{"
+                                        "'f:labels':{'.':{},'f:a':{}}},'f:spec':{'f:containers':{"
+                                        "'k:{\\u0022name\\u0022:\\u0022c\\u0022}':{'.':{},"
+                                        "'f:name':{}"
+                                        "}}}}}}"},
+                        {"", "configmaps", CM("{'a':'1'}"), "{'f:data':{'.':{},'f:a':{}}}"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const struct kind *k = kind(cases[i].group, cases[i].plural);
+                _cleanup_json_ json_t *o = parse(cases[i].object);
+                struct apply_options options = by("maker", 0);
+
+                assert_int_equal(managed_update(k, NULL, o, &options), 0);
+                assert_json(fields(o, "maker", "Update"), cases[i].fields);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_create_and_change),
                         cmocka_unit_test(test_conflict_force_share),
                         cmocka_unit_test(test_updates),
+                        cmocka_unit_test(test_created_structs),
                         cmocka_unit_test(test_deployment),
                         cmocka_unit_test(test_scaled_by_hand),
                         cmocka_unit_test(test_status),

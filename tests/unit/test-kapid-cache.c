@@ -152,6 +152,37 @@ static void test_item_labels(void **state) {
         assert_int_equal(item_pool_bytes(pool), 0);
 }
 
+/* What was written here comes back as the item that was made then; what differs in anything does
+ * not, nor what had come back already. */
+static void test_own(void **state) {
+        static const char key[] = "/registry/pods/a/p";
+        struct bed *b = *state;
+        static const struct {
+                const char *key, *value;
+                uint64_t revision, back;
+                bool same;
+        } cases[] = {{key, plain, 10, 10, true}, {key, plain, 11, 12, false},
+                        {"/registry/pods/a/q", plain, 13, 13, false},
+                        {key, "{\"metadata\":{\"name\":\"x\"}}", 14, 14, false},
+                        {key, plain, 15 + 64, 15 + 64, true}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct item *it, *found;
+
+                assert_int_equal(item_new(caches_pool(b->caches), cases[i].key, 15, cases[i].value,
+                                                 strlen(cases[i].value), cases[i].revision, &it),
+                                0);
+                caches_wrote(b->caches, it);
+                feed(b, "a/p", plain, cases[i].back);
+                found = cache_find(pods(b), "a/p");
+                assert_int_equal(found == it, cases[i].same);
+                assert_int_equal(item_revision(found), cases[i].back);
+                assert_non_null(strstr(item_text(found)->data, "\"p\""));
+                caches_wrote(b->caches, it); /* too late: nothing is kept for it */
+                item_unref(it);
+        }
+}
+
 /* What many trees take is bounded; walks keep none, and a huge one is not kept. */
 static void test_item_bytes(void **state) {
         enum { BYTES_MAX = 64 << 10, ITEMS = 200 };
@@ -636,6 +667,7 @@ int main(void) {
                         cmocka_unit_test(test_item_text),
                         cmocka_unit_test(test_item_labels),
                         cmocka_unit_test_setup_teardown(test_walk, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_own, setup, teardown),
                         cmocka_unit_test(test_item_bytes),
                         cmocka_unit_test(test_item_trees),
                         cmocka_unit_test(test_item_string),

@@ -24,9 +24,10 @@ static const struct {
         const char *plural, *text, *why;
 } creates[] = {
                 {"pods", POD(",'os':{'name':'linux'}"), NULL},
-                {"pods", POD(",'os':{'name':'windows'},'securityContext':{'windowsOptions':{"
-                             "'gmsaCredentialSpecName':'a','hostProcess':false,'runAsUserName':"
-                             "'b'}}"),
+                {"pods",
+                                POD(",'os':{'name':'windows'},'securityContext':{'windowsOptions':{"
+                                    "'gmsaCredentialSpecName':'a','hostProcess':false,'runAsUserName':"
+                                    "'b'}}"),
                                 NULL},
                 {"pods", POD(",'os':{}"), "spec.os.name: Required value: cannot be empty"},
                 {"pods", POD(",'os':{'name':'plan9'}"),
@@ -80,6 +81,25 @@ static const struct {
                                           "'volumeName':'v','path':'b','key':''}}}]"),
                                 "valueFrom.fileKeyRef.key: Required value"},
                 {"pods",
+                                CONTAINER(",'restartPolicy':'Never','restartPolicyRules':[{"
+                                          "'action':'Restart','exitCodes':{'operator':'In',"
+                                          "'values':[1,2]}}]"),
+                                NULL},
+                {"pods",
+                                CONTAINER(",'restartPolicy':'Never','restartPolicyRules':[{"
+                                          "'action':'Restart'}]"),
+                                "restartPolicyRules[0].exitCodes: Required value"},
+                {"pods",
+                                CONTAINER(",'restartPolicy':'Never','restartPolicyRules':[{"
+                                          "'action':'Stop','exitCodes':{'operator':'In','values':["
+                                          "1]}}]"),
+                                "restartPolicyRules[0].action: Unsupported value: 'Stop'"},
+                {"pods",
+                                CONTAINER(",'restartPolicy':'Never','restartPolicyRules':[{"
+                                          "'action':'Restart','exitCodes':{'operator':'In','values'"
+                                          ":[1,1]}}]"),
+                                "exitCodes.values[1]: Duplicate value"},
+                {"pods",
                                 CONTAINER(",'restartPolicyRules':[{'action':'Restart','exitCodes':"
                                           "{'operator':'In','values':[1]}}]"),
                                 "spec.containers[0].restartPolicy: Required value: must specify "
@@ -118,16 +138,19 @@ static const struct {
                 {"pods", VOLUME("'fc':{'targetWWNs':['a']}"),
                                 "spec.volumes[0].fc.lun: Required value"},
                 {"pods", VOLUME("'flocker':{'datasetName':'a/b'}"), "must not contain"},
-                {"pods", VOLUME("'iscsi':{'iqn':'iqn.a','targetPortal':'b','lun':1},'nfs':{"
-                                "'server':'a','path':'/b'}"),
+                {"pods",
+                                VOLUME("'iscsi':{'iqn':'iqn.a','targetPortal':'b','lun':1},'nfs':{"
+                                       "'server':'a','path':'/b'}"),
                                 "may not specify more than 1 volume type"},
-                {"persistentvolumes", PV("'cephfs':{'monitors':['a'],'secretRef':{'name':'b',"
-                                         "'namespace':'c'}}"),
+                {"persistentvolumes",
+                                PV("'cephfs':{'monitors':['a'],'secretRef':{'name':'b',"
+                                   "'namespace':'c'}}"),
                                 NULL},
                 {"persistentvolumes", PV("'cephfs':{'monitors':[]}"),
                                 "spec.cephfs.monitors: Required value"},
-                {"persistentvolumes", PV("'rbd':{'monitors':['a'],'image':'b'},'local':{'path':"
-                                         "'/a'}"),
+                {"persistentvolumes",
+                                PV("'rbd':{'monitors':['a'],'image':'b'},'local':{'path':"
+                                   "'/a'}"),
                                 "may not specify more than 1 volume type"},
 };
 
@@ -176,8 +199,8 @@ static void test_defaults(void **state) {
 /* --- types in JSON --- */
 
 #define DEPLOYMENT(replicas) \
-        "{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'a'},'spec':{'replicas':" \
-        replicas "}}"
+        "{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'a'},'spec':{'replicas':" replicas \
+        "}}"
 
 static void decode_fails(const struct kind *k, const char *text, const char *why) {
         _cleanup_problem_ struct problem p = {0};
@@ -214,8 +237,7 @@ static void test_integers(void **state) {
         assert_int_equal(pipeline_decode(k, NULL, "application/yaml", yaml, strlen(yaml),
                                          FIELD_VALIDATION_STRICT, &d, &p),
                         0);
-        assert_json(json_object_get(d.object, "spec"),
-                        "{'replicas':1,'revisionHistoryLimit':10}");
+        assert_json(json_object_get(d.object, "spec"), "{'replicas':1,'revisionHistoryLimit':10}");
 }
 
 static void test_patched_integers(void **state) {
@@ -310,10 +332,8 @@ static void test_schemas(void **state) {
                         {"{'dependencies':{'c':[1]}}", NULL, "dependencies.c[0] of type string"},
                         {"{'items':{'required':[1]}}", NULL, "items.required[0] of type string"},
                         {"{'items':{'properties':[]}}", NULL, "items.properties of type map"},
-                        {"{'items':{'not':{'anyOf':{}}}}", NULL,
-                                        "items.not.anyOf of type array"},
-                        {"{'items':[{'nullable':'yes'}]}", NULL,
-                                        "items[0].nullable of type bool"},
+                        {"{'items':{'not':{'anyOf':{}}}}", NULL, "items.not.anyOf of type array"},
+                        {"{'items':[{'nullable':'yes'}]}", NULL, "items[0].nullable of type bool"},
         };
         const struct kind *k = kind("apiextensions.k8s.io", "customresourcedefinitions");
 

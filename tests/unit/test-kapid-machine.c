@@ -399,6 +399,47 @@ static void test_namespace_and_csr(void **state) {
                         "metadata.namespace: Forbidden: not allowed on this type");
 }
 
+/* Decisions are made at approval, hold and stay. */
+static void test_csr_updates(void **state) {
+#define DECIDED(LIST) \
+        "{'metadata':{'name':'c'},'spec':{'request':'" CSR "','signerName':'kubernetes.io/x'," \
+        "'usages':['client auth']},'status':{'conditions':[" LIST "]}}"
+#define CONDITION(TYPE, STATUS) "{'type':'" TYPE "','status':'" STATUS "'}"
+        static const struct {
+                const char *sub, *old, *new, *why;
+        } cases[] = {
+                        {"approval", DECIDED(""), DECIDED(CONDITION("Approved", "True")), NULL},
+                        {"approval", DECIDED(""), DECIDED(CONDITION("Approved", "False")),
+                                        "status.conditions[0].status: Unsupported value: \"False\": "
+                                        "supported values: \"True\""},
+                        {"approval", DECIDED(CONDITION("Approved", "True")), DECIDED(""),
+                                        "may not remove a condition of type \"Approved\""},
+                        {"approval", DECIDED(""),
+                                        DECIDED(CONDITION("Approved", "True") "," CONDITION(
+                                                        "Denied", "True")),
+                                        "status.conditions[1].type: Invalid value: \"Denied\""},
+                        {"status", DECIDED(""), DECIDED(CONDITION("Approved", "True")),
+                                        "may not add a condition of type \"Approved\""},
+                        {"status", DECIDED(""), DECIDED(CONDITION("Failed", "True")), NULL},
+                        {"status", DECIDED(CONDITION("Approved", "True")),
+                                        DECIDED(CONDITION("Approved",
+                                                        "True") "],'certificate':'dg==','x':["),
+                                        "status.certificate: Invalid value: \"<certificate data>\""},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const struct kind *k = kind("certificates.k8s.io", "certificatesigningrequests");
+                const struct kind_subresource *sub = kind_subresource_find(k, cases[i].sub);
+                _cleanup_json_ json_t *old = parse(cases[i].old), *new = parse(cases[i].new);
+                _cleanup_problem_ struct problem p = {0};
+                int r = pipeline_validate_update(k, sub, old, new, NULL, &p);
+
+                if ((r < 0) != (cases[i].why != NULL) ||
+                                (cases[i].why && !strstr(p.message, cases[i].why)))
+                        fail_msg("%zu: %s", i, strempty(p.message));
+        }
+}
+
 static void test_scale_and_grace(void **state) {
         const struct kind *k = kind("apps", "deployments"), *pods = kind("", "pods");
         _cleanup_json_ json_t *o = create(k, WEB("3", ""), NULL), *scale = scale_form.get(k, o),
@@ -453,6 +494,17 @@ static void test_delete_options(void **state) {
         delete_options_done(&o);
         assert_true(delete_options_parse(NULL, "soon", NULL, NULL, &o, &p) < 0);
         assert_int_equal(p.code, 400);
+        problem_done(&p);
+        /* Less than nothing is a second, and no word for the default. */
+        v = (json_decref(v), parse("{'gracePeriodSeconds':-1}"));
+        assert_int_equal(delete_options_parse(v, NULL, NULL, NULL, &o, &p), 0);
+        assert_int_equal(o.grace_s, 1);
+        delete_options_done(&o);
+        assert_int_equal(delete_options_parse(NULL, NULL, NULL, NULL, &o, &p), 0);
+        assert_int_equal(o.grace_s, -1);
+        v = (json_decref(v), parse("{'dryRun':['All','x']}"));
+        assert_true(delete_options_parse(v, NULL, NULL, NULL, &o, &p) < 0);
+        assert_non_null(strstr(p.message, "[\"All\",\"x\"]: supported values: \"All\""));
         problem_done(&p);
         /* Dependents that are to stay must not go. */
         assert_int_equal(delete_options_parse(NULL, NULL, NULL, "true", &o, &p), 0);
@@ -556,6 +608,7 @@ int main(void) {
                         cmocka_unit_test(test_job),
                         cmocka_unit_test(test_gitsync),
                         cmocka_unit_test(test_namespace_and_csr),
+                        cmocka_unit_test(test_csr_updates),
                         cmocka_unit_test(test_scale_and_grace),
                         cmocka_unit_test(test_delete_options),
                         cmocka_unit_test(test_protobuf),

@@ -297,7 +297,7 @@ static const struct {
                                 DEPLOYMENT(PLAIN), "JSONPatch: "},
                 {"an operation that there is not", "JSONPatch",
                                 "[JSONPatch{op: 'change', path: '/spec'}]", DEPLOYMENT(PLAIN),
-                                "unknown operation"},
+                                "unsupported operation"},
                 {"a field that there is not, of a patch", "JSONPatch",
                                 "[JSONPatch{op: 'add', path: '/spec/nothing', value: 1}]",
                                 DEPLOYMENT(PLAIN), "unknown field \"spec.nothing\""},

@@ -12,6 +12,7 @@
 static void test_json_patch(void **state) {
         static const struct {
                 const char *target, *patch, *result; /* NULL: refused */
+                int code;                            /* 0: 422 */
         } cases[] = {
                         {"{'a':1}", "[{'op':'add','path':'/b','value':[1]}]", "{'a':1,'b':[1]}"},
                         {"{'a':[1,3]}", "[{'op':'add','path':'/a/1','value':2}]", "{'a':[1,2,3]}"},
@@ -32,7 +33,10 @@ static void test_json_patch(void **state) {
                         {"{'a/b':{'~':1}}", "[{'op':'replace','path':'/a~1b/~0','value':2}]",
                                         "{'a/b':{'~':2}}"},
                         {"{'a':1}", "[{'op':'replace','path':'','value':{'x':1}}]", "{'x':1}"},
-                        {"{'a':1}", "[{'op':'frobnicate','path':'/a'}]", NULL},
+                        {"{'a':1}", "[{'op':'test','path':'/a/b','value':null}]", NULL},
+                        {"{'a':1}", "[{'op':'frobnicate','path':'/a'}]", NULL, 400},
+                        {"{'a':1}", "[{'op':'add','path':'/b'}]", NULL, 400},
+                        {"{'a':1}", "[{'op':'remove'}]", NULL, 400},
                         {"{'a':1}", "[{'op':'add','path':'a','value':1}]", NULL},
                         {"{'a':1}", "[{'op':'add','path':'/a/b','value':1}]", NULL},
                         {"{'a':[1]}", "[{'op':'remove','path':'/a/00'}]", NULL},
@@ -46,7 +50,7 @@ static void test_json_patch(void **state) {
 
                 if (!cases[i].result) {
                         assert_true(r < 0);
-                        assert_int_equal(p.code, 422);
+                        assert_int_equal(p.code, cases[i].code ? cases[i].code : 422);
                 } else {
                         assert_int_equal(r, 0);
                         assert_json(result, cases[i].result);
@@ -201,6 +205,11 @@ static const struct {
                                 "{'$setElementOrder/"
                                 "containers':[{'name':'b'},{'name':'a'}]}",
                                 "{'containers':[{'name':'b'},{'name':'a'}]}"},
+                /* the last entry is deleted, and the order of what is left is none */
+                {"{'imagePullSecrets':[{'name':'a'}]}",
+                                "{'$setElementOrder/imagePullSecrets':[],"
+                                "'imagePullSecrets':[{'name':'a','$patch':'delete'}]}",
+                                "{'imagePullSecrets':[]}"},
                 /* retainKeys: another volume source replaces */
                 {"{'volumes':[{'name':'v','emptyDir':{}},{'name':'w'}]}",
                                 "{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],"
@@ -234,6 +243,8 @@ static void test_strategic_refused(void **state) {
         } cases[] = {
                         {"{'$patch':'merge'}", "unknown $patch directive"},
                         {"{'nodeSelector':{'$patch':'merge'}}", "unknown $patch directive"},
+                        {"{'nodeSelector':{'$patch':5}}", "unknown $patch directive"},
+                        {"{'nodeSelector':{'$patch':null}}", "unknown $patch directive"},
                         {"{'containers':[{'name':'a','$patch':'merge'}]}",
                                         "merging lists cannot yet be specified"},
                         {"{'containers':[{'name':'a','$patch':'melt'}]}",

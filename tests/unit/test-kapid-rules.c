@@ -153,6 +153,15 @@ static const char keyed[] =
                 "'x-kubernetes-list-map-keys':['k'],'items':{'type':'object','properties':{'k':"
                 "{'type':'string'},'v':{'type':'integer'}},'x-kubernetes-validations':[{'rule':"
                 "\"self.v >= oldSelf.v\"}]}}}}";
+/* The order does not count where the set stands on the left. */
+static const char set_left[] =
+                "{'type':'object','properties':{'s':{'type':'array','x-kubernetes-list-type':'set',"
+                "'items':{'type':'string'},'x-kubernetes-validations':[{'rule':"
+                "\"self == ['b', 'a']\"}]}}}";
+static const char set_right[] =
+                "{'type':'object','properties':{'s':{'type':'array','x-kubernetes-list-type':'set',"
+                "'items':{'type':'string'},'x-kubernetes-validations':[{'rule':"
+                "\"['b', 'a'] == self\"}]}}}";
 static const char mapped[] =
                 "{'type':'object','properties':{'m':{'type':'object','additionalProperties':{'type':"
                 "'integer','x-kubernetes-validations':[{'rule':\"self > 0\"}]}}}}";
@@ -177,6 +186,11 @@ static const struct object_case objects[] = {
                 {keyed, "{'l':[{'k':'b','v':1},{'k':'a','v':0}]}", "{'l':[{'k':'a','v':1}]}",
                                 "l[1]: Invalid value: failed rule: self.v >= oldSelf.v"},
                 {mapped, "{'m':{'a':1,'b-c':0}}", NULL, "m[b-c]: Invalid value: 0: failed rule"},
+                {set_left, "{'s':['a','b']}", NULL, ""},
+                {set_left, "{'s':['a','c']}", NULL, "s: Invalid value: failed rule"},
+                {set_left, "{'s':['a']}", NULL, "s: Invalid value: failed rule"},
+                {set_right, "{'s':['a','b']}", NULL, "s: Invalid value: failed rule"},
+                {set_right, "{'s':['b','a']}", NULL, ""},
                 /* What was there already and did not change stays. */
                 {counters, "{'min':3,'max':2}", "{'min':3,'max':2}", ""},
                 {counters, "{'min':3,'max':2,'word':'x'}", "{'min':3,'max':2}", "failed rule"},

@@ -265,7 +265,10 @@ static void test_rows(void **state) {
                                 json_object_get(json_array_get(json_object_get(table, "rows"), 0),
                                                 "cells"),
                                 c, cell)
-                        buf_printf(&b, "%s%s", c > 0 ? "|" : "", strempty(json_string_value(cell)));
+                        buf_printf(&b, "%s%s", c > 0 ? "|" : "",
+                                        json_is_boolean(cell)
+                                                        ? json_is_true(cell) ? "true" : "false"
+                                                        : strempty(json_string_value(cell)));
                 assert_string_equal(b.data, rows[i].cells);
         }
 }

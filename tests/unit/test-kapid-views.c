@@ -95,6 +95,27 @@ static const struct {
                                 "conditions':"
                                 "[{'type':'Approved'}]}}",
                                 "c|<unknown>|a/b|u|<none>|Approved,Issued"},
+                {"certificates.k8s.io", "certificatesigningrequests",
+                                "{'metadata':{'name':'c'},'spec':{'signerName':'a/b','username':'u'"
+                                "},'status':{'conditions':[{'type':'Failed'},{'type':'Other'}]}}",
+                                "c|<unknown>|a/b|u|<none>|Pending,Failed"},
+                {"discovery.k8s.io", "endpointslices",
+                                "{'metadata':{'name':'s'},'addressType':'IPv4','ports':[{'name':"
+                                "'x'},{}]}",
+                                "s|IPv4|x,*|<unset>|<unknown>"},
+                {"", "endpoints",
+                                "{'metadata':{'name':'e'},'subsets':[{'addresses':[{'ip':'fd00::1'}"
+                                "],'ports':[{'port':80}]}]}",
+                                "e|[fd00::1]:80|<unknown>"},
+                {"", "endpoints",
+                                "{'metadata':{'name':'e'},'subsets':[{'notReadyAddresses':[{'ip':"
+                                "'10.0.0.1'}],'ports':[{'port':80}]}]}",
+                                "e||<unknown>"},
+                {"networking.k8s.io", "networkpolicies",
+                                "{'metadata':{'name':'n'},'spec':{'podSelector':{'matchLabels':{"
+                                "'z':'1','a':'2'},'matchExpressions':[{'key':'m','operator':'In',"
+                                "'values':['y','x']}]}}}",
+                                "n|a=2,m in (x,y),z=1|<unknown>"},
                 {"rbac.authorization.k8s.io", "clusterrolebindings",
                                 "{'metadata':{'name':'b'},'roleRef':{'kind':'ClusterRole','"
                                 "name':'r'},'subjects':[{'kind':'User','name':'u'},"
@@ -189,6 +210,38 @@ static void test_table_frame(void **state) {
                            "{'cells':['a',0,'<unknown>'],'object':{'metadata':{'name':'a'},'data':{"
                            "}}},{'cells':['a',0,'<unknown>']}]}");
         assert_true(table_include_parse("All", &include, &p) < 0);
+}
+
+/* The types that Tables name are not always those of the cells. */
+static void test_column_types(void **state) {
+        static const struct {
+                const char *group, *plural, *name, *type, *format;
+        } cases[] = {
+                        {"", "pods", "Name", "string", "name"},
+                        {"", "pods", "Age", "string", ""},
+                        {"", "configmaps", "Data", "string", ""},
+                        {"", "events", "Count", "string", ""},
+                        {"", "events", "Name", "string", "name"},
+                        {"", "limitranges", "Created At", "date", ""},
+                        {"apps", "deployments", "Up-to-date", "string", ""},
+                        {"apps", "daemonsets", "Up-to-date", "integer", ""},
+                        {"apps", "controllerrevisions", "Revision", "string", ""},
+                        {"autoscaling", "horizontalpodautoscalers", "MaxPods", "string", ""},
+                        {"batch", "cronjobs", "Suspend", "boolean", ""},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *table =
+                                table_new(kind(cases[i].group, cases[i].plural), "v1", NULL, true);
+                const json_t *c, *found = NULL;
+                size_t n;
+
+                json_array_foreach (json_object_get(table, "columnDefinitions"), n, c)
+                        if (streq(json_str_or(c, "name", ""), cases[i].name))
+                                found = c;
+                assert_string_equal(json_str_or(found, "type", "none"), cases[i].type);
+                assert_string_equal(json_str_or(found, "format", "none"), cases[i].format);
+        }
 }
 
 static const json_t *resource_of(const json_t *list, const char *name) {
@@ -377,6 +430,11 @@ static void test_field_selectors(void **state) {
         assert_int_equal(field_selector_parse("spec.x=1", &bad, &p), 0);
         assert_true(kind_check_field_selector(pods, bad, &p) < 0);
         assert_string_equal(p.message, "field label not supported: spec.x");
+        assert_true(kind_check_field_selector(kind("", "configmaps"), bad, &p) < 0);
+        assert_string_equal(p.message, "\"spec.x\" is not a known field selector: only "
+                                       "\"metadata.name\", \"metadata.namespace\"");
+        assert_true(kind_check_field_selector(kind("batch", "jobs"), bad, &p) < 0);
+        assert_string_equal(p.message, "field label \"spec.x\" not supported for batchv1.Job");
 }
 
 static const char crd_text[] =
@@ -402,11 +460,12 @@ static const char crd_text[] =
                 "'status':{'type':'object','properties':{'n':{'type':'integer'}}}}}}}]}}";
 
 static void custom_fails(const struct kind *k, const char *spec, const char *expected) {
-        _cleanup_free_ char *text = strformat("{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\","
-                                              "\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
-                                              "\"spec\":%s}",
-                                            spec),
-                            *body = quoted(text), *want = quoted(expected);
+        _cleanup_free_ char
+                        *text = strformat("{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\","
+                                          "\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},"
+                                          "\"spec\":%s}",
+                                        spec),
+                        *body = quoted(text), *want = quoted(expected);
         _cleanup_problem_ struct problem p = {0};
         _cleanup_decoded_ struct decoded d = {0};
 
@@ -492,7 +551,8 @@ static void test_bad_crds(void **state) {
                         {"schema", "{'type':'object','properties':{'a':{}}}",
                                         "properties[a].type: Required value: must not be empty for specified "
                                         "object fields"},
-                        {"schema", "{'type':'string'}", "type: Invalid value: 'string': must be object at the root"},
+                        {"schema", "{'type':'string'}",
+                                        "type: Invalid value: 'string': must be object at the root"},
                         {"schema",
                                         "{'type':'object','properties':{'a':{'type':'string','"
                                         "pattern':'(?=x)'}}}",
@@ -529,6 +589,7 @@ int main(void) {
                         cmocka_unit_test(test_rows),
                         cmocka_unit_test(test_pod_rows),
                         cmocka_unit_test(test_table_frame),
+                        cmocka_unit_test(test_column_types),
                         cmocka_unit_test(test_discovery),
                         cmocka_unit_test(test_openapi),
                         cmocka_unit_test(test_openapi_hashes),

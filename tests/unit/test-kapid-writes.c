@@ -369,6 +369,61 @@ static void test_conflicts(void **state) {
         assert_int_equal(ask(&named), 409);
 }
 
+/* What a client is told about requests that it did not mean, or that mean nothing. */
+static void test_refusals(void **state) {
+        static const char merge[] = "application/merge-patch+json";
+        static const struct {
+                const char *method, *path, *name, *value, *body, *type;
+                int code;
+                const char *text;
+        } cases[] = {
+                        {"GET", CONFIG "/%ff", NULL, NULL, NULL, NULL, 404, "not found"},
+                        {"GET", CONFIG, "fieldSelector", "a=b", NULL, NULL, 400,
+                                        "is not a known field selector"},
+                        {"PUT", CONFIG "/x", NULL, NULL, "{\"data\":{}}", NULL, 400,
+                                        "(x based on URL) was undeterminable"},
+                        {"PATCH", CONFIG "/x", NULL, NULL, "{\"metadata\":{\"name\":null}}", merge,
+                                        400, "name must be provided"},
+                        {"PATCH", CONFIG "/x", NULL, NULL, "{\"metadata\":{\"name\":\"y\"}}", merge,
+                                        400,
+                                        "the name of the object (y) does not match the name on "
+                                        "the URL (x)"},
+                        {"PATCH", CONFIG "/x", NULL, NULL, "{\"metadata\":{\"uid\":\"u2\"}}", merge,
+                                        422, "metadata.uid: Invalid value: \\\"u2\\\": field is"},
+                        {"PATCH", CONFIG "/x", NULL, NULL,
+                                        "{\"metadata\":{\"deletionTimestamp\":"
+                                        "\"2020-01-01T00:00:00Z\"}}",
+                                        merge, 422, "metadata.deletionTimestamp: Invalid value"},
+                        {"PATCH", CONFIG "/x", NULL, NULL,
+                                        "{\"metadata\":{\"deletionGracePeriodSeconds\":5}}", merge,
+                                        422, "metadata.deletionGracePeriodSeconds: Invalid value"},
+                        {"POST", CONFIG, "fieldManager", "a\tb", "{\"metadata\":{\"name\":\"y\"}}",
+                                        NULL, 422, "invalid character U+0009 (at position 1)"},
+                        {"DELETE", CONFIG "/x", "uid", "u2", NULL, NULL, 409,
+                                        "on ConfigMap \\\"x\\\": the UID in the precondition (u2) does "
+                                        "not match the UID in record (u1)"},
+                        {"DELETE", CONFIG "/x", "resourceVersion", "99", NULL, NULL, 409,
+                                        "the ResourceVersion in the precondition (99)"},
+                        {"DELETE", CONFIG, NULL, NULL, "{\"preconditions\":{\"uid\":\"u2\"}}", NULL,
+                                        409, "the UID in the precondition (u2)"},
+        };
+
+        put("/registry/configmaps/default/x",
+                        "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'x',"
+                        "'namespace':'default','uid':'u1'},'data':{'a':'1'}}");
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_exchange_ struct exchange x = {.method = cases[i].method,
+                                .path = cases[i].path,
+                                .body = cases[i].body,
+                                .content_type = cases[i].type,
+                                .query = {cases[i].name, cases[i].value}};
+
+                if (ask(&x) != cases[i].code || !strstr(strempty(x.answer.data), cases[i].text))
+                        fail_msg("%s %s: %d %s", cases[i].method, cases[i].path, x.code,
+                                        strempty(x.answer.data));
+        }
+}
+
 /* An apply that changes nothing is remembered with the object, for these bytes and this manager
  * alone, and until the object changes. */
 static void test_apply_again(void **state) {
@@ -468,6 +523,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_delete_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_apply_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_apply_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_names_taken, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leases, setup, teardown),

@@ -771,19 +771,19 @@ static void test_state_format(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
-                        cmocka_unit_test(test_state_format),
-                        cmocka_unit_test(test_short_runs), cmocka_unit_test(test_restarts_ahead),
-                        cmocka_unit_test(test_unmade), cmocka_unit_test(test_unmade_never),
-                        cmocka_unit_test(test_ends), cmocka_unit_test(test_start_reports),
-                        cmocka_unit_test(test_long_report), cmocka_unit_test(test_last_words),
-                        cmocka_unit_test(test_record_survives), cmocka_unit_test(test_phases),
-                        cmocka_unit_test(test_status), cmocka_unit_test(test_node_status),
-                        cmocka_unit_test(test_ipam), cmocka_unit_test(test_ipam_dual),
-                        cmocka_unit_test(test_ipam_six),
+                        cmocka_unit_test(test_state_format), cmocka_unit_test(test_short_runs),
+                        cmocka_unit_test(test_restarts_ahead), cmocka_unit_test(test_unmade),
+                        cmocka_unit_test(test_unmade_never), cmocka_unit_test(test_ends),
+                        cmocka_unit_test(test_start_reports), cmocka_unit_test(test_long_report),
+                        cmocka_unit_test(test_last_words), cmocka_unit_test(test_record_survives),
+                        cmocka_unit_test(test_phases), cmocka_unit_test(test_status),
+                        cmocka_unit_test(test_node_status), cmocka_unit_test(test_ipam),
+                        cmocka_unit_test(test_ipam_dual), cmocka_unit_test(test_ipam_six),
                         cmocka_unit_test(test_node_addresses), cmocka_unit_test(test_pods_max),
-                        cmocka_unit_test(test_probe_parts),
-                        cmocka_unit_test(test_log_requests), cmocka_unit_test(test_sealing),
-                        cmocka_unit_test(test_admission), cmocka_unit_test(test_admission_by_system), cmocka_unit_test(test_memory_reserve)};
+                        cmocka_unit_test(test_probe_parts), cmocka_unit_test(test_log_requests),
+                        cmocka_unit_test(test_sealing), cmocka_unit_test(test_admission),
+                        cmocka_unit_test(test_admission_by_system),
+                        cmocka_unit_test(test_memory_reserve)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

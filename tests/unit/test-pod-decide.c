@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/yaml.h"
+#include "nodeagent/plan/restart.h"
 #include "nodeagent/pod/decide.h"
 #include "tests/unit/golden.h"
 
@@ -50,9 +51,9 @@ static void add_containers(struct trace *t) {
                         *r = (struct container_record){.name = strdup(json_str(spec, "name")),
                                         .init = l == 0,
                                         .ephemeral = l == 2,
-                                        .sidecar = l == 0 && json_str(spec, "restartPolicy"),
-                                        .never = streq(json_str_or(t->pod, "spec.restartPolicy",
-                                                                       ""),
+                                        .sidecar = l == 0 && streq(json_str_or(spec, "restartPolicy", ""),
+                                                                    "Always"),
+                                        .never = streq(container_restart_policy(t->pod, spec),
                                                         "Never")};
                         container_record_allocate(r, json_at(spec, "resources"));
                         container_record_resized(r, json_at(spec, "resources"));
@@ -397,14 +398,14 @@ static void test_goldens(void **state) {
         static const char *const names[] = {"start", "init-containers", "killed-in-pause", "crash",
                         "back-off", "gives-up", "probes", "startup-probe", "hooks", "post-start",
                         "stop", "grace-exceeded", "reboot", "adoption", "gone-while-stopping",
-                        "evicted", "never", "on-failure", "not-admitted", "deadline", "same-name",
-                        "outdated", "resources", "image-pull", "image-back-off", "image-never",
-                        "image-invalid", "image-root", "sidecars", "sidecars-job", "sidecar-crash",
-                        "hook-then-restart", "hook-takes-all", "resize", "resize-interrupted",
-                        "resize-waits", "halted", "node-low", "pressure", "socket", "socket-fails",
-                        "adopt-read-only", "adopt-managed", "adopt-trouble", "ephemeral",
-                        "ephemeral-early", "hook-again", "hook-failed", "slots", "short-run",
-                        "unmade", "restart-refused"};
+                        "evicted", "never", "on-failure", "own-restart", "not-admitted", "deadline",
+                        "same-name", "outdated", "resources", "image-pull", "image-back-off",
+                        "image-never", "image-invalid", "image-root", "sidecars", "sidecars-job",
+                        "sidecar-crash", "hook-then-restart", "hook-takes-all", "resize",
+                        "resize-interrupted", "resize-waits", "halted", "node-low", "pressure",
+                        "socket", "socket-fails", "adopt-read-only", "adopt-managed",
+                        "adopt-trouble", "ephemeral", "ephemeral-early", "hook-again",
+                        "hook-failed", "slots", "short-run", "unmade", "restart-refused"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-decide", names[i], run_trace);

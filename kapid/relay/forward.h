@@ -1,6 +1,6 @@
-/* Which parts of a request are forwarded to an extension server, and of its answer to the client:
- * the path that was authorized and no other, no credentials, the user in headers that nobody else
- * can have written. Pure. */
+/* Which parts of a request are forwarded to another server, and of its answer to the client: the
+ * path that was authorized and no other, no credentials, the user in headers that nobody else can
+ * have written. Pure. */
 #pragma once
 
 #include "kapid/auth/user.h"
@@ -21,6 +21,10 @@ void forward_headers_done(struct forward_headers *h);
 #define _cleanup_forward_headers_ _cleanup_(forward_headers_done)
 /* Copies. -E2BIG: too much; -EINVAL: no header could say it. */
 int forward_add(struct forward_headers *h, const char *name, const char *value);
+
+/* The same for a header of the client's: without the tokens that some clients put among the
+ * protocols of a WebSocket. */
+int forward_add_client(struct forward_headers *h, const char *name, const char *value);
 
 /* The target: each segment of the path decoded, looked at and encoded again, and the query. 400 in
  * p for what servers understand differently (a slash in a segment, "..", an empty name). */

@@ -1,7 +1,7 @@
 /* Names of headers are compared in one form, whatever their spelling: servers behind gateways treat
  * "X_Remote_User" as "X-Remote-User" (RFC 3875 section 4.1.18). Reference:
  * transport.SetAuthProxyHeaders of client-go, the hop-by-hop headers of RFC 9110 section 7.6.1. */
-#include "kapid/aggregation/forward.h"
+#include "kapid/relay/forward.h"
 
 #include <ctype.h>
 
@@ -66,6 +66,25 @@ int forward_add(struct forward_headers *h, const char *name, const char *value) 
         h->items[h->count++] = pair;
         h->items[h->count] = (struct http_header){0};
         return 0;
+}
+
+int forward_add_client(struct forward_headers *h, const char *name, const char *value) {
+        static const char token[] = "base64url.bearer.authorization.k8s.io.";
+        _cleanup_free_ char *copy = NULL;
+        _cleanup_buf_ struct buf kept = {0};
+        char *save = NULL;
+
+        if (!strcaseeq(name, "Sec-WebSocket-Protocol"))
+                return forward_add(h, name, value);
+        copy = strdup(value);
+        if (!copy)
+                return -ENOMEM;
+        for (char *s = strtok_r(copy, ", \t", &save); s; s = strtok_r(NULL, ", \t", &save))
+                if (!startswith(s, token))
+                        buf_printf(&kept, "%s%s", kept.size > 0 ? ", " : "", s);
+        if (kept.failed)
+                return -ENOMEM;
+        return kept.size > 0 ? forward_add(h, name, kept.data) : 0;
 }
 
 /* --- the target --- */
