@@ -84,7 +84,7 @@ struct api {
         struct policy_set *policies;   /* NULL: none count (tests) */
         struct webhooks *webhooks;   /* NULL: none are asked (tests) */
         struct quotas *quotas;       /* what every ResourceQuota counts */
-        struct fibers *fibers;       /* work of requests that takes more than one turn of the loop */
+        struct fibers *fibers;       /* work of requests that takes several turns of the loop */
         struct turns *turns;         /* of the writes that are charged to them */
         struct sign_key *jwt;        /* NULL: no service-account tokens */
         struct audit *audit;         /* NULL: nothing is audited */

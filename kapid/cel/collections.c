@@ -416,7 +416,8 @@ static bool unordered(struct cel_value v) {
 
 /* A set of a schema beside a list that an expression made: as cel-go has it, the set's own
  * comparison counts where it stands on the left. */
-static struct cel_value same_as_made(struct cel_run *run, struct cel_value set, struct cel_value b) {
+static struct cel_value same_as_made(
+                struct cel_run *run, struct cel_value set, struct cel_value b) {
         size_t count = cel_list_count(set);
 
         if (count != cel_list_count(b))

@@ -18,8 +18,8 @@ enum { WRITE_ASKS_WEBHOOKS = 1, WRITE_LATER = 2 };
  * NULL) is stored; a changed one is stored, deleted when nothing holds it any longer, or left when
  * it is equal to the live one. Takes object_taken, also on failure. Refuses with p.
  * WRITE_ASKS_WEBHOOKS: it has come to the mutating webhooks, and w->passage waits for
- * passage_resume(). WRITE_LATER: a step takes more turns of the loop, and passage_continue() follows
- * w->wake(), never called before this has returned. live must stay meanwhile. */
+ * passage_resume(). WRITE_LATER: a step takes more turns of the loop, and passage_continue()
+ * follows w->wake(), never called before this has returned. live must stay meanwhile. */
 int write_object(struct write *w, const json_t *live, json_t *object_taken,
                 enum object_origin origin, struct decision *ret, struct problem *p);
 

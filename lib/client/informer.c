@@ -15,8 +15,8 @@
  * come in is kept until the lines before it were handled. */
 #include "lib/client/informer.h"
 
-#include "lib/buf.h"
 #include "lib/client/api-internal.h"
+#include "lib/client/informer-request.h"
 #include "lib/client/lines.h"
 #include "lib/json-text.h"
 #include "lib/log.h"
@@ -27,13 +27,11 @@
 #include "lib/vector.h"
 
 enum {
-        PAGE_SIZE = 150, /* a page is read and indexed in one turn of the loop */
         LINE_MAX_BYTES = 64 * 1024 * 1024,
         INDEXES_MAX = 6,
         PAGES_MAX = 10000, /* of a list with a bound */
         PAGE_BYTES_MAX = 64 * 1024 * 1024, /* likewise */
         KEY_MAX = 512,
-        WATCH_TIMEOUT_S = 270, /* and up to a quarter more */
 };
 #define BACKOFF_MIN_US UINT64_C(200000)
 #define BACKOFF_MAX_US UINT64_C(30000000)
@@ -405,20 +403,17 @@ static void finish_list(struct informer *i) {
 
 /* Whether the object may come in. Others that are no longer there count until the list's end. */
 static bool has_room(const struct informer *i, const json_t *o) {
-        size_t most = i->options.objects_max;
-        char key[KEY_MAX];
+        const size_t n = i->options.objects_max;
 
-        return most == 0 || map_size(i->items) < most || map_get(i->items, key_of(o, key));
+        return !n || map_size(i->items) < n || map_get(i->items, key_of(o, (char[KEY_MAX]){}));
 }
 
 /* A list that does not end: what has come of it stays, and it is tried again much later. */
 static void give_up(struct informer *i) {
         if (!i->gave_up)
-                log_warning("The API lists more than %zu %s%s%s: the others are not followed, nor "
-                            "are changes; it is tried again every ten minutes. Is its server, or "
-                            "who makes these objects, out of order?",
-                                i->options.objects_max, i->resource.plural,
-                                *i->resource.group ? "." : "", i->resource.group);
+                log_warning("The API lists more than %zu %s.%s: the others are not followed, nor "
+                            "are changes; it is tried again every ten minutes. Repair its server",
+                                i->options.objects_max, i->resource.plural, i->resource.group);
         i->gave_up = true;
         set_connected(i, false);
         start_after(i, TOO_MANY_US);
@@ -446,10 +441,10 @@ static int merge_page(struct informer *i, const struct http_result *result) {
                 trim_object(i, o);
                 cache_put(i, json_incref(o));
         }
-        if (*token && i->options.objects_max > 0 && ++i->pages >= PAGES_MAX)
-                return -E2BIG;
         if (*token)
-                return set_string(&i->continue_token, token);
+                return i->options.objects_max > 0 && ++i->pages >= PAGES_MAX
+                                       ? -E2BIG
+                                       : set_string(&i->continue_token, token);
         i->pages = 0;
         i->continue_token = mfree(i->continue_token);
         r = set_string(&i->resource_version, version);
@@ -661,54 +656,20 @@ static int on_more(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static void append_query(struct buf *b, const char *name, const char *value) {
-        _cleanup_free_ char *escaped = NULL;
-
-        if (isempty(value))
-                return;
-        escaped = url_escape(value);
-        if (escaped)
-                buf_printf(b, "&%s=%s", name, escaped);
-        else
-                b->failed = true;
-}
-
-static char *request_path(struct informer *i) {
-        _cleanup_buf_ struct buf b = {0};
-        _cleanup_free_ char *query = NULL;
-
-        if (i->resource_version && !i->continue_token) {
-                buf_printf(&b, "watch=1&allowWatchBookmarks=true&timeoutSeconds=%u",
-                                (unsigned)(WATCH_TIMEOUT_S + random_below(WATCH_TIMEOUT_S / 4)));
-                append_query(&b, "resourceVersion", i->resource_version);
-        } else {
-                buf_printf(&b, "limit=%d", PAGE_SIZE);
-                append_query(&b, "continue", i->continue_token);
-        }
-        append_query(&b, "labelSelector", i->label_selector);
-        append_query(&b, "fieldSelector", i->field_selector);
-        query = buf_take(&b);
-        return query ? api_path(&i->resource, i->ns, /* name= */ NULL, /* subresource= */ NULL,
-                                       query)
-                     : NULL;
-}
-
-static const char *accept_header(const struct informer *i, bool watch) {
-        if (!i->options.metadata_only)
-                return NULL;
-        return watch ? "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-                     : "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-}
-
 /* Continues: the next page, or the watch. */
 static void start(struct informer *i) {
         bool watch = i->resource_version && !i->continue_token;
-        _cleanup_free_ char *path = request_path(i);
+        const struct informer_request request = {.resource = &i->resource, .ns = i->ns,
+                        .resource_version = watch ? i->resource_version : NULL,
+                        .continue_token = i->continue_token,
+                        .label_selector = i->label_selector, .field_selector = i->field_selector,
+                        .metadata_only = i->options.metadata_only};
+        _cleanup_free_ char *path = informer_request_path(&request);
         struct http_call_options options = {
                         .method = "GET",
                         .path = path,
                         .headers = api_client_headers(i->client),
-                        .accept = accept_header(i, watch),
+                        .accept = informer_request_accept(&request),
                         .timeout_us = watch ? UINT64_MAX : 0,
                         .body_size_max = !watch && i->options.objects_max > 0 ? PAGE_BYTES_MAX : 0,
                         .idle_timeout_us = watch ? IDLE_TIMEOUT_US : 0,

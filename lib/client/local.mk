@@ -4,7 +4,7 @@ libclient_a_SOURCES = \
 	lib/client/actions.c lib/client/actions.h lib/client/api-actions.c lib/client/api-actions.h \
 	lib/client/executor.c lib/client/executor.h \
 	lib/client/api.c lib/client/api.h lib/client/api-internal.h lib/client/events.c \
-	lib/client/informer.c lib/client/informer.h \
+	lib/client/informer.c lib/client/informer.h lib/client/informer-request.c lib/client/informer-request.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h lib/client/identity-files.c lib/client/identity-files.h \
 	lib/client/failover.c lib/client/failover.h lib/client/servers.c lib/client/servers.h \
 	lib/client/stream.c lib/client/stream.h \

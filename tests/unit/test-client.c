@@ -416,33 +416,6 @@ static void burst(struct world *w, unsigned version, const char *last) {
         say(w, b.data);
 }
 
-/* A server whose list does not end: what came within the bound stays, and no more is asked for. */
-static void test_informer_bound(void **state) {
-        struct world *w = *state;
-        struct informer_options options = {.resource = api_resource_find("pods"),
-                        .objects_max = 2,
-                        .on_event = on_event,
-                        .on_synced = on_synced,
-                        .userdata = w};
-        struct informer *i;
-        size_t asked;
-
-        w->lists[0] = (struct answer){200,
-                        LIST("7", ",\"continue\":\"t\"",
-                                        POD("a", "ua", "3", "n1") "," POD("b", "ub", "4", "n1"))};
-        w->lists[1] = (struct answer){
-                        200, LIST("7", ",\"continue\":\"t\"", POD("c", "uc", "5", "n1"))};
-        w->list_count = 2;
-        assert_int_equal(informer_new(&i, w->client, &options), 0);
-        loop_until(w->event, strstr(w->requests, "continue=t"));
-        asked = strlen(w->requests);
-        loop_for_ms(w->event, 50);
-        assert_int_equal(strlen(w->requests), asked);
-        assert_string_equal(w->log, "+a:3 +b:4 ");
-        assert_false(w->synced);
-        informer_free(i);
-}
-
 static struct informer *start_burst(struct world *w) {
         struct informer_options options = {.resource = api_resource_find("pods"),
                         .on_event = on_burst,
@@ -792,7 +765,6 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_informer_gone, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_error_event, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_retries, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_informer_bound, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_burst, setup, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_informer_burst_and_error, setup, teardown),
