@@ -523,9 +523,14 @@ int yaml_parse_breathing(const char *text, size_t n, const struct yaml_breath *b
         struct reader x = {.problem = p, .breath = breath};
         int r = without_marks(text, &n, &clean);
 
-        if (r >= 0 && breath && !clean)
+        if (r < 0)
+                return r;
+        if (breath && !clean) {
                 r = keep_text(text, n, &clean);
-        if (r < 0 || !yaml_parser_initialize(&x.parser))
+                if (r < 0)
+                        return r;
+        }
+        if (!yaml_parser_initialize(&x.parser))
                 return -ENOMEM;
         r = -ENOMEM;
         if (clean)

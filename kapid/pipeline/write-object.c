@@ -199,7 +199,7 @@ static int step_mutating_webhooks(struct passage *a, struct problem *p) {
 struct validation {
         struct passage *passage;
         struct problem p;
-        int result;
+        int r;
 };
 
 static void validate(struct fiber *f, void *userdata) {
@@ -214,7 +214,7 @@ static void validate(struct fiber *f, void *userdata) {
                         .now_us = fiber_clock_us,
                         .clock = f};
 
-        v->result = pipeline_validate(&all, &v->p);
+        v->r = pipeline_validate(&all, &v->p);
 }
 
 static void on_validated(void *userdata) {
@@ -250,7 +250,7 @@ static int step_validate(struct passage *a, struct problem *p) {
                 return WRITE_LATER;
         a->validation = NULL;
         if (r == 0) {
-                r = v->result;
+                r = v->r;
                 *p = v->p;
                 v->p = (struct problem){0};
         }
@@ -329,8 +329,9 @@ static int walk(struct passage *a, struct problem *p) {
         for (; a->next < ELEMENTS(steps); a->next++) {
                 int r = request_breathe(a->write->request);
 
-                if (r >= 0)
-                        r = steps[a->next].run(a, p);
+                if (r < 0)
+                        return r;
+                r = steps[a->next].run(a, p);
                 if (r < 0)
                         log_debug("%s \"%s\": refused by %s", a->write->kind->resource,
                                         a->write->name, steps[a->next].name);

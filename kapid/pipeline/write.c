@@ -412,8 +412,11 @@ static void store_it(struct run *run) {
         struct api *api = run->write.request->api;
         int r = request_breathe(run->write.request);
 
-        if (r >= 0)
-                r = make_text(run, &p);
+        if (r < 0) {
+                write_fail(run, r, &p);
+                return;
+        }
+        r = make_text(run, &p);
         if (r < 0) {
                 write_fail(run, r, &p);
                 return;

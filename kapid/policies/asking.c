@@ -214,9 +214,8 @@ static int webhook_form(
         }
         r = policy_asking_convert(a, object, a->as->api_version, &form, ret_why);
         if (r == -EINVAL) {
-                int error = made_forms_add(&a->forms, a->as, object, NULL, *ret_why);
-
-                return error < 0 ? error : r;
+                r = made_forms_add(&a->forms, a->as, object, NULL, *ret_why);
+                return r < 0 ? r : -EINVAL;
         }
         if (r < 0)
                 return r;

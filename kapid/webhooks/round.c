@@ -142,7 +142,7 @@ static int message(struct probe *probe, json_t **ret, struct problem *p) {
 struct conditions {
         struct probe *probe;
         json_t *review;
-        int result; /* as webhook_conditions_hold() */
+        int r; /* as webhook_conditions_hold() */
         char *why;
         struct fiber *fiber;
         uint64_t seen_us; /* of its time that counts already */
@@ -181,10 +181,10 @@ static void evaluate_conditions(struct fiber *f, void *userdata) {
         c->seen_us = fiber_clock_us(f);
         if (round->conditions_us >= CONDITIONS_US) {
                 c->why = strdup("the matchConditions of the request's webhooks took too long");
-                c->result = c->why ? -EINVAL : -ENOMEM;
+                c->r = c->why ? -EINVAL : -ENOMEM;
                 return;
         }
-        c->result = webhook_conditions_hold(probe->webhook->conditions, &q, &c->why);
+        c->r = webhook_conditions_hold(probe->webhook->conditions, &q, &c->why);
         (void)conditions_us(c);
 }
 
@@ -485,11 +485,11 @@ static int send_review(struct probe *probe, const json_t *review) {
 static int take_conditions(struct conditions *c) {
         struct probe *probe = c->probe;
 
-        if (c->result == 0)
+        if (c->r == 0)
                 probe->webhook = NULL; /* it is not for the request */
-        if (c->result == -EINVAL)
-                return on_failure(probe, c->result, strempty(c->why));
-        return c->result <= 0 ? c->result : send_review(probe, c->review);
+        if (c->r == -EINVAL)
+                return on_failure(probe, c->r, strempty(c->why));
+        return c->r <= 0 ? c->r : send_review(probe, c->review);
 }
 
 static void on_conditions(void *userdata) {

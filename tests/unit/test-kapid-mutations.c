@@ -51,7 +51,8 @@ static char *mutate_limited(struct world *w, const char *type, const char *expre
         _cleanup_policy_verdict_ struct policy_verdict verdict = {0};
         _cleanup_problem_ struct problem problem = {0};
         _cleanup_json_ json_t *policy = policy_object(type, expression),
-                              *object = yaml("%s", object_text), *review = NULL, *changed = NULL, *form = NULL;
+                              *object = yaml("%s", object_text), *review = NULL,
+                              *changed = NULL, *form = NULL;
         _cleanup_free_ char *why = NULL;
         const struct kind *k = kind_registry_find(w->kinds,
                         streq(json_str_or(object, "apiVersion", ""), "v1") ? "" : "apps", "v1",
