@@ -191,10 +191,17 @@ static struct fiber *next_of(struct fibers *all) {
         return NULL;
 }
 
+/* A timer that is due: what else is due by now has its turn before. (The loop has deferred sources
+ * before all that came after them, as long as they are on.) */
+static void turn_soon(struct fibers *all) {
+        (void)sd_event_source_set_time(all->turn, 0);
+        (void)sd_event_source_set_enabled(all->turn, SD_EVENT_ONESHOT);
+}
+
 /* The end of the line, and another turn. */
 static void line_up(struct fiber *f) {
         TAILQ_INSERT_TAIL(&f->all->ready, f, entry);
-        (void)sd_event_source_set_enabled(f->all->turn, SD_EVENT_ON);
+        turn_soon(f->all);
 }
 
 static void finish(struct fiber *f) {
@@ -205,12 +212,12 @@ static void finish(struct fiber *f) {
         done(userdata);
 }
 
-static int on_turn(sd_event_source *source, void *userdata) {
+static int on_turn(sd_event_source *source, uint64_t us, void *userdata) {
         struct fibers *all = userdata;
         struct fiber *f = next_of(all);
 
         if (!f)
-                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                return 0;
         TAILQ_REMOVE(&all->ready, f, entry);
         if (f->stack)
                 run(f);
@@ -223,6 +230,8 @@ static int on_turn(sd_event_source *source, void *userdata) {
                 finish(f);
         else if (!f->waits)
                 line_up(f);
+        if (!TAILQ_EMPTY(&all->ready))
+                turn_soon(all);
         return 0;
 }
 
@@ -297,7 +306,7 @@ int fibers_new(struct fibers **ret, sd_event *event, uint64_t turn_us, unsigned 
         SLIST_INIT(&all->stacks);
         all->turn_us = turn_us;
         all->active_max = active_max;
-        r = sd_event_add_defer(event, &all->turn, on_turn, all);
+        r = sd_event_add_time(event, &all->turn, CLOCK_MONOTONIC, 0, 1, on_turn, all);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(all->turn, SD_EVENT_OFF);
