@@ -45,6 +45,7 @@ struct fibers {
         sd_event_source *turn;
         uint64_t turn_us;
         unsigned active, active_max;
+        unsigned not_begun; /* of `ready` */
         TAILQ_HEAD(, fiber) ready;
         SLIST_HEAD(, stack) stacks;
         unsigned stack_count;
@@ -201,6 +202,7 @@ static void turn_soon(struct fibers *all) {
 /* The end of the line, and another turn. */
 static void line_up(struct fiber *f) {
         TAILQ_INSERT_TAIL(&f->all->ready, f, entry);
+        f->all->not_begun += !f->stack;
         turn_soon(f->all);
 }
 
@@ -219,6 +221,7 @@ static int on_turn(sd_event_source *source, uint64_t us, void *userdata) {
         if (!f)
                 return 0;
         TAILQ_REMOVE(&all->ready, f, entry);
+        all->not_begun -= !f->stack;
         if (f->stack)
                 run(f);
         else if (start(f) < 0) { /* without memory it waits for a better time */
@@ -247,7 +250,8 @@ int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *use
         if (!f)
                 return -ENOMEM;
         *f = (struct fiber){.all = all, .func = func, .done = done, .userdata = userdata};
-        r = has_room(all) && !all->running ? start(f) : 0;
+        /* Behind those that came before and have not begun. */
+        r = has_room(all) && !all->running && all->not_begun == 0 ? start(f) : 0;
         if (r < 0 || f->ended) {
                 fiber_free(f);
                 return r;
