@@ -49,7 +49,7 @@ struct fibers {
         TAILQ_HEAD(, fiber) ready;
         SLIST_HEAD(, stack) stacks;
         unsigned stack_count;
-        bool running; /* one has the loop */
+        struct fiber *current; /* the one that has the loop; NULL: none */
 };
 
 static uint64_t processor_us(void) {
@@ -161,9 +161,9 @@ static struct fiber *fiber_free(struct fiber *f) {
 static void run(struct fiber *f) {
         f->turn_began_us = processor_us();
         f->turn_ends_us = now_mono_us() + f->all->turn_us;
-        f->all->running = true;
+        f->all->current = f;
         change_stack(f, &f->caller, &f->own);
-        f->all->running = false;
+        f->all->current = NULL;
         f->used_us += processor_us() - f->turn_began_us;
         f->all->active -= f->ended || f->waits;
 }
@@ -251,7 +251,7 @@ int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *use
                 return -ENOMEM;
         *f = (struct fiber){.all = all, .func = func, .done = done, .userdata = userdata};
         /* Behind those that came before and have not begun. */
-        r = has_room(all) && !all->running && all->not_begun == 0 ? start(f) : 0;
+        r = has_room(all) && !all->current && all->not_begun == 0 ? start(f) : 0;
         if (r < 0 || f->ended) {
                 fiber_free(f);
                 return r;
@@ -267,8 +267,12 @@ static void pause_it(struct fiber *f) {
         change_stack(f, &f->own, &f->caller);
 }
 
+struct fiber *fiber_if_current(struct fiber *f) {
+        return f && f->all->current == f ? f : NULL;
+}
+
 void fiber_breathe(struct fiber *f) {
-        if (f && now_mono_us() >= f->turn_ends_us)
+        if (fiber_if_current(f) && now_mono_us() >= f->turn_ends_us)
                 pause_it(f);
 }
 

@@ -234,6 +234,7 @@ static struct validation *validation_free(struct validation *v) {
 static int step_validate(struct passage *a, struct problem *p) {
         struct validation *v = a->validation;
         struct fibers *fibers = a->write->kind->rules ? a->write->request->api->fibers : NULL;
+        struct fiber *f = fiber_if_current(a->write->request->fiber);
         int r = 0;
 
         if (!v) {
@@ -241,8 +242,8 @@ static int step_validate(struct passage *a, struct problem *p) {
                 if (!v)
                         return -ENOMEM;
                 v->passage = a;
-                if (a->write->request->fiber)
-                        validate(a->write->request->fiber, v);
+                if (f)
+                        validate(f, v);
                 else
                         r = fibers_start(fibers, validate, on_validated, v);
         }

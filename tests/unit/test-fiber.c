@@ -118,6 +118,7 @@ static void waiting(struct fiber *f, void *userdata) {
         struct work *work = userdata;
 
         work->fiber = f;
+        assert_ptr_equal(fiber_if_current(f), f);
         note(work->world, work->letter);
         fiber_wait(f);
         note(work->world, work->letter);
@@ -134,6 +135,10 @@ static void test_wait(void **state) {
         /* Those that wait are not in the way of others. */
         for (size_t i = 0; i < ELEMENTS(all); i++)
                 assert_int_equal(fibers_start(w->fibers, waiting, on_done, &all[i]), 1);
+        assert_string_equal(w->order, "abc");
+        /* From outside nothing pauses: neither it nor who calls this. */
+        assert_null(fiber_if_current(all[1].fiber));
+        fiber_breathe(all[1].fiber);
         assert_string_equal(w->order, "abc");
         fiber_continue(all[1].fiber);
         run_until(w, 1);
