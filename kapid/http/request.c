@@ -49,7 +49,7 @@ static void on_http_free(void *p) {
                 LIST_REMOVE(request, open);
                 request->carrier = NULL;
         }
-        dispatch_leave(request);
+        dispatch_end(request);
         request_unref(request);
 }
 
@@ -146,6 +146,7 @@ static void in_fiber(struct fiber *f, void *userdata) {
 static void turned_free(void *userdata) {
         struct turned *t = userdata;
 
+        dispatch_release(t->request);
         request_unref(t->request);
         free(t);
 }
@@ -159,6 +160,7 @@ void request_in_turns(
                 return;
         }
         *t = (struct turned){request_ref(request), func, userdata};
+        dispatch_hold(request);
         switch (fibers_start(request->api->fibers, in_fiber, turned_free, t)) {
         case 1:
                 return;

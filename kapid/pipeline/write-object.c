@@ -3,6 +3,7 @@
  * the object before it is validated and judges it after. */
 #include "kapid/pipeline/write-object.h"
 
+#include "kapid/http/dispatch.h"
 #include "kapid/patch/managed.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
@@ -221,6 +222,7 @@ static void on_validated(void *userdata) {
         struct validation *v = userdata;
         struct write *w = v->passage->write;
 
+        dispatch_release(w->request);
         w->wake(w);
 }
 
@@ -247,8 +249,10 @@ static int step_validate(struct passage *a, struct problem *p) {
                 else
                         r = fibers_start(fibers, validate, on_validated, v);
         }
-        if (r > 0)
+        if (r > 0) {
+                dispatch_hold(a->write->request);
                 return WRITE_LATER;
+        }
         a->validation = NULL;
         if (r == 0) {
                 r = v->r;
