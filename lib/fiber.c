@@ -10,6 +10,7 @@
 #include <time.h>
 #include <ucontext.h>
 
+#include "lib/loop-turn.h"
 #include "lib/timefmt.h"
 
 #if MEMORY_IS_CHECKED
@@ -42,7 +43,7 @@ struct fiber {
 };
 
 struct fibers {
-        sd_event_source *turn;
+        struct loop_turn *turn;
         uint64_t turn_us;
         unsigned active, active_max;
         unsigned not_begun; /* of `ready` */
@@ -192,18 +193,11 @@ static struct fiber *next_of(struct fibers *all) {
         return NULL;
 }
 
-/* A timer that is due: what else is due by now has its turn before. (The loop has deferred sources
- * before all that came after them, as long as they are on.) */
-static void turn_soon(struct fibers *all) {
-        (void)sd_event_source_set_time(all->turn, 0);
-        (void)sd_event_source_set_enabled(all->turn, SD_EVENT_ONESHOT);
-}
-
 /* The end of the line, and another turn. */
 static void line_up(struct fiber *f) {
         TAILQ_INSERT_TAIL(&f->all->ready, f, entry);
         f->all->not_begun += !f->stack;
-        turn_soon(f->all);
+        loop_turn_ask(f->all->turn);
 }
 
 static void finish(struct fiber *f) {
@@ -214,12 +208,12 @@ static void finish(struct fiber *f) {
         done(userdata);
 }
 
-static int on_turn(sd_event_source *source, uint64_t us, void *userdata) {
+static void on_turn(void *userdata) {
         struct fibers *all = userdata;
         struct fiber *f = next_of(all);
 
         if (!f)
-                return 0;
+                return;
         TAILQ_REMOVE(&all->ready, f, entry);
         all->not_begun -= !f->stack;
         if (f->stack)
@@ -227,15 +221,14 @@ static int on_turn(sd_event_source *source, uint64_t us, void *userdata) {
         else if (start(f) < 0) { /* without memory it waits for a better time */
                 keep_stack(all, TAKE_PTR(f->stack));
                 line_up(f);
-                return 0;
+                return;
         }
         if (f->ended)
                 finish(f);
         else if (!f->waits)
                 line_up(f);
         if (!TAILQ_EMPTY(&all->ready))
-                turn_soon(all);
-        return 0;
+                loop_turn_ask(all->turn);
 }
 
 int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *userdata) {
@@ -314,10 +307,7 @@ int fibers_new(struct fibers **ret, sd_event *event, uint64_t turn_us, unsigned 
         SLIST_INIT(&all->stacks);
         all->turn_us = turn_us;
         all->active_max = active_max;
-        r = sd_event_add_time(event, &all->turn, CLOCK_MONOTONIC, 0, 1, on_turn, all);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(all->turn, SD_EVENT_OFF);
+        r = loop_turn_new(&all->turn, event, SD_EVENT_PRIORITY_NORMAL, on_turn, all);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(all);
@@ -330,7 +320,7 @@ struct fibers *fibers_free(struct fibers *all) {
 
         if (!all)
                 return NULL;
-        sd_event_source_disable_unref(all->turn);
+        loop_turn_free(all->turn);
         while ((f = TAILQ_FIRST(&all->ready))) {
                 TAILQ_REMOVE(&all->ready, f, entry);
                 fiber_free(f);

@@ -14,6 +14,7 @@
 #include "lib/h2.h"
 #include "lib/http-gzip.h"
 #include "lib/http-server.h"
+#include "lib/loop-turn.h"
 #include "lib/map.h"
 #include "lib/net.h"
 #include "lib/parallel.h"
@@ -163,7 +164,8 @@ struct http_stream {
 struct http_server {
         sd_event *event;
         struct MHD_Daemon *mhd;
-        sd_event_source *io, *timer, *soon, *look;
+        sd_event_source *io, *timer, *look;
+        struct loop_turn *run_turn;
         bool looking; /* look is set */
         struct http_server_options options;
         struct tls_context *tls;
@@ -192,7 +194,7 @@ struct http_server {
         struct http_stream *drained;
         /* http-stream-send.c */
         TAILQ_HEAD(send_list, http_stream) to_send; /* they have something queued */
-        sd_event_source *send_soon;
+        struct loop_turn *send_turn;
         TAILQ_HEAD(upgrade_list, http_upgrade) opened; /* on_open is due */
         /* http-accept.c: where HTTP/2 is served, this accepts and not libmicrohttpd */
         sd_event_source *accept, *accept_again;
@@ -274,6 +276,7 @@ void http2_respond_gzip(
 void http2_more_gzip(struct http2_request *h);
 void http_streams_tell_drained(struct http_server *s);
 /* Chunks past libmicrohttpd (http-stream-send.c). In its content reader: from now on. */
+int http_stream_send_init(struct http_server *server);
 void http_stream_go_direct(struct http_stream *s);
 /* Something was queued, or the stream has ended: it is sent in a turn of its own. */
 void http_stream_send_later(struct http_stream *s);

@@ -17,8 +17,6 @@ enum {
         BACKOFF_MAX_US = 100000,
 };
 
-static int on_soon(sd_event_source *source, void *userdata);
-
 static void run_in(struct http_server *s, uint64_t us) {
         (void)sd_event_source_set_time_relative(s->timer, us);
         (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
@@ -60,8 +58,6 @@ static void server_run(struct http_server *s) {
         s->backoff_us = 0;
 }
 
-/* A new source each time: sd-event takes a deferred source that is enabled again and again before
- * all others, a new one in its turn. */
 void http_server_run_fresh(struct http_server *s) {
         if (++s->fresh >= FRESH_MAX)
                 server_run(s);
@@ -70,8 +66,7 @@ void http_server_run_fresh(struct http_server *s) {
 }
 
 void http_server_run_soon(struct http_server *s) {
-        if (!s->soon && sd_event_add_defer(s->event, &s->soon, on_soon, s) < 0)
-                run_in(s, 0);
+        loop_turn_ask(s->run_turn);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -84,12 +79,8 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int on_soon(sd_event_source *source, void *userdata) {
-        struct http_server *s = userdata;
-
-        s->soon = sd_event_source_disable_unref(s->soon);
-        server_run(s);
-        return 0;
+static void on_run_turn(void *userdata) {
+        server_run(userdata);
 }
 
 /* ---- the client's end ---- */
@@ -588,6 +579,12 @@ int http_server_new(struct http_server **ret, sd_event *event,
                 s->options.idle_timeout_s = IDLE_TIMEOUT_DEFAULT_S;
         if (s->options.connections_max == 0)
                 s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
+        r = loop_turn_new(&s->run_turn, event, SD_EVENT_PRIORITY_NORMAL, on_run_turn, s);
+        if (r < 0)
+                return r;
+        r = http_stream_send_init(s);
+        if (r < 0)
+                return r;
         r = http_limits_init(s);
         if (r < 0)
                 return r;
@@ -627,9 +624,9 @@ struct http_server *http_server_free(struct http_server *s) {
                 (void)unlink(s->unix_path);
         sd_event_source_disable_unref(s->io);
         sd_event_source_disable_unref(s->timer);
-        sd_event_source_disable_unref(s->soon);
+        loop_turn_free(s->run_turn);
         sd_event_source_disable_unref(s->look);
-        sd_event_source_disable_unref(s->send_soon);
+        loop_turn_free(s->send_turn);
         http_limits_done(s);
         tls_spares_done(&s->spares);
         sd_event_unref(s->event);

@@ -21,20 +21,12 @@ enum {
         BATCH_BYTES_MAX = 1 << 20,
 };
 
-static int on_send_soon(sd_event_source *source, void *userdata);
-
-/* A new source each time, as in http_server_run_soon(). */
-static void send_soon(struct http_server *server) {
-        if (!server->send_soon)
-                (void)sd_event_add_defer(server->event, &server->send_soon, on_send_soon, server);
-}
-
 void http_stream_send_later(struct http_stream *s) {
         if (!s->direct || s->blocked || s->to_send)
                 return;
         s->to_send = true;
         TAILQ_INSERT_TAIL(&s->server->to_send, s, send_entry);
-        send_soon(s->server);
+        loop_turn_ask(s->server->send_turn);
 }
 
 void http_stream_send_stop(struct http_stream *s) {
@@ -200,18 +192,21 @@ static void send_batch(struct http_server *server) {
                 finish(&batch[i]);
 }
 
-static int on_send_soon(sd_event_source *source, void *userdata) {
+static void on_send_turn(void *userdata) {
         struct http_server *server = userdata;
         const uint64_t until_us = now_mono_us() + TURN_US;
 
-        server->send_soon = sd_event_source_disable_unref(server->send_soon);
         do
                 send_batch(server);
         while (!TAILQ_EMPTY(&server->to_send) && now_mono_us() < until_us);
         if (!TAILQ_EMPTY(&server->to_send))
-                send_soon(server);
+                loop_turn_ask(server->send_turn);
         http_streams_tell_drained(server);
-        return 0;
+}
+
+int http_stream_send_init(struct http_server *server) {
+        return loop_turn_new(&server->send_turn, server->event, SD_EVENT_PRIORITY_NORMAL,
+                        on_send_turn, server);
 }
 
 void http_stream_unblock(struct http_stream *s) {

@@ -4,6 +4,7 @@
 #include "reconcilers/manager.h"
 
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "lib/map.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -42,7 +43,7 @@ struct manager {
         uint64_t wanted;
         VECTOR(struct unreported) unreported;
         size_t reported; /* of them */
-        sd_event_source *report;
+        struct loop_turn *report;
         bool started, synced, leading;
 };
 
@@ -166,7 +167,7 @@ static void apply_leading(struct manager *m) {
 }
 
 static void stop_reporting(struct manager *m) {
-        m->report = sd_event_source_disable_unref(m->report);
+        m->report = loop_turn_free(m->report);
         for (size_t i = 0; i < m->unreported.count; i++)
                 json_decref(m->unreported.items[i].object);
         vector_done(&m->unreported);
@@ -182,26 +183,30 @@ static void report_one(struct manager *m, const struct unreported *x) {
                 runner_on_event(m->runners[n], x->kind, NULL, object, /* gone= */ false);
 }
 
-static int on_report(sd_event_source *s, void *userdata) {
+static void on_report(void *userdata) {
         struct manager *m = userdata;
         uint64_t end = now_mono_us() + WAKE_TURN_US;
 
         while (m->reported < m->unreported.count) {
                 report_one(m, &m->unreported.items[m->reported++]);
-                if (now_mono_us() >= end)
-                        return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+                if (now_mono_us() >= end) {
+                        loop_turn_ask(m->report);
+                        return;
+                }
         }
         stop_reporting(m);
         apply_leading(m);
         log_debug("The caches are filled");
         if (m->options.on_synced)
                 m->options.on_synced(m->options.userdata);
-        return 0;
 }
 
 static int begin_reporting(struct manager *m) {
-        int r;
+        int r = loop_turn_new(
+                        &m->report, m->options.event, SD_EVENT_PRIORITY_NORMAL, on_report, m);
 
+        if (r < 0)
+                return r;
         for (int k = 0; k < WORLD_KINDS_MAX; k++) {
                 if (!m->kinds[k].informer)
                         continue;
@@ -216,7 +221,8 @@ static int begin_reporting(struct manager *m) {
                         }
                 }
         }
-        return sd_event_add_defer(m->options.event, &m->report, on_report, m);
+        loop_turn_ask(m->report);
+        return 0;
 }
 
 static void on_synced(struct informer *i, void *userdata) {

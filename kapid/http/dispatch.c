@@ -3,6 +3,7 @@
  * counted. */
 #include "kapid/http/dispatch.h"
 
+#include "lib/loop-turn.h"
 #include "lib/timefmt.h"
 
 enum {
@@ -19,7 +20,8 @@ enum {
 struct dispatch {
         struct api *api;
         struct fairness *fairness;
-        sd_event_source *soon, *tick;
+        struct loop_turn *turn;
+        sd_event_source *tick;
         uint64_t burst_us; /* work done since the loop had its turn */
         uint64_t started_us;
         bool running;
@@ -78,23 +80,14 @@ static void run(struct dispatch *d, struct request *request) {
         request_unref(request);
 }
 
-static int on_soon(sd_event_source *source, void *userdata);
-
-/* A new source each time, which takes its turn among others. */
-static void run_soon(struct dispatch *d) {
-        if (!d->soon && sd_event_add_defer(d->api->event, &d->soon, on_soon, d) < 0)
-                d->soon = NULL; /* the tick comes later */
-}
-
 static struct request *request_of(struct fairness_ticket *t) {
         return container_of(t, struct request, ticket);
 }
 
-static int on_soon(sd_event_source *source, void *userdata) {
+static void on_turn(void *userdata) {
         struct dispatch *d = userdata;
         struct fairness_ticket *t;
 
-        d->soon = sd_event_source_disable_unref(d->soon);
         d->burst_us = 0;
         while (d->burst_us < TURN_US && (t = fairness_next(d->fairness))) {
                 struct request *request = request_of(t);
@@ -105,9 +98,8 @@ static int on_soon(sd_event_source *source, void *userdata) {
                 run(d, request);
         }
         if (d->burst_us >= TURN_US && fairness_queued(d->fairness) > 0)
-                run_soon(d);
+                loop_turn_ask(d->turn);
         d->burst_us = 0;
-        return 0;
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -117,7 +109,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         while ((t = fairness_overdue(d->fairness, now_mono_us())))
                 refuse(request_of(t));
         if (fairness_queued(d->fairness) > 0) {
-                run_soon(d);
+                loop_turn_ask(d->turn);
                 (void)sd_event_source_set_time_relative(source, WAIT_TICK_US);
                 (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
@@ -127,7 +119,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
 static void wait_for_turn(struct dispatch *d) {
         int on = SD_EVENT_OFF;
 
-        run_soon(d);
+        loop_turn_ask(d->turn);
         (void)sd_event_source_get_enabled(d->tick, &on);
         if (on != SD_EVENT_OFF)
                 return;
@@ -155,7 +147,7 @@ void dispatch_submit(struct request *request, void (*func)(struct request *reque
                 (void)fairness_next(d->fairness);
                 run(d, request);
                 if (d->burst_us >= SLICE_US)
-                        run_soon(d); /* the loop's turn: it ends the burst */
+                        loop_turn_ask(d->turn); /* the loop's turn: it ends the burst */
         } else
                 wait_for_turn(d);
 }
@@ -193,7 +185,7 @@ void dispatch_leave(struct request *request) {
                 fairness_charge(d->fairness, &request->ticket, now_mono_us() - d->started_us);
         fairness_leave(d->fairness, &request->ticket);
         if (fairness_queued(d->fairness) > 0)
-                run_soon(d);
+                loop_turn_ask(d->turn);
 }
 
 void dispatch_answered(struct request *request, size_t size) {
@@ -278,6 +270,9 @@ int dispatch_new(struct dispatch **ret, struct api *a) {
         d->fairness = fairness_new();
         if (!d->fairness)
                 return -ENOMEM;
+        r = loop_turn_new(&d->turn, a->event, SD_EVENT_PRIORITY_NORMAL, on_turn, d);
+        if (r < 0)
+                return r;
         r = sd_event_add_time_relative(a->event, &d->tick, CLOCK_MONOTONIC, 0, 0, on_tick, d);
         if (r < 0)
                 return r;
@@ -294,7 +289,7 @@ int dispatch_new(struct dispatch **ret, struct api *a) {
 struct dispatch *dispatch_free(struct dispatch *d) {
         if (!d)
                 return NULL;
-        sd_event_source_disable_unref(d->soon);
+        loop_turn_free(d->turn);
         sd_event_source_disable_unref(d->tick);
         fairness_free(d->fairness);
         return mfree(d);

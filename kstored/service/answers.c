@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "kstored/errors.h"
+#include "lib/loop-turn.h"
 #include "lib/timefmt.h"
 
 struct lane;
@@ -38,8 +39,7 @@ struct lane {
 };
 
 struct answers {
-        sd_event *event;
-        sd_event_source *source;
+        struct loop_turn *turn;
         struct mvcc *mvcc;
         struct lane *lanes;
         struct answer_list ready;
@@ -48,14 +48,13 @@ struct answers {
 };
 
 static void on_drained(struct grpc_call *call, void *userdata);
-static int on_slice(sd_event_source *source, void *userdata);
 
 static void make_ready(struct sending_answer *s) {
         if (s->where == READY)
                 return;
         s->where = READY;
         TAILQ_INSERT_TAIL(&s->all->ready, s, ready_link);
-        (void)sd_event_source_set_enabled(s->all->source, SD_EVENT_ONESHOT);
+        loop_turn_ask(s->all->turn);
 }
 
 /* The next of the lane, as long as there is room for them. */
@@ -212,7 +211,7 @@ static void on_drained(struct grpc_call *call, void *userdata) {
                 make_ready(s);
 }
 
-static int on_slice(sd_event_source *source, void *userdata) {
+static void on_slice(void *userdata) {
         struct answers *x = userdata;
         uint64_t until_us = now_mono_us() + ANSWERS_SLICE_US;
         struct sending_answer *s;
@@ -225,7 +224,8 @@ static int on_slice(sd_event_source *source, void *userdata) {
                 if (now_mono_us() >= until_us)
                         break;
         }
-        return TAILQ_EMPTY(&x->ready) ? 0 : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        if (!TAILQ_EMPTY(&x->ready))
+                loop_turn_ask(x->turn);
 }
 
 int answers_new(struct answers **ret, sd_event *event) {
@@ -235,11 +235,7 @@ int answers_new(struct answers **ret, sd_event *event) {
         if (!x)
                 return -ENOMEM;
         TAILQ_INIT(&x->ready);
-        x->event = sd_event_ref(event);
-        r = sd_event_add_defer(event, &x->source, on_slice, x);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(x->source, SD_EVENT_OFF);
+        r = loop_turn_new(&x->turn, event, SD_EVENT_PRIORITY_NORMAL, on_slice, x);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(x);
@@ -250,8 +246,7 @@ struct answers *answers_free(struct answers *x) {
         if (!x)
                 return NULL;
         assert(x->count == 0);
-        sd_event_source_disable_unref(x->source);
-        sd_event_unref(x->event);
+        loop_turn_free(x->turn);
         return mfree(x);
 }
 

@@ -20,6 +20,7 @@
 #include "lib/client/lines.h"
 #include "lib/json-text.h"
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "lib/map.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -79,7 +80,8 @@ struct informer {
         size_t index_count;
         json_t *kind, *api_version; /* shared by every object that came without */
         struct http_call *call;
-        sd_event_source *timer, *more;
+        sd_event_source *timer;
+        struct loop_turn *more;
         char *resource_version; /* NULL: a list is needed */
         char *continue_token;
         struct lines lines;
@@ -542,7 +544,7 @@ static void drop_backlog(struct informer *i) {
         lines_drop(&i->lines);
         i->backlog = i->ended = false;
         i->end.why = mfree(i->end.why);
-        (void)sd_event_source_set_enabled(i->more, SD_EVENT_OFF);
+        loop_turn_drop(i->more);
 }
 
 /* sd_event_now() is when this turn began, whatever part of it was ours. */
@@ -572,7 +574,7 @@ static int handle_lines(struct informer *i, bool begins) {
 
 static void continue_later(struct informer *i) {
         i->backlog = true;
-        (void)sd_event_source_set_enabled(i->more, SD_EVENT_ONESHOT);
+        loop_turn_ask(i->more);
 }
 
 static int on_watch_data(struct http_call *call, const char *data, size_t n, void *userdata) {
@@ -636,24 +638,23 @@ static void on_watch_done(
 }
 
 /* The lines that a turn has left, then the end of the stream if it has come meanwhile. */
-static int on_more(sd_event_source *source, void *userdata) {
+static void on_more(void *userdata) {
         struct informer *i = userdata;
         int r = handle_lines(i, /* begins= */ true);
 
         if (r > 0) {
                 continue_later(i);
-                return 0;
+                return;
         }
         i->backlog = false;
         if (r == 0 && !i->ended) {
                 http_call_resume(i->call);
-                return 0;
+                return;
         }
         _cleanup_free_ char *why = r < 0 ? strdup(strerror(-r)) : TAKE_PTR(i->end.why);
         i->call = http_call_cancel(i->call);
         drop_backlog(i);
         end_watch(i, r < 0 ? r : i->end.failure, why, r < 0 ? 0 : i->end.retry_after_s);
-        return 0;
 }
 
 /* Continues: the next page, or the watch. */
@@ -717,10 +718,7 @@ int informer_new(struct informer **ret, struct api_client *c,
         r = copy_options(i, options);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(api_client_event(c), &i->more, on_more, i);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(i->more, SD_EVENT_OFF);
+        r = loop_turn_new(&i->more, api_client_event(c), SD_EVENT_PRIORITY_NORMAL, on_more, i);
         if (r < 0)
                 return r;
         /* From the loop, so that indexes can be added first and no callback comes before the
@@ -738,7 +736,7 @@ struct informer *informer_free(struct informer *i) {
                 return NULL;
         http_call_cancel(i->call);
         sd_event_source_disable_unref(i->timer);
-        sd_event_source_disable_unref(i->more);
+        loop_turn_free(i->more);
         for (size_t k = 0; k < i->index_count; k++)
                 map_free(i->indexes[k].buckets);
         map_free(i->items);

@@ -5,13 +5,14 @@
  *                        '------ done, dirty --'
  *
  * and beside it may wait on a timer (add_after, back-off) that adds it again. A name's record lives
- * as long as one of those holds or it has failures to remember. Work is started from a deferred
- * event source, so that workqueue_add() never calls back into the caller. */
+ * as long as one of those holds or it has failures to remember. Work is started in turns of
+ * the loop, so that workqueue_add() never calls back into the caller. */
 #include "lib/client/workqueue.h"
 
 #include <sys/queue.h>
 
 #include "lib/client/workqueue-metrics.h"
+#include "lib/loop-turn.h"
 #include "lib/map.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
@@ -30,7 +31,7 @@ struct item {
 
 struct workqueue {
         sd_event *event;
-        sd_event_source *dispatch;
+        struct loop_turn *dispatch;
         struct workqueue_options options;
         struct workqueue_metrics metrics;
         struct map *items;
@@ -49,7 +50,7 @@ static void item_free(void *p) {
 
 static void wake(struct workqueue *q) {
         if (!q->paused && q->ready_count > 0 && q->processing < q->options.parallel_max)
-                (void)sd_event_source_set_enabled(q->dispatch, SD_EVENT_ONESHOT);
+                loop_turn_ask(q->dispatch);
 }
 
 static double seconds(uint64_t begin_us, uint64_t end_us) {
@@ -81,13 +82,13 @@ static int start_counting(struct workqueue *q) {
         return r < 0 ? r : metrics_on_render(q->options.metrics, on_render, q);
 }
 
-static int on_dispatch(sd_event_source *source, void *userdata) {
+static void on_dispatch(void *userdata) {
         struct workqueue *q = userdata;
         struct item *i = TAILQ_FIRST(&q->ready);
 
         /* One name a turn: the loop gets to look at sockets and timers in between. */
         if (q->paused || !i || q->processing >= q->options.parallel_max)
-                return 0;
+                return;
         uint64_t now = now_mono_us();
         TAILQ_REMOVE(&q->ready, i, link);
         q->ready_count--;
@@ -99,7 +100,6 @@ static int on_dispatch(sd_event_source *source, void *userdata) {
         q->processing++;
         q->options.work(q, i->name, q->options.userdata);
         wake(q);
-        return 0;
 }
 
 int workqueue_new(
@@ -124,14 +124,8 @@ int workqueue_new(
         r = start_counting(q);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(event, &q->dispatch, on_dispatch, q);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(q->dispatch, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
         /* Behind I/O: what has arrived is in the caches before work is planned on them. */
-        r = sd_event_source_set_priority(q->dispatch, SD_EVENT_PRIORITY_NORMAL + 10);
+        r = loop_turn_new(&q->dispatch, event, SD_EVENT_PRIORITY_NORMAL + 10, on_dispatch, q);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(q);
@@ -143,7 +137,7 @@ struct workqueue *workqueue_free(struct workqueue *q) {
                 return NULL;
         if (q->options.metrics)
                 metrics_off_render(q->options.metrics, on_render, q);
-        sd_event_source_disable_unref(q->dispatch);
+        loop_turn_free(q->dispatch);
         map_free(q->items);
         sd_event_unref(q->event);
         free(q);

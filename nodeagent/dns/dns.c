@@ -8,6 +8,7 @@
 
 #include "lib/fileio.h"
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "lib/object.h"
 #include "nodeagent/dns/sync.h"
 #include "nodeagent/dns/unbound-config.h"
@@ -42,7 +43,8 @@ struct dns {
         char *program, *library_dir;
         struct map *dirty; /* keys of services; values are not used */
         struct dns_sync *sync;
-        sd_event_source *defer, *save, *retry;
+        struct loop_turn *turn;
+        sd_event_source *save, *retry;
         char invocation[33];              /* of the unbound that is fed */
         struct buf records, view_records; /* while they are written */
         bool saving;                      /* in pieces */
@@ -368,7 +370,7 @@ static void ensure_unit(struct dns *d) {
 }
 
 static void again(struct dns *d) {
-        (void)sd_event_source_set_enabled(d->defer, SD_EVENT_ONESHOT);
+        loop_turn_ask(d->turn);
 }
 
 static void say_trouble(struct dns *d, const char *sub) {
@@ -477,18 +479,17 @@ static void work(struct dns *d) {
         }
 }
 
-static int on_defer(sd_event_source *s, void *userdata) {
+static void on_turn(void *userdata) {
         struct dns *d = userdata;
 
         if (map_size(d->dirty) > 0) {
                 work(d);
                 again(d);
-                return 0;
+                return;
         }
         if ((!d->started || !d->checked) && !d->retry)
                 ensure_unit(d);
         dns_sync_wake(d->sync);
-        return 0;
 }
 
 void dns_service_changed(struct dns *d, const char *key) {
@@ -550,14 +551,7 @@ static int make_sync(struct dns *d) {
                         .zones = d->zones,
                         .on_changed = on_changed,
                         .userdata = d};
-        int r = sd_event_add_defer(d->agent->event, &d->defer, on_defer, d);
-
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(d->defer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_priority(d->defer, SD_EVENT_PRIORITY_NORMAL + 10);
+        int r = loop_turn_new(&d->turn, d->agent->event, SD_EVENT_PRIORITY_NORMAL + 10, on_turn, d);
         if (r < 0)
                 return r;
         return dns_sync_new(&d->sync, &options);
@@ -598,7 +592,7 @@ struct dns *dns_free(struct dns *d) {
         if (!d)
                 return NULL;
         dns_sync_free(d->sync);
-        sd_event_source_disable_unref(d->defer);
+        loop_turn_free(d->turn);
         sd_event_source_disable_unref(d->save);
         sd_event_source_disable_unref(d->retry);
         dns_table_free(d->table);

@@ -3,6 +3,7 @@
 #include "nodeagent/dns/sync.h"
 
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "nodeagent/dns/feed.h"
 #include "nodeagent/dns/unbound-config.h"
 
@@ -16,14 +17,15 @@ enum {
 struct dns_sync {
         struct dns_sync_options options;
         struct dns_feed *feed;
-        sd_event_source *defer, *retry;
+        struct loop_turn *turn;
+        sd_event_source *retry;
         char **left_over; /* names that the view must not have */
         bool started;     /* there is an unbound */
         bool compared;    /* it has what the table says, but for pending changes */
 };
 
 static void again(struct dns_sync *s) {
-        (void)sd_event_source_set_enabled(s->defer, SD_EVENT_ONESHOT);
+        loop_turn_ask(s->turn);
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -153,12 +155,12 @@ static int remove_left_over(struct dns_sync *s) {
         return r < 0 ? r : dns_feed_run(s->feed, &commands, &callbacks);
 }
 
-static int on_defer(sd_event_source *source, void *userdata) {
+static void on_turn(void *userdata) {
         struct dns_sync *s = userdata;
         int r = 0;
 
         if (!s->started || s->retry || dns_feed_is_busy(s->feed))
-                return 0;
+                return;
         if (!s->compared)
                 r = compare(s);
         else if (dns_table_pending(s->options.table) > 0)
@@ -169,7 +171,6 @@ static int on_defer(sd_event_source *source, void *userdata) {
                 log_warning_errno(r, "Cannot send changes of names to unbound");
                 retry_later(s, RETRY_US);
         }
-        return 0;
 }
 
 void dns_sync_start(struct dns_sync *s) {
@@ -204,14 +205,8 @@ int dns_sync_new(struct dns_sync **ret, const struct dns_sync_options *options) 
         r = dns_feed_new(&s->feed, options->event, options->socket_path);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(options->event, &s->defer, on_defer, s);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(s->defer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
         /* Pods, and service rules, come first. */
-        r = sd_event_source_set_priority(s->defer, SD_EVENT_PRIORITY_NORMAL + 10);
+        r = loop_turn_new(&s->turn, options->event, SD_EVENT_PRIORITY_NORMAL + 10, on_turn, s);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);
@@ -222,7 +217,7 @@ struct dns_sync *dns_sync_free(struct dns_sync *s) {
         if (!s)
                 return NULL;
         dns_feed_free(s->feed);
-        sd_event_source_disable_unref(s->defer);
+        loop_turn_free(s->turn);
         sd_event_source_disable_unref(s->retry);
         strv_free(s->left_over);
         free(s);

@@ -1,5 +1,5 @@
-/* At most one transaction runs at a time. A change marks the keys of its models; a deferred event
- * rebuilds their models, at most WORK_PER_TURN steps a turn, and passes the differences to the
+/* At most one transaction runs at a time. A change marks the keys of its models; turns of the
+ * loop rebuild their models, at most WORK_PER_TURN steps each, and pass the differences to the
  * thread. A load of the whole table builds the marked models the same way, piece by piece, and then
  * compares all of them with the kernel's table: only differences are written, so a restart of the
  * agent leaves the rules alone. After a transaction UDP flows to endpoints that it removed are
@@ -7,6 +7,7 @@
 #include "nodeagent/network/nft.h"
 
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/worker.h"
@@ -64,7 +65,7 @@ struct nft {
         struct map *leaving; /* uid -> mark with which it stopped being an endpoint */
         struct map *warned;  /* warnings that were logged already */
         uint64_t marks;
-        sd_event_source *defer;
+        struct loop_turn *turn;
         sd_event_source *restore;
         bool loaded;     /* the table was loaded once, or is being loaded */
         bool reload_due; /* the whole table is to be compared, when no model is dirty */
@@ -80,7 +81,7 @@ static void json_free(void *v) {
 }
 
 static void again(struct nft *n) {
-        (void)sd_event_source_set_enabled(n->defer, SD_EVENT_ONESHOT);
+        loop_turn_ask(n->turn);
 }
 
 static void mark(struct nft *n, const char *prefix, const char *name) {
@@ -421,12 +422,12 @@ static int load(struct nft *n) {
         return 0;
 }
 
-static int on_defer(sd_event_source *s, void *userdata) {
+static void on_turn(void *userdata) {
         struct nft *n = userdata;
         int r = 0;
 
         if (n->running)
-                return 0;
+                return;
         if (n->reload_due)
                 r = load(n);
         else if (n->loaded && map_size(n->dirty) > 0)
@@ -435,7 +436,6 @@ static int on_defer(sd_event_source *s, void *userdata) {
                 log_oom();
                 restore_after(n, RETRY_US);
         }
-        return 0;
 }
 
 static int on_restore(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -719,14 +719,8 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         r = worker_new(&n->worker, event);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(event, &n->defer, on_defer, n);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(n->defer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
         /* Everything else runs before the next piece of a load. */
-        r = sd_event_source_set_priority(n->defer, SD_EVENT_PRIORITY_NORMAL + 10);
+        r = loop_turn_new(&n->turn, event, SD_EVENT_PRIORITY_NORMAL + 10, on_turn, n);
         if (r < 0)
                 return r;
         for (int f = 0; f < FAMILIES; f++)
@@ -744,7 +738,7 @@ struct nft *nft_free(struct nft *n) {
         worker_free(n->worker);
         transaction_free(n->running);
         nft_monitor_free(n->monitor);
-        sd_event_source_disable_unref(n->defer);
+        loop_turn_free(n->turn);
         sd_event_source_disable_unref(n->restore);
         sd_event_source_disable_unref(n->settle);
         nft_applier_free(n->applier);

@@ -1,9 +1,10 @@
-/* At most one transaction runs at a time, on a thread. A change counts a mark; a deferred event
- * brings the table's contents up to date, at most STEPS_PER_TURN steps a turn, and passes the text
+/* At most one transaction runs at a time, on a thread. A change counts a mark; turns of the
+ * loop bring the table's contents up to date, at most STEPS_PER_TURN steps each, and pass the text
  * to the thread. A pod's rules are in the kernel once a transaction is done that holds its mark. */
 #include "nodeagent/network/policy.h"
 
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/worker.h"
@@ -39,14 +40,15 @@ struct policies {
         struct map *nodes;   /* addresses of the other nodes; values are not used */
         struct map *waiting; /* uid -> mark (uint64_t) that its rules have */
         uint64_t marks, settled, committed;
-        sd_event_source *defer, *restore;
+        struct loop_turn *turn;
+        sd_event_source *restore;
         struct policy_change *running;
         uint64_t restored_us;
         bool inherited, loaded, reload_due;
 };
 
 static void again(struct policies *p) {
-        (void)sd_event_source_set_enabled(p->defer, SD_EVENT_ONESHOT);
+        loop_turn_ask(p->turn);
 }
 
 static void mark(struct policies *p) {
@@ -169,9 +171,8 @@ static void turn(struct policies *p) {
         change_free(c);
 }
 
-static int on_defer(sd_event_source *s, void *userdata) {
+static void on_turn(void *userdata) {
         turn(userdata);
-        return 0;
 }
 
 void policies_load(struct policies *p) {
@@ -353,14 +354,8 @@ int policies_new(struct policies **ret, sd_event *event, const struct policies_o
         r = open_nft(p);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(event, &p->defer, on_defer, p);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(p->defer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
         /* What came in one turn of the loop is one transaction. */
-        r = sd_event_source_set_priority(p->defer, SD_EVENT_PRIORITY_NORMAL + 5);
+        r = loop_turn_new(&p->turn, event, SD_EVENT_PRIORITY_NORMAL + 5, on_turn, p);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(p);
@@ -374,7 +369,7 @@ struct policies *policies_free(struct policies *p) {
         worker_free(p->worker);
         change_free(p->running);
         nft_monitor_free(p->monitor);
-        sd_event_source_disable_unref(p->defer);
+        loop_turn_free(p->turn);
         sd_event_source_disable_unref(p->restore);
         policy_table_free(p->table);
         map_free(p->waiting);

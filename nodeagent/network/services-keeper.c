@@ -17,7 +17,7 @@ struct services_keeper {
         void *userdata;
         struct worker *worker;
         struct services_reader *reader;
-        sd_event_source *load; /* while the file is read */
+        struct loop_turn *load; /* while the file is read */
         sd_event_source *save;
         struct map *changed; /* "s namespace/name" or "e namespace/name"; values are not used */
         struct writing *writing;
@@ -71,7 +71,7 @@ static void take_line(struct services_keeper *k, const json_t *line) {
 
 static void end_load(struct services_keeper *k) {
         k->reader = services_reader_free(k->reader);
-        k->load = sd_event_source_disable_unref(k->load);
+        k->load = loop_turn_free(k->load);
 }
 
 /* What the API has said since the start is newer than any line. */
@@ -85,7 +85,7 @@ static bool is_outdated(const struct services_keeper *k, const json_t *line) {
         return !key || map_get(k->changed, key);
 }
 
-static int on_load(sd_event_source *s, void *userdata) {
+static void on_load(void *userdata) {
         struct services_keeper *k = userdata;
         int r = 1;
 
@@ -99,8 +99,10 @@ static int on_load(sd_event_source *s, void *userdata) {
                 if (!is_outdated(k, line))
                         take_line(k, line);
         }
-        if (r > 0)
-                return 0;
+        if (r > 0) {
+                loop_turn_ask(k->load);
+                return;
+        }
         if (r < 0)
                 log_warning_errno(r, "Cannot read all services kept in %s", k->path);
         k->can_append = r == 0;
@@ -108,7 +110,6 @@ static int on_load(sd_event_source *s, void *userdata) {
         if (map_size(k->changed) > 0)
                 save_later(k);
         k->on_loaded(k->userdata);
-        return 0;
 }
 
 static int begin_load(struct services_keeper *k) {
@@ -121,10 +122,11 @@ static int begin_load(struct services_keeper *k) {
                 k->on_loaded(k->userdata);
                 return 0;
         }
-        r = sd_event_add_defer(k->event, &k->load, on_load, k);
+        r = loop_turn_new(&k->load, k->event, SD_EVENT_PRIORITY_NORMAL, on_load, k);
         if (r < 0)
                 return r;
-        return sd_event_source_set_enabled(k->load, SD_EVENT_ON);
+        loop_turn_ask(k->load);
+        return 0;
 }
 
 /* ---- writing ---- */

@@ -8,6 +8,7 @@
 
 #include <sys/queue.h>
 
+#include "lib/loop-turn.h"
 #include "nodeagent/pod/decide.h"
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/pod/probes.h"
@@ -169,7 +170,7 @@ struct pods {
         struct map *by_uid;
         struct map *by_unit;    /* name in the runtime -> first struct container */
         struct map *by_sandbox; /* name in the runtime -> struct pod */
-        sd_event_source *defer;
+        struct loop_turn *turn; /* waking.c */
         sd_event_source *file_check; /* file-check.c */
         TAILQ_HEAD(pods_dirty, pod) dirty; /* to be looked at; waking.c */
         struct start_slots slots;
@@ -242,7 +243,7 @@ void pod_wake_at(struct pod *p, uint64_t mono_us);
 /* Asks for another look when fewer containers are being started. */
 void pod_want_slot(struct pod *p);
 /* Looks at every pod that was woken since. */
-int pods_on_defer(sd_event_source *s, void *userdata);
+void pods_on_turn(void *userdata);
 void pod_waking_done(struct pod *p);
 
 /* ---- view.c, drive.c ---- */

@@ -43,10 +43,7 @@ int pods_new(struct pods **ret, struct agent *agent) {
         r = look_new(&p->look);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(agent->event, &p->defer, pods_on_defer, p);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(p->defer, SD_EVENT_OFF);
+        r = loop_turn_new(&p->turn, agent->event, SD_EVENT_PRIORITY_NORMAL, pods_on_turn, p);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(p);
@@ -62,7 +59,7 @@ struct pods *pods_free(struct pods *p) {
         json_decref(p->taints);
         look_free(p->look);
         sd_event_source_disable_unref(p->file_check);
-        sd_event_source_disable_unref(p->defer);
+        loop_turn_free(p->turn);
         sd_event_source_disable_unref(p->slot_timer);
         free(p);
         return NULL;

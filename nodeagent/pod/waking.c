@@ -1,4 +1,4 @@
-/* Waking pods. Pods that were woken are in a list, which one deferred event source works off: a pod
+/* Waking pods. Pods that were woken are in a list, which is worked off in turns of the loop: a pod
  * is looked at once per turn of the loop, however many signals come, and a turn ends after
  * TURN_US, however many pods there are. Pods whose containers wait for a slot (start-slots.h) are
  * in another list, and are woken in its order. */
@@ -13,7 +13,7 @@ void pod_wake(struct pod *p) {
         if (!p->waking.dirty)
                 TAILQ_INSERT_TAIL(&p->pods->dirty, p, waking.others);
         p->waking.dirty = true;
-        (void)sd_event_source_set_enabled(p->pods->defer, SD_EVENT_ONESHOT);
+        loop_turn_ask(p->pods->turn);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -95,7 +95,7 @@ static int on_slot_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
-int pods_on_defer(sd_event_source *s, void *userdata) {
+void pods_on_turn(void *userdata) {
         struct pods *all = userdata;
         uint64_t end = now_mono_us() + TURN_US;
         struct pod *p, *last = TAILQ_LAST(&all->dirty, pods_dirty);
@@ -110,8 +110,7 @@ int pods_on_defer(sd_event_source *s, void *userdata) {
         }
         give_slots(all);
         if (all->units_listed && !TAILQ_EMPTY(&all->dirty))
-                (void)sd_event_source_set_enabled(all->defer, SD_EVENT_ONESHOT);
-        return 0;
+                loop_turn_ask(all->turn);
 }
 
 void pod_waking_done(struct pod *p) {

@@ -11,6 +11,7 @@
  * change during the run live until its end. */
 #include "lib/client/api-actions.h"
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "reconcilers/descheduling/descheduling-internal.h"
@@ -33,7 +34,7 @@ struct run {
         struct desched *desched;
         VECTOR(struct input) inputs;
         size_t next; /* of inputs */
-        sd_event_source *slices;
+        struct loop_turn *slices;
         struct api_call *call;
         uint64_t started_us;  /* wall clock */
         uint64_t progress_us; /* monotonic: when the status was last written */
@@ -45,7 +46,7 @@ struct run {
 static struct run *run_free(struct run *o) {
         if (!o)
                 return NULL;
-        sd_event_source_disable_unref(o->slices);
+        loop_turn_free(o->slices);
         api_call_cancel(o->call);
         for (size_t i = o->next; i < o->inputs.count; i++)
                 json_decref(o->inputs.items[i].object);
@@ -58,12 +59,8 @@ static struct run *run_free(struct run *o) {
 }
 DEFINE_CLEANUP(struct run *, run_free);
 
-static void run_pause(struct run *o) {
-        sd_event_source_set_enabled(o->slices, SD_EVENT_OFF);
-}
-
 static void run_continue(struct run *o) {
-        sd_event_source_set_enabled(o->slices, SD_EVENT_ON);
+        loop_turn_ask(o->slices);
 }
 
 /* --- the report --- */
@@ -108,7 +105,6 @@ static void write_report(struct run *o) {
         bool completed = streq(result, "Completed");
         int r;
 
-        run_pause(o);
         log_debug("descheduling %s: %s: %s; %llu ms of work, the longest slice %llu us",
                         object_name(o->object), result, message,
                         (unsigned long long)(o->busy_us / 1000), (unsigned long long)o->longest_us);
@@ -188,7 +184,6 @@ static bool evict(struct run *o) {
         path = api_path(world_resource(WORLD_PODS), object_namespace(e.pod), object_name(e.pod),
                         "eviction", /* query= */ NULL);
         assert(body && path);
-        run_pause(o);
         r = api_create_async(o->action->client, path, body, on_evicted, o, &o->call);
         if (r < 0)
                 on_evicted(r, /* object= */ NULL, /* p= */ NULL, o);
@@ -253,7 +248,7 @@ static bool work(struct run *o) {
         return false;
 }
 
-static int on_slice(sd_event_source *source, void *userdata) {
+static void on_slice(void *userdata) {
         struct run *o = userdata;
         uint64_t begin = now_mono_us(), now = begin;
         const char *why = o->report ? NULL : why_stop(o);
@@ -264,12 +259,12 @@ static int on_slice(sd_event_source *source, void *userdata) {
                 uint64_t before = now;
 
                 if (work(o)) /* o may be gone */
-                        return 0;
+                        return;
                 now = now_mono_us();
                 o->busy_us += now - before;
                 o->longest_us = MAX(o->longest_us, now - begin);
         }
-        return 0;
+        run_continue(o);
 }
 
 /* --- the beginning --- */
@@ -330,7 +325,8 @@ static int start_run(struct running_action *a) {
                         .started_us = now_wall_us(),
                         .progress_us = now_mono_us(),
                         .dry = json_bool_or(a->action->body, "spec.dryRun", false)};
-        r = sd_event_add_defer(runner_event(o->runner), &o->slices, on_slice, o);
+        r = loop_turn_new(&o->slices, runner_event(o->runner), SD_EVENT_PRIORITY_NORMAL, on_slice,
+                        o);
         if (r < 0)
                 return r;
         r = prepare(o, &p);

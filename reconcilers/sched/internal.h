@@ -5,6 +5,7 @@
 
 #include "lib/client/informer.h"
 #include "lib/client/workqueue-metrics.h"
+#include "lib/loop-turn.h"
 #include "lib/map.h"
 #include "lib/sched/sched.h"
 #include "reconcilers/sched/queue.h"
@@ -36,7 +37,8 @@ struct scheduler {
         struct sched_cluster *cluster;
         struct informer *watches[WATCHES];
         struct sched_queue *queue;
-        sd_event_source *work, *timer;
+        struct loop_turn *work;
+        sd_event_source *timer;
         struct map *bindings; /* key -> struct binding */
         struct map *writes;   /* further requests in flight */
         struct map *waiting;  /* key -> pod that waits for its claims on a node */

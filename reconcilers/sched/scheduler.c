@@ -106,14 +106,14 @@ static void set_timer(struct scheduler *s) {
 
 void scheduler_arm(struct scheduler *s) {
         if (may_work(s))
-                (void)sd_event_source_set_enabled(s->work, SD_EVENT_ONESHOT);
+                loop_turn_ask(s->work);
 }
 
-static int on_work(sd_event_source *source, void *userdata) {
+static void on_work(void *userdata) {
         struct scheduler *s = userdata;
 
         if (!may_work(s))
-                return 0;
+                return;
         scheduler_check_claims(s);
         scheduler_apply_wakes(s);
         for (unsigned i = 0; i < CHOICES_A_TURN && may_work(s); i++) {
@@ -127,7 +127,6 @@ static int on_work(sd_event_source *source, void *userdata) {
         if (sched_queue_is_ready(s->queue, now_mono_us()))
                 scheduler_arm(s);
         set_timer(s);
-        return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -175,11 +174,9 @@ static int read_profiles(struct scheduler *s, struct problem *p) {
 }
 
 static int make_sources(struct scheduler *s) {
-        int r = sd_event_add_defer(s->options.event, &s->work, on_work, s);
+        int r = loop_turn_new(
+                        &s->work, s->options.event, SD_EVENT_PRIORITY_NORMAL, on_work, s);
 
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(s->work, SD_EVENT_OFF);
         if (r < 0)
                 return r;
         r = sd_event_add_time(s->options.event, &s->timer, CLOCK_MONOTONIC, UINT64_MAX,
@@ -229,7 +226,7 @@ struct scheduler *scheduler_free(struct scheduler *s) {
         map_free(s->waiting);
         for (size_t i = 0; i < WATCHES; i++)
                 informer_free(s->watches[i]);
-        sd_event_source_disable_unref(s->work);
+        loop_turn_free(s->work);
         sd_event_source_disable_unref(s->timer);
         scheduler_wakes_done(s);
         sched_queue_free(s->queue);
