@@ -293,7 +293,8 @@ static int take_data(struct line *l, const struct stream_frame *f) {
 static void take_end(struct line *l, const struct stream_frame *f) {
         struct dial *d = l->dial;
 
-        if (!d || f->id != l->id)
+        /* One that was not opened yet: l->id is still that of the connection before it. */
+        if (!d || !d->opened || f->id != l->id)
                 return;
         if (f->type == STREAM_RESET)
                 set_why(d, (const char *)f->data, f->size);
