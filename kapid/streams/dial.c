@@ -20,6 +20,7 @@ enum {
         PAY_BELOW = 64 << 10,   /* with more than this unread the node is not credited */
         IDLE_US = 10 * 1000 * 1000,
         IDLE_MAX = 32,
+        STREAMS_MAX = NODE_STREAMS_MAX / 4 * 3, /* the others are for exec and the like */
         WHY_MAX = 400,
 };
 
@@ -393,6 +394,13 @@ static const struct node_stream_events node_events = {
 
 /* --- the beginning --- */
 
+static int refuse_busy(struct problem *p) {
+        problem_set(p, EBUSY, 429, "TooManyRequests",
+                        "too many streams to nodes are open at this server");
+        p->retry_after_s = 5;
+        return -EBUSY;
+}
+
 /* Takes the key. */
 static int line_new(struct line **ret, struct dials *all, char *key, struct node_target *target,
                 const char *ask, struct problem *p) {
@@ -450,9 +458,9 @@ static int find_line(struct dial *d, struct dials *all, struct node_target *targ
 
         if (!key)
                 return -ENOMEM;
-        if (l) {
+        if (l || all->api->node_streams >= STREAMS_MAX) {
                 free(key);
-                return use_line(d, l);
+                return l ? use_line(d, l) : refuse_busy(p);
         }
         r = line_new(&l, all, key, target, ask, p);
         if (r < 0)
