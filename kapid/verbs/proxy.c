@@ -134,7 +134,8 @@ static const struct {
 static void redirect(struct request *request) {
         const char *path = http_request_path(request->http),
                    *query = http_request_query_text(request->http);
-        _cleanup_free_ char *to = strformat("%s/%s%s", path, *query ? "?" : "", query);
+        size_t slashes = strspn(path, "/"); /* "//api" would name a host */
+        _cleanup_free_ char *to = strformat("/%s/%s%s", path + slashes, *query ? "?" : "", query);
 
         if (!to || http_response_header(request->http, "Location", to) < 0)
                 respond_errno(request, ENOMEM);
@@ -142,9 +143,11 @@ static void redirect(struct request *request) {
                 respond_data(request, 301, "text/plain; charset=utf-8", "", 0);
 }
 
-/* An empty path goes where its redirection leads; an upgrade is not redirected. */
+/* An empty path goes where its redirection leads; an upgrade is not redirected, nor what a client
+ * would repeat as a GET. */
 static bool is_bare(const struct request *request) {
-        return isempty(request->route.rest) && isempty(request_header(request, "Upgrade"));
+        return isempty(request->route.rest) && isempty(request_header(request, "Upgrade")) &&
+               streq(request->route.verb, "get");
 }
 
 static int send_on(struct request *request, struct problem *p) {

@@ -90,6 +90,9 @@ def slash():
     """a bare proxy leads to one with a slash; the query stays"""
     r = is_(a.get(GOOD + "?a=b"), 301)
     assert r.headers["Location"] == GOOD + "/?a=b", r.headers["Location"]
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        said = is_(a.ask(method, GOOD + "?a=b"), 200).json
+        assert said["method"] == method and said["path"] == "/?a=b", said
     assert is_(a.get(GOOD + "/"), 200).json["path"] == "/"
     is_(a.get(CORE + "/pods/no/proxy"), 404, "NotFound", 'pods "no" not found')
 
