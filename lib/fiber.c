@@ -48,7 +48,7 @@ struct fibers {
         TAILQ_HEAD(, fiber) ready;
         SLIST_HEAD(, stack) stacks;
         unsigned stack_count;
-        bool running; /* one has the loop */
+        struct fiber *running; /* the one that has the loop; NULL: none */
 };
 
 static uint64_t processor_us(void) {
@@ -160,9 +160,9 @@ static struct fiber *fiber_free(struct fiber *f) {
 static void run(struct fiber *f) {
         f->turn_began_us = processor_us();
         f->turn_ends_us = now_mono_us() + f->all->turn_us;
-        f->all->running = true;
+        f->all->running = f;
         change_stack(f, &f->caller, &f->own);
-        f->all->running = false;
+        f->all->running = NULL;
         f->used_us += processor_us() - f->turn_began_us;
         f->all->active -= f->ended || f->waits;
 }
@@ -254,8 +254,9 @@ static void pause_it(struct fiber *f) {
         change_stack(f, &f->own, &f->caller);
 }
 
+/* Whoever has a fiber's address may be called while it pauses, on another stack. */
 void fiber_breathe(struct fiber *f) {
-        if (f && now_mono_us() >= f->turn_ends_us)
+        if (f && f->all->running == f && now_mono_us() >= f->turn_ends_us)
                 pause_it(f);
 }
 

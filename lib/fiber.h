@@ -28,7 +28,7 @@ int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *use
 
 /* --- for the function; f may be NULL --- */
 
-/* Pauses when its turn is over. */
+/* Pauses when its turn is over. Nothing while it has paused: others may call it then. */
 void fiber_breathe(struct fiber *f);
 /* The same; then the processor time in microseconds that it has used (of a NULL one: that of the
  * thread). Fit for struct cel_limits. */

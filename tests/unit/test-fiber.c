@@ -196,6 +196,27 @@ static void test_forgotten(void **state) {
         assert_int_equal(w->done, 0);
 }
 
+static void known(struct fiber *f, void *userdata) {
+        struct work *work = userdata;
+
+        work->fiber = f;
+        breathing(f, userdata);
+}
+
+/* Its breath is not that of the loop, which goes on meanwhile. */
+static void test_of_others(void **state) {
+        struct world *w = *state;
+        struct work a = {.world = w, .letter = 'a', .rounds = 2};
+
+        assert_int_equal(fibers_start(w->fibers, known, on_done, &a), 1);
+        assert_string_equal(w->order, "a");
+        fiber_breathe(a.fiber);
+        (void)fiber_clock_us(a.fiber);
+        assert_string_equal(w->order, "a");
+        run_until(w, 1);
+        assert_string_equal(w->order, "aaA");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test_setup_teardown(test_through_at_once, setup, teardown),
@@ -204,6 +225,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_deep, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_clock, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_of_others, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_forgotten, setup, teardown),
         };
 
