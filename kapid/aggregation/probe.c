@@ -186,7 +186,9 @@ static void on_v2(struct remote *remote, const struct http_result *result) {
         remote->openapi_v2_mark = mark;
         c->remote = remote_ref(remote);
         c->size = any ? result->body_size : 0;
-        c->text = strndup(any ? result->body : "", c->size);
+        c->text = calloc(1, c->size + 1); /* what comes may have zero bytes */
+        if (c->size > 0 && c->text)
+                memcpy(c->text, result->body, c->size);
         r = c->text ? fibers_start(a->fibers, cut, on_cut, c) : -ENOMEM;
         if (r == 0)
                 on_cut(c);
