@@ -411,8 +411,8 @@ static bool has_room(const struct informer *i, const json_t *o) {
 /* A list that does not end: what has come of it stays, and it is tried again much later. */
 static void give_up(struct informer *i) {
         if (!i->gave_up)
-                log_warning("The API lists more than %zu %s.%s: the others are not followed, nor "
-                            "are changes; it is tried again every ten minutes. Repair its server",
+                log_warning("The API lists more than %zu %s.%s, or too much at a time: what is left is "
+                            "not followed; it is tried again every ten minutes. Repair its server",
                                 i->options.objects_max, i->resource.plural, i->resource.group);
         i->gave_up = true;
         set_connected(i, false);
@@ -474,7 +474,7 @@ static void on_list_done(struct http_call *call, const struct http_result *resul
                                 p.message ? p.message : strerror(-r));
                 forget_position(i); /* a list that broke off in the middle starts over */
                 i->pages = 0;
-                if (r == -E2BIG)
+                if (i->options.objects_max > 0 && (r == -E2BIG || r == -EFBIG))
                         give_up(i);
                 else
                         retry(i, p.retry_after_s);
