@@ -337,7 +337,7 @@ static void test_openapi_v2(void **state) {
         assert_int_equal(json_object_size(v), 6);
 }
 
-/* What a server says is bounded: how many other names are tried, how many kinds a definition has. */
+/* What a server says is bounded: how many names are tried, how many kinds a definition has. */
 static void test_openapi_v2_bounds(void **state) {
         _cleanup_json_ json_t *whole = parse("{'paths': {}, 'definitions': {'N': {'n': 1}}}"),
                               *kinds = json_array();
