@@ -342,13 +342,18 @@ static int v2_parts(struct request *request, char ***ret) {
         return r;
 }
 
-/* One that does not fit is left out: the others are not to blame. -ENOMEM. */
-static int v2_add_part(json_t *whole, const char *text) {
+/* One that does not fit is left out: the others are not to blame. -ENOMEM, -ECANCELED. */
+static int v2_add_part(struct request *request, json_t *whole, const char *text) {
         json_t *part;
         int r;
 
         if (json_parse(text, strlen(text), 0, &part, NULL) < 0)
                 return 0;
+        r = request_breathe(request);
+        if (r < 0) {
+                json_decref(part);
+                return r;
+        }
         r = openapi_v2_merge(whole, part);
         return r == -ENOSPC ? 0 : r;
 }
@@ -360,7 +365,7 @@ static char *v2_merged(struct request *request, const char *own, char *const *pa
         if (json_parse(own, strlen(own), 0, &whole, NULL) < 0 || request_breathe(request) < 0)
                 return NULL;
         for (; *parts; parts++) {
-                if (v2_add_part(whole, *parts) < 0 || request_breathe(request) < 0)
+                if (v2_add_part(request, whole, *parts) < 0 || request_breathe(request) < 0)
                         return NULL;
         }
         return json_text(whole);
