@@ -48,22 +48,37 @@ static size_t count_conditions(const json_t *object, const char *type) {
         return n;
 }
 
+/* NULL where there is none of the type, or are several. */
+static const json_t *only_condition(const json_t *object, const char *type) {
+        const json_t *item, *only = NULL;
+        size_t i;
+
+        json_array_foreach (json_at(object, "status.conditions"), i, item) {
+                if (!streq(json_str_or(item, "type", ""), type))
+                        continue;
+                if (only)
+                        return NULL;
+                only = item;
+        }
+        return only;
+}
+
 /* A write of the status leaves decisions as they were, word for word; one that adds or drops any is
  * refused later. */
 static int keep_decisions(const json_t *old, json_t *object) {
+        const json_t *approved = only_condition(old, "Approved"),
+                     *denied = only_condition(old, "Denied");
         json_t *list = (json_t *)json_at(object, "status.conditions"), *item;
-        const json_t *before = json_at(old, "status.conditions"), *was;
-        size_t i, k;
+        size_t i;
 
         json_array_foreach (list, i, item) {
                 const char *type = json_str_or(item, "type", "");
+                const json_t *was = streq(type, "Approved") ? approved
+                                    : streq(type, "Denied") ? denied
+                                                            : NULL;
 
-                if (!is_decision(item) || count_conditions(old, type) != 1)
-                        continue;
-                json_array_foreach (before, k, was)
-                        if (streq(json_str_or(was, "type", ""), type) &&
-                                        json_array_set(list, i, (json_t *)was) < 0)
-                                return -ENOMEM;
+                if (was && was != item && json_array_set_new(list, i, json_tree_copy(was)) < 0)
+                        return -ENOMEM;
         }
         return 0;
 }
