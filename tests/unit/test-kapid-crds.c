@@ -344,6 +344,14 @@ static void test_deprecated_for(void **state) {
                                         "crds.example.com/v1 A"},
                         {TWO("crds.example.com",
                                          VERSION("v1beta1", ",'served':true,'deprecated':true",
+                                                         "") "," VERSION("v1beta2",
+                                                         ",'served':true",
+                                                         "") "," VERSION("v1",
+                                                         ",'served':true,'storage':true", "")),
+                                        "crds.example.com/v1beta1 A is deprecated; use "
+                                        "crds.example.com/v1 A"},
+                        {TWO("crds.example.com",
+                                         VERSION("v1beta1", ",'served':true,'deprecated':true",
                                                          "") "," VERSION("v1alpha1",
                                                          ",'served':true,'storage':true", "")),
                                         "crds.example.com/v1beta1 A is deprecated"},
@@ -376,8 +384,10 @@ static void test_approval(void **state) {
                         {"", NULL},
                         {"maybe", NULL},
                         {"https:///path", NULL},
+                        {"https://example com/1", NULL},
                         {"unapproved, for a test", "UnapprovedAnnotation"},
                         {"https://example.com/decision/1", "ApprovedAnnotation"},
+                        {"https://example.com/1, and words", "ApprovedAnnotation"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
