@@ -48,37 +48,32 @@ static size_t count_conditions(const json_t *object, const char *type) {
         return n;
 }
 
-/* NULL where there is none of the type, or are several. */
-static const json_t *only_condition(const json_t *object, const char *type) {
-        const json_t *item, *only = NULL;
+static const json_t *first_condition(const json_t *object, const char *type) {
+        const json_t *item;
         size_t i;
 
-        json_array_foreach (json_at(object, "status.conditions"), i, item) {
-                if (!streq(json_str_or(item, "type", ""), type))
-                        continue;
-                if (only)
-                        return NULL;
-                only = item;
-        }
-        return only;
+        json_array_foreach (json_at(object, "status.conditions"), i, item)
+                if (streq(json_str_or(item, "type", ""), type))
+                        return item;
+        return NULL;
 }
 
 /* A write of the status leaves decisions as they were, word for word; one that adds or drops any is
  * refused later. */
 static int keep_decisions(const json_t *old, json_t *object) {
-        const json_t *approved = only_condition(old, "Approved"),
-                     *denied = only_condition(old, "Denied");
+        static const char *const types[] = {"Approved", "Denied"};
         json_t *list = (json_t *)json_at(object, "status.conditions"), *item;
         size_t i;
 
-        json_array_foreach (list, i, item) {
-                const char *type = json_str_or(item, "type", "");
-                const json_t *was = streq(type, "Approved") ? approved
-                                    : streq(type, "Denied") ? denied
-                                                            : NULL;
+        for (size_t t = 0; t < ELEMENTS(types); t++) {
+                const json_t *was = first_condition(old, types[t]);
 
-                if (was && was != item && json_array_set_new(list, i, json_tree_copy(was)) < 0)
-                        return -ENOMEM;
+                if (count_conditions(old, types[t]) != 1)
+                        continue;
+                json_array_foreach (list, i, item)
+                        if (streq(json_str_or(item, "type", ""), types[t]) &&
+                                        json_array_set_new(list, i, json_tree_copy(was)) < 0)
+                                return -ENOMEM;
         }
         return 0;
 }
