@@ -36,6 +36,7 @@ struct http_call {
         struct buf received;
         char *content_type, **warnings;
         int retry_after_s, error;
+        unsigned interim; /* heads of answers that are not the last (1xx) */
         uint64_t began_us;
         bool added, cancelled, headers_reported, abandoned;
         bool paused, held; /* asked for; curl holds data back because of it */

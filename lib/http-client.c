@@ -8,7 +8,7 @@
 #include "lib/http-client-internal.h"
 #include "lib/timefmt.h"
 
-enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
+enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20, INTERIM_MAX = 32 };
 /* Kept open for the next requests, idle or not. */
 /* FRESH_MAX: calls that begin in one turn of the loop. Each may connect, which takes some
  * milliseconds of cryptography. */
@@ -506,6 +506,17 @@ static int add_warning(struct http_call *c, const char *value) {
         return text.data ? strv_extend(&c->warnings, text.data) : 0;
 }
 
+/* In place: without the blanks around it, which do not belong to it, and the line's end. */
+static char *value_of(char *s) {
+        size_t n;
+
+        s += strspn(s, " \t");
+        for (n = strcspn(s, "\r\n"); n > 0 && (s[n - 1] == ' ' || s[n - 1] == '\t');)
+                n--;
+        s[n] = 0;
+        return s;
+}
+
 static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         struct http_call *c = userdata;
         _cleanup_free_ char *line = strndup(data, size * n);
@@ -515,6 +526,11 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         if (!line)
                 return 0;
         if (!value) { /* a status line, or the empty line at the end */
+                if (line[strspn(line, "\r\n")] == 0 && status_of(c) < 200 &&
+                                ++c->interim > INTERIM_MAX) {
+                        c->error = -EBADMSG;
+                        return 0;
+                }
                 if (c->options.on_headers && !c->headers_reported &&
                                 line[strspn(line, "\r\n")] == 0 && status_of(c) >= 200) {
                         c->headers_reported = true;
@@ -529,9 +545,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
                 return size * n;
         }
         *value++ = 0;
-        value += strspn(value, " \t");
-        value[strcspn(value, "\r\n")] = 0;
-        if (c->options.on_header && !c->cancelled)
+        value = value_of(value);
+        if (c->options.on_header && !c->cancelled && status_of(c) >= 200)
                 c->options.on_header(line, value, c->options.userdata);
         if (c->cancelled)
                 return 0;

@@ -94,7 +94,8 @@ struct http_call_options {
                                      0: never. Without a loop it is rounded up to seconds */
         size_t body_size_max;     /* 0: 256 MiB */
         bool urgent;              /* it does not wait where the client has calls_max */
-        /* Called with each header of an answer; may be NULL. */
+        /* Called with each header of an answer, but for those that come before it (1xx); may be
+         * NULL. */
         void (*on_header)(const char *name, const char *value, void *userdata);
         bool stream_errors; /* on_data gets the bodies of other answers, too */
         /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call

@@ -158,6 +158,7 @@ int tls_context_attach(struct tls_context *c, void *gnutls_session, struct tls_t
                         session, c->has_ca ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE);
         if (c->unnamed_authorities)
                 gnutls_certificate_send_x509_rdn_sequence(session, 1);
+        tls_bound_keys(session);
         t->session = session;
         gnutls_transport_set_ptr(session, t);
         gnutls_transport_set_pull_function(session, transport_pull);

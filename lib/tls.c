@@ -290,6 +290,7 @@ int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const
                         gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, c->credentials) <
                                         0)
                 return -ENOMEM;
+        tls_bound_keys(s->session);
         if (alpn) {
                 r = set_alpn(s, alpn);
                 if (r < 0)

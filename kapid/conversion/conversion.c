@@ -10,6 +10,7 @@
 #include "kapid/conversion/review.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/pipeline.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/config.h"
 #include "kapid/webhooks/resolve.h"
@@ -318,6 +319,14 @@ static int add_object(struct conversion *c, json_t *object_taken, size_t place) 
         return 0;
 }
 
+/* The webhook gets what readers of the version see that the object is stored in. NULL when out of
+ * memory. */
+static json_t *stored_object(struct item *it, const struct kind *k) {
+        _cleanup_json_ json_t *stored = item_object_once(it);
+
+        return stored ? pipeline_fill_stored(k, stored) : NULL;
+}
+
 /* As many of the next objects as go into one call. The text of their items is a good measure. */
 static int gather(struct conversion *c) {
         size_t bytes = 0;
@@ -335,7 +344,7 @@ static int gather(struct conversion *c) {
                 bytes += item_text(it)->size;
                 if (c->batch > 0 && bytes > CONVERSION_BYTES_MAX)
                         break;
-                r = add_object(c, item_object_once(it), c->next);
+                r = add_object(c, stored_object(it, c->kind), c->next);
                 if (r < 0)
                         return r;
         }

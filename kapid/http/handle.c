@@ -317,19 +317,18 @@ static bool is_write(const char *verb) {
 
 /* A dry run with an empty value must not become a real write, nor one of several values. */
 static int read_dry_run(struct request *request, struct problem *p) {
+        const char *first = http_request_query_at(request->http, "dryRun", 0), *word = first;
         _cleanup_json_ json_t *words = json_array();
-        const char *word;
         bool odd = false;
 
-        for (size_t i = 0; (word = http_request_query_at(request->http, "dryRun", i)); i++) {
+        if (!first || (!is_write(request->route.verb) && !*first))
+                return 0;
+        for (size_t i = 0; word; i++) {
                 odd |= !streq(word, "All");
-                json_array_append_new(words, json_string(word));
+                json_array_append_new(words,
+                                json_string(utf8_is_valid(word, strlen(word)) ? word : "?"));
+                word = http_request_query_at(request->http, "dryRun", i + 1);
         }
-        if (json_array_size(words) == 0)
-                return 0;
-        word = json_string_value(json_array_get(words, 0));
-        if (!is_write(request->route.verb) && isempty(word))
-                return 0;
         if (odd)
                 return options_dry_run_refused(p, options_kind(request->route.verb), words);
         request->dry_run = true;

@@ -156,7 +156,8 @@ static int cut_rest(struct route *route, const char *path) {
 
         for (size_t i = 0; i < count; i++) {
                 size = next_segment(&s, &word);
-                if (i == 0 && !is_word(word, size, "api"))
+                if ((i == 0 && !is_word(word, size, "api")) ||
+                                (i == 2 && is_word(word, size, "watch")))
                         return 0;
                 if (i == 2 && is_word(word, size, "namespaces"))
                         count = 7;

@@ -18,14 +18,19 @@ static bool is_protected(const char *group) {
         return false;
 }
 
-/* SCHEME://HOST... */
+/* SCHEME://HOST... Words may follow behind the host. */
 static bool is_address(const char *text) {
-        size_t n = isalpha((unsigned char)*text) ? 1 : 0;
+        size_t n = isalpha((unsigned char)*text) ? 1 : 0, host;
 
         while (n > 0 && (isalnum((unsigned char)text[n]) || (text[n] && strchr("+-.", text[n]))))
                 n++;
-        return n > 0 && startswith(text + n, "://") && text[n + 3] && !strchr("/?#", text[n + 3]) &&
-               !strpbrk(text, " \t\r\n");
+        if (n == 0 || !startswith(text + n, "://"))
+                return false;
+        for (const char *s = text; *s; s++)
+                if (iscntrl((unsigned char)*s))
+                        return false;
+        host = strcspn(text + n + 3, "/?#");
+        return host > 0 && !memchr(text + n + 3, ' ', host);
 }
 
 enum crd_approval crd_approval_of(const json_t *crd, char **ret_why) {

@@ -162,20 +162,20 @@ static const json_t *shared_of(const struct maker *m, const char *path) {
                         path);
 }
 
-/* The first version that is to be used instead; NULL when there is none. */
+/* The newest version, that is to be used instead; NULL when there is none. */
 static const char *newer_version(const struct maker *m) {
         const json_t *versions = json_object_get(m->spec, "versions"), *v;
-        const char *own = json_str_or(m->version, "name", "");
+        const char *own = json_str_or(m->version, "name", ""), *newest = NULL;
         size_t i;
 
         json_array_foreach (versions, i, v) {
                 const char *name = json_str_or(v, "name", "");
 
                 if (json_bool_or(v, "served", false) && !json_bool_or(v, "deprecated", false) &&
-                                versions_compare(name, own) < 0)
-                        return name;
+                                versions_compare(name, newest ? newest : own) < 0)
+                        newest = name;
         }
-        return NULL;
+        return newest;
 }
 
 static int make_deprecation(struct maker *m) {

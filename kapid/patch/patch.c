@@ -247,21 +247,12 @@ static int refuse(struct problem *p, const char *why, const char *op, const char
                         op, why, path);
 }
 
-/* An operation that no object could take. */
-static int malformed(struct problem *p, const json_t *operation, const char *why) {
-        _cleanup_free_ char *text = json_text(operation);
-
-        return problem_set(p, EINVAL, 400, "BadRequest", "invalid operation %.200s: %s",
-                        strempty(text), why);
-}
-
-/* Only what is in a list or object can be looked for there. */
-static bool has_parent(json_t *root, const char *path) {
+/* What an object lacks counts as null there; a list has no such items. */
+static bool may_lack(json_t *root, const char *path) {
         const char *slash = strrchr(path, '/');
         _cleanup_free_ char *parent = slash ? strndup(path, (size_t)(slash - path)) : NULL;
-        const json_t *v = parent ? find(root, parent) : NULL;
 
-        return json_is_object(v) || json_is_array(v);
+        return parent && json_is_object(find(root, parent));
 }
 
 /* A patch that moves values into each other nests deeper with every operation. */
@@ -324,9 +315,9 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
         int r;
 
         if (!path)
-                return malformed(p, operation, "the path is missing");
+                return refuse(p, "path is missing", op, "");
         if (is_new && !value)
-                return malformed(p, operation, "the value is missing");
+                return refuse(p, "value is missing", op, path);
         if (streq(op, "test") && !value)
                 value = nothing;
         if (is_moved && !source)
@@ -342,7 +333,7 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
                 json_t *found = find(*root, path);
 
                 if (found ? !json_same(found, value)
-                          : !json_is_null(value) || !has_parent(*root, path)) {
+                          : !json_is_null(value) || !may_lack(*root, path)) {
                         (void)refuse(p, "testing path failed: the value differs", op, path);
                         return -ENOMSG;
                 }
@@ -361,7 +352,7 @@ static int run_operation(json_t **root, const json_t *operation, size_t *copied,
                         return refuse(p, "a value cannot move into itself", op, path);
                 r = move(root, from, source, path);
         } else
-                return malformed(p, operation, "unsupported operation");
+                return refuse(p, "unsupported operation", op, path);
         if (r == -ENOMEM)
                 return out_of_memory(p);
         return r < 0 ? refuse(p, "the path does not exist", op, path) : 0;

@@ -65,9 +65,10 @@ int pipeline_default_status(const struct kind *k, json_t *object);
  * with the defaults that it lacks (a definition may have changed since it was written). A new
  * reference to the object itself, or to a copy; NULL when out of memory. */
 json_t *pipeline_fill(const struct kind *k, json_t *stored);
-/* The same by the schema of the version that it is stored in, whatever that of the kind is; then,
- * when it was converted, what the kind's version has no field for goes. Its defaults are for what
- * is written in it. */
+/* The same by the schema of the version that it is stored in. When that is not the kind's, only the
+ * defaults: what was written through another version stays for its readers. Then, when it was
+ * converted, what the kind's version has no field for goes. Its defaults are for what is written in
+ * it. */
 json_t *pipeline_fill_stored(const struct kind *k, json_t *stored);
 json_t *pipeline_prune(const struct kind *k, json_t *converted);
 /* Whether pipeline_fill() surely has nothing to do: a look that copies nothing. */

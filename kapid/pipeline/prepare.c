@@ -64,9 +64,7 @@ json_t *pipeline_fill_stored(const struct kind *k, json_t *stored) {
                 return pipeline_fill(k, stored);
         for (const struct kind_form *f = k->forms; f && f->api_version; f++)
                 if (streq(version, f->api_version))
-                        return fill(f->schema, stored,
-                                        SETTLED_PRUNED |
-                                                        (f->fills_defaults ? SETTLED_DEFAULTS : 0));
+                        return fill(f->schema, stored, f->fills_defaults ? SETTLED_DEFAULTS : 0);
         return json_incref(stored);
 }
 

@@ -82,7 +82,7 @@ static bool refuse_head(struct relay *y, int code) {
 static int on_headers(struct http_call *call, int code, void *userdata) {
         struct relay *y = userdata;
 
-        if (!has_body(y, code))
+        if (code >= 200 && !has_body(y, code))
                 return 0; /* its end brings everything, in the same time */
         if (refuse_head(y, code))
                 return -ECANCELED;

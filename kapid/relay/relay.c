@@ -192,8 +192,11 @@ bool relay_is_long_running(const struct request *request) {
         return false;
 }
 
+/* "h2c" is still HTTP, and an offer that no server has to take. */
 static bool leaves_http(const struct request *request) {
-        return !isempty(request_header(request, "Upgrade")) &&
+        const char *to = request_header(request, "Upgrade");
+
+        return !isempty(to) && !strcaseeq(to, "h2c") &&
                forward_lists(request_header(request, "Connection"), "upgrade");
 }
 

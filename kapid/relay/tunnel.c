@@ -37,6 +37,7 @@ struct tunnel {
         struct buf up, down; /* to the server, to the client */
         int code;
         size_t body; /* bytes of it that are awaited */
+        bool is_cut; /* there are more, or nobody knows how many */
         bool want_write, server_ended, client_ended;
         uint64_t active_us;
 };
@@ -110,13 +111,16 @@ static int parse_head(struct tunnel *t, size_t n) {
         if (length && parse_u64(length, &size) < 0)
                 return -EBADMSG;
         t->body = (size_t)MIN(size, (uint64_t)BUFFER_MAX);
+        t->is_cut = !length || size > BUFFER_MAX ||
+                    relay_answer_header(t->relay, "Transfer-Encoding");
         return 0;
 }
 
 /* Any other status: 1, it is answered and t is gone; 0, more is to come. */
 static int refuse(struct tunnel *t) {
         struct relay *y = t->relay;
-        bool odd = t->code < 200 || t->code > 599 || (t->code < 400 && !y->ops->redirects);
+        bool odd = t->code < 200 || t->code > 599 || (t->code < 400 && !y->ops->redirects) ||
+                   (t->code < 300 && t->code != 204 && t->is_cut);
 
         if (!odd && t->down.size < t->body && !t->server_ended)
                 return 0;

@@ -20,6 +20,7 @@ enum {
         PAY_BELOW = 64 << 10,   /* with more than this unread the node is not credited */
         IDLE_US = 10 * 1000 * 1000,
         IDLE_MAX = 32,
+        STREAMS_MAX = NODE_STREAMS_MAX / 4 * 3, /* the others are for exec and the like */
         WHY_MAX = 400,
 };
 
@@ -32,6 +33,7 @@ struct line {
         bool ready;
         uint32_t id; /* of the last connection */
         int64_t credit;
+        uint32_t debt; /* bytes of ended connections that the node was not credited for */
         sd_event_source *timer; /* while it is idle */
 };
 
@@ -114,6 +116,17 @@ static void set_why(struct dial *d, const char *text, size_t n) {
                 d->why[utf8_clean(d->why, strlen(d->why))] = 0;
 }
 
+/* Not while the node does not read: it could have us queue a credit for each byte that it sends. */
+static int pay(struct line *l, uint32_t *owed) {
+        int r;
+
+        if (*owed == 0 || node_stream_queued(l->node) >= QUEUE_HIGH)
+                return 0;
+        r = node_stream_send_u32(l->node, STREAM_CREDIT, 0, *owed);
+        *owed = 0;
+        return r;
+}
+
 static void close_socket(struct dial *d) {
         d->io = sd_event_source_disable_unref(d->io);
         d->fd = safe_close(d->fd);
@@ -127,9 +140,9 @@ static void leave_line(struct dial *d) {
                 return;
         if (d->opened && l->node) {
                 (void)node_stream_send(l->node, STREAM_RESET, l->id, NULL, 0);
-                if (d->owed > 0)
-                        (void)node_stream_send_u32(l->node, STREAM_CREDIT, 0, d->owed);
+                l->debt += d->owed;
                 d->owed = 0;
+                (void)pay(l, &l->debt);
         }
         line_rest(l);
 }
@@ -142,10 +155,8 @@ static void update(struct dial *d) {
 
         if (d->listens) /* what comes waits for the connection */
                 return;
-        if (d->owed > 0 && d->down.size < PAY_BELOW && l && l->node) {
-                (void)node_stream_send_u32(l->node, STREAM_CREDIT, 0, d->owed);
-                d->owed = 0;
-        }
+        if (d->down.size < PAY_BELOW && l && l->node)
+                (void)pay(l, &d->owed);
         if (d->over && d->down.size == 0 && d->fd >= 0) {
                 close_socket(d);
                 return;
@@ -268,8 +279,12 @@ static void open_dial(struct dial *d) {
 static int take_data(struct line *l, const struct stream_frame *f) {
         struct dial *d = l->dial;
 
-        if (!d || f->id != l->id || d->fd < 0 || d->over)
-                return node_stream_send_u32(l->node, STREAM_CREDIT, 0, (uint32_t)f->size);
+        if (!d || f->id != l->id || d->fd < 0 || d->over) {
+                if (l->debt + f->size > STREAM_WINDOW)
+                        return -EBADMSG;
+                l->debt += (uint32_t)f->size;
+                return pay(l, &l->debt);
+        }
         if (d->owed + f->size > STREAM_WINDOW)
                 return -EBADMSG;
         d->owed += (uint32_t)f->size;
@@ -279,7 +294,8 @@ static int take_data(struct line *l, const struct stream_frame *f) {
 static void take_end(struct line *l, const struct stream_frame *f) {
         struct dial *d = l->dial;
 
-        if (!d || f->id != l->id)
+        /* One that was not opened yet: l->id is still that of the connection before it. */
+        if (!d || !d->opened || f->id != l->id)
                 return;
         if (f->type == STREAM_RESET)
                 set_why(d, (const char *)f->data, f->size);
@@ -345,6 +361,7 @@ static int on_frame(const struct stream_frame *f, void *userdata) {
 static void on_drained(void *userdata) {
         struct line *l = userdata;
 
+        (void)pay(l, &l->debt);
         if (l->dial)
                 update(l->dial);
 }
@@ -376,6 +393,13 @@ static const struct node_stream_events node_events = {
                 .on_frame = on_frame, .on_drained = on_drained, .on_end = on_end};
 
 /* --- the beginning --- */
+
+static int refuse_busy(struct problem *p) {
+        problem_set(p, EBUSY, 429, "TooManyRequests",
+                        "too many streams to nodes are open at this server");
+        p->retry_after_s = 5;
+        return -EBUSY;
+}
 
 /* Takes the key. */
 static int line_new(struct line **ret, struct dials *all, char *key, struct node_target *target,
@@ -434,9 +458,9 @@ static int find_line(struct dial *d, struct dials *all, struct node_target *targ
 
         if (!key)
                 return -ENOMEM;
-        if (l) {
+        if (l || all->api->node_streams >= STREAMS_MAX) {
                 free(key);
-                return use_line(d, l);
+                return l ? use_line(d, l) : refuse_busy(p);
         }
         r = line_new(&l, all, key, target, ask, p);
         if (r < 0)

@@ -158,12 +158,17 @@ static void delete_respond(struct write *w, const struct problem *p) {
 }
 
 /* Without a body the query may name them. */
-static int query_preconditions(const struct request *request, struct delete_options *o) {
+static int query_preconditions(
+                const struct request *request, struct delete_options *o, struct problem *p) {
         const char *uid = request_query(request, "uid"),
                    *version = request_query(request, "resourceVersion");
 
         if (o->body || (isempty(uid) && isempty(version)))
                 return 0;
+        if (!utf8_is_valid(strempty(uid), strlen(strempty(uid))) ||
+                        !utf8_is_valid(strempty(version), strlen(strempty(version))))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "uid and resourceVersion must be UTF-8");
         o->body = json_pack("{s:{s:s*, s:s*}}", "preconditions", "uid", isempty(uid) ? NULL : uid,
                         "resourceVersion", isempty(version) ? NULL : version);
         o->uid = json_str(o->body, "preconditions.uid");
@@ -188,7 +193,7 @@ int request_delete_options(struct request *request, struct problem *p) {
         if (r < 0)
                 return r;
         request->dry_run |= request->delete_options.dry_run;
-        return query_preconditions(request, &request->delete_options);
+        return query_preconditions(request, &request->delete_options, p);
 }
 
 void verb_delete(struct request *request) {

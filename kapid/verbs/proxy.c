@@ -9,7 +9,10 @@
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
 
-enum { AGENT_PORT = 10250 /* the kubelet's, by which clients name it */ };
+enum {
+        AGENT_PORT = 10250, /* the kubelet's, by which clients name it */
+        PODS_BYTES_MAX = 4 << 20,
+};
 
 static int find(struct request *request, const char *plural, const char *name, json_t **ret) {
         struct item *it = api_find(request->api, "", plural, request->route.namespace, name);
@@ -68,10 +71,21 @@ static int to_pod(struct request *request, const struct proxy_name *n, struct pr
         return r < 0 ? r : send_to_pod(request, pod, port, n->tls, p);
 }
 
-static json_t *find_pod(const char *name, void *userdata) {
-        json_t *pod = NULL;
+struct search {
+        struct request *request;
+        size_t left; /* bytes of pods that may still be looked at in this turn */
+};
 
-        return find(userdata, "pods", name, &pod) >= 0 ? pod : NULL;
+/* Without those that are too much: who may write endpoints could name many large pods. */
+static json_t *find_pod(const char *name, void *userdata) {
+        struct search *s = userdata;
+        struct item *it = api_find(s->request->api, "", "pods", s->request->route.namespace, name);
+        size_t size = it ? item_text(it)->size : 0;
+
+        if (!it || size > s->left)
+                return NULL;
+        s->left -= size;
+        return item_object(it);
 }
 
 static int no_endpoints(const char *service, struct problem *p) {
@@ -82,6 +96,7 @@ static int no_endpoints(const char *service, struct problem *p) {
 static int to_service(struct request *request, const struct proxy_name *n, struct problem *p) {
         _cleanup_json_ json_t *service = NULL, *endpoints = NULL;
         _cleanup_(pod_place_done) struct pod_place place = {0};
+        struct search search = {.request = request, .left = PODS_BYTES_MAX};
         const char *port = "";
         int r = find_named(request, n->name, &service, p);
 
@@ -96,7 +111,7 @@ static int to_service(struct request *request, const struct proxy_name *n, struc
         if (r < 0)
                 return r;
         r = place_of_service(endpoints, port, pod_proxies_turn(request->api->pod_proxies), find_pod,
-                        request, &place, p);
+                        &search, &place, p);
         return r < 0 ? r : send_to_pod(request, place.pod, place.port, n->tls, p);
 }
 
@@ -134,7 +149,8 @@ static const struct {
 static void redirect(struct request *request) {
         const char *path = http_request_path(request->http),
                    *query = http_request_query_text(request->http);
-        _cleanup_free_ char *to = strformat("%s/%s%s", path, *query ? "?" : "", query);
+        size_t slashes = strspn(path, "/"); /* "//api" would name a host */
+        _cleanup_free_ char *to = strformat("/%s/%s%s", path + slashes, *query ? "?" : "", query);
 
         if (!to || http_response_header(request->http, "Location", to) < 0)
                 respond_errno(request, ENOMEM);
@@ -142,9 +158,11 @@ static void redirect(struct request *request) {
                 respond_data(request, 301, "text/plain; charset=utf-8", "", 0);
 }
 
-/* An empty path goes where its redirection leads; an upgrade is not redirected. */
+/* An empty path goes where its redirection leads; an upgrade is not redirected, nor what a client
+ * would repeat as a GET. */
 static bool is_bare(const struct request *request) {
-        return isempty(request->route.rest) && isempty(request_header(request, "Upgrade"));
+        return isempty(request->route.rest) && isempty(request_header(request, "Upgrade")) &&
+               streq(request->route.verb, "get");
 }
 
 static int send_on(struct request *request, struct problem *p) {

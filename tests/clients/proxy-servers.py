@@ -132,6 +132,9 @@ def hostile(c):
                 c.sendall(b"HTTP/1.1 200 OK\r\nX-A: b\rX-Evil: 1\r\nContent-Length: 2\r\n\r\nok")
             elif what == "/early":
                 c.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            elif what == "/interim":
+                while True:
+                    c.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
             elif what == "/switch":
                 c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
                 time.sleep(1)

@@ -158,6 +158,7 @@ def dry_run():
     assert r["metadata"]["uid"] and "resourceVersion" not in r["metadata"]
     is_(a.get(CM + "/dry"), 404)
     is_(a.post(CM + "?dryRun=some", cm("dry")), 422, "Invalid")
+    is_(a.post(CM + "?dryRun=%ff", cm("dry")), 422, "Invalid")
     is_(a.post(CM + "?dryRun=All&dryRun=some", cm("dry")), 422, "Invalid", '["All","some"]: supported values: "All"')
     is_(a.post(CM, cm("dry", a="1")), 201)
     is_(a.post(CM + "?dryRun=All", cm("dry")), 409, "AlreadyExists")

@@ -344,6 +344,14 @@ static void test_deprecated_for(void **state) {
                                         "crds.example.com/v1 A"},
                         {TWO("crds.example.com",
                                          VERSION("v1beta1", ",'served':true,'deprecated':true",
+                                                         "") "," VERSION("v1beta2",
+                                                         ",'served':true",
+                                                         "") "," VERSION("v1",
+                                                         ",'served':true,'storage':true", "")),
+                                        "crds.example.com/v1beta1 A is deprecated; use "
+                                        "crds.example.com/v1 A"},
+                        {TWO("crds.example.com",
+                                         VERSION("v1beta1", ",'served':true,'deprecated':true",
                                                          "") "," VERSION("v1alpha1",
                                                          ",'served':true,'storage':true", "")),
                                         "crds.example.com/v1beta1 A is deprecated"},
@@ -376,8 +384,10 @@ static void test_approval(void **state) {
                         {"", NULL},
                         {"maybe", NULL},
                         {"https:///path", NULL},
+                        {"https://example com/1", NULL},
                         {"unapproved, for a test", "UnapprovedAnnotation"},
                         {"https://example.com/decision/1", "ApprovedAnnotation"},
+                        {"https://example.com/1, and words", "ApprovedAnnotation"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -571,11 +581,12 @@ static void test_filled(void **state) {
         it = item_unref(it);
 }
 
-/* What is stored in another version is filled in as that version, and shows what both have. */
+/* What is stored in another version gets the defaults of that one, and shows what the version that
+ * is read has fields for: nothing is lost that was written through it. */
 static void test_filled_as_stored(void **state) {
         static const char stored[] =
                         "{\"apiVersion\":\"crds.example.com/v1\",\"kind\":\"A\",\"metadata\":"
-                        "{\"name\":\"x\",\"namespace\":\"d\"},\"spec\":{\"both\":\"b\",\"lost\":1,"
+                        "{\"name\":\"x\",\"namespace\":\"d\"},\"spec\":{\"both\":\"b\",\"kept\":1,"
                         "\"first\":\"f\"}}";
         static const char prefix[] = "/registry/crds.example.com/as/";
         _cleanup_json_ json_t *
@@ -587,7 +598,7 @@ static void test_filled_as_stored(void **state) {
                                                        ",'served':true,'storage':false",
                                                        "'both':{'type':'string'},'filled':{'type':'string',"
                                                        "'default':'two'},'new':{'type':'string','default':'n'},"
-                                                       "'lost':{'type':'integer'}")));
+                                                       "'kept':{'type':'integer'}")));
         _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(1 << 20);
         _cleanup_item_ struct item *it = NULL;
 
@@ -598,7 +609,7 @@ static void test_filled_as_stored(void **state) {
         shown = item_object(
                         form_of(it, kind_registry_find(registry, "crds.example.com", "v2", "as")));
         assert_string_equal(object_api_version(shown), "crds.example.com/v2");
-        assert_json(json_object_get(shown, "spec"), "{'both':'b','filled':'one'}");
+        assert_json(json_object_get(shown, "spec"), "{'both':'b','filled':'one','kept':1}");
         kind_registry_remove_crd(registry, "as.crds.example.com");
         it = item_unref(it);
 }

@@ -12,7 +12,6 @@
 static void test_json_patch(void **state) {
         static const struct {
                 const char *target, *patch, *result; /* NULL: refused */
-                int code;                            /* 0: 422 */
         } cases[] = {
                         {"{'a':1}", "[{'op':'add','path':'/b','value':[1]}]", "{'a':1,'b':[1]}"},
                         {"{'a':[1,3]}", "[{'op':'add','path':'/a/1','value':2}]", "{'a':[1,2,3]}"},
@@ -34,9 +33,10 @@ static void test_json_patch(void **state) {
                                         "{'a/b':{'~':2}}"},
                         {"{'a':1}", "[{'op':'replace','path':'','value':{'x':1}}]", "{'x':1}"},
                         {"{'a':1}", "[{'op':'test','path':'/a/b','value':null}]", NULL},
-                        {"{'a':1}", "[{'op':'frobnicate','path':'/a'}]", NULL, 400},
-                        {"{'a':1}", "[{'op':'add','path':'/b'}]", NULL, 400},
-                        {"{'a':1}", "[{'op':'remove'}]", NULL, 400},
+                        {"{'a':[1]}", "[{'op':'test','path':'/a/1','value':null}]", NULL},
+                        {"{'a':1}", "[{'op':'frobnicate','path':'/a'}]", NULL},
+                        {"{'a':1}", "[{'op':'add','path':'/b'}]", NULL},
+                        {"{'a':1}", "[{'op':'remove'}]", NULL},
                         {"{'a':1}", "[{'op':'add','path':'a','value':1}]", NULL},
                         {"{'a':1}", "[{'op':'add','path':'/a/b','value':1}]", NULL},
                         {"{'a':[1]}", "[{'op':'remove','path':'/a/00'}]", NULL},
@@ -50,7 +50,7 @@ static void test_json_patch(void **state) {
 
                 if (!cases[i].result) {
                         assert_true(r < 0);
-                        assert_int_equal(p.code, cases[i].code ? cases[i].code : 422);
+                        assert_int_equal(p.code, 422);
                 } else {
                         assert_int_equal(r, 0);
                         assert_json(result, cases[i].result);

@@ -34,6 +34,8 @@ static void test_routes(void **state) {
                         {"GET", "/api/v1/nodes/n/", "get", "nodes", "n", NULL},
                         {"GET", "/api/v1/namespaces/a/pods/proxy", "get", "pods", "proxy", NULL},
                         {"GET", "/apis/g/v1/things/x/proxy/y", "get", "things", "x", NULL},
+                        {"GET", "/api/v1/watch/namespaces/proxy/pods", "watch", "pods", "", NULL},
+                        {"GET", "/api/v1/watch/nodes/proxy", "watch", "nodes", "proxy", NULL},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
