@@ -3,6 +3,7 @@
 #include "nodeagent/network/services-keeper.h"
 
 #include "lib/log.h"
+#include "lib/loop-turn.h"
 #include "lib/object.h"
 #include "lib/worker.h"
 #include "nodeagent/network/services-disk.h"
