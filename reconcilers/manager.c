@@ -202,8 +202,7 @@ static void on_report(void *userdata) {
 }
 
 static int begin_reporting(struct manager *m) {
-        int r = loop_turn_new(
-                        &m->report, m->options.event, SD_EVENT_PRIORITY_NORMAL, on_report, m);
+        int r = loop_turn_new(&m->report, m->options.event, SD_EVENT_PRIORITY_NORMAL, on_report, m);
 
         if (r < 0)
                 return r;

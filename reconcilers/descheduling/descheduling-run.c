@@ -325,8 +325,8 @@ static int start_run(struct running_action *a) {
                         .started_us = now_wall_us(),
                         .progress_us = now_mono_us(),
                         .dry = json_bool_or(a->action->body, "spec.dryRun", false)};
-        r = loop_turn_new(&o->slices, runner_event(o->runner), SD_EVENT_PRIORITY_NORMAL, on_slice,
-                        o);
+        r = loop_turn_new(
+                        &o->slices, runner_event(o->runner), SD_EVENT_PRIORITY_NORMAL, on_slice, o);
         if (r < 0)
                 return r;
         r = prepare(o, &p);

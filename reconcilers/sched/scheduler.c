@@ -174,8 +174,7 @@ static int read_profiles(struct scheduler *s, struct problem *p) {
 }
 
 static int make_sources(struct scheduler *s) {
-        int r = loop_turn_new(
-                        &s->work, s->options.event, SD_EVENT_PRIORITY_NORMAL, on_work, s);
+        int r = loop_turn_new(&s->work, s->options.event, SD_EVENT_PRIORITY_NORMAL, on_work, s);
 
         if (r < 0)
                 return r;

@@ -64,8 +64,8 @@ static int setup(void **state) {
         assert_true(sd_event_add_io(w->event, &w->io, w->fds[0], EPOLLIN, on_readable, w) >= 0);
         assert_true(sd_event_add_time(w->event, &w->timer, CLOCK_MONOTONIC, 0, 1, on_time, w) >= 0);
         assert_true(sd_event_source_set_enabled(w->timer, SD_EVENT_OFF) >= 0);
-        assert_int_equal(loop_turn_new(&w->work, w->event, SD_EVENT_PRIORITY_NORMAL, on_work, w),
-                        0);
+        assert_int_equal(
+                        loop_turn_new(&w->work, w->event, SD_EVENT_PRIORITY_NORMAL, on_work, w), 0);
         assert_int_equal(loop_turn_new(&w->other, w->event, SD_EVENT_PRIORITY_NORMAL, on_other, w),
                         0);
         *state = w;
@@ -160,8 +160,8 @@ static void test_priority(void **state) {
         struct world *w = *state;
 
         loop_turn_free(w->other);
-        assert_int_equal(loop_turn_new(&w->other, w->event, SD_EVENT_PRIORITY_NORMAL + 10,
-                                         on_other, w),
+        assert_int_equal(loop_turn_new(&w->other, w->event, SD_EVENT_PRIORITY_NORMAL + 10, on_other,
+                                         w),
                         0);
         loop_turn_ask(w->other);
         loop_turn_ask(w->work);
