@@ -154,5 +154,7 @@ const struct schema *schema_set_find(struct schema_set *s, const char *name, str
  * strings. */
 void *schema_set_alloc(struct schema_set *s, size_t n);
 char *schema_set_strdup(struct schema_set *s, const char *text);
+/* v, which stays as long as the set; NULL when out of memory. */
+const json_t *schema_set_hold(struct schema_set *s, const json_t *v);
 /* A NULL-terminated vector from a JSON array of strings; NULL for none. */
 int schema_set_strings(struct schema_set *s, const json_t *list, char ***ret);
