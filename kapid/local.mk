@@ -26,7 +26,7 @@ libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-approval.c kapid/kinds/crd-approval.h kapid/kinds/crd-delete.c kapid/kinds/crd-delete.h kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/internal.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/kinds/registry.c kapid/kinds/versions.c kapid/kinds/versions.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
 	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/options.c kapid/pipeline/options.h \
-	kapid/strategy/initial-status.c kapid/strategy/initial-status.h kapid/pipeline/decode.c kapid/pipeline/encode.c kapid/pipeline/encode.h \
+	kapid/pipeline/decode.c kapid/pipeline/encode.c kapid/pipeline/encode.h \
 	kapid/pipeline/decision.c kapid/pipeline/decision.h kapid/pipeline/delete-options.c \
 	kapid/pipeline/delete-options.h kapid/pipeline/leases.c kapid/pipeline/leases.h \
 	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \

@@ -443,7 +443,8 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                         (r = make_names(m)) < 0 || (r = make_columns(m)) < 0 ||
                         (r = make_subresources(m)) < 0 || (r = make_fields(m)) < 0 ||
                         (r = make_deprecation(m)) < 0 ||
-                        (r = make_fact(m, "x-keelson.empty", &k->empty)) < 0)
+                        (r = make_fact(m, "x-keelson.empty", &k->empty)) < 0 ||
+                        (r = make_fact(m, "x-keelson.initialStatus", &k->initial_status)) < 0)
                 return r;
         k->fills_defaults = m->custom && schema_has_defaults(k->schema);
         k->prunes = m->custom &&

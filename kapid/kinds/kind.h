@@ -108,12 +108,13 @@ struct kind {
         unsigned verbs;
         const struct kind_subresource *subresources;
         size_t subresource_count;
-        const struct kind_scale *scale;    /* NULL: none */
-        const struct schema *schema;       /* of the whole object */
-        struct rules *rules;               /* its schema's x-kubernetes-validations; NULL: none */
+        const struct kind_scale *scale; /* NULL: none */
+        const struct schema *schema;    /* of the whole object */
+        struct rules *rules;            /* its schema's x-kubernetes-validations; NULL: none */
         /* Built-in: an object's structs that are no pointers in Kubernetes' types; NULL: an empty
          * spec and status. See kapid/patch/empty.h. */
         const json_t *empty;
+        const json_t *initial_status;      /* of a new object; NULL: none */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
         struct json_part *row;           /* what the cells of its Table read */
