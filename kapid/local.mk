@@ -222,7 +222,7 @@ libkapid_core_a_SOURCES += \
 	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
 	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
-	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
+	kapid/auth/front-proxy.c kapid/auth/front-proxy.h \
 	kapid/aggregation/internal.h \
 	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
 	kapid/aggregation/publish.c

@@ -33,7 +33,7 @@ struct remote *remote_unref(struct remote *remote) {
 /* Calls begin with the front proxy's present certificate. */
 static void before_call(void *userdata) {
         struct remote *remote = userdata;
-        struct front_proxy *f = remote->all ? remote->all->proxy : NULL;
+        struct front_proxy *f = remote->all ? remote->all->api->front_proxy : NULL;
         uint64_t generation = f ? front_proxy_refresh(f) : remote->identity;
 
         if (generation == remote->identity)
@@ -44,7 +44,7 @@ static void before_call(void *userdata) {
 }
 
 static int make_client(struct remote *remote) {
-        struct front_proxy *f = remote->all->proxy;
+        struct front_proxy *f = remote->all->api->front_proxy;
         _cleanup_free_ char *url = NULL;
 
         remote->server_name = strformat("%s.%s.svc", remote->service.target.service,
@@ -244,10 +244,6 @@ const char *remote_openapi_v2(const struct remote *remote) {
         return remote->openapi_v2;
 }
 
-struct front_proxy *aggregation_front_proxy(struct aggregation *g) {
-        return g ? g->proxy : NULL;
-}
-
 size_t aggregation_end_of(struct aggregation *g, const char *user) {
         return g ? relays_end_of(g->relays, user) : 0;
 }
@@ -316,8 +312,7 @@ void aggregation_on_change(
                 wake(g);
 }
 
-int aggregation_new(struct aggregation **ret, struct api *a, const struct aggregation_options *o,
-                struct problem *p) {
+int aggregation_new(struct aggregation **ret, struct api *a) {
         _cleanup_(aggregation_freep) struct aggregation *g = calloc(1, sizeof(*g));
         int r;
 
@@ -330,9 +325,6 @@ int aggregation_new(struct aggregation **ret, struct api *a, const struct aggreg
         g->endpoints = api_cache(a, "", "endpoints");
         if (!g->apiservices || !g->services || !g->endpoints)
                 return -ENOMEM;
-        r = front_proxy_new(&g->proxy, o, p);
-        if (r < 0)
-                return r;
         r = proxies_new(g);
         if (r < 0)
                 return r;
@@ -359,6 +351,5 @@ struct aggregation *aggregation_free(struct aggregation *g) {
                 remote_leave(remote);
         publisher_free(g->publisher);
         sd_event_source_disable_unref(g->soon);
-        front_proxy_free(g->proxy);
         return mfree(g);
 }

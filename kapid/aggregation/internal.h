@@ -5,7 +5,7 @@
 
 #include "kapid/aggregation/aggregation.h"
 #include "kapid/aggregation/apiservice.h"
-#include "kapid/aggregation/front-proxy.h"
+#include "kapid/auth/front-proxy.h"
 #include "kapid/http/request.h"
 #include "kapid/relay/relay.h"
 #include "kapid/webhooks/resolve.h"
@@ -46,7 +46,6 @@ struct remote {
 
 struct aggregation {
         struct api *api;
-        struct front_proxy *proxy;
         struct cache *apiservices, *services, *endpoints;
         LIST_HEAD(, remote) remotes;
         bool stale;

@@ -29,7 +29,7 @@ static int add_headers(struct request *request, void *owner, struct forward_head
 
 static int make_tls(void *owner, struct tls_context **ret, struct problem *p) {
         const struct remote *remote = owner;
-        struct front_proxy *f = aggregation_front_proxy(remote->all);
+        struct front_proxy *f = remote->all ? remote->all->api->front_proxy : NULL;
         struct tls_files pem = {.ca = remote->service.target.ca_pem,
                         .unverified = remote->service.insecure};
 

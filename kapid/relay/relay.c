@@ -6,7 +6,7 @@
  */
 #include "kapid/relay/internal.h"
 
-#include "kapid/aggregation/front-proxy.h"
+#include "kapid/auth/front-proxy.h"
 #include "kapid/http/dispatch.h"
 
 int relays_new(struct relays **ret, struct api *api, const struct relay_options *o) {
@@ -157,7 +157,7 @@ int relay_add_headers(struct relay *y) {
 
 /* By which an authenticating proxy has said who asks. */
 static bool says_user(const struct request *request, const char *name) {
-        struct front_proxy *f = aggregation_front_proxy(request->api->aggregation);
+        const struct front_proxy *f = request->api->front_proxy;
 
         return f && identity_headers_have(front_proxy_headers(f), name);
 }
