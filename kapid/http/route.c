@@ -10,15 +10,9 @@
  * business of the server that gets it, and is not looked at. */
 #include "kapid/http/route.h"
 
-enum { SEGMENTS_MAX = 32 };
+#include "lib/hex.h"
 
-static int hex(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+enum { SEGMENTS_MAX = 32 };
 
 /* In place; -EINVAL for broken escapes and for what no name may hold. */
 static int decode_segment(char *s) {
@@ -26,7 +20,7 @@ static int decode_segment(char *s) {
 
         for (; *s; s++) {
                 if (*s == '%') {
-                        int high = hex(s[1]), low = high < 0 ? -1 : hex(s[2]);
+                        int high = hex_digit(s[1]), low = high < 0 ? -1 : hex_digit(s[2]);
 
                         if (low < 0 || high * 16 + low < 0x20)
                                 return -EINVAL;

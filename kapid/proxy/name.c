@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "lib/buf.h"
+#include "lib/hex.h"
 
 enum { NAME_MAX_BYTES = 512 };
 
@@ -45,20 +46,13 @@ int proxy_name_parse(
 
 /* --- paths --- */
 
-static int hex(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c = (char)tolower((unsigned char)c);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* In place. -EINVAL for a broken escape, and for a NUL. */
 static int decode(char *s) {
         char *out = s;
 
         for (; *s; s++) {
                 if (*s == '%') {
-                        int high = hex(s[1]), low = high < 0 ? -1 : hex(s[2]);
+                        int high = hex_digit(s[1]), low = high < 0 ? -1 : hex_digit(s[2]);
 
                         if (low < 0 || high * 16 + low == 0)
                                 return -EINVAL;
