@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "kapid/relay/forward.h"
 #include "lib/buf.h"
 #include "lib/hex.h"
 
@@ -120,13 +121,7 @@ int proxy_target(const char *path, const char *query, char **ret) {
                         buf_append_char(&out, *path);
                 else
                         buf_printf(&out, "%%%02X", (unsigned char)*path);
-        if (!isempty(query))
-                buf_append_char(&out, '?');
-        for (const char *s = strempty(query); *s; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
-                        buf_printf(&out, "%%%02X", (unsigned char)*s);
-                else
-                        buf_append_char(&out, *s);
+        forward_put_query(&out, query);
         *ret = buf_take(&out);
         return *ret ? 0 : -ENOMEM;
 }

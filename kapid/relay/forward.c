@@ -139,19 +139,23 @@ static int put_path(struct buf *out, const char *path) {
         return 0;
 }
 
+void forward_put_query(struct buf *out, const char *query) {
+        if (!isempty(query))
+                buf_append_char(out, '?');
+        for (const char *s = strempty(query); *s; s++)
+                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
+                        buf_printf(out, "%%%02X", (unsigned char)*s);
+                else
+                        buf_append_char(out, *s);
+}
+
 int forward_target(const char *path, const char *query, char **ret, struct problem *p) {
         _cleanup_buf_ struct buf out = {0};
 
         if (put_path(&out, path) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "the path is badly encoded, or has a segment that is not a name");
-        if (!isempty(query))
-                buf_append_char(&out, '?');
-        for (const char *s = strempty(query); *s; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
-                        buf_printf(&out, "%%%02X", (unsigned char)*s);
-                else
-                        buf_append_char(&out, *s);
+        forward_put_query(&out, query);
         *ret = buf_take(&out);
         return *ret ? 0 : -ENOMEM;
 }
