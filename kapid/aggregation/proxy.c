@@ -52,22 +52,13 @@ static const struct relay_ops ops = {.server = "the extension server",
                 .free = release};
 
 int proxies_new(struct aggregation *g) {
-        static const char *const results[] = {"result=\"answered\"", "result=\"failed\""};
-        struct metrics *m = daemon_metrics(g->api->daemon);
-        struct metric *counters[2];
-
-        for (size_t i = 0; i < ELEMENTS(results); i++) {
-                counters[i] = metrics_counter(m, "keelson_aggregator_requests_total", results[i],
-                                "Requests that were passed on to extension servers.");
-                if (!counters[i])
-                        return -ENOMEM;
-        }
         return relays_new(&g->relays, g->api,
                         &(struct relay_options){.ops = &ops,
                                         .requests_max = PROXY_CALLS_MAX,
                                         .bytes_max = PROXY_BYTES_MAX,
-                                        .answered = counters[0],
-                                        .failed = counters[1]});
+                                        .counter = "keelson_aggregator_requests_total",
+                                        .counter_help = "Requests that were passed on to "
+                                                        "extension servers."});
 }
 
 static void audit_body(struct request *request) {

@@ -40,6 +40,7 @@ struct relay {
 struct relays {
         struct api *api;
         struct relay_options options;
+        struct metric *answered, *failed;
         struct webhook_shares *shares;
         LIST_HEAD(, relay) list;
 };

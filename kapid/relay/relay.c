@@ -11,12 +11,17 @@
 
 int relays_new(struct relays **ret, struct api *api, const struct relay_options *o) {
         _cleanup_(relays_freep) struct relays *all = calloc(1, sizeof(*all));
+        struct metrics *m = daemon_metrics(api->daemon);
         int r;
 
         if (!all)
                 return -ENOMEM;
         all->api = api;
         all->options = *o;
+        all->answered = metrics_counter(m, o->counter, "result=\"answered\"", o->counter_help);
+        all->failed = metrics_counter(m, o->counter, "result=\"failed\"", o->counter_help);
+        if (!all->answered || !all->failed)
+                return -ENOMEM;
         r = webhook_shares_new(&all->shares, o->requests_max, o->bytes_max);
         if (r < 0)
                 return r;
@@ -90,7 +95,7 @@ void relay_fail(struct relay *y, int code, const char *why) {
         _cleanup_problem_ struct problem p = {0};
         char shown[RELAY_ERROR_TEXT_MAX]; /* it may quote the server's certificate */
 
-        metric_add(y->all->options.failed, 1);
+        metric_add(y->all->failed, 1);
         if (y->request) {
                 (void)snprintf(shown, sizeof(shown), "%s", why);
                 shown[utf8_clean(shown, strlen(shown))] = 0;
