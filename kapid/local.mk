@@ -218,6 +218,7 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
 	kapid/relay/forward.c kapid/relay/forward.h \
+	kapid/shares.c kapid/shares.h \
 	kapid/discovery/merge.c kapid/discovery/merge.h \
 	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
@@ -251,7 +252,6 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/match.c kapid/webhooks/match.h \
 	kapid/webhooks/patched.c kapid/webhooks/patched.h \
 	kapid/webhooks/review.c kapid/webhooks/review.h \
-	kapid/webhooks/shares.c kapid/webhooks/shares.h \
 	kapid/webhooks/target.c kapid/webhooks/target.h
 libkapid_api_a_SOURCES += \
 	kapid/pipeline/ask.c kapid/pipeline/ask.h \

@@ -1,5 +1,5 @@
 /* Users are known while a request of theirs waits. */
-#include "kapid/webhooks/shares.h"
+#include "kapid/shares.h"
 
 #include "lib/map.h"
 
@@ -7,18 +7,18 @@ struct amount {
         size_t requests, bytes;
 };
 
-struct webhook_share {
+struct share {
         struct amount own;
         char user[];
 };
 
-struct webhook_shares {
+struct shares {
         struct amount max, all;
-        struct map *users; /* name -> struct webhook_share */
+        struct map *users; /* name -> struct share */
 };
 
-int webhook_shares_new(struct webhook_shares **ret, size_t requests_max, size_t bytes_max) {
-        struct webhook_shares *s = calloc(1, sizeof(*s));
+int shares_new(struct shares **ret, size_t requests_max, size_t bytes_max) {
+        struct shares *s = calloc(1, sizeof(*s));
 
         if (!s)
                 return -ENOMEM;
@@ -32,14 +32,14 @@ int webhook_shares_new(struct webhook_shares **ret, size_t requests_max, size_t 
         return 0;
 }
 
-struct webhook_shares *webhook_shares_free(struct webhook_shares *s) {
+struct shares *shares_free(struct shares *s) {
         if (!s)
                 return NULL;
         map_free(s->users);
         return mfree(s);
 }
 
-static int get(struct webhook_shares *s, const char *user, struct webhook_share **ret) {
+static int get(struct shares *s, const char *user, struct share **ret) {
         size_t n = strlen(user);
 
         *ret = map_get(s->users, user);
@@ -63,8 +63,8 @@ static bool has_room(size_t own, size_t all, size_t max) {
         return left > 0 && own < (own + left) / 2 + 1;
 }
 
-int webhook_shares_enter(struct webhook_shares *s, const char *user, struct webhook_share **ret) {
-        const struct webhook_share *known = map_get(s->users, user);
+int shares_enter(struct shares *s, const char *user, struct share **ret) {
+        const struct share *known = map_get(s->users, user);
         const struct amount own = known ? known->own : (struct amount){0};
         int r;
 
@@ -79,7 +79,7 @@ int webhook_shares_enter(struct webhook_shares *s, const char *user, struct webh
         return 0;
 }
 
-struct webhook_share *webhook_shares_leave(struct webhook_shares *s, struct webhook_share *share) {
+struct share *shares_leave(struct shares *s, struct share *share) {
         if (!share)
                 return NULL;
         assert(share->own.requests > 0);
@@ -91,17 +91,17 @@ struct webhook_share *webhook_shares_leave(struct webhook_shares *s, struct webh
         return NULL;
 }
 
-void webhook_shares_hold(struct webhook_shares *s, struct webhook_share *share, size_t bytes) {
+void shares_hold(struct shares *s, struct share *share, size_t bytes) {
         share->own.bytes += bytes;
         s->all.bytes += bytes;
 }
 
-void webhook_shares_drop(struct webhook_shares *s, struct webhook_share *share, size_t bytes) {
+void shares_drop(struct shares *s, struct share *share, size_t bytes) {
         assert(share->own.bytes >= bytes);
         share->own.bytes -= bytes;
         s->all.bytes -= bytes;
 }
 
-size_t webhook_shares_waiting(const struct webhook_shares *s) {
+size_t shares_waiting(const struct shares *s) {
         return s->all.requests;
 }
