@@ -169,7 +169,8 @@ static int read_one(struct aggregation *g, struct item *it) {
         return remote_new(g, &s, spec, remote);
 }
 
-int aggregation_refresh(struct aggregation *g) {
+/* Reads the set again where it is stale. */
+static int refresh(struct aggregation *g) {
         struct remote *remote, *next;
 
         if (!g->stale)
@@ -197,7 +198,7 @@ struct remote *aggregation_find(struct aggregation *g, const char *group, const 
 
         if (!g || isempty(group))
                 return NULL;
-        if (g->stale && aggregation_refresh(g) < 0)
+        if (g->stale && refresh(g) < 0)
                 (void)log_oom();
         LIST_FOREACH(remote, &g->remotes, entry)
         if (streq(remote->service.group, group) && streq(remote->service.version, version))
@@ -206,7 +207,7 @@ struct remote *aggregation_find(struct aggregation *g, const char *group, const 
 }
 
 struct remote *aggregation_first(struct aggregation *g) {
-        if (g && g->stale && aggregation_refresh(g) < 0)
+        if (g && g->stale && refresh(g) < 0)
                 (void)log_oom();
         return g ? LIST_FIRST(&g->remotes) : NULL;
 }
@@ -279,7 +280,7 @@ static void wake(struct aggregation *g) {
 static int on_soon(sd_event_source *source, void *userdata) {
         struct aggregation *g = userdata;
 
-        if (caches_are_loaded(g->api->caches) && aggregation_refresh(g) < 0)
+        if (caches_are_loaded(g->api->caches) && refresh(g) < 0)
                 (void)log_oom();
         publisher_wake(g->publisher);
         return 0;

@@ -56,9 +56,6 @@ struct aggregation {
         struct metric *available;
 };
 
-/* Reads the set again where it is stale. */
-int aggregation_refresh(struct aggregation *g);
-
 /* The endpoint to call as "https://10.0.0.1:443". -ENOENT with a sentence in *ret_why; -ENOMEM. */
 int remote_address(struct remote *r, char **ret, char **ret_why);
 /* The Host header: the service, wherever it is reached. */

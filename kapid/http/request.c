@@ -566,9 +566,12 @@ int problem_method(struct problem *p) {
                         "the server does not allow this method on the requested resource");
 }
 
-char *request_cache_path(const struct request *request, const char *name) {
-        return request->kind->namespaced ? strformat("%s/%s", request->route.namespace, name)
-                                         : strdup(name);
+/* The path in the cache of the object that the request names: "ns/name" or "name". */
+static char *cache_path_of(const struct request *request) {
+        const struct route *route = &request->route;
+
+        return request->kind->namespaced ? strformat("%s/%s", route->namespace, route->name)
+                                         : strdup(route->name);
 }
 
 /* Whether no key opens the stored object. */
@@ -589,7 +592,7 @@ static int check_readable(const struct request *request, const char *path, struc
 }
 
 int request_item(const struct request *request, struct item **ret, struct problem *p) {
-        _cleanup_free_ char *path = request_cache_path(request, request->route.name);
+        _cleanup_free_ char *path = cache_path_of(request);
         struct item *it;
         int r;
 

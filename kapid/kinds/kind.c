@@ -87,13 +87,6 @@ static const struct {
                 {KIND_DELETECOLLECTION, "deletecollection"}, {KIND_GET, "get"}, {KIND_LIST, "list"},
                 {KIND_PATCH, "patch"}, {KIND_UPDATE, "update"}, {KIND_WATCH, "watch"}};
 
-const char *kind_verb_name(enum kind_verb verb) {
-        for (size_t i = 0; i < ELEMENTS(verb_words); i++)
-                if (verb_words[i].verb == verb)
-                        return verb_words[i].word;
-        return NULL;
-}
-
 json_t *kind_verbs_json(unsigned verbs) {
         json_t *list = json_array();
 

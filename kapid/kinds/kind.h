@@ -27,8 +27,7 @@ enum kind_verb {
         KIND_UPDATE = 1 << 6,
         KIND_WATCH = 1 << 7,
 };
-/* "create" ...; NULL past the last. A JSON array of the words of a set of verbs. */
-const char *kind_verb_name(enum kind_verb verb);
+/* The words of a set of verbs, "create" and so on, as a JSON array. */
 json_t *kind_verbs_json(unsigned verbs);
 
 /* A path below an item. Known names: status, scale, binding, eviction, log, token, approval,
@@ -175,7 +174,6 @@ const struct kind *kind_registry_find_kind(const struct kind_registry *registry,
  * references). */
 const struct kind *kind_registry_find_resource(
                 const struct kind_registry *registry, const char *group, const char *plural);
-bool kind_registry_has_group(const struct kind_registry *registry, const char *group);
 bool kind_registry_has_group_version(
                 const struct kind_registry *registry, const char *group, const char *version);
 /* Iteration: all kinds, grouped by group and version in order of preference; NULL past the end. */

@@ -700,7 +700,3 @@ const struct schema *schema_child(const struct schema *s, const char *key) {
 
         return f ? f->schema : s->additional;
 }
-
-bool schema_accepts_any_key(const struct schema *s) {
-        return s->additional || s->flags & SCHEMA_PRESERVE_UNKNOWN;
-}

@@ -120,8 +120,6 @@ struct schema {
 const struct schema_field *schema_field_find(const struct schema *s, const char *name);
 /* The schema of a child of an object: the field's, the map value's, or NULL (unknown). */
 const struct schema *schema_child(const struct schema *s, const char *key);
-/* Whether any key is accepted without being unknown. */
-bool schema_accepts_any_key(const struct schema *s);
 
 /* Whether a custom schema (a tree, but for the server's own definitions, which are not looked into)
  * has a default, or an embedded resource, anywhere. */
