@@ -225,7 +225,7 @@ libkapid_api_a_SOURCES += \
 	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
 	kapid/auth/front-proxy.c kapid/auth/front-proxy.h \
 	kapid/aggregation/internal.h \
-	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
+	kapid/aggregation/pass-on.c kapid/aggregation/probe.c \
 	kapid/aggregation/publish.c
 # Requests that are passed on to other servers
 libkapid_api_a_SOURCES += \

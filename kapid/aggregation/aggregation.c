@@ -326,7 +326,7 @@ int aggregation_new(struct aggregation **ret, struct api *a) {
         g->endpoints = api_cache(a, "", "endpoints");
         if (!g->apiservices || !g->services || !g->endpoints)
                 return -ENOMEM;
-        r = proxies_new(g);
+        r = pass_on_start(g);
         if (r < 0)
                 return r;
         r = sd_event_add_defer(a->event, &g->soon, on_soon, g);

@@ -1,7 +1,7 @@
 /* Extension API servers behind APIServices: requests of their groups and versions are
  * authenticated and authorized here like any other, and passed on to them (docs/aggregation.md).
  *
- *   apiservice.c   objects read and decided upon (pure)     proxy.c        a request for kapid/relay/
+ *   apiservice.c   objects read and decided upon (pure)     pass-on.c      requests, by kapid/relay/
  *   aggregation.c  the set of remote ones                   auth-config.c  what they trust (pure)
  *   probe.c        whether they answer, and with what       publish.c      objects kapid writes
  *
@@ -48,6 +48,4 @@ size_t aggregation_end_of(struct aggregation *g, const char *user);
 
 /* Passes a request with request->remote on, in its turn of dispatch. */
 struct request;
-void proxy_run(struct request *request);
-/* Watches, logs, exec and the like take as long as they take. */
-bool proxy_is_long_running(const struct request *request);
+void aggregation_pass_on(struct request *request);

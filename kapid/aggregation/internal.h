@@ -75,5 +75,5 @@ DEFINE_CLEANUP(struct publisher *, publisher_free);
 /* Something may be to be written. */
 void publisher_wake(struct publisher *p);
 
-/* proxy.c: what is under way to them. */
-int proxies_new(struct aggregation *g);
+/* pass-on.c: what is under way to them. */
+int pass_on_start(struct aggregation *g);

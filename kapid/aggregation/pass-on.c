@@ -51,7 +51,7 @@ static const struct relay_ops ops = {.server = "the extension server",
                 .tls = make_tls,
                 .free = release};
 
-int proxies_new(struct aggregation *g) {
+int pass_on_start(struct aggregation *g) {
         return relays_new(&g->relays, g->api,
                         &(struct relay_options){.ops = &ops,
                                         .requests_max = PROXY_CALLS_MAX,
@@ -84,7 +84,7 @@ static int find_place(struct request *request, struct remote *remote, char **ret
         return r;
 }
 
-void proxy_run(struct request *request) {
+void aggregation_pass_on(struct request *request) {
         struct remote *remote = request->remote;
         _cleanup_free_ char *target = NULL, *address = NULL;
         _cleanup_problem_ struct problem p = {0};
@@ -113,8 +113,4 @@ void proxy_run(struct request *request) {
                                               .base_url = address,
                                               .server_name = remote->server_name,
                                               .target = target});
-}
-
-bool proxy_is_long_running(const struct request *request) {
-        return relay_is_long_running(request);
 }
