@@ -1,7 +1,7 @@
 /* Extension API servers behind APIServices: requests of their groups and versions are
  * authenticated and authorized here like any other, and passed on to them (docs/aggregation.md).
  *
- *   apiservice.c   objects read and decided upon (pure)     pass-on.c      requests, by kapid/relay/
+ *   apiservice.c   objects read and decided upon (pure)     pass-on.c      requests to them
  *   aggregation.c  the set of remote ones                   auth-config.c  what they trust (pure)
  *   probe.c        whether they answer, and with what       publish.c      objects kapid writes
  *
