@@ -45,10 +45,11 @@ struct fibers {
         sd_event_source *turn;
         uint64_t turn_us;
         unsigned active, active_max;
+        unsigned not_begun; /* of `ready` */
         TAILQ_HEAD(, fiber) ready;
         SLIST_HEAD(, stack) stacks;
         unsigned stack_count;
-        bool running; /* one has the loop */
+        struct fiber *current; /* the one that has the loop; NULL: none */
 };
 
 static uint64_t processor_us(void) {
@@ -160,9 +161,9 @@ static struct fiber *fiber_free(struct fiber *f) {
 static void run(struct fiber *f) {
         f->turn_began_us = processor_us();
         f->turn_ends_us = now_mono_us() + f->all->turn_us;
-        f->all->running = true;
+        f->all->current = f;
         change_stack(f, &f->caller, &f->own);
-        f->all->running = false;
+        f->all->current = NULL;
         f->used_us += processor_us() - f->turn_began_us;
         f->all->active -= f->ended || f->waits;
 }
@@ -191,10 +192,18 @@ static struct fiber *next_of(struct fibers *all) {
         return NULL;
 }
 
+/* A timer that is due: what else is due by now has its turn before. (The loop has deferred sources
+ * before all that came after them, as long as they are on.) */
+static void turn_soon(struct fibers *all) {
+        (void)sd_event_source_set_time(all->turn, 0);
+        (void)sd_event_source_set_enabled(all->turn, SD_EVENT_ONESHOT);
+}
+
 /* The end of the line, and another turn. */
 static void line_up(struct fiber *f) {
         TAILQ_INSERT_TAIL(&f->all->ready, f, entry);
-        (void)sd_event_source_set_enabled(f->all->turn, SD_EVENT_ON);
+        f->all->not_begun += !f->stack;
+        turn_soon(f->all);
 }
 
 static void finish(struct fiber *f) {
@@ -205,13 +214,14 @@ static void finish(struct fiber *f) {
         done(userdata);
 }
 
-static int on_turn(sd_event_source *source, void *userdata) {
+static int on_turn(sd_event_source *source, uint64_t us, void *userdata) {
         struct fibers *all = userdata;
         struct fiber *f = next_of(all);
 
         if (!f)
-                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                return 0;
         TAILQ_REMOVE(&all->ready, f, entry);
+        all->not_begun -= !f->stack;
         if (f->stack)
                 run(f);
         else if (start(f) < 0) { /* without memory it waits for a better time */
@@ -223,6 +233,8 @@ static int on_turn(sd_event_source *source, void *userdata) {
                 finish(f);
         else if (!f->waits)
                 line_up(f);
+        if (!TAILQ_EMPTY(&all->ready))
+                turn_soon(all);
         return 0;
 }
 
@@ -238,7 +250,8 @@ int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *use
         if (!f)
                 return -ENOMEM;
         *f = (struct fiber){.all = all, .func = func, .done = done, .userdata = userdata};
-        r = has_room(all) && !all->running ? start(f) : 0;
+        /* Behind those that came before and have not begun. */
+        r = has_room(all) && !all->current && all->not_begun == 0 ? start(f) : 0;
         if (r < 0 || f->ended) {
                 fiber_free(f);
                 return r;
@@ -254,8 +267,12 @@ static void pause_it(struct fiber *f) {
         change_stack(f, &f->own, &f->caller);
 }
 
+struct fiber *fiber_if_current(struct fiber *f) {
+        return f && f->all->current == f ? f : NULL;
+}
+
 void fiber_breathe(struct fiber *f) {
-        if (f && now_mono_us() >= f->turn_ends_us)
+        if (fiber_if_current(f) && now_mono_us() >= f->turn_ends_us)
                 pause_it(f);
 }
 
@@ -297,7 +314,7 @@ int fibers_new(struct fibers **ret, sd_event *event, uint64_t turn_us, unsigned 
         SLIST_INIT(&all->stacks);
         all->turn_us = turn_us;
         all->active_max = active_max;
-        r = sd_event_add_defer(event, &all->turn, on_turn, all);
+        r = sd_event_add_time(event, &all->turn, CLOCK_MONOTONIC, 0, 1, on_turn, all);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(all->turn, SD_EVENT_OFF);

@@ -28,7 +28,10 @@ int fibers_start(struct fibers *all, fiber_func func, fiber_done done, void *use
 
 /* --- for the function; f may be NULL --- */
 
-/* Pauses when its turn is over. */
+/* NULL but for the fiber that runs now: what belongs to a paused one may be worked at from outside,
+ * too, on the stack of the loop or of another fiber. */
+struct fiber *fiber_if_current(struct fiber *f);
+/* Pauses when its turn is over. Nothing happens where it is not the one that runs. */
 void fiber_breathe(struct fiber *f);
 /* The same; then the processor time in microseconds that it has used (of a NULL one: that of the
  * thread). Fit for struct cel_limits. */

@@ -282,6 +282,7 @@ static int write_out(struct h2_connection *c) {
 static void release_out(struct h2_connection *c) {
         if (c->out.size > 0 || c->out.allocated <= OUT_KEPT)
                 return;
+        buf_reset(&c->out); /* one that failed does not fail the next connection */
         if (c->loop && !c->loop->spare.data)
                 c->loop->spare = c->out;
         else

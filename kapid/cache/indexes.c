@@ -25,7 +25,8 @@ enum {
         SCORE_READY = 8,
         SCORE_MAX = 64,
         FILL_WORK = 64 * 1024, /* slots that are passed by; */
-        FILL_WORK_ITEM = 8,    /* one whose item is read costs so many */
+        FILL_WORK_ITEM = 8,    /* one whose item is read costs so many, */
+        FILL_WORK_BYTES = 512, /* and one for each such piece of its text, if a field is sought */
         REAP_MAX = 1024,
         TEND_US = 50 * 1000,
         UNUSED_US = 10 * 60 * 1000 * 1000,
@@ -205,13 +206,19 @@ static bool have_room(struct cache *c, struct index *i) {
         return false;
 }
 
+/* The text of a large object is read to its end for a field that stands there. */
+static size_t fill_work(const struct index *i, const struct item *it) {
+        return FILL_WORK_ITEM +
+               (i->key.by == CACHE_BY_FIELD ? item_text(it)->size / FILL_WORK_BYTES : 0);
+}
+
 static void index_fill(struct cache *c, struct index *i) {
         for (size_t work = 0; i->next && work < FILL_WORK; work++) {
                 struct slot *s = i->next;
                 uint32_t hash;
 
                 if ((s->label_bits & i->label_bits) == i->label_bits && !*posting_of(s, i)) {
-                        work += FILL_WORK_ITEM;
+                        work += fill_work(i, s->item);
                         hash = hash_of(c, i, s->item);
                         if (hash != HASH_NONE && !have_room(c, i))
                                 return;

@@ -200,6 +200,23 @@ void dispatch_answered(struct request *request, size_t size) {
         struct dispatch *d = request->api->dispatch;
 
         if (d && size <= SMALL_ANSWER && request->ticket.seated)
+                dispatch_end(request);
+}
+
+void dispatch_hold(struct request *request) {
+        request->holds++;
+}
+
+void dispatch_release(struct request *request) {
+        assert(request->holds > 0);
+        if (--request->holds == 0 && request->leaves)
+                dispatch_leave(request);
+}
+
+void dispatch_end(struct request *request) {
+        if (request->holds > 0)
+                request->leaves = true;
+        else
                 dispatch_leave(request);
 }
 

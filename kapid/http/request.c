@@ -49,7 +49,7 @@ static void on_http_free(void *p) {
                 LIST_REMOVE(request, open);
                 request->carrier = NULL;
         }
-        dispatch_leave(request);
+        dispatch_end(request);
         request_unref(request);
 }
 
@@ -108,8 +108,10 @@ const char *request_sharer(const struct request *request) {
 }
 
 int request_breathe(struct request *request) {
-        fiber_breathe(request->fiber);
-        return request->http || !request->fiber ? 0 : -ECANCELED;
+        struct fiber *f = fiber_if_current(request->fiber);
+
+        fiber_breathe(f);
+        return request->http || !f ? 0 : -ECANCELED;
 }
 
 static void breathe(void *userdata) {
@@ -117,8 +119,10 @@ static void breathe(void *userdata) {
 }
 
 const struct yaml_breath *request_yaml_breath(struct request *request) {
-        request->yaml_breath = (struct yaml_breath){breathe, request->fiber};
-        return request->fiber ? &request->yaml_breath : NULL;
+        struct fiber *f = fiber_if_current(request->fiber);
+
+        request->yaml_breath = (struct yaml_breath){breathe, f};
+        return f ? &request->yaml_breath : NULL;
 }
 
 struct turned {
@@ -127,17 +131,22 @@ struct turned {
         void *userdata;
 };
 
+/* A deleted collection works at several objects at a time: one of them has the request's fiber. */
 static void in_fiber(struct fiber *f, void *userdata) {
         struct turned *t = userdata;
+        bool first = !t->request->fiber;
 
-        t->request->fiber = f;
+        if (first)
+                t->request->fiber = f;
         t->func(t->userdata);
-        t->request->fiber = NULL;
+        if (first)
+                t->request->fiber = NULL;
 }
 
 static void turned_free(void *userdata) {
         struct turned *t = userdata;
 
+        dispatch_release(t->request);
         request_unref(t->request);
         free(t);
 }
@@ -151,6 +160,7 @@ void request_in_turns(
                 return;
         }
         *t = (struct turned){request_ref(request), func, userdata};
+        dispatch_hold(request);
         switch (fibers_start(request->api->fibers, in_fiber, turned_free, t)) {
         case 1:
                 return;

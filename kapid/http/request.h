@@ -50,7 +50,9 @@ struct request {
         struct pipeline_context context; /* borrows from user */
         struct problem refusal;          /* found before the body came */
         int refused;                     /* 0, or the refusal's errno */
-        struct fairness_ticket ticket;   /* dispatch.c */
+        struct fairness_ticket ticket;   /* dispatch.c, as the next two */
+        unsigned holds;                  /* fibers that work for it */
+        bool leaves;                     /* when they are through */
         char audit_id[65];               /* "": not yet known */
         struct audit_record *audit;      /* owned; NULL: not audited */
         /* Called when the awaited event has come: its turn, fresh caches. */

@@ -3,6 +3,7 @@
  * the object before it is validated and judges it after. */
 #include "kapid/pipeline/write-object.h"
 
+#include "kapid/http/dispatch.h"
 #include "kapid/patch/managed.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
@@ -221,6 +222,7 @@ static void on_validated(void *userdata) {
         struct validation *v = userdata;
         struct write *w = v->passage->write;
 
+        dispatch_release(w->request);
         w->wake(w);
 }
 
@@ -234,6 +236,7 @@ static struct validation *validation_free(struct validation *v) {
 static int step_validate(struct passage *a, struct problem *p) {
         struct validation *v = a->validation;
         struct fibers *fibers = a->write->kind->rules ? a->write->request->api->fibers : NULL;
+        struct fiber *f = fiber_if_current(a->write->request->fiber);
         int r = 0;
 
         if (!v) {
@@ -241,13 +244,15 @@ static int step_validate(struct passage *a, struct problem *p) {
                 if (!v)
                         return -ENOMEM;
                 v->passage = a;
-                if (a->write->request->fiber)
-                        validate(a->write->request->fiber, v);
+                if (f)
+                        validate(f, v);
                 else
                         r = fibers_start(fibers, validate, on_validated, v);
         }
-        if (r > 0)
+        if (r > 0) {
+                dispatch_hold(a->write->request);
                 return WRITE_LATER;
+        }
         a->validation = NULL;
         if (r == 0) {
                 r = v->r;

@@ -14,6 +14,7 @@
 #include "kapid/policies/set.h"
 #include "kapid/store/alloc.h"
 #include "kapid/strategy/strategy.h"
+#include "lib/fiber.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -407,10 +408,20 @@ static void on_lease(const struct store_result *res, void *userdata) {
         run_txn(run);
 }
 
+/* What was decided in several turns may have lost its place meanwhile. */
+static int check_turns(struct run *run, struct problem *p) {
+        struct request *request = run->write.request;
+        int r = request_breathe(request);
+
+        if (r < 0 || !fiber_if_current(request->fiber))
+                return r;
+        return write_check_place(run, p);
+}
+
 static void store_it(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         struct api *api = run->write.request->api;
-        int r = request_breathe(run->write.request);
+        int r = check_turns(run, &p);
 
         if (r < 0) {
                 write_fail(run, r, &p);

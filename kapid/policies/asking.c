@@ -137,15 +137,22 @@ static void in_fiber(struct fiber *f, void *userdata) {
 static void on_end(void *userdata) {
         struct policy_asking *a = userdata;
 
+        dispatch_release(a->request);
         a->waiter.func(a->waiter.userdata);
 }
 
 int policy_asking_run(struct policy_asking *a, int (*func)(struct policy_asking *a),
                 const struct policy_waiter *waiter) {
+        int r;
+
         a->func = func;
         a->waiter = *waiter;
-        if (a->invocations.count > 0)
-                return fibers_start(a->api->fibers, in_fiber, on_end, a);
+        if (a->invocations.count > 0) {
+                r = fibers_start(a->api->fibers, in_fiber, on_end, a);
+                if (r > 0)
+                        dispatch_hold(a->request);
+                return r;
+        }
         a->ended = true;
         return 0;
 }

@@ -2,6 +2,9 @@
  * have their turns. */
 #include "lib/fiber.h"
 
+#include <sys/epoll.h>
+#include <unistd.h>
+
 #include "tests/unit/unit.h"
 
 struct world {
@@ -115,6 +118,7 @@ static void waiting(struct fiber *f, void *userdata) {
         struct work *work = userdata;
 
         work->fiber = f;
+        assert_ptr_equal(fiber_if_current(f), f);
         note(work->world, work->letter);
         fiber_wait(f);
         note(work->world, work->letter);
@@ -131,6 +135,10 @@ static void test_wait(void **state) {
         /* Those that wait are not in the way of others. */
         for (size_t i = 0; i < ELEMENTS(all); i++)
                 assert_int_equal(fibers_start(w->fibers, waiting, on_done, &all[i]), 1);
+        assert_string_equal(w->order, "abc");
+        /* From outside nothing pauses: neither it nor who calls this. */
+        assert_null(fiber_if_current(all[1].fiber));
+        fiber_breathe(all[1].fiber);
         assert_string_equal(w->order, "abc");
         fiber_continue(all[1].fiber);
         run_until(w, 1);
@@ -184,6 +192,30 @@ static void test_clock(void **state) {
         assert_true(b.used_us < 5000);
 }
 
+static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        note(userdata, '!');
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+/* Others have the loop between two turns. */
+static void test_others(void **state) {
+        struct world *w = *state;
+        struct work a = {.world = w, .letter = 'a', .rounds = 20};
+        sd_event_source *source;
+        int fds[2];
+
+        assert_int_equal(pipe(fds), 0);
+        assert_true(sd_event_add_io(w->event, &source, fds[0], EPOLLIN, on_readable, w) >= 0);
+        assert_int_equal(write(fds[1], "x", 1), 1);
+        assert_int_equal(fibers_start(w->fibers, breathing, on_done, &a), 1);
+        run_until(w, 1);
+        assert_non_null(strchr(w->order, '!'));
+        assert_true(strchr(w->order, '!') < strrchr(w->order, 'a'));
+        sd_event_source_unref(source);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+}
+
 /* The loop ends while some are not through. */
 static void test_forgotten(void **state) {
         struct world *w = *state;
@@ -204,6 +236,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_deep, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_clock, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_others, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_forgotten, setup, teardown),
         };
 
