@@ -6,10 +6,10 @@
  * and again when the definition has changed; calling it is kapid/webhooks/'s. */
 #include "kapid/conversion/conversion.h"
 
-#include "kapid/cache/forms.h"
 #include "kapid/conversion/review.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/shares.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/config.h"

@@ -6,7 +6,7 @@
 #include "kapid/http/dispatch.h"
 #include "kapid/http/protobuf.h"
 #include "kapid/audit/audit.h"
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 #include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/json.h"

@@ -3,7 +3,7 @@
  * in write-object.c; decode.c, prepare.c and convert.c hold the functions.
  *
  * The live object of an update has the version that was asked for and the defaults that its kind
- * has now (cache/forms.h), whenever it was stored.
+ * has now (pipeline/forms.h), whenever it was stored.
  *
  * Objects handed in as json_t * (not const) are changed in place: the caller must own them alone.
  */
