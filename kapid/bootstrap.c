@@ -103,7 +103,8 @@ static bool is_good(const json_t *live, const json_t *wanted) {
                                        json_object_get(wanted, "endpoints")) &&
                        json_equal(json_object_get(live, "ports"), json_object_get(wanted, "ports"));
         /* These describe what is compiled in, or an option. */
-        if (json_object_get(wanted, "status"))
+        if (json_object_get(wanted, "status") ||
+                        streq(object_kind(wanted), "PriorityLevelConfiguration"))
                 return json_equal(json_object_get(live, "spec"), json_object_get(wanted, "spec"));
         return true;
 }

@@ -60,10 +60,12 @@ static int check_overhead(struct admission *a, const json_t *pod, const json_t *
 
 static int set_overhead(struct admission *a, const json_t *class) {
         const json_t *fixed = json_at(class, "overhead.podFixed");
+        json_t *copy;
 
         if (json_object_size(fixed) == 0)
                 return 0;
-        return json_set_at(a->draft, "spec.overhead", json_ref(fixed));
+        copy = json_tree_copy(fixed); /* the cache has the class; the draft is changed in place */
+        return copy ? json_set_at(a->draft, "spec.overhead", copy) : -ENOMEM;
 }
 
 /* --- where it runs --- */
@@ -114,11 +116,14 @@ static bool is_part_of(const json_t *t, const json_t *other) {
 }
 
 /* Whether one of the list but for the i-th makes that one superfluous; of equal ones the first
- * stays. */
+ * stays. In a long list, of which each would be compared with each, nothing is. */
 static bool is_superfluous(const json_t *list, size_t i) {
+        enum { COMPARED_MAX = 128 };
         const json_t *t = json_array_get(list, i), *other;
         size_t k;
 
+        if (json_array_size(list) > COMPARED_MAX)
+                return false;
         json_array_foreach (list, k, other)
                 if (k != i && is_part_of(t, other) && (k < i || !is_part_of(other, t)))
                         return true;
@@ -126,16 +131,18 @@ static bool is_superfluous(const json_t *list, size_t i) {
 }
 
 static int add_tolerations(struct admission *a, const json_t *class) {
-        const json_t *more = json_at(class, "scheduling.tolerations"),
+        const json_t *wanted = json_at(class, "scheduling.tolerations"),
                      *before = json_at(a->draft, "spec.tolerations");
-        _cleanup_json_ json_t *all = json_array(), *merged = json_array();
+        _cleanup_json_ json_t *all = json_array(), *merged = json_array(), *more = NULL;
         json_t *t;
         size_t i;
 
-        if (json_array_size(more) == 0)
+        if (json_array_size(wanted) == 0)
                 return 0;
-        if (!all || !merged || (before && json_array_extend(all, json_unconst(before)) < 0) ||
-                        json_array_extend(all, json_unconst(more)) < 0)
+        more = json_tree_copy(wanted);
+        if (!all || !merged || !more ||
+                        (before && json_array_extend(all, json_unconst(before)) < 0) ||
+                        json_array_extend(all, more) < 0)
                 return -ENOMEM;
         json_array_foreach (all, i, t)
                 if (!is_superfluous(all, i) && json_array_append(merged, t) < 0)

@@ -152,6 +152,11 @@ static const struct {
                 {"discovery.v1.Endpoint", " hostname nodeName zone "},
                 {"discovery.v1.EndpointConditions", " ready serving terminating "},
                 {"discovery.v1.EndpointPort", " appProtocol name port protocol "},
+                {"flowcontrol.v1.ExemptPriorityLevelConfiguration",
+                                " lendablePercent nominalConcurrencyShares "},
+                {"flowcontrol.v1.LimitedPriorityLevelConfiguration",
+                                " borrowingLimitPercent lendablePercent "
+                                "nominalConcurrencyShares "},
                 {"meta.v1.DeleteOptions",
                                 " gracePeriodSeconds "
                                 "ignoreStoreReadErrorWithClusterBreakingPotential "
@@ -169,8 +174,17 @@ static const struct {
                 {"networking.v1beta1.IngressSpec", " ingressClassName "},
                 {"policy.v1.PodDisruptionBudgetSpec", " unhealthyPodEvictionPolicy "},
                 {"scheduling.v1.PriorityClass", " preemptionPolicy "},
+                {"storage.v1.CSIDriverSpec",
+                                " attachRequired fsGroupPolicy "
+                                "nodeAllocatableUpdatePeriodSeconds podInfoOnMount "
+                                "preventPodSchedulingIfMissing requiresRepublish seLinuxMount "
+                                "serviceAccountTokenInSecrets storageCapacity "},
                 {"storage.v1.StorageClass",
                                 " allowVolumeExpansion reclaimPolicy volumeBindingMode "},
+                {"storage.v1.TokenRequest", " expirationSeconds "},
+                {"storage.v1.VolumeAttachmentSource", " persistentVolumeName "},
+                {"storage.v1.VolumeError", " errorCode "},
+                {"storage.v1.VolumeNodeResources", " count "},
 };
 
 bool protobuf_is_pointer(const char *schema, const char *field) {

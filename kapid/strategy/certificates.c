@@ -48,21 +48,31 @@ static size_t count_conditions(const json_t *object, const char *type) {
         return n;
 }
 
+static const json_t *first_condition(const json_t *object, const char *type) {
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach (json_at(object, "status.conditions"), i, item)
+                if (streq(json_str_or(item, "type", ""), type))
+                        return item;
+        return NULL;
+}
+
 /* A write of the status leaves decisions as they were, word for word; one that adds or drops any is
  * refused later. */
 static int keep_decisions(const json_t *old, json_t *object) {
+        static const char *const types[] = {"Approved", "Denied"};
         json_t *list = (json_t *)json_at(object, "status.conditions"), *item;
-        const json_t *before = json_at(old, "status.conditions"), *was;
-        size_t i, k;
+        size_t i;
 
-        json_array_foreach (list, i, item) {
-                const char *type = json_str_or(item, "type", "");
+        for (size_t t = 0; t < ELEMENTS(types); t++) {
+                const json_t *was = first_condition(old, types[t]);
 
-                if (!is_decision(item) || count_conditions(old, type) != 1)
+                if (count_conditions(old, types[t]) != 1)
                         continue;
-                json_array_foreach (before, k, was)
-                        if (streq(json_str_or(was, "type", ""), type) &&
-                                        json_array_set(list, i, (json_t *)was) < 0)
+                json_array_foreach (list, i, item)
+                        if (streq(json_str_or(item, "type", ""), types[t]) &&
+                                        json_array_set_new(list, i, json_tree_copy(was)) < 0)
                                 return -ENOMEM;
         }
         return 0;

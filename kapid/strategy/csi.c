@@ -104,23 +104,27 @@ static bool is_same_driver(const json_t *before, const json_t *after) {
         return true;
 }
 
-static const json_t *driver_of(const json_t *object, const char *name) {
-        const json_t *driver;
+/* Name -> driver: a node's agent may write a long list. */
+static json_t *drivers_of(const json_t *object) {
+        _cleanup_json_ json_t *drivers = json_object();
+        json_t *driver;
         size_t i;
 
         json_array_foreach (json_at(object, "spec.drivers"), i, driver)
-                if (streq(json_str_or(driver, "name", ""), name))
-                        return driver;
-        return NULL;
+                if (json_object_set(drivers, json_str_or(driver, "name", ""), driver) < 0)
+                        return NULL;
+        return TAKE_PTR(drivers);
 }
 
 static void node_validate_update(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
+        _cleanup_json_ json_t *had = drivers_of(old);
         const json_t *driver;
         size_t i;
 
+        f->failed |= !had;
         json_array_foreach (json_at(object, "spec.drivers"), i, driver) {
-                const json_t *before = driver_of(old, json_str_or(driver, "name", ""));
+                const json_t *before = json_object_get(had, json_str_or(driver, "name", ""));
                 size_t at = findings_push(f, "spec.drivers");
 
                 findings_push_index(f, i);

@@ -228,10 +228,10 @@ static void validate_claim(struct findings *f, const json_t *claim) {
                                     "`resourceClaimTemplateName`");
 }
 
-static void validate_container_claims(
-                struct findings *f, const json_t *spec, const char *list, size_t index) {
-        const json_t *claims = json_object_get(spec, "resourceClaims"), *claim,
-                     *container = json_array_get(json_object_get(spec, list), index);
+/* claims: an object with the names of the pod's. */
+static void validate_container_claims(struct findings *f, const json_t *spec, const json_t *claims,
+                const char *list, size_t index) {
+        const json_t *container = json_array_get(json_object_get(spec, list), index), *claim;
         size_t i;
 
         json_array_foreach (json_at(container, "resources.claims"), i, claim) {
@@ -239,7 +239,7 @@ static void validate_container_claims(
                                 strformat("%s[%zu].resources.claims[%zu].name", list, index, i);
 
                 f->failed |= !path;
-                if (path && !json_named(claims, json_str_or(claim, "name", "")))
+                if (path && !json_object_get(claims, json_str_or(claim, "name", "")))
                         finding_add(f, FINDING_NOT_FOUND, path, json_object_get(claim, "name"),
                                         NULL);
         }
@@ -247,11 +247,17 @@ static void validate_container_claims(
 
 static void validate_claims(struct findings *f, const json_t *spec) {
         static const char *const lists[] = {"initContainers", "containers"};
+        _cleanup_json_ json_t *claims = json_object();
+        const json_t *claim;
+        size_t k;
 
         findings_each(f, spec, "resourceClaims", validate_claim);
+        json_array_foreach (json_object_get(spec, "resourceClaims"), k, claim)
+                f->failed |= json_object_set_new(claims, json_str_or(claim, "name", ""),
+                                             json_true()) < 0;
         for (size_t l = 0; l < ELEMENTS(lists); l++)
                 for (size_t i = 0; i < json_array_size(json_object_get(spec, lists[l])); i++)
-                        validate_container_claims(f, spec, lists[l], i);
+                        validate_container_claims(f, spec, claims, lists[l], i);
 }
 
 void pod_fields_validate(struct findings *f, const json_t *spec) {

@@ -28,19 +28,23 @@ static void validate_overhead(struct findings *f, const json_t *overhead) {
 }
 
 static void validate_once(struct findings *f, const json_t *tolerations) {
-        for (size_t i = 1; i < json_array_size(tolerations); i++)
-                for (size_t k = 0; k < i; k++) {
-                        const json_t *t = json_array_get(tolerations, i);
-                        size_t at;
+        _cleanup_json_ json_t *seen = json_object();
+        const json_t *t;
+        size_t i;
 
-                        if (!json_same(t, json_array_get(tolerations, k)))
-                                continue;
+        json_array_foreach (tolerations, i, t) {
+                _cleanup_free_ char *text = json_dumps(t, JSON_COMPACT | JSON_SORT_KEYS);
+                size_t at;
+
+                f->failed |= !text;
+                if (json_object_get(seen, strempty(text))) {
                         at = findings_push(f, "tolerations");
                         findings_push_index(f, i);
                         finding_add(f, FINDING_DUPLICATE, NULL, t, NULL);
                         findings_pop(f, at);
-                        break;
                 }
+                f->failed |= json_object_set_new(seen, strempty(text), json_true()) < 0;
+        }
 }
 
 static void class_validate(struct findings *f, const json_t *object) {

@@ -26,10 +26,12 @@ bool container_restarts(const json_t *pod, const json_t *container, bool init, i
         const json_t *rule;
         size_t i;
 
+        if (init && exit_code == 0)
+                return false; /* its work is done, whatever a rule says of 0 */
         json_array_foreach (json_object_get(container, "restartPolicyRules"), i, rule)
                 if (rule_fits(rule, exit_code))
                         return true;
         if (streq(policy, "Never"))
                 return false;
-        return exit_code != 0 || (streq(policy, "Always") && !init);
+        return exit_code != 0 || streq(policy, "Always");
 }

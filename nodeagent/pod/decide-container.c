@@ -349,9 +349,10 @@ static bool wants_restart(const struct decide *d, const struct container_view *c
                 return r->phase == CONTAINER_WAITING && !r->invocation[0];
         if (r->phase != CONTAINER_TERMINATED || r->sidecar)
                 return true;
-        /* Lost to a reboot or stopped manually, not its own exit. */
-        if (streq_ptr(r->reason, "ContainerStatusUnknown"))
-                return !restarts_never(d, c);
+        /* Lost to a reboot or stopped manually, not its own exit; a rule may be about its code, and
+         * the pod's phase waits for what it says (status.c). */
+        if (streq_ptr(r->reason, "ContainerStatusUnknown") && !restarts_never(d, c))
+                return true;
         return container_restarts(d->v->object, c->spec, r->init, r->exit_code);
 }
 

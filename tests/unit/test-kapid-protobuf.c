@@ -411,6 +411,8 @@ static void test_pointers(void **state) {
         }
         assert_true(found > 150);
         assert_true(protobuf_is_pointer("core.v1.Toleration", "tolerationSeconds"));
+        assert_true(protobuf_is_pointer("storage.v1.CSIDriverSpec", "attachRequired"));
+        assert_true(protobuf_is_pointer("storage.v1.VolumeNodeResources", "count"));
         assert_false(protobuf_is_pointer("core.v1.Toleration", "Seconds"));
         assert_false(protobuf_is_pointer("core.v1.Toleration", "key"));
         assert_false(protobuf_is_pointer("", "tolerationSeconds"));

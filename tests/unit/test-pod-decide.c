@@ -411,7 +411,24 @@ static void test_goldens(void **state) {
                 golden_check("pod-decide", names[i], run_trace);
 }
 
+static void test_restart_rules(void **state) {
+        _cleanup_json_ json_t *pod = json_pack("{s{ss}}", "spec", "restartPolicy", "Always"),
+                              *container = json_pack("{ss, s[{ss, s{ss, s[i]}}]}", "restartPolicy",
+                                              "Never", "restartPolicyRules", "action", "Restart",
+                                              "exitCodes", "operator", "NotIn", "values", 1);
+
+        assert_non_null(container);
+        assert_true(container_restarts(pod, container, false, 0));
+        assert_true(container_restarts(pod, container, false, 255));
+        assert_false(container_restarts(pod, container, false, 1));
+        assert_true(container_restarts(pod, container, true, 255));
+        assert_false(container_restarts(pod, container, true, 0)); /* it has done its work */
+        assert_true(container_restarts(pod, NULL, false, 0));
+        assert_false(container_restarts(pod, NULL, true, 0));
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens)};
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_goldens), cmocka_unit_test(test_restart_rules)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
