@@ -218,7 +218,7 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
 	kapid/relay/forward.c kapid/relay/forward.h \
-	kapid/shares.c kapid/shares.h \
+	kapid/wait-shares.c kapid/wait-shares.h \
 	kapid/discovery/merge.c kapid/discovery/merge.h \
 	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \

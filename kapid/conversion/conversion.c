@@ -10,7 +10,7 @@
 #include "kapid/kinds/crds.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/pipeline/forms.h"
-#include "kapid/shares.h"
+#include "kapid/wait-shares.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/config.h"
 #include "kapid/webhooks/resolve.h"
@@ -48,7 +48,7 @@ struct conversion {
         char uid[UUID_SIZE];
         sd_event_source *soon;
         bool is_called;
-        struct share *share;        /* of its user; NULL: none yet */
+        struct wait_share *share;   /* of its user; NULL: none yet */
         struct conversion *sibling; /* the next one of its request */
         struct conversion_waiter waiter;
 };
@@ -58,7 +58,7 @@ struct conversions {
         struct webhook_clients *clients;
         LIST_HEAD(, converter) converters;
         LIST_HEAD(, conversion) under_way;
-        struct shares *shares;
+        struct wait_shares *shares;
 };
 
 /* --- converters --- */
@@ -190,8 +190,8 @@ static struct conversion *conversion_free(struct conversion *c) {
                 webhook_call_end(c->all->clients, c);
         leave_request(c);
         if (c->share)
-                shares_drop(c->all->shares, c->share, c->bytes);
-        shares_leave(c->all->shares, c->share);
+                wait_shares_drop(c->all->shares, c->share, c->bytes);
+        wait_shares_leave(c->all->shares, c->share);
         sd_event_source_disable_unref(c->soon);
         for (size_t i = 0; c->items && c->forms && i < c->item_count; i++) {
                 item_unref(c->items[i]);
@@ -437,11 +437,12 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
                 return -ENOMEM;
         LIST_INSERT_HEAD(&all->under_way, c, entry);
         c->all = all;
-        r = shares_enter(all->shares, request ? request_sharer(request) : waiter->user, &c->share);
+        r = wait_shares_enter(
+                        all->shares, request ? request_sharer(request) : waiter->user, &c->share);
         if (r < 0)
                 return r == -EBUSY ? too_many(p) : r;
         c->bytes = bytes;
-        shares_hold(all->shares, c->share, bytes);
+        wait_shares_hold(all->shares, c->share, bytes);
         c->kind = kind_ref(k);
         c->config = webhook_config_ref(converter->config);
         c->version = converter->version;
@@ -540,7 +541,7 @@ int conversions_new(struct conversions **ret, struct api *a) {
         r = webhook_clients_new(&all->clients, a->event);
         if (r < 0)
                 return r;
-        r = shares_new(&all->shares, CONVERSIONS_MAX, CONVERSIONS_BYTES_MAX);
+        r = wait_shares_new(&all->shares, CONVERSIONS_MAX, CONVERSIONS_BYTES_MAX);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(all);
@@ -553,7 +554,7 @@ struct conversions *conversions_free(struct conversions *all) {
         while (!LIST_EMPTY(&all->under_way))
                 conversion_free(LIST_FIRST(&all->under_way));
         webhook_clients_free(all->clients);
-        shares_free(all->shares);
+        wait_shares_free(all->shares);
         while (!LIST_EMPTY(&all->converters)) {
                 struct converter *c = LIST_FIRST(&all->converters);
 

@@ -4,7 +4,7 @@
 #include <sys/queue.h>
 
 #include "kapid/relay/relay.h"
-#include "kapid/shares.h"
+#include "kapid/wait-shares.h"
 
 enum {
         RELAY_TIME_US = 60 * 1000 * 1000, /* as long as any request takes, streams aside */
@@ -29,7 +29,7 @@ struct relay {
         void *owner;
         struct request *request; /* NULL: the tunnel has taken the client */
         char *user;              /* who asked */
-        struct share *share;
+        struct wait_share *share;
         size_t held;            /* bytes of the body, for the share */
         sd_event_source *timer; /* until the head has come; a tunnel's ticks later, too */
         struct forward_headers answer;
@@ -41,7 +41,7 @@ struct relays {
         struct api *api;
         struct relay_options options;
         struct metric *answered, *failed;
-        struct shares *shares;
+        struct wait_shares *shares;
         LIST_HEAD(, relay) list;
 };
 

@@ -22,7 +22,7 @@ int relays_new(struct relays **ret, struct api *api, const struct relay_options 
         all->failed = metrics_counter(m, o->counter, "result=\"failed\"", o->counter_help);
         if (!all->answered || !all->failed)
                 return -ENOMEM;
-        r = shares_new(&all->shares, o->requests_max, o->bytes_max);
+        r = wait_shares_new(&all->shares, o->requests_max, o->bytes_max);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(all);
@@ -40,7 +40,7 @@ struct relays *relays_free(struct relays *all) {
                 y->call.stream = NULL;
                 relay_end(y);
         }
-        shares_free(all->shares);
+        wait_shares_free(all->shares);
         return mfree(all);
 }
 
@@ -73,8 +73,8 @@ void relay_end(struct relay *y) {
         y->tunnel = tunnel_free(y->tunnel);
         sd_event_source_disable_unref(y->timer);
         if (y->held > 0)
-                shares_drop(y->all->shares, y->share, y->held);
-        shares_leave(y->all->shares, y->share);
+                wait_shares_drop(y->all->shares, y->share, y->held);
+        wait_shares_leave(y->all->shares, y->share);
         forward_headers_done(&y->answer);
         y->ops->free(y->owner);
         free(y->user);
@@ -220,7 +220,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 /* Its share of what may be under way. */
 static int enter(struct relay *y, struct problem *p) {
         const struct relay_options *o = &y->all->options;
-        int r = shares_enter(y->all->shares, y->user, &y->share);
+        int r = wait_shares_enter(y->all->shares, y->user, &y->share);
 
         if (r == -EBUSY) {
                 problem_set(p, EBUSY, 429, "TooManyRequests",
@@ -233,7 +233,7 @@ static int enter(struct relay *y, struct problem *p) {
                 return r;
         (void)request_body(y->request, &y->held);
         if (y->held > 0)
-                shares_hold(y->all->shares, y->share, y->held);
+                wait_shares_hold(y->all->shares, y->share, y->held);
         return sd_event_add_time_relative(y->all->api->event, &y->timer, CLOCK_MONOTONIC,
                         RELAY_TIME_US, 0, on_timer, y);
 }

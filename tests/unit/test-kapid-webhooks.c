@@ -2,7 +2,7 @@
  */
 #include "tests/unit/unit.h"
 
-#include "kapid/shares.h"
+#include "kapid/wait-shares.h"
 #include "kapid/webhooks/patched.h"
 #include "kapid/webhooks/review.h"
 #include "tests/unit/kapid-cases.h"
@@ -447,35 +447,35 @@ static void test_addresses(void **state) {
 /* --- who waits --- */
 
 static void test_shares(void **state) {
-        _cleanup_(shares_freep) struct shares *s = NULL;
-        struct share *ann[20], *bob = NULL, *eve = NULL;
+        _cleanup_(wait_shares_freep) struct wait_shares *s = NULL;
+        struct wait_share *ann[20], *bob = NULL, *eve = NULL;
         size_t n = 0;
 
-        assert_int_equal(shares_new(&s, 20, 1000), 0);
-        while (n < ELEMENTS(ann) && shares_enter(s, "ann", &ann[n]) == 0)
+        assert_int_equal(wait_shares_new(&s, 20, 1000), 0);
+        while (n < ELEMENTS(ann) && wait_shares_enter(s, "ann", &ann[n]) == 0)
                 n++;
         /* Half, and one when what is free is odd; others have room. */
         assert_int_equal(n, 11);
-        assert_int_equal(shares_enter(s, "ann", &eve), -EBUSY);
-        assert_int_equal(shares_enter(s, "bob", &bob), 0);
-        assert_int_equal(shares_waiting(s), 12);
+        assert_int_equal(wait_shares_enter(s, "ann", &eve), -EBUSY);
+        assert_int_equal(wait_shares_enter(s, "bob", &bob), 0);
+        assert_int_equal(wait_shares_waiting(s), 12);
         while (n > 1)
-                shares_leave(s, ann[--n]);
+                wait_shares_leave(s, ann[--n]);
         /* The bytes are shared in the same way. */
-        shares_hold(s, ann[0], 600);
-        assert_int_equal(shares_enter(s, "ann", &eve), -EBUSY);
-        assert_int_equal(shares_enter(s, "eve", &eve), 0);
-        shares_hold(s, bob, 400);
-        assert_int_equal(shares_enter(s, "new", &ann[1]), -EBUSY);
-        shares_drop(s, bob, 400);
-        shares_drop(s, ann[0], 600);
-        assert_int_equal(shares_enter(s, "ann", &ann[1]), 0);
-        shares_leave(s, ann[0]);
-        shares_leave(s, ann[1]);
-        shares_leave(s, bob);
-        shares_leave(s, eve);
-        assert_null(shares_leave(s, NULL));
-        assert_int_equal(shares_waiting(s), 0);
+        wait_shares_hold(s, ann[0], 600);
+        assert_int_equal(wait_shares_enter(s, "ann", &eve), -EBUSY);
+        assert_int_equal(wait_shares_enter(s, "eve", &eve), 0);
+        wait_shares_hold(s, bob, 400);
+        assert_int_equal(wait_shares_enter(s, "new", &ann[1]), -EBUSY);
+        wait_shares_drop(s, bob, 400);
+        wait_shares_drop(s, ann[0], 600);
+        assert_int_equal(wait_shares_enter(s, "ann", &ann[1]), 0);
+        wait_shares_leave(s, ann[0]);
+        wait_shares_leave(s, ann[1]);
+        wait_shares_leave(s, bob);
+        wait_shares_leave(s, eve);
+        assert_null(wait_shares_leave(s, NULL));
+        assert_int_equal(wait_shares_waiting(s), 0);
 }
 
 int main(void) {
