@@ -9,3 +9,7 @@ static inline int hex_digit(char c) {
                 return c - 'a' + 10;
         return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
+
+/* Decodes each "%41" in place. -EINVAL for a broken escape, and for a byte below `least`, which is
+ * 1 at the least. */
+int hex_unescape(char *s, int least);

@@ -47,25 +47,6 @@ int proxy_name_parse(
 
 /* --- paths --- */
 
-/* In place. -EINVAL for a broken escape, and for a NUL. */
-static int decode(char *s) {
-        char *out = s;
-
-        for (; *s; s++) {
-                if (*s == '%') {
-                        int high = hex_digit(s[1]), low = high < 0 ? -1 : hex_digit(s[2]);
-
-                        if (low < 0 || high * 16 + low == 0)
-                                return -EINVAL;
-                        *out++ = (char)(high * 16 + low);
-                        s += 2;
-                } else
-                        *out++ = *s;
-        }
-        *out = 0;
-        return 0;
-}
-
 /* In place: every segment moves to the left, over those that go. s begins with a slash. */
 static void clean(char *s) {
         const char *in = s;
@@ -101,7 +82,7 @@ int proxy_path(const char *rest, char **ret, struct problem *p) {
 
         if (!path)
                 return -ENOMEM;
-        if (decode(path) < 0)
+        if (hex_unescape(path, 1) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest", "the path is badly encoded");
         clean(path);
         *ret = TAKE_PTR(path);
