@@ -177,16 +177,23 @@ static void on_v2(struct remote *remote, const struct http_result *result) {
         struct api *a = remote->all->api;
         bool any = result->error == 0 && result->code == 200;
         uint64_t mark = any ? siphash(a->apply_secret, result->body, result->body_size) : 0;
-        struct cutting *c = mark == remote->openapi_v2_mark ? NULL : calloc(1, sizeof(*c));
+        /* A part without a mark is of the spec before. */
+        bool same = mark == remote->openapi_v2_mark && (any || !remote->openapi_v2);
+        struct cutting *c = NULL;
         int r;
 
         schedule_next(remote);
+        if (result->error || result->code >= 500) /* it may have one: what is known stays */
+                return;
+        c = same ? NULL : calloc(1, sizeof(*c));
         if (!c)
                 return;
         remote->openapi_v2_mark = mark;
         c->remote = remote_ref(remote);
         c->size = any ? result->body_size : 0;
-        c->text = strndup(any ? result->body : "", c->size);
+        c->text = calloc(1, c->size + 1); /* what comes may have zero bytes */
+        if (c->size > 0 && c->text)
+                memcpy(c->text, result->body, c->size);
         r = c->text ? fibers_start(a->fibers, cut, on_cut, c) : -ENOMEM;
         if (r == 0)
                 on_cut(c);

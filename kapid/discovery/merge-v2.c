@@ -7,7 +7,10 @@
 #define REF_PREFIX "#/definitions/"
 static const char gvk_key[] = "x-kubernetes-group-version-kind";
 
-enum { NAMES_MAX = 1000 }; /* NAME_v2 and so on */
+enum {
+        NAMES_MAX = 1000, /* NAME_v2 and so on */
+        KINDS_MAX = 200,  /* of one definition */
+};
 
 /* The name of the definition that a `$ref` refers to; NULL: it is none. */
 static const char *ref_name(const char *key, const json_t *v) {
@@ -97,7 +100,7 @@ static bool same_definition(const json_t *a, const json_t *b) {
         return true;
 }
 
-/* The kinds of both. */
+/* The kinds of both, up to a bound: each is compared with all. */
 static int add_kinds(json_t *to, const json_t *from) {
         json_t *list = json_object_get(to, gvk_key), *v;
         const json_t *more = json_object_get(from, gvk_key);
@@ -106,6 +109,8 @@ static int add_kinds(json_t *to, const json_t *from) {
         if (!json_is_array(list) || !json_is_array(more))
                 return 0;
         json_array_foreach (more, i, v) {
+                if (i >= KINDS_MAX || json_array_size(list) >= KINDS_MAX)
+                        break;
                 for (k = 0; k < json_array_size(list); k++)
                         if (json_same(json_array_get(list, k), v))
                                 break;
@@ -115,24 +120,28 @@ static int add_kinds(json_t *to, const json_t *from) {
         return 0;
 }
 
-/* The name under which the definition is in the whole document, or may come in. NULL: out of
- * memory, or of names. */
-static char *free_name(const json_t *whole, const json_t *part, const char *name,
-                const json_t *definition) {
+/* The name under which the definition is in the whole document, or may come in. -ENOSPC: there is
+ * none; -ENOMEM. */
+static int free_name(const json_t *whole, const json_t *part, const char *name,
+                const json_t *definition, char **ret) {
         const json_t *there = json_object_get(whole, name);
 
-        if (!there || same_definition(there, definition))
-                return strdup(name);
+        if (!there || same_definition(there, definition)) {
+                *ret = strdup(name);
+                return *ret ? 0 : -ENOMEM;
+        }
         for (unsigned i = 2; i < NAMES_MAX; i++) {
                 _cleanup_free_ char *other = strformat("%s_v%u", name, i);
 
                 if (!other)
-                        return NULL;
+                        return -ENOMEM;
                 there = json_object_get(whole, other);
-                if (there ? same_definition(there, definition) : !json_object_get(part, other))
-                        return TAKE_PTR(other);
+                if (there ? same_definition(there, definition) : !json_object_get(part, other)) {
+                        *ret = TAKE_PTR(other);
+                        return 0;
+                }
         }
-        return NULL;
+        return -ENOSPC;
 }
 
 static int find_names(const json_t *whole, const json_t *part, json_t **ret) {
@@ -143,10 +152,11 @@ static int find_names(const json_t *whole, const json_t *part, json_t **ret) {
         if (!names)
                 return -ENOMEM;
         json_object_each (part, name, v) {
-                _cleanup_free_ char *other = free_name(whole, part, name, v);
+                _cleanup_free_ char *other = NULL;
+                int r = free_name(whole, part, name, v, &other);
 
-                if (!other)
-                        return -ENOMEM;
+                if (r < 0)
+                        return r;
                 if (!streq(other, name) && json_object_set_new(names, name, json_string(other)) < 0)
                         return -ENOMEM;
         }

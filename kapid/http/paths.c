@@ -342,6 +342,22 @@ static int v2_parts(struct request *request, char ***ret) {
         return r;
 }
 
+/* One that does not fit is left out: the others are not to blame. -ENOMEM, -ECANCELED. */
+static int v2_add_part(struct request *request, json_t *whole, const char *text) {
+        json_t *part;
+        int r;
+
+        if (json_parse(text, strlen(text), 0, &part, NULL) < 0)
+                return 0;
+        r = request_breathe(request);
+        if (r < 0) {
+                json_decref(part);
+                return r;
+        }
+        r = openapi_v2_merge(whole, part);
+        return r == -ENOSPC ? 0 : r;
+}
+
 /* own: our document. */
 static char *v2_merged(struct request *request, const char *own, char *const *parts) {
         _cleanup_json_ json_t *whole = NULL;
@@ -349,10 +365,7 @@ static char *v2_merged(struct request *request, const char *own, char *const *pa
         if (json_parse(own, strlen(own), 0, &whole, NULL) < 0 || request_breathe(request) < 0)
                 return NULL;
         for (; *parts; parts++) {
-                json_t *part;
-
-                if (json_parse(*parts, strlen(*parts), 0, &part, NULL) < 0 ||
-                                openapi_v2_merge(whole, part) < 0 || request_breathe(request) < 0)
+                if (v2_add_part(request, whole, *parts) < 0 || request_breathe(request) < 0)
                         return NULL;
         }
         return json_text(whole);

@@ -7,6 +7,8 @@
 
 enum {
         PAGE_SIZE = 150,       /* a page is read and indexed in one turn of the loop */
+        PAGE_SMALL = 5,        /* not too large for an answer, whatever is in the objects */
+        PAGES_MAX = 10000,
         WATCH_TIMEOUT_S = 270, /* and up to a quarter more */
 };
 
@@ -31,7 +33,7 @@ char *informer_request_path(const struct informer_request *r) {
                                 (unsigned)(WATCH_TIMEOUT_S + random_below(WATCH_TIMEOUT_S / 4)));
                 append_query(&b, "resourceVersion", r->resource_version);
         } else {
-                buf_printf(&b, "limit=%d", PAGE_SIZE);
+                buf_printf(&b, "limit=%d", r->small ? PAGE_SMALL : PAGE_SIZE);
                 append_query(&b, "continue", r->continue_token);
         }
         append_query(&b, "labelSelector", r->label_selector);
@@ -40,6 +42,10 @@ char *informer_request_path(const struct informer_request *r) {
         return query ? api_path(r->resource, r->ns, /* name= */ NULL, /* subresource= */ NULL,
                                        query)
                      : NULL;
+}
+
+unsigned informer_pages_max(bool small) {
+        return small ? PAGES_MAX * (PAGE_SIZE / PAGE_SMALL) : PAGES_MAX;
 }
 
 const char *informer_request_accept(const struct informer_request *r) {

@@ -29,8 +29,7 @@
 enum {
         LINE_MAX_BYTES = 64 * 1024 * 1024,
         INDEXES_MAX = 6,
-        PAGES_MAX = 10000, /* of a list with a bound */
-        PAGE_BYTES_MAX = 64 * 1024 * 1024, /* likewise */
+        PAGE_BYTES_MAX = 64 * 1024 * 1024, /* of a list with a bound */
         KEY_MAX = 512,
 };
 #define BACKOFF_MIN_US UINT64_C(200000)
@@ -94,7 +93,7 @@ struct informer {
         unsigned pages; /* of the list so far */
         uint64_t seen_version;
         bool gave_up; /* there are more than may be held, and that was said */
-        bool synced, connected, progressed, expired;
+        bool small, synced, connected, progressed, expired;
 };
 
 static void start(struct informer *i);
@@ -411,8 +410,8 @@ static bool has_room(const struct informer *i, const json_t *o) {
 /* A list that does not end: what has come of it stays, and it is tried again much later. */
 static void give_up(struct informer *i) {
         if (!i->gave_up)
-                log_warning("The API lists more than %zu %s.%s: the others are not followed, nor "
-                            "are changes; it is tried again every ten minutes. Repair its server",
+                log_warning("The API lists more than %zu %s.%s, or too much at a time: what is left is "
+                            "not followed; it is tried again every ten minutes. Repair its server",
                                 i->options.objects_max, i->resource.plural, i->resource.group);
         i->gave_up = true;
         set_connected(i, false);
@@ -442,10 +441,9 @@ static int merge_page(struct informer *i, const struct http_result *result) {
                 cache_put(i, json_incref(o));
         }
         if (*token)
-                return i->options.objects_max > 0 && ++i->pages >= PAGES_MAX
+                return i->options.objects_max > 0 && ++i->pages >= informer_pages_max(i->small)
                                        ? -E2BIG
                                        : set_string(&i->continue_token, token);
-        i->pages = 0;
         i->continue_token = mfree(i->continue_token);
         r = set_string(&i->resource_version, version);
         if (r < 0)
@@ -473,11 +471,11 @@ static void on_list_done(struct http_call *call, const struct http_result *resul
                 log_debug("Cannot list %s: %s", i->resource.plural,
                                 p.message ? p.message : strerror(-r));
                 forget_position(i); /* a list that broke off in the middle starts over */
-                i->pages = 0;
-                if (r == -E2BIG)
+                if (i->options.objects_max > 0 && (r == -E2BIG || (r == -EFBIG && i->small)))
                         give_up(i);
                 else
                         retry(i, p.retry_after_s);
+                i->small |= r == -EFBIG; /* objects of one user are not to stop all others' */
                 return;
         }
         start(i);
@@ -663,7 +661,7 @@ static void start(struct informer *i) {
                         .resource_version = watch ? i->resource_version : NULL,
                         .continue_token = i->continue_token,
                         .label_selector = i->label_selector, .field_selector = i->field_selector,
-                        .metadata_only = i->options.metadata_only};
+                        .metadata_only = i->options.metadata_only, .small = i->small};
         _cleanup_free_ char *path = informer_request_path(&request);
         struct http_call_options options = {
                         .method = "GET",
@@ -679,8 +677,10 @@ static void start(struct informer *i) {
                         .userdata = i,
         };
 
-        if (!watch && !i->continue_token)
+        if (!watch && !i->continue_token) {
                 i->listing++;
+                i->pages = 0;
+        }
         i->expired = false;
         i->progressed = false;
         if (!path || http_call_start(api_client_http(i->client), &options, &i->call) < 0)

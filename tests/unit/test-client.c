@@ -347,11 +347,13 @@ static void test_informer_retries(void **state) {
 
         w->lists[0] = (struct answer){503, "{\"kind\":\"Status\",\"code\":503}"};
         w->lists[1] = (struct answer){200, "[]"};
-        w->lists[2] = (struct answer){200, LIST("7", "", POD("a", "ua", "3", "n1"))};
-        w->list_count = 3;
+        w->lists[2] = (struct answer){413, "{\"kind\":\"Status\",\"code\":413}"};
+        w->lists[3] = (struct answer){200, LIST("7", "", POD("a", "ua", "3", "n1"))};
+        w->list_count = 4;
         i = start(w);
         loop_until(w->event, w->stream);
         assert_string_equal(w->log, "+a:3 ");
+        assert_non_null(strstr(w->requests, "limit=5&")); /* pages were too large */
         say(w, "this is no JSON\n");
         loop_until(w->event, w->watches == 2); /* the stream is left and taken up again */
         assert_non_null(strstr(w->last_watch, "resourceVersion=7"));

@@ -337,6 +337,36 @@ static void test_openapi_v2(void **state) {
         assert_int_equal(json_object_size(v), 6);
 }
 
+/* What a server says is bounded: how many names are tried, how many kinds a definition has. */
+static void test_openapi_v2_bounds(void **state) {
+        _cleanup_json_ json_t *whole = parse("{'paths': {}, 'definitions': {'N': {'n': 1}}}"),
+                              *kinds = json_array();
+        json_t *definitions = json_object_get(whole, "definitions"), *part;
+        const json_t *v;
+
+        for (int i = 0; i < 1000; i++) {
+                char name[16];
+
+                assert_true(snprintf(name, sizeof(name), "N_v%d", i) > 0);
+                assert_int_equal(json_object_set_new(definitions, name, json_pack("{si}", "n", i)),
+                                0);
+        }
+        part = parse("{'paths': {'/apis/g/v1': {}}, 'definitions': {'N': {'other': 1}}}");
+        assert_int_equal(openapi_v2_merge(whole, part), -ENOSPC);
+        assert_int_equal(json_object_size(json_object_get(whole, "paths")), 0);
+        assert_int_equal(json_object_size(definitions), 1001);
+        for (int i = 0; i < 1000; i++)
+                assert_int_equal(json_array_append_new(kinds, json_integer(i)), 0);
+        part = json_pack("{s{}, s{s{sisO}}}", "paths", "definitions", "N", "n", 1,
+                        "x-kubernetes-group-version-kind", kinds);
+        assert_int_equal(json_object_set_new(json_object_get(definitions, "N"),
+                                         "x-kubernetes-group-version-kind", json_array()),
+                        0);
+        assert_int_equal(openapi_v2_merge(whole, part), 0);
+        v = json_object_get(json_object_get(definitions, "N"), "x-kubernetes-group-version-kind");
+        assert_int_equal(json_array_size(v), 200);
+}
+
 /* Ours and those of others in one order, as kube-aggregator lists them. */
 static void test_discovery_order(void **state) {
         _cleanup_json_ json_t *old = parse("{'groups': [{'name': 'apps', 'versions': [{'version': "
@@ -447,6 +477,7 @@ int main(void) {
                         cmocka_unit_test(test_availability),
                         cmocka_unit_test(test_discovery),
                         cmocka_unit_test(test_openapi_v2),
+                        cmocka_unit_test(test_openapi_v2_bounds),
                         cmocka_unit_test(test_discovery_order),
                         cmocka_unit_test(test_identity_headers),
                         cmocka_unit_test(test_auth_config),
