@@ -7,6 +7,7 @@
 #include "kapid/aggregation/aggregation.h"
 #include "kapid/audit/audit.h"
 #include "kapid/auth/authz.h"
+#include "kapid/auth/front-proxy.h"
 #include "kapid/auth/oidc.h"
 #include "kapid/auth/revoked.h"
 #include "kapid/bootstrap.h"
@@ -273,8 +274,11 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = pod_proxies_new(&a->pod_proxies, a);
         if (r < 0)
                 return r;
-        if (o->aggregation) {
-                r = aggregation_new(&a->aggregation, a, o->aggregation, p);
+        if (o->front_proxy) {
+                r = front_proxy_new(&a->front_proxy, o->front_proxy, p);
+                if (r < 0)
+                        return r;
+                r = aggregation_new(&a->aggregation, a);
                 if (r < 0)
                         return r;
         }
@@ -288,6 +292,7 @@ struct api *api_free(struct api *a) {
         stream_sessions_end(a);
         a->pod_proxies = pod_proxies_free(a->pod_proxies);
         a->aggregation = aggregation_free(a->aggregation);
+        front_proxy_free(a->front_proxy);
         a->webhooks = webhooks_free(a->webhooks);
         a->policies = policy_set_free(a->policies);
         trim_free(a->trim);

@@ -15,7 +15,6 @@
 #include "lib/unit-properties.h"
 
 struct aggregation;
-struct aggregation_options;
 struct alloc;
 struct audit;
 struct audit_options;
@@ -25,8 +24,10 @@ struct conversions;
 struct crd_cleanup;
 struct crypt;
 struct dispatch;
-struct fibers;
 struct documents;
+struct fibers;
+struct front_proxy;
+struct front_proxy_options;
 struct leases;
 struct oidc;
 struct verified;
@@ -64,7 +65,7 @@ struct api_options {
         enum security_level pod_security_default; /* of namespaces without the label */
         char *const *external_ip_ranges;          /* NULL: none */
         struct admission_options admission;
-        const struct aggregation_options *aggregation; /* NULL: no extension servers (tests) */
+        const struct front_proxy_options *front_proxy; /* NULL: no extension servers (tests) */
         const char *encryption_config; /* an EncryptionConfiguration; NULL: values are plain */
         uint64_t stream_idle_us; /* of exec, attach and port-forward; 0: unlimited */
 };
@@ -81,6 +82,7 @@ struct api {
         struct alloc *alloc;
         struct admission_chain *admission;
         struct aggregation *aggregation; /* NULL: there are no extension servers (tests) */
+        struct front_proxy *front_proxy; /* NULL likewise */
         struct policy_set *policies;   /* NULL: none count (tests) */
         struct webhooks *webhooks;   /* NULL: none are asked (tests) */
         struct quotas *quotas;       /* what every ResourceQuota counts */

@@ -26,7 +26,7 @@ libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-approval.c kapid/kinds/crd-approval.h kapid/kinds/crd-delete.c kapid/kinds/crd-delete.h kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/internal.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/kinds/registry.c kapid/kinds/versions.c kapid/kinds/versions.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
 	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/options.c kapid/pipeline/options.h \
-	kapid/strategy/initial-status.c kapid/strategy/initial-status.h kapid/pipeline/decode.c kapid/pipeline/encode.c kapid/pipeline/encode.h \
+	kapid/pipeline/decode.c kapid/pipeline/encode.c kapid/pipeline/encode.h \
 	kapid/pipeline/decision.c kapid/pipeline/decision.h kapid/pipeline/delete-options.c \
 	kapid/pipeline/delete-options.h kapid/pipeline/leases.c kapid/pipeline/leases.h \
 	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
@@ -218,13 +218,14 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/service-port.c kapid/webhooks/service-port.h \
 	kapid/aggregation/auth-config.c kapid/aggregation/auth-config.h \
 	kapid/relay/forward.c kapid/relay/forward.h \
+	kapid/wait-shares.c kapid/wait-shares.h \
 	kapid/discovery/merge.c kapid/discovery/merge.h \
 	kapid/discovery/merge-v2.c kapid/discovery/merge-v2.h
 libkapid_api_a_SOURCES += \
 	kapid/aggregation/aggregation.c kapid/aggregation/aggregation.h \
-	kapid/aggregation/front-proxy.c kapid/aggregation/front-proxy.h \
+	kapid/auth/front-proxy.c kapid/auth/front-proxy.h \
 	kapid/aggregation/internal.h \
-	kapid/aggregation/probe.c kapid/aggregation/proxy.c \
+	kapid/aggregation/pass-on.c kapid/aggregation/probe.c \
 	kapid/aggregation/publish.c
 # Requests that are passed on to other servers
 libkapid_api_a_SOURCES += \
@@ -251,7 +252,6 @@ libkapid_core_a_SOURCES += \
 	kapid/webhooks/match.c kapid/webhooks/match.h \
 	kapid/webhooks/patched.c kapid/webhooks/patched.h \
 	kapid/webhooks/review.c kapid/webhooks/review.h \
-	kapid/webhooks/shares.c kapid/webhooks/shares.h \
 	kapid/webhooks/target.c kapid/webhooks/target.h
 libkapid_api_a_SOURCES += \
 	kapid/pipeline/ask.c kapid/pipeline/ask.h \
@@ -310,7 +310,7 @@ libkapid_api_a_SOURCES += \
 	kapid/admission/service-account-secret.c \
 	kapid/auth/authn.h kapid/auth/revoked.c kapid/auth/revoked.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
-	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/cache/followers.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
+	kapid/store/compact.c kapid/store/compact.h kapid/store/store-format.c kapid/store/store-format.h kapid/kinds/crd-cleanup.c kapid/kinds/crd-cleanup.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/pipeline/forms.c kapid/pipeline/forms.h kapid/cache/freshness.c kapid/cache/followers.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/cache/own.c kapid/auth/issuer.c kapid/auth/issuer.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/auth/oidc.c kapid/auth/oidc.h kapid/auth/oidc-token.c kapid/auth/oidc-token.h kapid/auth/verified.c kapid/auth/verified.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/verbs/stream.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/protobuf.c kapid/http/protobuf.h kapid/http/request.c kapid/http/request.h kapid/http/timeout.c kapid/http/timeout.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \

@@ -8,9 +8,9 @@
 #include "kapid/admission/addresses.h"
 #include "kapid/admission/plugins.h"
 #include "kapid/admission/pod-security.h"
-#include "kapid/aggregation/aggregation.h"
 #include "kapid/api.h"
 #include "kapid/audit/audit.h"
+#include "kapid/auth/front-proxy.h"
 #include "kapid/auth/oidc-token.h"
 #include "kapid/http/handle.h"
 #include "lib/fileio.h"
@@ -312,7 +312,7 @@ struct server {
         char *sa_key, *cert, *key, *ca, *advertise, *oidc_ca, *encryption;
         struct oidc_options oidc;
         struct audit_options audit;
-        struct aggregation_options aggregation;
+        struct front_proxy_options front_proxy;
         sd_event_source *drain;
         uint64_t drain_until_us;
         struct metric *http2;
@@ -505,7 +505,7 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         o.advertise_address = s->advertise;
         o.api_address = f->api_address;
         o.encryption_config = s->encryption;
-        s->aggregation = (struct aggregation_options){.cert_file = f->proxy_cert,
+        s->front_proxy = (struct front_proxy_options){.cert_file = f->proxy_cert,
                         .key_file = f->proxy_key,
                         .ca_file = f->proxy_ca,
                         .allowed_names = f->proxy_names,
@@ -514,7 +514,7 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
                                         .group_names = f->group_headers,
                                         .extra_prefixes = f->extra_headers},
                         .client_ca_file = f->client_ca};
-        o.aggregation = &s->aggregation;
+        o.front_proxy = &s->front_proxy;
         r = api_new(&s->api, s->daemon, &o, &store, p);
         forget_encryption(s);
         if (r < 0)

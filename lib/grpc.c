@@ -2,6 +2,7 @@
  * HTTP2"), and the endpoints of our flags. */
 #include "lib/grpc-internal.h"
 #include "lib/h2.h"
+#include "lib/hex.h"
 
 static const struct {
         char unit;
@@ -51,20 +52,12 @@ char *grpc_message_encode(const char *s) {
         return buf_take(&b);
 }
 
-static int hex_value(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 char *grpc_message_decode(const char *s) {
         _cleanup_buf_ struct buf b = {0};
 
         for (; *s; s++) {
-                int high = *s == '%' ? hex_value(s[1]) : -1;
-                int low = high >= 0 ? hex_value(s[2]) : -1;
+                int high = *s == '%' ? hex_digit(s[1]) : -1;
+                int low = high >= 0 ? hex_digit(s[2]) : -1;
 
                 if (low >= 0 && (high | low)) {
                         (void)buf_append_char(&b, (char)(high << 4 | low));

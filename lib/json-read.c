@@ -5,6 +5,7 @@
 #include "lib/json-read.h"
 
 #include "lib/buf.h"
+#include "lib/hex.h"
 #include "lib/json-scan.h"
 
 enum { DIGITS_MAX = 18 }; /* of an integer that surely has 64 bits */
@@ -28,13 +29,6 @@ static char next(struct reader *r) {
                         (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\n'))
                 r->at++;
         return r->at < r->end ? *r->at : 0;
-}
-
-static int hex_digit(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c |= 0x20;
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Behind "\u". */

@@ -22,7 +22,7 @@ libkeelson_a_SOURCES += \
 	lib/http2-answer.c lib/http2-server.c lib/http-accept.c lib/http-gzip.c lib/http-gzip.h \
 	lib/http-identity.c lib/http-identity.h lib/http-limits.c lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c lib/http-stream-send.c \
 	lib/http-upgrade.c lib/stream-frame.c lib/stream-frame.h lib/websocket.c lib/websocket.h \
-	lib/address.c lib/address.h lib/cidr.c lib/cidr.h lib/fiber.c lib/fiber.h lib/net.c lib/net.h lib/parallel.c lib/parallel.h lib/resolve.c lib/resolve.h lib/tls.c \
+	lib/address.c lib/address.h lib/cidr.c lib/cidr.h lib/fiber.c lib/fiber.h lib/hex.c lib/hex.h lib/net.c lib/net.h lib/parallel.c lib/parallel.h lib/resolve.c lib/resolve.h lib/tls.c \
 	lib/tls-internal.h lib/tls-hello.c lib/tls-hello.h lib/tls-keys.c lib/tls-lists.c lib/tls-peer.c lib/tls-reload.c lib/tls-transport.c lib/web.c lib/web.h lib/web-gate.c lib/ask-socket.c lib/ask-socket.h lib/url.c lib/url.h lib/worker.c lib/worker.h
 check_PROGRAMS += tests/unit/test-library-pages
 tests_unit_test_library_pages_SOURCES = tests/unit/test-library-pages.c tests/unit/unit.h

@@ -70,19 +70,6 @@ static bool matches_taint(const json_t *toleration, const json_t *taint) {
                         taint_effect_parse(json_str_or(taint, "effect", "")));
 }
 
-bool pod_tolerates_key(const json_t *pod, const char *key, const char *effect) {
-        struct toleration t;
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_at(pod, "spec.tolerations"), i, v) {
-                toleration_read(v, &t);
-                if (toleration_matches(&t, key, /* value= */ "", taint_effect_parse(effect)))
-                        return true;
-        }
-        return false;
-}
-
 bool pod_tolerates(const json_t *pod, const json_t *taint, int64_t *ret_seconds) {
         int64_t seconds = -1;
         bool tolerated = false;

@@ -37,8 +37,6 @@ void toleration_read(const json_t *v, struct toleration *ret);
 bool toleration_matches(const struct toleration *t, const char *key, const char *value,
                 enum taint_effect effect);
 
-/* Whether the pod tolerates a taint without value. */
-bool pod_tolerates_key(const json_t *pod, const char *key, const char *effect);
 /* Whether one of the pod's tolerations matches. *ret_seconds (may be NULL): for how long at least,
  * over the matching ones; -1: forever. */
 bool pod_tolerates(const json_t *pod, const json_t *taint, int64_t *ret_seconds);

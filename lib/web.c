@@ -1,6 +1,8 @@
 /* Requests of lib/web.h, and their queries. */
 #include "lib/web.h"
 
+#include "lib/hex.h"
+
 struct web_request *web_request_new(const char *method, const char *path, const char *query) {
         struct web_request *w = calloc(1, sizeof(*w));
 
@@ -28,22 +30,14 @@ void web_answer_text(struct web_request *w, int code, const char *text) {
         web_answer(w, code, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-static int hex_value(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 char *web_query_decode(const char *s, size_t n) {
         char *out = malloc(n + 1), *o = out;
 
         if (!out)
                 return NULL;
         for (size_t i = 0; i < n; i++) {
-                int high = s[i] == '%' && i + 2 < n ? hex_value(s[i + 1]) : -1;
-                int low = high >= 0 ? hex_value(s[i + 2]) : -1;
+                int high = s[i] == '%' && i + 2 < n ? hex_digit(s[i + 1]) : -1;
+                int low = high >= 0 ? hex_digit(s[i + 2]) : -1;
 
                 if (low >= 0 && (high | low)) {
                         *o++ = (char)(high << 4 | low);

@@ -121,7 +121,9 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
                 manager_wake_namespace(c->options.manager, ns);
 }
 
-uint64_t collector_pause_us(uint64_t changed_us, uint64_t now_us) {
+/* How long after a change of what is served that is read again: changes come in rows, but do not
+ * put it off without end. changed_us: the first one of the row. */
+static uint64_t pause_us(uint64_t changed_us, uint64_t now_us) {
         uint64_t end_us = changed_us + DISCOVER_LATE_US;
 
         return end_us > now_us ? MIN(end_us - now_us, DISCOVER_SOON_US) : 0;
@@ -132,13 +134,12 @@ static void discover_after(struct collector *c, uint64_t delay_us) {
         (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
 
-/* After a change; the changes of others do not put it off without end. */
 static void discover_soon(struct collector *c) {
         uint64_t now_us = now_mono_us();
 
         if (c->changed_us == 0)
                 c->changed_us = now_us;
-        discover_after(c, collector_pause_us(c->changed_us, now_us));
+        discover_after(c, pause_us(c->changed_us, now_us));
 }
 
 static void on_event(struct informer *i, enum informer_event event, const json_t *old,

@@ -20,9 +20,6 @@ struct collector_options {
 int collector_new(struct collector **ret, const struct collector_options *options);
 struct collector *collector_free(struct collector *c);
 DEFINE_CLEANUP(struct collector *, collector_free);
-/* How long after a change of what is served that is read again: changes come in rows, but do not
- * put it off without end. changed_us: the first one of the row. Pure. */
-uint64_t collector_pause_us(uint64_t changed_us, uint64_t now_us);
 int collector_set_leading(struct collector *c, bool leading);
 /* The manager's listener. */
 void collector_on_change(struct collector *c, const struct api_resource *resource,

@@ -33,7 +33,7 @@ struct remote *remote_unref(struct remote *remote) {
 /* Calls begin with the front proxy's present certificate. */
 static void before_call(void *userdata) {
         struct remote *remote = userdata;
-        struct front_proxy *f = remote->all ? remote->all->proxy : NULL;
+        struct front_proxy *f = remote->all ? remote->all->api->front_proxy : NULL;
         uint64_t generation = f ? front_proxy_refresh(f) : remote->identity;
 
         if (generation == remote->identity)
@@ -44,7 +44,7 @@ static void before_call(void *userdata) {
 }
 
 static int make_client(struct remote *remote) {
-        struct front_proxy *f = remote->all->proxy;
+        struct front_proxy *f = remote->all->api->front_proxy;
         _cleanup_free_ char *url = NULL;
 
         remote->server_name = strformat("%s.%s.svc", remote->service.target.service,
@@ -169,7 +169,8 @@ static int read_one(struct aggregation *g, struct item *it) {
         return remote_new(g, &s, spec, remote);
 }
 
-int aggregation_refresh(struct aggregation *g) {
+/* Reads the set again where it is stale. */
+static int refresh(struct aggregation *g) {
         struct remote *remote, *next;
 
         if (!g->stale)
@@ -197,7 +198,7 @@ struct remote *aggregation_find(struct aggregation *g, const char *group, const 
 
         if (!g || isempty(group))
                 return NULL;
-        if (g->stale && aggregation_refresh(g) < 0)
+        if (g->stale && refresh(g) < 0)
                 (void)log_oom();
         LIST_FOREACH(remote, &g->remotes, entry)
         if (streq(remote->service.group, group) && streq(remote->service.version, version))
@@ -206,7 +207,7 @@ struct remote *aggregation_find(struct aggregation *g, const char *group, const 
 }
 
 struct remote *aggregation_first(struct aggregation *g) {
-        if (g && g->stale && aggregation_refresh(g) < 0)
+        if (g && g->stale && refresh(g) < 0)
                 (void)log_oom();
         return g ? LIST_FIRST(&g->remotes) : NULL;
 }
@@ -244,10 +245,6 @@ const char *remote_openapi_v2(const struct remote *remote) {
         return remote->openapi_v2;
 }
 
-struct front_proxy *aggregation_front_proxy(struct aggregation *g) {
-        return g ? g->proxy : NULL;
-}
-
 size_t aggregation_end_of(struct aggregation *g, const char *user) {
         return g ? relays_end_of(g->relays, user) : 0;
 }
@@ -283,7 +280,7 @@ static void wake(struct aggregation *g) {
 static int on_soon(sd_event_source *source, void *userdata) {
         struct aggregation *g = userdata;
 
-        if (caches_are_loaded(g->api->caches) && aggregation_refresh(g) < 0)
+        if (caches_are_loaded(g->api->caches) && refresh(g) < 0)
                 (void)log_oom();
         publisher_wake(g->publisher);
         return 0;
@@ -316,8 +313,7 @@ void aggregation_on_change(
                 wake(g);
 }
 
-int aggregation_new(struct aggregation **ret, struct api *a, const struct aggregation_options *o,
-                struct problem *p) {
+int aggregation_new(struct aggregation **ret, struct api *a) {
         _cleanup_(aggregation_freep) struct aggregation *g = calloc(1, sizeof(*g));
         int r;
 
@@ -330,10 +326,7 @@ int aggregation_new(struct aggregation **ret, struct api *a, const struct aggreg
         g->endpoints = api_cache(a, "", "endpoints");
         if (!g->apiservices || !g->services || !g->endpoints)
                 return -ENOMEM;
-        r = front_proxy_new(&g->proxy, o, p);
-        if (r < 0)
-                return r;
-        r = proxies_new(g);
+        r = pass_on_start(g);
         if (r < 0)
                 return r;
         r = sd_event_add_defer(a->event, &g->soon, on_soon, g);
@@ -359,6 +352,5 @@ struct aggregation *aggregation_free(struct aggregation *g) {
                 remote_leave(remote);
         publisher_free(g->publisher);
         sd_event_source_disable_unref(g->soon);
-        front_proxy_free(g->proxy);
         return mfree(g);
 }

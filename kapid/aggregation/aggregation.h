@@ -1,29 +1,20 @@
 /* Extension API servers behind APIServices: requests of their groups and versions are
  * authenticated and authorized here like any other, and passed on to them (docs/aggregation.md).
  *
- *   apiservice.c   objects read and decided upon (pure)     front-proxy.c  who we are to them
+ *   apiservice.c   objects read and decided upon (pure)     pass-on.c      requests to them
  *   aggregation.c  the set of remote ones                   auth-config.c  what they trust (pure)
  *   probe.c        whether they answer, and with what       publish.c      objects kapid writes
- *   proxy.c        a request for kapid/relay/ */
+ *
+ * Who we are to them is kapid/auth/front-proxy.h. */
 #pragma once
 
 #include "kapid/api.h"
-#include "kapid/auth/request-header.h"
 
 struct aggregation;
 struct remote; /* a version of a group that another server serves; counted */
 
-/* Files may be NULL: without certificate and key servers are called without one. */
-struct aggregation_options {
-        const char *cert_file, *key_file; /* shown to extension servers */
-        const char *ca_file;              /* its authority, which they and we are to trust */
-        char *const *allowed_names;       /* common names that they and we are to accept */
-        struct identity_headers headers;  /* of a proxy before kapid */
-        const char *client_ca_file;       /* clients' authorities, for them */
-};
-
-int aggregation_new(struct aggregation **ret, struct api *a, const struct aggregation_options *o,
-                struct problem *p);
+/* They are called as a->front_proxy. */
+int aggregation_new(struct aggregation **ret, struct api *a);
 struct aggregation *aggregation_free(struct aggregation *g);
 DEFINE_CLEANUP(struct aggregation *, aggregation_free);
 /* A change of any cache; both NULL after a reload. */
@@ -51,15 +42,10 @@ const char *remote_openapi_v2(const struct remote *r);
 /* Grows when what discovery says may have changed. */
 uint64_t aggregation_generation(const struct aggregation *g);
 
-/* NULL when g is. */
-struct front_proxy *aggregation_front_proxy(struct aggregation *g);
-
 /* Ends what waits for a server or has left HTTP; how many there were. user: who asked, whoever they
  * act as. Open streams are the API's own (request->carrier). g may be NULL. */
 size_t aggregation_end_of(struct aggregation *g, const char *user);
 
 /* Passes a request with request->remote on, in its turn of dispatch. */
 struct request;
-void proxy_run(struct request *request);
-/* Watches, logs, exec and the like take as long as they take. */
-bool proxy_is_long_running(const struct request *request);
+void aggregation_pass_on(struct request *request);

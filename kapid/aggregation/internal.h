@@ -5,7 +5,7 @@
 
 #include "kapid/aggregation/aggregation.h"
 #include "kapid/aggregation/apiservice.h"
-#include "kapid/aggregation/front-proxy.h"
+#include "kapid/auth/front-proxy.h"
 #include "kapid/http/request.h"
 #include "kapid/relay/relay.h"
 #include "kapid/webhooks/resolve.h"
@@ -46,7 +46,6 @@ struct remote {
 
 struct aggregation {
         struct api *api;
-        struct front_proxy *proxy;
         struct cache *apiservices, *services, *endpoints;
         LIST_HEAD(, remote) remotes;
         bool stale;
@@ -56,9 +55,6 @@ struct aggregation {
         struct publisher *publisher;
         struct metric *available;
 };
-
-/* Reads the set again where it is stale. */
-int aggregation_refresh(struct aggregation *g);
 
 /* The endpoint to call as "https://10.0.0.1:443". -ENOENT with a sentence in *ret_why; -ENOMEM. */
 int remote_address(struct remote *r, char **ret, char **ret_why);
@@ -79,5 +75,5 @@ DEFINE_CLEANUP(struct publisher *, publisher_free);
 /* Something may be to be written. */
 void publisher_wake(struct publisher *p);
 
-/* proxy.c: what is under way to them. */
-int proxies_new(struct aggregation *g);
+/* pass-on.c: what is under way to them. */
+int pass_on_start(struct aggregation *g);

@@ -278,7 +278,7 @@ static int sync_conditions(struct publisher *p) {
 
 static int sync_config(struct publisher *p) {
         struct api *a = p->all->api;
-        struct front_proxy *f = p->all->proxy;
+        struct front_proxy *f = a->front_proxy;
         const struct kind *k = kind_registry_find(a->kinds, "", "v1", "configmaps");
         struct item *it = api_find(a, "", "configmaps", CONFIG_NAMESPACE, CONFIG_NAME);
         _cleanup_json_ json_t *live = it ? item_object(it) : NULL, *copy = NULL, *data = NULL;

@@ -2,7 +2,7 @@
  * all group headers are groups, extra keys are in lower case and percent-decoded. */
 #include "kapid/auth/request-header.h"
 
-#include "kapid/aggregation/front-proxy.h"
+#include "kapid/auth/front-proxy.h"
 
 enum { GROUPS_MAX = 512, EXTRAS_MAX = 512 };
 
@@ -116,7 +116,7 @@ static int take_user(struct request *request, const struct identity_headers *h, 
 }
 
 int authenticate_by_header(struct request *request, struct problem *p) {
-        struct front_proxy *f = aggregation_front_proxy(request->api->aggregation);
+        struct front_proxy *f = request->api->front_proxy;
         const struct identity_headers *h = f ? front_proxy_headers(f) : NULL;
         const char *name = h ? first_value(request, h->user_names) : NULL, *cn = NULL;
         char *const *allowed;

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 
+#include "lib/hex.h"
+
 void user_done(struct user *u) {
         free(u->name);
         free(u->uid);
@@ -30,13 +32,6 @@ int user_add_group(struct user *u, const char *group) {
 
 bool user_in_group(const struct user *u, const char *group) {
         return strv_contains(u->groups, group);
-}
-
-static int hex_digit(char c) {
-        return c >= '0' && c <= '9'   ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
 }
 
 int user_extra_key(const char *text, char ret[static USER_EXTRA_KEY_SIZE]) {

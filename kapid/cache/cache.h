@@ -81,8 +81,6 @@ size_t caches_window_bytes(const struct caches *c);
 /* The cache of a storage prefix ("/registry/pods/"); made empty when there is none yet. Lives as
  * long as the caches. NULL when out of memory. */
 struct cache *caches_get(struct caches *c, const char *prefix);
-/* NULL past the last. */
-struct cache *caches_at(const struct caches *c, size_t i);
 
 typedef void (*caches_func)(int error, void *userdata);
 /* Calls func once: with 0 as soon as the caches are at the revision, or -ETIMEDOUT. At once when

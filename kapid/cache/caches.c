@@ -35,14 +35,6 @@ struct cache *caches_get(struct caches *cs, const char *prefix) {
         return c;
 }
 
-struct cache *caches_at(const struct caches *cs, size_t i) {
-        struct map_entry *e = map_first(cs->by_prefix);
-
-        while (e && i-- > 0)
-                e = map_next(e);
-        return e ? map_entry_value(e) : NULL;
-}
-
 uint64_t caches_revision(const struct caches *c) {
         return c->revision;
 }

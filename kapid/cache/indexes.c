@@ -336,7 +336,7 @@ int cache_keep_index(struct cache *c, const struct cache_key *key) {
         struct index *i;
         int place = take_place(c);
 
-        assert(cache_count(c) == 0 && place >= 0);
+        assert(c->count == 0 && place >= 0);
         i = index_new(c, (uint8_t)place, key, false);
         if (!i)
                 return -ENOMEM;

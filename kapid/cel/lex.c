@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "kapid/cel/internal.h"
+#include "lib/hex.h"
 
 static bool is_digit(char c) {
         return c >= '0' && c <= '9';
@@ -9,16 +10,6 @@ static bool is_digit(char c) {
 
 static bool is_letter(char c) {
         return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static int hex_digit(char c) {
-        if (is_digit(c))
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
 }
 
 static char peek(const struct cel_source *s, size_t at) {

@@ -4,6 +4,8 @@
 
 #include <ctype.h>
 
+#include "lib/hex.h"
+
 /* The parts differ in what must be escaped in them. */
 enum part { PART_PATH, PART_USER, PART_HOST, PART_ZONE, PART_QUERY, PART_FRAGMENT };
 
@@ -27,13 +29,6 @@ static bool refuse(struct reader *r, const char *why, struct cel_value what, con
 
 static bool refuse_plain(struct reader *r, const char *why) {
         return refuse(r, why, cel_null(), "");
-}
-
-static int hex(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c |= 0x20;
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static bool is_one_of(char c, const char *set) {
@@ -84,13 +79,13 @@ static bool check_escape(struct reader *r, struct cel_value s, size_t i, enum pa
         size_t left = MIN(s.text.size - i, (size_t)3);
         char c;
 
-        if (left < 3 || hex(p[1]) < 0 || hex(p[2]) < 0)
+        if (left < 3 || hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0)
                 return refuse(r, "invalid URL escape ", cel_string_at(p, left), "");
         if (memcmp(p, "%25", 3) == 0)
                 return true;
-        if (part == PART_HOST && hex(p[1]) < 8)
+        if (part == PART_HOST && hex_digit(p[1]) < 8)
                 return refuse(r, "invalid URL escape ", cel_string_at(p, 3), "");
-        c = (char)(hex(p[1]) << 4 | hex(p[2]));
+        c = (char)(hex_digit(p[1]) << 4 | hex_digit(p[2]));
         if (part == PART_ZONE && c != ' ' && must_escape(c, PART_HOST))
                 return refuse(r, "invalid URL escape ", cel_string_at(p, 3), "");
         return true;
@@ -119,7 +114,8 @@ static char *unescaped(struct cel_run *run, struct cel_value s, enum part part, 
                 char c = s.text.data[i];
 
                 if (c == '%') {
-                        c = (char)(hex(s.text.data[i + 1]) << 4 | hex(s.text.data[i + 2]));
+                        c = (char)(hex_digit(s.text.data[i + 1]) << 4 |
+                                        hex_digit(s.text.data[i + 2]));
                         i += 2;
                 } else if (c == '+' && part == PART_QUERY)
                         c = ' ';

@@ -6,15 +6,15 @@
  * and again when the definition has changed; calling it is kapid/webhooks/'s. */
 #include "kapid/conversion/conversion.h"
 
-#include "kapid/cache/forms.h"
 #include "kapid/conversion/review.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/pipeline/pipeline.h"
+#include "kapid/wait-shares.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/config.h"
 #include "kapid/webhooks/resolve.h"
-#include "kapid/webhooks/shares.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -49,8 +49,8 @@ struct conversion {
         char uid[UUID_SIZE];
         sd_event_source *soon;
         bool is_called;
-        struct webhook_share *share; /* of its user; NULL: none yet */
-        struct conversion *sibling;  /* the next one of its request */
+        struct wait_share *share;   /* of its user; NULL: none yet */
+        struct conversion *sibling; /* the next one of its request */
         struct conversion_waiter waiter;
 };
 
@@ -59,7 +59,7 @@ struct conversions {
         struct webhook_clients *clients;
         LIST_HEAD(, converter) converters;
         LIST_HEAD(, conversion) under_way;
-        struct webhook_shares *shares;
+        struct wait_shares *shares;
 };
 
 /* --- converters --- */
@@ -191,8 +191,8 @@ static struct conversion *conversion_free(struct conversion *c) {
                 webhook_call_end(c->all->clients, c);
         leave_request(c);
         if (c->share)
-                webhook_shares_drop(c->all->shares, c->share, c->bytes);
-        webhook_shares_leave(c->all->shares, c->share);
+                wait_shares_drop(c->all->shares, c->share, c->bytes);
+        wait_shares_leave(c->all->shares, c->share);
         sd_event_source_disable_unref(c->soon);
         for (size_t i = 0; c->items && c->forms && i < c->item_count; i++) {
                 item_unref(c->items[i]);
@@ -446,12 +446,12 @@ static int conversion_new(struct api *a, const struct kind *k, const char *to, s
                 return -ENOMEM;
         LIST_INSERT_HEAD(&all->under_way, c, entry);
         c->all = all;
-        r = webhook_shares_enter(
+        r = wait_shares_enter(
                         all->shares, request ? request_sharer(request) : waiter->user, &c->share);
         if (r < 0)
                 return r == -EBUSY ? too_many(p) : r;
         c->bytes = bytes;
-        webhook_shares_hold(all->shares, c->share, bytes);
+        wait_shares_hold(all->shares, c->share, bytes);
         c->kind = kind_ref(k);
         c->config = webhook_config_ref(converter->config);
         c->version = converter->version;
@@ -550,7 +550,7 @@ int conversions_new(struct conversions **ret, struct api *a) {
         r = webhook_clients_new(&all->clients, a->event);
         if (r < 0)
                 return r;
-        r = webhook_shares_new(&all->shares, CONVERSIONS_MAX, CONVERSIONS_BYTES_MAX);
+        r = wait_shares_new(&all->shares, CONVERSIONS_MAX, CONVERSIONS_BYTES_MAX);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(all);
@@ -563,7 +563,7 @@ struct conversions *conversions_free(struct conversions *all) {
         while (!LIST_EMPTY(&all->under_way))
                 conversion_free(LIST_FIRST(&all->under_way));
         webhook_clients_free(all->clients);
-        webhook_shares_free(all->shares);
+        wait_shares_free(all->shares);
         while (!LIST_EMPTY(&all->converters)) {
                 struct converter *c = LIST_FIRST(&all->converters);
 

@@ -1,6 +1,6 @@
 /* Conversions of custom resources by the webhook of their definition. What needs one cannot be
  * read at once: who reads asks for the forms first, and reads them with item_as() when they are
- * there (kapid/cache/forms.h). */
+ * there (kapid/pipeline/forms.h). */
 #pragma once
 
 #include "kapid/http/request.h"

@@ -14,6 +14,7 @@
 #include "kapid/http/protobuf.h"
 #include "kapid/http/timeout.h"
 #include "kapid/pipeline/options.h"
+#include "kapid/relay/relay.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -341,7 +342,7 @@ static int step_options(struct request *request, struct problem *p) {
         if (!request->route.resource || request->route.rest) /* a proxy's query is not for us */
                 return 0;
         if (request->remote) /* the others are the server's, and this one of what runs long */
-                return proxy_is_long_running(request) ? 0 : request_read_timeout(request, p);
+                return relay_is_long_running(request) ? 0 : request_read_timeout(request, p);
         r = read_dry_run(request, p);
         if (r < 0)
                 return r;
@@ -414,7 +415,7 @@ static bool is_large(const struct request *request) {
 
 static void run(struct request *request) {
         if (request->remote)
-                proxy_run(request);
+                aggregation_pass_on(request);
         else if (request->route.resource)
                 request_in_turns(request, is_large(request) && !request->route.rest, run_verb,
                                 request);

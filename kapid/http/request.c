@@ -6,7 +6,7 @@
 #include "kapid/http/dispatch.h"
 #include "kapid/http/protobuf.h"
 #include "kapid/audit/audit.h"
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 #include "lib/fiber.h"
 #include "lib/log.h"
 #include "lib/json.h"
@@ -576,9 +576,12 @@ int problem_method(struct problem *p) {
                         "the server does not allow this method on the requested resource");
 }
 
-char *request_cache_path(const struct request *request, const char *name) {
-        return request->kind->namespaced ? strformat("%s/%s", request->route.namespace, name)
-                                         : strdup(name);
+/* The path in the cache of the object that the request names: "ns/name" or "name". */
+static char *cache_path_of(const struct request *request) {
+        const struct route *route = &request->route;
+
+        return request->kind->namespaced ? strformat("%s/%s", route->namespace, route->name)
+                                         : strdup(route->name);
 }
 
 /* Whether no key opens the stored object. */
@@ -599,7 +602,7 @@ static int check_readable(const struct request *request, const char *path, struc
 }
 
 int request_item(const struct request *request, struct item **ret, struct problem *p) {
-        _cleanup_free_ char *path = request_cache_path(request, request->route.name);
+        _cleanup_free_ char *path = cache_path_of(request);
         struct item *it;
         int r;
 

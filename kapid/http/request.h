@@ -15,7 +15,7 @@
 #include "lib/yaml.h"
 
 enum form { FORM_OBJECT, FORM_TABLE, FORM_PARTIAL };
-enum lane { LANE_READ, LANE_WRITE, LANE_STREAM, LANE_NONE };
+enum lane { LANE_READ, LANE_WRITE, LANE_NONE };
 
 /* State of a verb that answers in several turns: the first member of the
  * verb's own struct, which container_of() finds again. */
@@ -147,8 +147,6 @@ void request_freshen(struct request *request, void (*next)(struct request *reque
 void request_wait_revision(
                 struct request *request, uint64_t revision, void (*next)(struct request *request));
 
-/* The kind's cache path of a name in the request's namespace: "ns/name" or "name". Callers free. */
-char *request_cache_path(const struct request *request, const char *name) _warn_unused_;
 /* The cached item that the request's path names; borrowed until the cache changes. -ENOENT: 404 in
  * p. */
 int request_item(const struct request *request, struct item **ret, struct problem *p);

@@ -10,35 +10,9 @@
  * business of the server that gets it, and is not looked at. */
 #include "kapid/http/route.h"
 
-enum { SEGMENTS_MAX = 32 };
+#include "lib/hex.h"
 
-static int hex(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* In place; -EINVAL for broken escapes and for what no name may hold. */
-static int decode_segment(char *s) {
-        char *out = s;
-
-        for (; *s; s++) {
-                if (*s == '%') {
-                        int high = hex(s[1]), low = high < 0 ? -1 : hex(s[2]);
-
-                        if (low < 0 || high * 16 + low < 0x20)
-                                return -EINVAL;
-                        *out++ = (char)(high * 16 + low);
-                        s += 2;
-                } else {
-                        *out++ = *s;
-                }
-        }
-        *out = 0;
-        return 0;
-}
+enum { SEGMENTS_MAX = 32, LEAST = 0x20 /* what a name may hold */ };
 
 bool query_true(const char *value) {
         return value && !streq(value, "0") && !strcaseeq(value, "false");
@@ -111,7 +85,7 @@ static int split(char *text, char **segments, size_t *ret_n) {
                 if (*s) {
                         if (n == SEGMENTS_MAX)
                                 return -E2BIG;
-                        if (decode_segment(s) < 0)
+                        if (hex_unescape(s, LEAST) < 0)
                                 return -EINVAL;
                         segments[n++] = s;
                 }

@@ -4,11 +4,14 @@
  * A document is a CustomResourceDefinition, or `kind: Definitions` with schemas that others name by
  * `$ref: core.v1.PodSpec`. Beside what a CustomResourceDefinition may say, ours say:
  *   - in a version, x-keelson: verbs (all when absent), stored (false: answered and forgotten),
- *     updateCreates (PUT makes a missing object), ownNameColumn (no Name column first),
- * old (true: kapid serves it only where --runtime-config names it; its columns and subresources
- * are the first version's), group (of the version, where it is not the document's),
- * subresources (name, verbs, and the group, version, kind and schema of the body where it is
- * another kind);
+ *     updateCreates (PUT makes a missing object), ownNameColumn (no Name column first), group (of
+ *     the version, where it is not the document's), subresources (name, verbs, and the group,
+ *     version, kind and schema of the body where it is another kind), empty (the structs and
+ *     required lists that an object of Kubernetes' types has before anyone wrote a field; an empty
+ *     spec and status when absent), initialStatus (the status of a new object: of kinds whose
+ *     status is a struct in Kubernetes' types, which JSON never omits, with the counters that have
+ *     no omitempty), old (true: kapid serves it only where --runtime-config names it; its columns,
+ *     subresources, empty and initialStatus are the first version's);
  *   - for the kind as a whole, spec.x-keelson: the facts of the catalogue that all programs use
  *     (lib/client/kinds.h, made by kinds-to-c --facts). All may be absent:
  *       applyRank       order of applying, lower first: 0 namespaces, 1 CRDs, 2 and 3 what pods

@@ -87,13 +87,6 @@ static const struct {
                 {KIND_DELETECOLLECTION, "deletecollection"}, {KIND_GET, "get"}, {KIND_LIST, "list"},
                 {KIND_PATCH, "patch"}, {KIND_UPDATE, "update"}, {KIND_WATCH, "watch"}};
 
-const char *kind_verb_name(enum kind_verb verb) {
-        for (size_t i = 0; i < ELEMENTS(verb_words); i++)
-                if (verb_words[i].verb == verb)
-                        return verb_words[i].word;
-        return NULL;
-}
-
 json_t *kind_verbs_json(unsigned verbs) {
         json_t *list = json_array();
 
@@ -403,6 +396,16 @@ static int make_fields(struct maker *m) {
         return 0;
 }
 
+/* A fact of a built-in kind that is a value, in *ret; untouched where its document says nothing. */
+static int make_fact(struct maker *m, const char *path, const json_t **ret) {
+        const json_t *v = m->custom ? NULL : shared_of(m, path);
+
+        if (!v)
+                return 0;
+        *ret = schema_set_hold(m->source->set, v);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
         static const unsigned all = KIND_CREATE | KIND_DELETE | KIND_DELETECOLLECTION | KIND_GET |
                                     KIND_LIST | KIND_PATCH | KIND_UPDATE | KIND_WATCH;
@@ -432,7 +435,9 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
         if ((r = schema_compile(m->source->set, schema, m->custom, path, &k->schema, m->p)) < 0 ||
                         (r = make_names(m)) < 0 || (r = make_columns(m)) < 0 ||
                         (r = make_subresources(m)) < 0 || (r = make_fields(m)) < 0 ||
-                        (r = make_deprecation(m)) < 0)
+                        (r = make_deprecation(m)) < 0 ||
+                        (r = make_fact(m, "x-keelson.empty", &k->empty)) < 0 ||
+                        (r = make_fact(m, "x-keelson.initialStatus", &k->initial_status)) < 0)
                 return r;
         k->fills_defaults = m->custom && schema_has_defaults(k->schema);
         k->prunes = m->custom &&

@@ -27,8 +27,7 @@ enum kind_verb {
         KIND_UPDATE = 1 << 6,
         KIND_WATCH = 1 << 7,
 };
-/* "create" ...; NULL past the last. A JSON array of the words of a set of verbs. */
-const char *kind_verb_name(enum kind_verb verb);
+/* The words of a set of verbs, "create" and so on, as a JSON array. */
 json_t *kind_verbs_json(unsigned verbs);
 
 /* A path below an item. Known names: status, scale, binding, eviction, log, token, approval,
@@ -108,9 +107,13 @@ struct kind {
         unsigned verbs;
         const struct kind_subresource *subresources;
         size_t subresource_count;
-        const struct kind_scale *scale;    /* NULL: none */
-        const struct schema *schema;       /* of the whole object */
-        struct rules *rules;               /* its schema's x-kubernetes-validations; NULL: none */
+        const struct kind_scale *scale; /* NULL: none */
+        const struct schema *schema;    /* of the whole object */
+        struct rules *rules;            /* its schema's x-kubernetes-validations; NULL: none */
+        /* Built-in: an object's structs that are no pointers in Kubernetes' types; NULL: an empty
+         * spec and status. See kapid/patch/empty.h. */
+        const json_t *empty;
+        const json_t *initial_status;      /* of a new object; NULL: none */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
         struct json_part *row;           /* what the cells of its Table read */
@@ -171,7 +174,6 @@ const struct kind *kind_registry_find_kind(const struct kind_registry *registry,
  * references). */
 const struct kind *kind_registry_find_resource(
                 const struct kind_registry *registry, const char *group, const char *plural);
-bool kind_registry_has_group(const struct kind_registry *registry, const char *group);
 bool kind_registry_has_group_version(
                 const struct kind_registry *registry, const char *group, const char *version);
 /* Iteration: all kinds, grouped by group and version in order of preference; NULL past the end. */

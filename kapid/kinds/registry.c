@@ -227,13 +227,6 @@ const struct kind *kind_registry_find_resource(
         return NULL;
 }
 
-bool kind_registry_has_group(const struct kind_registry *registry, const char *group) {
-        for (size_t i = 0; i < registry->count; i++)
-                if (streq(registry->entries[i]->kind.group, group))
-                        return true;
-        return false;
-}
-
 bool kind_registry_has_group_version(
                 const struct kind_registry *registry, const char *group, const char *version) {
         for (size_t i = 0; i < registry->count; i++)

@@ -1,7 +1,7 @@
 /* Conversion between the versions of one kind. A kind's objects are stored in one version (the
  * storage version) and served in several; kind_strategy.convert changes one form into another and
  * may refuse. This is the only door: nobody else looks at an object's apiVersion to convert it.
- * cache/forms.h asks for items through it. Pure. */
+ * pipeline/forms.h asks for items through it. Pure. */
 #pragma once
 
 #include "kapid/kinds/kind.h"

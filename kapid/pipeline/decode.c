@@ -29,10 +29,6 @@ static enum encoding encoding_of(const char *content_type) {
         return ENCODING_NONE;
 }
 
-bool pipeline_can_decode(const char *content_type) {
-        return encoding_of(content_type) != ENCODING_NONE;
-}
-
 int field_validation_parse(const char *options, const char *word, enum field_validation *ret,
                 struct problem *p) {
         if (isempty(word) || streq(word, "Warn"))

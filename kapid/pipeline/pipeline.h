@@ -3,7 +3,7 @@
  * in write-object.c; decode.c, prepare.c and convert.c hold the functions.
  *
  * The live object of an update has the version that was asked for and the defaults that its kind
- * has now (cache/forms.h), whenever it was stored.
+ * has now (pipeline/forms.h), whenever it was stored.
  *
  * Objects handed in as json_t * (not const) are changed in place: the caller must own them alone.
  */
@@ -46,8 +46,6 @@ void decoded_done(struct decoded *d);
 int pipeline_decode(const struct kind *k, const struct kind_subresource *sub,
                 const char *content_type, const void *data, size_t n,
                 enum field_validation validation, struct decoded *ret, struct problem *p);
-/* Whether pipeline_decode takes that content type at all (415 otherwise). */
-bool pipeline_can_decode(const char *content_type);
 /* The same for a body that is not of a served kind (DeleteOptions): checks its kind, and its types
  * by the schema; unknown fields are ignored. Never called with an empty body. */
 int pipeline_decode_plain(const struct schema *s, const char *kind, const char *content_type,

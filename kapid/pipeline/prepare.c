@@ -5,7 +5,6 @@
 #include "kapid/pipeline/convert.h"
 #include "kapid/schema/internal.h"
 #include "kapid/schema/rules.h"
-#include "kapid/strategy/initial-status.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 
@@ -72,6 +71,14 @@ bool pipeline_needs_version(const struct kind *k) {
         return k->custom || k->strategy->flags & STRATEGY_NEEDS_VERSION;
 }
 
+static int add_initial_status(const struct kind *k, json_t *object) {
+        if (!k->initial_status || json_object_get(object, "status"))
+                return 0;
+        return json_object_set_new(object, "status", json_tree_copy(k->initial_status)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
 int pipeline_prepare_create(
                 const struct kind *k, json_t *object, const struct pipeline_context *c) {
         int r = 0;
@@ -84,7 +91,7 @@ int pipeline_prepare_create(
                 return r;
         if (k->strategy->prepare_create)
                 r = k->strategy->prepare_create(object, c);
-        return r < 0 ? r : strategy_initial_status(k, object);
+        return r < 0 ? r : add_initial_status(k, object);
 }
 
 static int keep(json_t *object, const json_t *old, const char *key) {

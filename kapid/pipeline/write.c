@@ -3,11 +3,11 @@
 
 #include <inttypes.h>
 
-#include "kapid/cache/forms.h"
 #include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/pipeline/write-object.h"

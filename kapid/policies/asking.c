@@ -2,10 +2,10 @@
  * in which that and what follows is done. */
 #include "kapid/policies/asking.h"
 
-#include "kapid/cache/forms.h"
 #include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/policies/rights.h"
 #include "kapid/webhooks/review.h"
 #include "kapid/webhooks/webhooks.h"

@@ -1,7 +1,7 @@
 /* (Reference: CollectParams of apiserver's admission/plugin/policy/generic.) */
 #include "kapid/policies/params.h"
 
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 
 static int refuse(char **ret_why, const char *why) {
         *ret_why = strdup(why);

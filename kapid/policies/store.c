@@ -2,7 +2,7 @@
  * as it was before. */
 #include "kapid/policies/store.h"
 
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 #include "lib/log.h"
 #include "lib/object.h"
 

@@ -3,7 +3,9 @@
 
 #include <ctype.h>
 
+#include "kapid/relay/forward.h"
 #include "lib/buf.h"
+#include "lib/hex.h"
 
 enum { NAME_MAX_BYTES = 512 };
 
@@ -45,32 +47,6 @@ int proxy_name_parse(
 
 /* --- paths --- */
 
-static int hex(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c = (char)tolower((unsigned char)c);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* In place. -EINVAL for a broken escape, and for a NUL. */
-static int decode(char *s) {
-        char *out = s;
-
-        for (; *s; s++) {
-                if (*s == '%') {
-                        int high = hex(s[1]), low = high < 0 ? -1 : hex(s[2]);
-
-                        if (low < 0 || high * 16 + low == 0)
-                                return -EINVAL;
-                        *out++ = (char)(high * 16 + low);
-                        s += 2;
-                } else
-                        *out++ = *s;
-        }
-        *out = 0;
-        return 0;
-}
-
 /* In place: every segment moves to the left, over those that go. s begins with a slash. */
 static void clean(char *s) {
         const char *in = s;
@@ -106,7 +82,7 @@ int proxy_path(const char *rest, char **ret, struct problem *p) {
 
         if (!path)
                 return -ENOMEM;
-        if (decode(path) < 0)
+        if (hex_unescape(path, 1) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest", "the path is badly encoded");
         clean(path);
         *ret = TAKE_PTR(path);
@@ -126,13 +102,7 @@ int proxy_target(const char *path, const char *query, char **ret) {
                         buf_append_char(&out, *path);
                 else
                         buf_printf(&out, "%%%02X", (unsigned char)*path);
-        if (!isempty(query))
-                buf_append_char(&out, '?');
-        for (const char *s = strempty(query); *s; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
-                        buf_printf(&out, "%%%02X", (unsigned char)*s);
-                else
-                        buf_append_char(&out, *s);
+        forward_put_query(&out, query);
         *ret = buf_take(&out);
         return *ret ? 0 : -ENOMEM;
 }

@@ -211,22 +211,13 @@ static int make_clients(struct pod_proxies *all) {
 }
 
 static int make_relays(struct pod_proxies *all) {
-        static const char *const results[] = {"result=\"answered\"", "result=\"failed\""};
-        struct metrics *m = daemon_metrics(all->api->daemon);
-        struct metric *counters[2];
-
-        for (size_t i = 0; i < ELEMENTS(results); i++) {
-                counters[i] = metrics_counter(m, "keelson_proxied_requests_total", results[i],
-                                "Requests that were passed on to pods, services and nodes.");
-                if (!counters[i])
-                        return -ENOMEM;
-        }
         return relays_new(&all->relays, all->api,
                         &(struct relay_options){.ops = &ops,
                                         .requests_max = REQUESTS_MAX,
                                         .bytes_max = BYTES_MAX,
-                                        .answered = counters[0],
-                                        .failed = counters[1]});
+                                        .counter = "keelson_proxied_requests_total",
+                                        .counter_help = "Requests that were passed on to pods, "
+                                                        "services and nodes."});
 }
 
 int pod_proxies_new(struct pod_proxies **ret, struct api *api) {

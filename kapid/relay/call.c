@@ -92,7 +92,7 @@ static int on_headers(struct http_call *call, int code, void *userdata) {
                 refuse_answer(y, too_many_headers);
                 return -ECANCELED;
         }
-        metric_add(y->all->options.answered, 1);
+        metric_add(y->all->answered, 1);
         y->call.stream = respond_stream_as(y->request, code, relay_answer_header(y, "Content-Type"),
                         QUEUE_MAX, on_stream_gone, y);
         if (!y->call.stream) {
@@ -132,7 +132,7 @@ static void answer_head(struct relay *y, const struct http_result *result) {
                 refuse_answer(y, too_many_headers);
                 return;
         }
-        metric_add(y->all->options.answered, 1);
+        metric_add(y->all->answered, 1);
         respond_data(y->request, result->code, strempty(type), "", 0);
         relay_end(y);
 }

@@ -5,6 +5,8 @@
 
 #include <ctype.h>
 
+#include "lib/hex.h"
+
 enum { NAME_SIZE_MAX = 256 };
 
 void forward_headers_done(struct forward_headers *h) {
@@ -89,13 +91,6 @@ int forward_add_client(struct forward_headers *h, const char *name, const char *
 
 /* --- the target --- */
 
-static int hex(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c = (char)tolower((unsigned char)c);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* RFC 3986 section 3.3: pchar, but for '%'. */
 static bool is_path_char(unsigned char c) {
         return isalnum(c) || (c && strchr("-._~!$&'()*+,;=:@", c));
@@ -108,8 +103,8 @@ static int put_segment(struct buf *out, const char *s, size_t n) {
                 unsigned char c = (unsigned char)s[i];
 
                 if (c == '%') {
-                        int high = i + 2 < n ? hex(s[i + 1]) : -1,
-                            low = i + 2 < n ? hex(s[i + 2]) : -1;
+                        int high = i + 2 < n ? hex_digit(s[i + 1]) : -1,
+                            low = i + 2 < n ? hex_digit(s[i + 2]) : -1;
 
                         if (high < 0 || low < 0)
                                 return -EINVAL;
@@ -144,19 +139,23 @@ static int put_path(struct buf *out, const char *path) {
         return 0;
 }
 
+void forward_put_query(struct buf *out, const char *query) {
+        if (!isempty(query))
+                buf_append_char(out, '?');
+        for (const char *s = strempty(query); *s; s++)
+                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
+                        buf_printf(out, "%%%02X", (unsigned char)*s);
+                else
+                        buf_append_char(out, *s);
+}
+
 int forward_target(const char *path, const char *query, char **ret, struct problem *p) {
         _cleanup_buf_ struct buf out = {0};
 
         if (put_path(&out, path) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "the path is badly encoded, or has a segment that is not a name");
-        if (!isempty(query))
-                buf_append_char(&out, '?');
-        for (const char *s = strempty(query); *s; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || *s == '#')
-                        buf_printf(&out, "%%%02X", (unsigned char)*s);
-                else
-                        buf_append_char(&out, *s);
+        forward_put_query(&out, query);
         *ret = buf_take(&out);
         return *ret ? 0 : -ENOMEM;
 }

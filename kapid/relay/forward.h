@@ -29,6 +29,8 @@ int forward_add_client(struct forward_headers *h, const char *name, const char *
 /* The target: each segment of the path decoded, looked at and encoded again, and the query. 400 in
  * p for what servers understand differently (a slash in a segment, "..", an empty name). */
 int forward_target(const char *path, const char *query, char **ret, struct problem *p);
+/* "?" and the query as it came, but for what no request line can hold; nothing for "" and NULL. */
+void forward_put_query(struct buf *out, const char *query);
 
 /* Whether a header is forwarded to the server, or returned to the client. connection: the value of
  * the message's own Connection header, whose names are neither; NULL: there is none. */

@@ -4,7 +4,7 @@
 #include <sys/queue.h>
 
 #include "kapid/relay/relay.h"
-#include "kapid/webhooks/shares.h"
+#include "kapid/wait-shares.h"
 
 enum {
         RELAY_TIME_US = 60 * 1000 * 1000, /* as long as any request takes, streams aside */
@@ -29,7 +29,7 @@ struct relay {
         void *owner;
         struct request *request; /* NULL: the tunnel has taken the client */
         char *user;              /* who asked */
-        struct webhook_share *share;
+        struct wait_share *share;
         size_t held;            /* bytes of the body, for the share */
         sd_event_source *timer; /* until the head has come; a tunnel's ticks later, too */
         struct forward_headers answer;
@@ -40,7 +40,8 @@ struct relay {
 struct relays {
         struct api *api;
         struct relay_options options;
-        struct webhook_shares *shares;
+        struct metric *answered, *failed;
+        struct wait_shares *shares;
         LIST_HEAD(, relay) list;
 };
 

@@ -6,18 +6,23 @@
  */
 #include "kapid/relay/internal.h"
 
-#include "kapid/aggregation/front-proxy.h"
+#include "kapid/auth/front-proxy.h"
 #include "kapid/http/dispatch.h"
 
 int relays_new(struct relays **ret, struct api *api, const struct relay_options *o) {
         _cleanup_(relays_freep) struct relays *all = calloc(1, sizeof(*all));
+        struct metrics *m = daemon_metrics(api->daemon);
         int r;
 
         if (!all)
                 return -ENOMEM;
         all->api = api;
         all->options = *o;
-        r = webhook_shares_new(&all->shares, o->requests_max, o->bytes_max);
+        all->answered = metrics_counter(m, o->counter, "result=\"answered\"", o->counter_help);
+        all->failed = metrics_counter(m, o->counter, "result=\"failed\"", o->counter_help);
+        if (!all->answered || !all->failed)
+                return -ENOMEM;
+        r = wait_shares_new(&all->shares, o->requests_max, o->bytes_max);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(all);
@@ -35,7 +40,7 @@ struct relays *relays_free(struct relays *all) {
                 y->call.stream = NULL;
                 relay_end(y);
         }
-        webhook_shares_free(all->shares);
+        wait_shares_free(all->shares);
         return mfree(all);
 }
 
@@ -68,8 +73,8 @@ void relay_end(struct relay *y) {
         y->tunnel = tunnel_free(y->tunnel);
         sd_event_source_disable_unref(y->timer);
         if (y->held > 0)
-                webhook_shares_drop(y->all->shares, y->share, y->held);
-        webhook_shares_leave(y->all->shares, y->share);
+                wait_shares_drop(y->all->shares, y->share, y->held);
+        wait_shares_leave(y->all->shares, y->share);
         forward_headers_done(&y->answer);
         y->ops->free(y->owner);
         free(y->user);
@@ -90,7 +95,7 @@ void relay_fail(struct relay *y, int code, const char *why) {
         _cleanup_problem_ struct problem p = {0};
         char shown[RELAY_ERROR_TEXT_MAX]; /* it may quote the server's certificate */
 
-        metric_add(y->all->options.failed, 1);
+        metric_add(y->all->failed, 1);
         if (y->request) {
                 (void)snprintf(shown, sizeof(shown), "%s", why);
                 shown[utf8_clean(shown, strlen(shown))] = 0;
@@ -157,7 +162,7 @@ int relay_add_headers(struct relay *y) {
 
 /* By which an authenticating proxy has said who asks. */
 static bool says_user(const struct request *request, const char *name) {
-        struct front_proxy *f = aggregation_front_proxy(request->api->aggregation);
+        const struct front_proxy *f = request->api->front_proxy;
 
         return f && identity_headers_have(front_proxy_headers(f), name);
 }
@@ -218,7 +223,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 /* Its share of what may be under way. */
 static int enter(struct relay *y, struct problem *p) {
         const struct relay_options *o = &y->all->options;
-        int r = webhook_shares_enter(y->all->shares, y->user, &y->share);
+        int r = wait_shares_enter(y->all->shares, y->user, &y->share);
 
         if (r == -EBUSY) {
                 problem_set(p, EBUSY, 429, "TooManyRequests",
@@ -231,7 +236,7 @@ static int enter(struct relay *y, struct problem *p) {
                 return r;
         (void)request_body(y->request, &y->held);
         if (y->held > 0)
-                webhook_shares_hold(y->all->shares, y->share, y->held);
+                wait_shares_hold(y->all->shares, y->share, y->held);
         return sd_event_add_time_relative(y->all->api->event, &y->timer, CLOCK_MONOTONIC,
                         RELAY_TIME_US, 0, on_timer, y);
 }

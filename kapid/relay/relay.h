@@ -34,8 +34,9 @@ struct relay_ops {
 
 struct relay_options {
         const struct relay_ops *ops;
-        size_t requests_max, bytes_max;   /* at a time, and of their bodies */
-        struct metric *answered, *failed; /* counted */
+        size_t requests_max, bytes_max; /* at a time, and of their bodies */
+        const char *counter;            /* "keelson_..._total": how many, by result */
+        const char *counter_help;
 };
 int relays_new(struct relays **ret, struct api *api, const struct relay_options *o);
 /* Ends them all. */

@@ -149,7 +149,7 @@ static int open_client(struct tunnel *t) {
         y->request = request_unref(y->request);
         (void)http_response_header(request->http, "Upgrade", relay_answer_header(y, "Upgrade"));
         t->state = OPENING;
-        metric_add(y->all->options.answered, 1);
+        metric_add(y->all->answered, 1);
         t->upgrade = respond_upgrade(request, &upgrade_handler, t);
         if (t->upgrade)
                 return 0;

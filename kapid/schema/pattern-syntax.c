@@ -6,6 +6,8 @@
  * 1000, and the product of counts in each other too. */
 #include "kapid/schema/pattern.h"
 
+#include "lib/hex.h"
+
 enum token { TOKEN_NONE, TOKEN_ATOM, TOKEN_ASSERTION, TOKEN_REPEAT };
 
 struct group {
@@ -53,13 +55,6 @@ static bool is_letter(char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static int hex_value(char c) {
-        return is_digit(c)            ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
-}
-
 /* One character of valid UTF-8. */
 static uint32_t next_char(const char **s) {
         const unsigned char *p = (const unsigned char *)*s;
@@ -94,8 +89,8 @@ static int read_hex(struct reader *r, uint32_t *ret) {
         unsigned n = 0;
 
         r->s += braces;
-        for (; hex_value(*r->s) >= 0 && n < (braces ? 8u : 2u); n++)
-                c = c * 16 + (uint32_t)hex_value(*r->s++);
+        for (; hex_digit(*r->s) >= 0 && n < (braces ? 8u : 2u); n++)
+                c = c * 16 + (uint32_t)hex_digit(*r->s++);
         if (n == 0 || (!braces && n != 2) || (braces && *r->s++ != '}') || c > 0x10ffff)
                 return refuse(r, "has a broken \\x escape");
         *ret = c;

@@ -174,7 +174,7 @@ void schema_set_seal(struct schema_set *s) {
         s->pending = NULL;
 }
 
-static const json_t *hold_json(struct schema_set *s, const json_t *v) {
+const json_t *schema_set_hold(struct schema_set *s, const json_t *v) {
         struct held_json *h = schema_set_alloc(s, sizeof(*h));
 
         if (!h)
@@ -394,7 +394,7 @@ static int compile_rules(struct compiler *c, const json_t *doc, struct schema *s
         if (json_is_true(json_object_get(doc, "uniqueItems")))
                 *b |= BOUND_UNIQUE_ITEMS;
         if (json_array_size(enumeration) > 0 &&
-                        !(rules.enumeration = hold_json(c->set, enumeration)))
+                        !(rules.enumeration = schema_set_hold(c->set, enumeration)))
                 return -ENOMEM;
         if (!isempty(pattern) && (r = compile_pattern(c, pattern, &rules, path)) < 0)
                 return r;
@@ -433,7 +433,7 @@ static int compile_field(struct compiler *c, const char *name, const json_t *doc
         r = compile_node(c, doc, structural, at, depth + 1, &f->schema);
         if (r < 0)
                 return r;
-        if (fallback && !(f->fallback = hold_json(c->set, fallback)))
+        if (fallback && !(f->fallback = schema_set_hold(c->set, fallback)))
                 return -ENOMEM;
         if (description && f->schema->description && !streq(description, f->schema->description) &&
                         !(f->description = schema_set_strdup(c->set, description)))
@@ -640,7 +640,7 @@ static int compile_node(struct compiler *c, const json_t *doc, bool structural, 
         if (c->custom && structural && s->type == SCHEMA_ANY &&
                         !(s->flags & SCHEMA_PRESERVE_UNKNOWN))
                 return refuse(c, path, "type must be given: the schema is not structural");
-        if (fallback && !(s->fallback = hold_json(c->set, fallback)))
+        if (fallback && !(s->fallback = schema_set_hold(c->set, fallback)))
                 return -ENOMEM;
         if (s->flags & SCHEMA_EMBEDDED_RESOURCE)
                 r = add_type_and_metadata(c, s, depth);
@@ -699,8 +699,4 @@ const struct schema *schema_child(const struct schema *s, const char *key) {
         const struct schema_field *f = schema_field_find(s, key);
 
         return f ? f->schema : s->additional;
-}
-
-bool schema_accepts_any_key(const struct schema *s) {
-        return s->additional || s->flags & SCHEMA_PRESERVE_UNKNOWN;
 }

@@ -120,8 +120,6 @@ struct schema {
 const struct schema_field *schema_field_find(const struct schema *s, const char *name);
 /* The schema of a child of an object: the field's, the map value's, or NULL (unknown). */
 const struct schema *schema_child(const struct schema *s, const char *key);
-/* Whether any key is accepted without being unknown. */
-bool schema_accepts_any_key(const struct schema *s);
 
 /* Whether a custom schema (a tree, but for the server's own definitions, which are not looked into)
  * has a default, or an embedded resource, anywhere. */
@@ -154,5 +152,7 @@ const struct schema *schema_set_find(struct schema_set *s, const char *name, str
  * strings. */
 void *schema_set_alloc(struct schema_set *s, size_t n);
 char *schema_set_strdup(struct schema_set *s, const char *text);
+/* v, which stays as long as the set; NULL when out of memory. */
+const json_t *schema_set_hold(struct schema_set *s, const json_t *v);
 /* A NULL-terminated vector from a JSON array of strings; NULL for none. */
 int schema_set_strings(struct schema_set *s, const json_t *list, char ***ret);

@@ -6,49 +6,41 @@
 #include "lib/object.h"
 #include "lib/taints.h"
 
+static void validate_toleration(struct findings *f, const json_t *t) {
+        const char *key = json_str_or(t, "key", ""), *operator= json_str_or(t, "operator", "Equal");
+        int64_t number;
+
+        if (!*key && !streq(operator, "Exists"))
+                finding_add(f, FINDING_INVALID, "operator",
+                                json_object_get(t, "operator") ? json_object_get(t, "operator")
+                                                               : json_null(),
+                                "operator must be Exists when `key` is empty, which means "
+                                "\"match all values and all keys\"");
+        if (streq(operator, "Exists") && *json_str_or(t, "value", ""))
+                finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "operator"),
+                                "value must be empty when `operator` is 'Exists'");
+        if ((streq(operator, "Lt") || streq(operator, "Gt")) &&
+                        !toleration_number(json_str_or(t, "value", ""), &number))
+                finding_add(f, FINDING_INVALID, "value", json_object_get(t, "value"),
+                                "must be a valid decimal integer in canonical form");
+        if (streq(operator, "Equal") &&
+                        format_check(FORMAT_LABEL_VALUE, json_str_or(t, "value", "")))
+                finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "value"), "%s",
+                                format_check(FORMAT_LABEL_VALUE, json_str_or(t, "value", "")));
+        if (*key && format_check(FORMAT_QUALIFIED_NAME, key))
+                finding_add(f, FINDING_INVALID, "key", json_object_get(t, "key"), "%s",
+                                format_check(FORMAT_QUALIFIED_NAME, key));
+        if (json_object_get(t, "tolerationSeconds") &&
+                        !streq(json_str_or(t, "effect", ""), "NoExecute"))
+                finding_add(f, FINDING_INVALID, "effect",
+                                json_object_get(t, "effect") ? json_object_get(t, "effect")
+                                                             : json_null(),
+                                "effect must be 'NoExecute' when `tolerationSeconds` is "
+                                "set");
+}
+
 void pod_fields_validate_tolerations(struct findings *f, const json_t *spec) {
-        const json_t *t;
-        size_t i;
-
-        json_array_foreach (json_object_get(spec, "tolerations"), i, t) {
-                const char *key = json_str_or(t, "key", ""),
-                           *operator= json_str_or(t, "operator", "Equal");
-                int64_t number;
-                size_t at = findings_push(f, "tolerations");
-
-                findings_push_index(f, i);
-                if (!*key && !streq(operator, "Exists"))
-                        finding_add(f, FINDING_INVALID, "operator",
-                                        json_object_get(t, "operator")
-                                                        ? json_object_get(t, "operator")
-                                                        : json_null(),
-                                        "operator must be Exists when `key` is empty, which means "
-                                        "\"match all values and all keys\"");
-                if (streq(operator, "Exists") && *json_str_or(t, "value", ""))
-                        finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "operator"),
-                                        "value must be empty when `operator` is 'Exists'");
-                if ((streq(operator, "Lt") || streq(operator, "Gt")) &&
-                                !toleration_number(json_str_or(t, "value", ""), &number))
-                        finding_add(f, FINDING_INVALID, "value", json_object_get(t, "value"),
-                                        "must be a valid decimal integer in canonical form");
-                if (streq(operator, "Equal") &&
-                                format_check(FORMAT_LABEL_VALUE, json_str_or(t, "value", "")))
-                        finding_add(f, FINDING_INVALID, "operator", json_object_get(t, "value"),
-                                        "%s",
-                                        format_check(FORMAT_LABEL_VALUE,
-                                                        json_str_or(t, "value", "")));
-                if (*key && format_check(FORMAT_QUALIFIED_NAME, key))
-                        finding_add(f, FINDING_INVALID, "key", json_object_get(t, "key"), "%s",
-                                        format_check(FORMAT_QUALIFIED_NAME, key));
-                if (json_object_get(t, "tolerationSeconds") &&
-                                !streq(json_str_or(t, "effect", ""), "NoExecute"))
-                        finding_add(f, FINDING_INVALID, "effect",
-                                        json_object_get(t, "effect") ? json_object_get(t, "effect")
-                                                                     : json_null(),
-                                        "effect must be 'NoExecute' when `tolerationSeconds` is "
-                                        "set");
-                findings_pop(f, at);
-        }
+        findings_each(f, spec, "tolerations", validate_toleration);
 }
 
 /* A domain, whose parts may have underscores; it may end with a dot, or be the root alone. */
@@ -164,8 +156,7 @@ static void validate_qualified(
 
         json_array_foreach (json_object_get(spec, list), i, v) {
                 _cleanup_free_ char *path = strformat("%s[%zu].%s", list, i, field);
-                const char *error = format_check(
-                                FORMAT_QUALIFIED_NAME, json_str_or(v, field, ""));
+                const char *error = format_check(FORMAT_QUALIFIED_NAME, json_str_or(v, field, ""));
 
                 f->failed |= !path;
                 if (error)

@@ -150,13 +150,11 @@ static void validate_spread(struct findings *f, const json_t *constraint) {
                                 "can only use minDomains if whenUnsatisfiable=DoNotSchedule");
 }
 
-void pod_placement_validate(struct findings *f, const json_t *spec) {
-        const json_t *labels = json_object_get(spec, "nodeSelector");
+void pod_placement_validate_labels(struct findings *f, const json_t *spec) {
         const char *key, *error;
-        size_t at;
         json_t *v;
 
-        json_object_each (labels, key, v) {
+        json_object_each (json_object_get(spec, "nodeSelector"), key, v) {
                 _cleanup_json_ json_t *name = json_string(key);
 
                 error = format_check(FORMAT_QUALIFIED_NAME, key);
@@ -166,6 +164,12 @@ void pod_placement_validate(struct findings *f, const json_t *spec) {
                 if (error)
                         finding_add(f, FINDING_INVALID, "nodeSelector", v, "%s", error);
         }
+}
+
+void pod_placement_validate(struct findings *f, const json_t *spec) {
+        size_t at;
+
+        pod_placement_validate_labels(f, spec);
         at = findings_push(f, "affinity");
         validate_affinity(f, json_object_get(spec, "affinity"));
         findings_pop(f, at);

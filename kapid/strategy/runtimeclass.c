@@ -2,6 +2,7 @@
  * (kapid/admission/runtime-class.c). */
 #include "kapid/schema/format.h"
 #include "kapid/strategy/pod-fields.h"
+#include "kapid/strategy/pod-placement.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/quantity.h"
@@ -23,22 +24,6 @@ static void validate_overhead(struct findings *f, const json_t *overhead) {
                         finding_add(f, FINDING_INVALID, NULL, v,
                                         "must be greater than or equal to 0");
                 findings_pop(f, at);
-        }
-}
-
-static void validate_selector(struct findings *f, const json_t *selector) {
-        const char *key, *error;
-        json_t *v;
-
-        json_object_each (selector, key, v) {
-                _cleanup_json_ json_t *name = json_string(key);
-
-                error = format_check(FORMAT_QUALIFIED_NAME, key);
-                if (error)
-                        finding_add(f, FINDING_INVALID, "nodeSelector", name, "%s", error);
-                error = format_check(FORMAT_LABEL_VALUE, strempty(json_string_value(v)));
-                if (error)
-                        finding_add(f, FINDING_INVALID, "nodeSelector", v, "%s", error);
         }
 }
 
@@ -73,7 +58,7 @@ static void class_validate(struct findings *f, const json_t *object) {
                 finding_add(f, FINDING_INVALID, "handler", handler, "%s", error);
         validate_overhead(f, json_object_get(object, "overhead"));
         at = findings_push(f, "scheduling");
-        validate_selector(f, json_object_get(scheduling, "nodeSelector"));
+        pod_placement_validate_labels(f, scheduling);
         pod_fields_validate_tolerations(f, scheduling);
         validate_once(f, json_object_get(scheduling, "tolerations"));
         findings_pop(f, at);

@@ -14,21 +14,20 @@ enum name_rule {
 
 enum strategy_flag {
         STRATEGY_NO_GENERATION = 1 << 0, /* kinds that never had one: Secret, Event, Lease, ... */
-        STRATEGY_SPEC_IMMUTABLE = 1 << 1,
-        STRATEGY_STATUS_ON_CREATE = 1 << 2, /* a create may bring its status: Node */
+        STRATEGY_STATUS_ON_CREATE = 1 << 1, /* a create may bring its status: Node */
         /* A PUT must carry a resourceVersion (custom resources always: kind.custom). */
-        STRATEGY_NEEDS_VERSION = 1 << 3,
+        STRATEGY_NEEDS_VERSION = 1 << 2,
         /* spec.finalizers hold a deleted object, too: Namespace. */
-        STRATEGY_SPEC_FINALIZERS = 1 << 4,
+        STRATEGY_SPEC_FINALIZERS = 1 << 3,
         /* A delete that removes the object answers with the object, not with a Status: Pod,
          * PersistentVolumeClaim, ServiceAccount. */
-        STRATEGY_RETURNS_DELETED = 1 << 5,
+        STRATEGY_RETURNS_DELETED = 1 << 4,
         /* Admission reads the object from the cache: a write of it is answered once it is there. */
-        STRATEGY_READ_AT_ONCE = 1 << 6,
+        STRATEGY_READ_AT_ONCE = 1 << 5,
         /* The server counts the status itself, from caches that are freshened before a write of it:
          * ResourceQuota. */
-        STRATEGY_STATUS_COUNTED = 1 << 7,
-        STRATEGY_STATUS_DEFAULTS = 1 << 8, /* defaults() fills in parts of the status: Node */
+        STRATEGY_STATUS_COUNTED = 1 << 6,
+        STRATEGY_STATUS_DEFAULTS = 1 << 7, /* defaults() fills in parts of the status: Node */
 };
 
 struct kind_strategy {

@@ -317,6 +317,13 @@ static void add_endpoint(struct buf *b, const char *ip, json_int_t port) {
                         colons ? "]" : "", (long long)port);
 }
 
+/* A list of which the first few were written, and how many there are. */
+static json_t *of_some(struct buf *b, size_t n, const char *absent) {
+        if (n > ENDPOINTS_SHOWN)
+                buf_printf(b, " + %zu more...", n - ENDPOINTS_SHOWN);
+        return of_buf(b, absent);
+}
+
 static json_t *endpoints(const json_t *o, uint64_t now_us) {
         _cleanup_buf_ struct buf b = {0};
         const json_t *subset, *address, *port;
@@ -333,16 +340,7 @@ static json_t *endpoints(const json_t *o, uint64_t now_us) {
                                         add_endpoint(&b, json_str_or(address, "ip", ""),
                                                         json_int_or(port, "port", 0));
                 }
-        if (n > ENDPOINTS_SHOWN)
-                buf_printf(&b, " + %zu more...", n - ENDPOINTS_SHOWN);
-        return of_buf(&b, json_array_size(json_object_get(o, "subsets")) > 0 ? "" : "<none>");
-}
-
-/* A list of which the first few were written, and how many there are. */
-static json_t *of_some(struct buf *b, size_t n) {
-        if (n > ENDPOINTS_SHOWN)
-                buf_printf(b, " + %zu more...", n - ENDPOINTS_SHOWN);
-        return of_buf(b, "<unset>");
+        return of_some(&b, n, json_array_size(json_object_get(o, "subsets")) > 0 ? "" : "<none>");
 }
 
 static json_t *slice_ports(const json_t *o, uint64_t now_us) {
@@ -359,7 +357,7 @@ static json_t *slice_ports(const json_t *o, uint64_t now_us) {
                         else
                                 add(&b, json_str_or(item, "name", "*"));
                 }
-        return of_some(&b, n);
+        return of_some(&b, n, "<unset>");
 }
 
 static json_t *slice_endpoints(const json_t *o, uint64_t now_us) {
@@ -371,7 +369,7 @@ static json_t *slice_endpoints(const json_t *o, uint64_t now_us) {
                 json_array_foreach (json_object_get(item, "addresses"), j, address)
                         if (n++ < ENDPOINTS_SHOWN)
                                 add(&b, strempty(json_string_value(address)));
-        return of_some(&b, n);
+        return of_some(&b, n, "<unset>");
 }
 
 /* A field of an Event of core/v1, or of events.k8s.io/v1 where it has another name. */

@@ -1,7 +1,7 @@
 /* Finding a pod's budget, and charging it. */
 #include "kapid/verbs/budget.h"
 
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/verbs/internal.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"

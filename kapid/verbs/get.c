@@ -1,6 +1,6 @@
 /* GET of one object, or of a part of it. Without a resourceVersion the answer is linearizable: the
  * cache first catches up with the store. */
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/verbs/converted.h"
 #include "kapid/verbs/verbs.h"
 

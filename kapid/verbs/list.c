@@ -3,10 +3,10 @@
  * changed since, so that all pages are one snapshot however much changes in between. */
 #include <inttypes.h>
 
-#include "kapid/cache/forms.h"
 #include "kapid/audit/audit.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/http/protobuf.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/verbs/continue.h"
 #include "kapid/verbs/converted.h"
 #include "kapid/verbs/list-options.h"

@@ -2,7 +2,7 @@
  * read from the text. */
 #include "kapid/verbs/selection.h"
 
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 #include "lib/json-part.h"
 
 void selection_done(struct selection *s) {

@@ -7,10 +7,10 @@
 
 #include <inttypes.h>
 
-#include "kapid/cache/forms.h"
 #include "kapid/conversion/conversion.h"
 #include "kapid/http/dispatch.h"
 #include "kapid/http/protobuf.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/verbs/converted.h"
 #include "kapid/verbs/list-options.h"
 #include "kapid/verbs/verbs.h"

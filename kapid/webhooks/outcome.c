@@ -80,7 +80,7 @@ static void count(const struct probe *probe, enum webhook_result result) {
 }
 
 void webhook_count_waiting(const struct webhooks *h) {
-        metric_set(h->figures->waiting, (double)webhook_shares_waiting(h->shares));
+        metric_set(h->figures->waiting, (double)wait_shares_waiting(h->shares));
 }
 
 /* With the names and forms of kube-apiserver's. */

@@ -34,7 +34,7 @@ struct round *round_free(struct round *round) {
         if (!round)
                 return NULL;
         sd_event_source_disable_unref(round->soon);
-        webhook_shares_leave(round->hooks->shares, round->share);
+        wait_shares_leave(round->hooks->shares, round->share);
         for (size_t i = 0; round->list && round->probes && i < round->list->count; i++) {
                 kind_unref(round->probes[i].as);
                 webhook_place_done(&round->probes[i].place);
@@ -70,7 +70,7 @@ static void finish(struct round *round, int error) {
                 problem_set(&round->refusal, error, 500, "InternalError",
                                 "Internal error occurred: %s", strerror(-error));
         LIST_REMOVE(round, entry);
-        round->share = webhook_shares_leave(round->hooks->shares, round->share);
+        round->share = wait_shares_leave(round->hooks->shares, round->share);
         webhook_count_waiting(round->hooks);
         round->question.done(&outcome, round->question.userdata);
         round_free(round);
@@ -427,7 +427,7 @@ static void on_answer(const struct http_result *result, void *userdata) {
 
         assert(round->waiting > 0);
         round->waiting--;
-        webhook_shares_drop(round->hooks->shares, round->share, probe->size);
+        wait_shares_drop(round->hooks->shares, round->share, probe->size);
         probe->size = 0;
         r = judge(probe, result);
         round_continue(round, r);
@@ -477,7 +477,7 @@ static int send_review(struct probe *probe, const json_t *review) {
                 return r;
         round->waiting++;
         probe->size = strlen(text);
-        webhook_shares_hold(round->hooks->shares, round->share, probe->size);
+        wait_shares_hold(round->hooks->shares, round->share, probe->size);
         return 1;
 }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "kapid/conversion/made-forms.h"
+#include "kapid/wait-shares.h"
 #include "kapid/webhooks/client.h"
 #include "kapid/webhooks/review.h"
-#include "kapid/webhooks/shares.h"
 #include "kapid/webhooks/webhooks.h"
 
 /* All webhooks of a type, in the order in which they are asked: by the configuration's name, then
@@ -31,7 +31,7 @@ struct webhooks {
         bool stale[WEBHOOK_TYPES];    /* the list is to be made again */
         uint64_t seen[WEBHOOK_TYPES]; /* the newest configuration that was read, or could not be */
         LIST_HEAD(, round) rounds;
-        struct webhook_shares *shares; /* a request for each round */
+        struct wait_shares *shares; /* a request for each round */
 };
 
 /* A webhook of the list that was asked. */
@@ -50,7 +50,7 @@ struct probe {
 struct round {
         LIST_ENTRY(round) entry;
         struct webhooks *hooks;
-        struct webhook_share *share; /* of the user */
+        struct wait_share *share; /* of the user */
         struct webhooks_question question;
         struct webhook_request facts;
         struct kind *kind;

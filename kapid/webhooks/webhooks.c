@@ -146,7 +146,7 @@ int webhooks_new(struct webhooks **ret, struct api *a) {
         r = webhook_clients_new(&h->clients, a->event);
         if (r < 0)
                 return r;
-        r = webhook_shares_new(&h->shares, WEBHOOKS_WAITING_MAX, WEBHOOKS_BYTES_MAX);
+        r = wait_shares_new(&h->shares, WEBHOOKS_WAITING_MAX, WEBHOOKS_BYTES_MAX);
         if (r < 0)
                 return r;
         r = webhook_figures_new(&h->figures, daemon_metrics(a->daemon));
@@ -168,7 +168,7 @@ struct webhooks *webhooks_free(struct webhooks *h) {
         }
         for (size_t i = 0; i < WEBHOOK_TYPES; i++)
                 webhook_list_unref(h->lists[i]);
-        webhook_shares_free(h->shares);
+        wait_shares_free(h->shares);
         webhook_figures_free(h->figures);
         return mfree(h);
 }
@@ -257,7 +257,7 @@ static int fill_round(struct round *round, const struct webhook_request *facts,
 /* Its user's share of what may wait, and all that it needs. */
 static int enter(struct round *round, const char *user, const struct webhook_request *facts,
                 const struct webhook_equivalents *equivalents) {
-        int r = webhook_shares_enter(round->hooks->shares, user, &round->share);
+        int r = wait_shares_enter(round->hooks->shares, user, &round->share);
 
         return r < 0 ? r : fill_round(round, facts, equivalents);
 }

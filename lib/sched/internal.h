@@ -295,7 +295,7 @@ enum sched_scaling {
 };
 
 /* One decision. */
-enum { HARD_MAX = 32, REFUSING_MAX = 256, SOURCES_MAX = 256, PLUGINS_MAX = 24 };
+enum { HARD_MAX = 32, SOURCES_MAX = 256, PLUGINS_MAX = 24 };
 struct sched_decision {
         struct sched_cluster *cluster;
         const struct sched_profile *profile;

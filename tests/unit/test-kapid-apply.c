@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "kapid/patch/managed.h"
+#include "kapid/schema/schema.h"
 #include "tests/unit/kapid-cases.h"
 
 enum { T0 = 1700000000 };
@@ -401,12 +402,41 @@ static void test_created_structs(void **state) {
         }
 }
 
+/* Fields that a document names in an empty object are those of the kind. */
+static void assert_has(const struct kind *k, const struct schema *s, const json_t *part) {
+        const json_t *v;
+        const char *key;
+
+        json_object_each (part, key, v) {
+                const struct schema *child = schema_child(s, key);
+
+                if (!child || (json_is_object(v) && child->type != SCHEMA_OBJECT) ||
+                                (json_is_array(v) && child->type != SCHEMA_ARRAY))
+                        fail_msg("%s %s: %s", k->api_version, k->kind, key);
+                assert_has(k, child, v);
+        }
+}
+
+static void test_empty_objects_fit(void **state) {
+        size_t empties = 0, statuses = 0;
+        const struct kind *k;
+
+        for (size_t i = 0; (k = kind_registry_at(registry, i)); i++) {
+                empties += k->empty != NULL;
+                statuses += k->initial_status != NULL;
+                assert_has(k, k->schema, k->empty);
+                assert_has(k, schema_child(k->schema, "status"), k->initial_status);
+        }
+        assert_true(empties > 10 && statuses > 10);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_create_and_change),
                         cmocka_unit_test(test_conflict_force_share),
                         cmocka_unit_test(test_updates),
                         cmocka_unit_test(test_created_structs),
+                        cmocka_unit_test(test_empty_objects_fit),
                         cmocka_unit_test(test_deployment),
                         cmocka_unit_test(test_scaled_by_hand),
                         cmocka_unit_test(test_status),

@@ -2,8 +2,8 @@
  * value. */
 #include "tests/unit/unit.h"
 
-#include "kapid/cache/forms.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/strategy/strategy.h"
 #include "kapid/verbs/internal.h"
 #include "lib/object.h"

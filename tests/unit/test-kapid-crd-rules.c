@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/cache/forms.h"
 #include "kapid/kinds/crd-delete.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/strategy/crd-validate.h"
 #include "kapid/schema/structural.h"
 #include "lib/object.h"

@@ -9,7 +9,7 @@
 
 #include "kapid/kinds/crd-delete.h"
 #include "kapid/kinds/crd-names.h"
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 #include "lib/object.h"
 #include "tests/unit/kapid-cases.h"
 

@@ -537,7 +537,7 @@ static void test_crd(void **state) {
         assert_int_equal(kind_registry_remove_crd(registry, "widgets.example.com"), 0);
         assert_null(kind_registry_find(registry, "example.com", "v1", "widgets"));
         assert_string_equal(held->plural, "widgets");
-        assert_false(kind_registry_has_group(registry, "example.com"));
+        assert_false(kind_registry_has_group_version(registry, "example.com", "v1"));
 }
 
 static void test_bad_crds(void **state) {

@@ -2,9 +2,9 @@
  */
 #include "tests/unit/unit.h"
 
+#include "kapid/wait-shares.h"
 #include "kapid/webhooks/patched.h"
 #include "kapid/webhooks/review.h"
-#include "kapid/webhooks/shares.h"
 #include "tests/unit/kapid-cases.h"
 
 #define COMMON \
@@ -295,8 +295,10 @@ static int patch(const char *group, const char *plural, const char *object, cons
         _cleanup_json_ json_t *was = parse(object), *list = parse(operations);
         const struct kind *k = kind(group, plural);
 
-        return patched_object(&(struct patched_facts){.kind = k, .as = k, .who = "admission webhook \"w\""}, was,
-                        list, ret, p);
+        return patched_object(
+                        &(struct patched_facts){
+                                        .kind = k, .as = k, .who = "admission webhook \"w\""},
+                        was, list, ret, p);
 }
 
 #define MAP \
@@ -355,7 +357,9 @@ static void test_no_object(void **state) {
         const struct kind *k = kind("", "configmaps");
         json_t *v = NULL;
 
-        assert_true(patched_object(&(struct patched_facts){.kind = k, .as = k, .who = "admission webhook \"w\""},
+        assert_true(patched_object(&(struct patched_facts){.kind = k,
+                                                   .as = k,
+                                                   .who = "admission webhook \"w\""},
                                     NULL, list, &v, &p) < 0);
         assert_int_equal(p.code, 500);
         assert_non_null(strstr(p.message, "attempted to modify the object"));
@@ -443,35 +447,35 @@ static void test_addresses(void **state) {
 /* --- who waits --- */
 
 static void test_shares(void **state) {
-        _cleanup_(webhook_shares_freep) struct webhook_shares *s = NULL;
-        struct webhook_share *ann[20], *bob = NULL, *eve = NULL;
+        _cleanup_(wait_shares_freep) struct wait_shares *s = NULL;
+        struct wait_share *ann[20], *bob = NULL, *eve = NULL;
         size_t n = 0;
 
-        assert_int_equal(webhook_shares_new(&s, 20, 1000), 0);
-        while (n < ELEMENTS(ann) && webhook_shares_enter(s, "ann", &ann[n]) == 0)
+        assert_int_equal(wait_shares_new(&s, 20, 1000), 0);
+        while (n < ELEMENTS(ann) && wait_shares_enter(s, "ann", &ann[n]) == 0)
                 n++;
         /* Half, and one when what is free is odd; others have room. */
         assert_int_equal(n, 11);
-        assert_int_equal(webhook_shares_enter(s, "ann", &eve), -EBUSY);
-        assert_int_equal(webhook_shares_enter(s, "bob", &bob), 0);
-        assert_int_equal(webhook_shares_waiting(s), 12);
+        assert_int_equal(wait_shares_enter(s, "ann", &eve), -EBUSY);
+        assert_int_equal(wait_shares_enter(s, "bob", &bob), 0);
+        assert_int_equal(wait_shares_waiting(s), 12);
         while (n > 1)
-                webhook_shares_leave(s, ann[--n]);
+                wait_shares_leave(s, ann[--n]);
         /* The bytes are shared in the same way. */
-        webhook_shares_hold(s, ann[0], 600);
-        assert_int_equal(webhook_shares_enter(s, "ann", &eve), -EBUSY);
-        assert_int_equal(webhook_shares_enter(s, "eve", &eve), 0);
-        webhook_shares_hold(s, bob, 400);
-        assert_int_equal(webhook_shares_enter(s, "new", &ann[1]), -EBUSY);
-        webhook_shares_drop(s, bob, 400);
-        webhook_shares_drop(s, ann[0], 600);
-        assert_int_equal(webhook_shares_enter(s, "ann", &ann[1]), 0);
-        webhook_shares_leave(s, ann[0]);
-        webhook_shares_leave(s, ann[1]);
-        webhook_shares_leave(s, bob);
-        webhook_shares_leave(s, eve);
-        assert_null(webhook_shares_leave(s, NULL));
-        assert_int_equal(webhook_shares_waiting(s), 0);
+        wait_shares_hold(s, ann[0], 600);
+        assert_int_equal(wait_shares_enter(s, "ann", &eve), -EBUSY);
+        assert_int_equal(wait_shares_enter(s, "eve", &eve), 0);
+        wait_shares_hold(s, bob, 400);
+        assert_int_equal(wait_shares_enter(s, "new", &ann[1]), -EBUSY);
+        wait_shares_drop(s, bob, 400);
+        wait_shares_drop(s, ann[0], 600);
+        assert_int_equal(wait_shares_enter(s, "ann", &ann[1]), 0);
+        wait_shares_leave(s, ann[0]);
+        wait_shares_leave(s, ann[1]);
+        wait_shares_leave(s, bob);
+        wait_shares_leave(s, eve);
+        assert_null(wait_shares_leave(s, NULL));
+        assert_int_equal(wait_shares_waiting(s), 0);
 }
 
 int main(void) {

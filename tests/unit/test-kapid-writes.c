@@ -1,8 +1,8 @@
 /* What the writing verbs decide, with no store; and how a decision is carried out. */
 #include "tests/unit/unit.h"
 
-#include "kapid/cache/forms.h"
 #include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/forms.h"
 #include "kapid/strategy/strategy.h"
 #include "kapid/verbs/internal.h"
 #include "lib/object.h"

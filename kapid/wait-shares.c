@@ -1,5 +1,5 @@
 /* Users are known while a request of theirs waits. */
-#include "kapid/webhooks/shares.h"
+#include "kapid/wait-shares.h"
 
 #include "lib/map.h"
 
@@ -7,18 +7,18 @@ struct amount {
         size_t requests, bytes;
 };
 
-struct webhook_share {
+struct wait_share {
         struct amount own;
         char user[];
 };
 
-struct webhook_shares {
+struct wait_shares {
         struct amount max, all;
-        struct map *users; /* name -> struct webhook_share */
+        struct map *users; /* name -> struct wait_share */
 };
 
-int webhook_shares_new(struct webhook_shares **ret, size_t requests_max, size_t bytes_max) {
-        struct webhook_shares *s = calloc(1, sizeof(*s));
+int wait_shares_new(struct wait_shares **ret, size_t requests_max, size_t bytes_max) {
+        struct wait_shares *s = calloc(1, sizeof(*s));
 
         if (!s)
                 return -ENOMEM;
@@ -32,14 +32,14 @@ int webhook_shares_new(struct webhook_shares **ret, size_t requests_max, size_t 
         return 0;
 }
 
-struct webhook_shares *webhook_shares_free(struct webhook_shares *s) {
+struct wait_shares *wait_shares_free(struct wait_shares *s) {
         if (!s)
                 return NULL;
         map_free(s->users);
         return mfree(s);
 }
 
-static int get(struct webhook_shares *s, const char *user, struct webhook_share **ret) {
+static int get(struct wait_shares *s, const char *user, struct wait_share **ret) {
         size_t n = strlen(user);
 
         *ret = map_get(s->users, user);
@@ -63,8 +63,8 @@ static bool has_room(size_t own, size_t all, size_t max) {
         return left > 0 && own < (own + left) / 2 + 1;
 }
 
-int webhook_shares_enter(struct webhook_shares *s, const char *user, struct webhook_share **ret) {
-        const struct webhook_share *known = map_get(s->users, user);
+int wait_shares_enter(struct wait_shares *s, const char *user, struct wait_share **ret) {
+        const struct wait_share *known = map_get(s->users, user);
         const struct amount own = known ? known->own : (struct amount){0};
         int r;
 
@@ -79,7 +79,7 @@ int webhook_shares_enter(struct webhook_shares *s, const char *user, struct webh
         return 0;
 }
 
-struct webhook_share *webhook_shares_leave(struct webhook_shares *s, struct webhook_share *share) {
+struct wait_share *wait_shares_leave(struct wait_shares *s, struct wait_share *share) {
         if (!share)
                 return NULL;
         assert(share->own.requests > 0);
@@ -91,17 +91,17 @@ struct webhook_share *webhook_shares_leave(struct webhook_shares *s, struct webh
         return NULL;
 }
 
-void webhook_shares_hold(struct webhook_shares *s, struct webhook_share *share, size_t bytes) {
+void wait_shares_hold(struct wait_shares *s, struct wait_share *share, size_t bytes) {
         share->own.bytes += bytes;
         s->all.bytes += bytes;
 }
 
-void webhook_shares_drop(struct webhook_shares *s, struct webhook_share *share, size_t bytes) {
+void wait_shares_drop(struct wait_shares *s, struct wait_share *share, size_t bytes) {
         assert(share->own.bytes >= bytes);
         share->own.bytes -= bytes;
         s->all.bytes -= bytes;
 }
 
-size_t webhook_shares_waiting(const struct webhook_shares *s) {
+size_t wait_shares_waiting(const struct wait_shares *s) {
         return s->all.requests;
 }

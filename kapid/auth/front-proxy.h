@@ -2,11 +2,20 @@
  * authorities that they are given to check it. The files are read again when they are replaced. */
 #pragma once
 
-#include "kapid/aggregation/aggregation.h"
+#include "kapid/auth/request-header.h"
+
+/* Files may be NULL: without certificate and key servers are called without one. */
+struct front_proxy_options {
+        const char *cert_file, *key_file; /* shown to extension servers */
+        const char *ca_file;              /* its authority, which they and we are to trust */
+        char *const *allowed_names;       /* common names that they and we are to accept */
+        struct identity_headers headers;  /* of a proxy before kapid */
+        const char *client_ca_file;       /* clients' authorities, for them */
+};
 
 struct front_proxy;
 int front_proxy_new(
-                struct front_proxy **ret, const struct aggregation_options *o, struct problem *p);
+                struct front_proxy **ret, const struct front_proxy_options *o, struct problem *p);
 struct front_proxy *front_proxy_free(struct front_proxy *f);
 DEFINE_CLEANUP(struct front_proxy *, front_proxy_free);
 

@@ -1,6 +1,6 @@
 /* Files by their stamps: certificate and key count only together, so a pair of which one half is
  * replaced stays what it was. */
-#include "kapid/aggregation/front-proxy.h"
+#include "kapid/auth/front-proxy.h"
 
 #include "lib/fileio.h"
 #include "lib/log.h"
@@ -87,7 +87,7 @@ uint64_t front_proxy_refresh(struct front_proxy *f) {
         return f->generation;
 }
 
-static int check(const struct aggregation_options *o, struct problem *p) {
+static int check(const struct front_proxy_options *o, struct problem *p) {
         if (!isempty(o->cert_file) != !isempty(o->key_file))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "%s and %s: give both, or neither (extension servers are called "
@@ -120,7 +120,7 @@ static int copy_headers(struct front_proxy *f, const struct identity_headers *h)
         return 0;
 }
 
-static int copy_options(struct front_proxy *f, const struct aggregation_options *o) {
+static int copy_options(struct front_proxy *f, const struct front_proxy_options *o) {
         const char *const paths[FILES] = {o->cert_file, o->key_file, o->ca_file, o->client_ca_file};
 
         for (int i = 0; i < FILES; i++) {
@@ -137,7 +137,7 @@ static int copy_options(struct front_proxy *f, const struct aggregation_options 
 }
 
 int front_proxy_new(
-                struct front_proxy **ret, const struct aggregation_options *o, struct problem *p) {
+                struct front_proxy **ret, const struct front_proxy_options *o, struct problem *p) {
         _cleanup_(front_proxy_freep) struct front_proxy *f = calloc(1, sizeof(*f));
         char *texts[FILES] = {NULL};
         int failed = 0, r = f ? check(o, p) : -ENOMEM;

@@ -1,6 +1,6 @@
 /* A form is made once for each item and kind and kept with the item: watches and lists of a version
  * that is not the stored one convert each object once. */
-#include "kapid/cache/forms.h"
+#include "kapid/pipeline/forms.h"
 
 #include "kapid/pipeline/convert.h"
 #include "kapid/pipeline/pipeline.h"

@@ -29,7 +29,7 @@ static int add_headers(struct request *request, void *owner, struct forward_head
 
 static int make_tls(void *owner, struct tls_context **ret, struct problem *p) {
         const struct remote *remote = owner;
-        struct front_proxy *f = aggregation_front_proxy(remote->all);
+        struct front_proxy *f = remote->all ? remote->all->api->front_proxy : NULL;
         struct tls_files pem = {.ca = remote->service.target.ca_pem,
                         .unverified = remote->service.insecure};
 
@@ -51,23 +51,14 @@ static const struct relay_ops ops = {.server = "the extension server",
                 .tls = make_tls,
                 .free = release};
 
-int proxies_new(struct aggregation *g) {
-        static const char *const results[] = {"result=\"answered\"", "result=\"failed\""};
-        struct metrics *m = daemon_metrics(g->api->daemon);
-        struct metric *counters[2];
-
-        for (size_t i = 0; i < ELEMENTS(results); i++) {
-                counters[i] = metrics_counter(m, "keelson_aggregator_requests_total", results[i],
-                                "Requests that were passed on to extension servers.");
-                if (!counters[i])
-                        return -ENOMEM;
-        }
+int pass_on_start(struct aggregation *g) {
         return relays_new(&g->relays, g->api,
                         &(struct relay_options){.ops = &ops,
                                         .requests_max = PROXY_CALLS_MAX,
                                         .bytes_max = PROXY_BYTES_MAX,
-                                        .answered = counters[0],
-                                        .failed = counters[1]});
+                                        .counter = "keelson_aggregator_requests_total",
+                                        .counter_help = "Requests that were passed on to "
+                                                        "extension servers."});
 }
 
 static void audit_body(struct request *request) {
@@ -93,7 +84,7 @@ static int find_place(struct request *request, struct remote *remote, char **ret
         return r;
 }
 
-void proxy_run(struct request *request) {
+void aggregation_pass_on(struct request *request) {
         struct remote *remote = request->remote;
         _cleanup_free_ char *target = NULL, *address = NULL;
         _cleanup_problem_ struct problem p = {0};
@@ -122,8 +113,4 @@ void proxy_run(struct request *request) {
                                               .base_url = address,
                                               .server_name = remote->server_name,
                                               .target = target});
-}
-
-bool proxy_is_long_running(const struct request *request) {
-        return relay_is_long_running(request);
 }
