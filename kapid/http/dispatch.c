@@ -219,10 +219,6 @@ void dispatch_return(struct request *request, void (*func)(struct request *reque
                 func(request);
 }
 
-size_t dispatch_queued(const struct dispatch *d) {
-        return fairness_queued(d->fairness);
-}
-
 void dispatch_render(struct dispatch *d) {
         for (unsigned i = 0; i < FAIRNESS_LEVELS; i++) {
                 const struct fairness_level_state *l = fairness_level(d->fairness, i);

@@ -35,5 +35,3 @@ void dispatch_end(struct request *r);
 void dispatch_return(struct request *r, void (*func)(struct request *r));
 /* Brings the metrics up to date. */
 void dispatch_render(struct dispatch *d);
-/* Requests that wait. */
-size_t dispatch_queued(const struct dispatch *d);
