@@ -292,7 +292,7 @@ struct api *api_free(struct api *a) {
         stream_sessions_end(a);
         a->pod_proxies = pod_proxies_free(a->pod_proxies);
         a->aggregation = aggregation_free(a->aggregation);
-        front_proxy_free(a->front_proxy);
+        a->front_proxy = front_proxy_free(a->front_proxy);
         a->webhooks = webhooks_free(a->webhooks);
         a->policies = policy_set_free(a->policies);
         trim_free(a->trim);

@@ -14,6 +14,7 @@ struct http_client {
         char *server_name; /* the certificate's, instead of the host of the URL; or NULL */
         struct http_identity identity, previous; /* calls in flight may still need the latter */
         void (*before_call)(void *userdata);
+        void (*on_session)(void *gnutls_session);
         void *userdata;
         uint64_t connect_timeout_us, timeout_us;
         const struct http_header *standing; /* headers of every call; borrowed, or NULL */

@@ -140,6 +140,27 @@ static int on_socket(void *userdata, curl_socket_t fd, curlsocktype purpose) {
         return CURL_SOCKOPT_OK;
 }
 
+/* Curl says what it does; between the making of a session and its handshake, which protocols it
+ * offers. It shows the session inside of callbacks alone. */
+static int on_text(CURL *easy, curl_infotype type, char *data, size_t n, void *userdata) {
+        const struct http_client *client = userdata;
+        const struct curl_tlssessioninfo *info = NULL;
+
+        if (type == CURLINFO_TEXT &&
+                        curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info &&
+                        info->backend == CURLSSLBACKEND_GNUTLS && info->internals)
+                client->on_session(info->internals);
+        return 0;
+}
+
+static void set_session(struct http_call *c) {
+        if (!c->client->on_session)
+                return;
+        curl_easy_setopt(c->easy, CURLOPT_DEBUGFUNCTION, on_text);
+        curl_easy_setopt(c->easy, CURLOPT_DEBUGDATA, c->client);
+        curl_easy_setopt(c->easy, CURLOPT_VERBOSE, 1L);
+}
+
 int http_call_setup(struct http_call *c, const struct http_call_options *o) {
         struct http_client *client = c->client;
         int r;
@@ -179,6 +200,7 @@ int http_call_setup(struct http_call *c, const struct http_call_options *o) {
                 curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, 1L);
         }
         set_identity(c);
+        set_session(c);
         r = set_headers(c, o);
         if (r < 0)
                 return r;

@@ -375,6 +375,7 @@ int http_client_new(
                 return -ENOMEM;
         c->identity = c->previous = HTTP_IDENTITY_NONE;
         c->before_call = o->before_call;
+        c->on_session = o->on_session;
         c->userdata = o->userdata;
         c->multi = curl_multi_init();
         if (!c->multi)

@@ -49,6 +49,9 @@ struct http_client_options {
         void (*trace)(const char *method, const char *url, int code, uint64_t began_us);
         /* Before each call; may be NULL. The place for http_client_set_identity(). */
         void (*before_call)(void *userdata);
+        /* Called with GnuTLS' session of a new connection before anything of the server is read,
+         * and perhaps again later. NULL: not wanted */
+        void (*on_session)(void *gnutls_session);
         void *userdata;
 };
 

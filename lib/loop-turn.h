@@ -21,5 +21,5 @@ DEFINE_CLEANUP(struct loop_turn *, loop_turn_free);
 /* func is called once, from the loop, when the others have had their turn. From inside of func: it
  * has another one. Nothing changes where it was asked already. */
 void loop_turn_ask(struct loop_turn *t);
-/* It need not be called any more. */
+/* It is no longer to be called. */
 void loop_turn_drop(struct loop_turn *t);

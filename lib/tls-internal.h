@@ -51,8 +51,6 @@ char *tls_status_text(gnutls_session_t session, unsigned status);
 /* Reads the list of revoked certificates. p names the fault. */
 int tls_crl_load(struct tls_context *c, const char *ca_pem, const char *path, struct problem *p);
 void tls_crl_done(struct tls_context *c);
-/* Refuses a peer whose key would take long to verify with, before it is used (tls-keys.c). */
-void tls_bound_keys(gnutls_session_t session);
 /* For a peer whose chain is valid: 0, or negative when it is refused; *ret_why, the caller's, says
  * why, if there was memory for it. */
 int tls_lists_check(struct tls_context *c, gnutls_session_t session, char **ret_why);

@@ -102,7 +102,7 @@ static int on_message(gnutls_session_t session, unsigned type, unsigned when, un
         }
 }
 
-void tls_bound_keys(gnutls_session_t session) {
+void tls_bound_keys(void *gnutls_session) {
         gnutls_handshake_set_hook_function(
-                        session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE, on_message);
+                        gnutls_session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE, on_message);
 }

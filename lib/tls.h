@@ -44,6 +44,9 @@ int tls_context_refresh(struct tls_context **c);
 /* For a client that only asks whether a server answers: any certificate, the machine's usual
  * ciphers rather than TLS_PRIORITIES. -ENOMEM. */
 int tls_context_new_unchecked(struct tls_context **ret);
+/* Before the peer's certificate is read: one whose key would take long to verify with is refused.
+ * Streams and attached sessions have this; libcurl's get it by http_client_options.on_session. */
+void tls_bound_keys(void *gnutls_session);
 struct tls_context *tls_context_ref(struct tls_context *c);
 /* Drops a reference. */
 struct tls_context *tls_context_free(struct tls_context *c);

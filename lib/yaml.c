@@ -505,7 +505,7 @@ int yaml_parse(const char *text, size_t n, struct yaml_docs *ret, struct problem
         return yaml_parse_breathing(text, n, NULL, ret, p);
 }
 
-/* A copy of ours. */
+/* Our copy. */
 static int keep_text(const char *text, size_t n, char **ret) {
         char *copy = malloc(n + 1);
 

@@ -66,6 +66,7 @@ static int make_client(struct remote *remote) {
                                                  (remote->service.insecure ? HTTP_CLIENT_ANY_SERVER
                                                                            : 0),
                                         .before_call = before_call,
+                                        .on_session = tls_bound_keys,
                                         .userdata = remote});
 }
 

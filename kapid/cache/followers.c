@@ -2,7 +2,7 @@
  * others of the same: a change names at most one path, one namespace, and for each label and each
  * field that someone follows the values before and after, so it finds those whom it concerns and
  * touches no others. Of several terms a follower stands in the list of the one with the fewest
- * others: thousands that ask for "app=agent,node=X" are told apart by the node. */
+ * others: thousands that ask for "app=agent,node=X" are separated by the node. */
 #include "kapid/cache/internal.h"
 
 #include "lib/selector.h"

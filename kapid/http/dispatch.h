@@ -24,9 +24,9 @@ void dispatch_leave(struct request *r);
 /* Its answer is made; so many bytes wait for its reader, with those of its connection's other
  * answers. Few may wait without a seat: not all the streams of a client that never reads. */
 void dispatch_answered(struct request *r, size_t size);
-/* Work for it goes on in turns of the loop (lib/fiber.h), whatever becomes of its client: until the
- * last hold is released it keeps the seats that it would give back when its client is gone or has
- * its answer. So there is no more of that work than there are seats. */
+/* Work for it continues in turns of the loop (lib/fiber.h), whatever becomes of its client: until
+ * the last hold is released it keeps the seats that it would give back when its client is gone or
+ * has its answer. So there is no more of that work than there are seats. */
 void dispatch_hold(struct request *r);
 void dispatch_release(struct request *r);
 /* The request's client is gone. */

@@ -97,7 +97,7 @@ static void resume(struct run *run, const json_t *object) {
         write_decided(run, r, &p);
 }
 
-/* After a wait: whether the write goes on. */
+/* After a wait: whether the write continues. */
 static int check_wait(struct run *run, struct problem *p) {
         return run->write.request->http ? write_check_place(run, p) : -ECANCELED;
 }

@@ -202,7 +202,9 @@ static int make_clients(struct pod_proxies *all) {
         for (size_t i = 0; i < ELEMENTS(clients); i++) {
                 int r = http_client_new(clients[i], all->api->event,
                                 &(struct http_client_options){
-                                                .base_url = "http://localhost", .flags = flags[i]});
+                                                .base_url = "http://localhost",
+                                                .on_session = flags[i] ? tls_bound_keys : NULL,
+                                                .flags = flags[i]});
 
                 if (r < 0)
                         return r;

@@ -1,6 +1,6 @@
-/* Objects of CSI drivers: what a driver can do, which drivers a node has, what is to be attached
- * where, and how much storage is left. Programs of the drivers write and read them; keelson keeps
- * them. The messages are those of Kubernetes. */
+/* Objects of CSI drivers: what a driver can do, which drivers a node has, which volumes are
+ * attached where, and how much storage is left. Programs of the drivers write and read them;
+ * keelson keeps them. The messages are those of Kubernetes. */
 #include <ctype.h>
 
 #include "kapid/schema/format.h"

@@ -30,6 +30,6 @@ void verb_token(struct request *request);
 void verb_log(struct request *request);
 /* exec, attach and portforward. */
 void verb_stream(struct request *request);
-/* What is below it goes on to a pod, a service or a node. */
+/* Passes on to a pod, a service or a node what is below it. */
 void verb_proxy(struct request *request);
 void verb_usage(struct request *request);

@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "lib/timefmt.h"
+#include "lib/tls.h"
 
 enum { IDLE_US = 60 * 1000 * 1000, TIMER_ACCURACY_US = 10 * 1000 };
 
@@ -77,6 +78,7 @@ static int client_new(struct webhook_clients *cs, const struct call *call, struc
                                                 .ca_pem = ca,
                                                 .tls_server_name = name,
                                                 .user_agent = "kapid-admission",
+                                                .on_session = tls_bound_keys,
                                                 .flags = HTTP_CLIENT_TLS_1_2});
         if (r < 0) {
                 client_free(c);

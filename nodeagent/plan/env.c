@@ -274,7 +274,7 @@ static int env_one(struct pod_env *e, const json_t *pod, const json_t *container
                 return r < 0 ? r : env_add(e, name, value, false);
         }
         if (json_object_get(from, "fileKeyRef"))
-                return 0; /* without effect, which its writer was told: the variable is not set */
+                return 0; /* without effect, as its writer was warned: the variable is not set */
         value = pod_env_expand(e->names, json_str_or(env, "value", ""));
         if (!value)
                 return problem_set(p, EINVAL, 0, "CreateContainerConfigError",

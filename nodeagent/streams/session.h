@@ -1,5 +1,5 @@
-/* `knodeagent ssh` with the command "stream": one exec, attach or port-forward of kapid, frames of
- * lib/stream-frame.h on standard input and output. */
+/* `knodeagent ssh` with the command "stream": one exec, attach, port-forward or proxy of
+ * kapid, frames of lib/stream-frame.h on standard input and output. */
 #pragma once
 
 #define STREAM_COMMAND "stream"

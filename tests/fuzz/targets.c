@@ -300,7 +300,7 @@ static void fuzz_request(const char *text, size_t n) {
         (void)field_manager_name(NULL, text, "UpdateOptions", false, &manager, &r);
 }
 
-/* Names, paths and Locations of proxies: whatever they are, what goes on is a path without steps
+/* Names, paths and Locations of proxies: whatever they are, the path that is passed on has no steps
  * up, and a Location that is rewritten stays below the proxy. */
 static void fuzz_proxy(const char *text, size_t n) {
         static const char prefix[] = "/api/v1/nodes/n/proxy";

@@ -373,6 +373,14 @@ static void says_what_failed(void **state) {
         world_stop(&w);
 }
 
+static unsigned sessions;
+
+/* As kapid does it where anybody may run the server. */
+static void on_session(void *gnutls_session) {
+        sessions++;
+        tls_bound_keys(gnutls_session);
+}
+
 static void tls(void **state) {
         struct test_cert ca = test_cert_new(NULL, "ca", NULL, false);
         struct test_cert other = test_cert_new(NULL, "other", NULL, false);
@@ -388,11 +396,14 @@ static void tls(void **state) {
         world_start(&w, &so, &co);
         request(&w, &get);
         assert_int_equal(w.code, 200);
+        assert_int_equal(sessions, 0);
         world_stop(&w);
+        co.on_session = on_session;
         co.tls_server_name = "localhost";
         world_start(&w, &so, &co);
         request(&w, &get);
         assert_int_equal(w.code, 200);
+        assert_true(sessions > 0);
         world_stop(&w);
         co.tls_server_name = "another.example";
         world_start(&w, &so, &co);

@@ -1,5 +1,5 @@
-/* The indexes of the cache: what is found by them, and who is told of a change, is what a look at
- * every item and every watcher gives, whatever is written, asked for and filled meanwhile. */
+/* The indexes of the cache: what is found by them, and who is called for a change, is what a look
+ * at every item and every watcher gives, whatever is written, asked for and filled meanwhile. */
 #include "tests/unit/unit.h"
 
 #include "kapid/cache/internal.h"
@@ -505,7 +505,7 @@ static void test_going(void **state) {
         assert_int_equal(caches_postings(b->caches), 0);
 }
 
-/* --- who is told --- */
+/* --- who is called --- */
 
 struct listener {
         struct cache_follower follower;

@@ -369,7 +369,7 @@ static void test_conflicts(void **state) {
         assert_int_equal(ask(&named), 409);
 }
 
-/* What a client is told about requests that it did not mean, or that mean nothing. */
+/* The answers to requests that their client did not mean, or that mean nothing. */
 static void test_refusals(void **state) {
         static const char merge[] = "application/merge-patch+json";
         static const struct {

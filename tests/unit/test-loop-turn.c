@@ -92,7 +92,7 @@ static void run(struct world *w) {
                 assert_true(i < 10000);
 }
 
-/* What becomes ready waits for a few turns at most, and the work goes on. */
+/* What becomes ready waits for a few turns at most, and the work continues. */
 static void test_others(void **state) {
         struct world *w = *state;
 
