@@ -187,7 +187,8 @@ static json_t *find(json_t *root, const char *pointer) {
         return json_object_get(parent, segment);
 }
 
-/* Takes value. replace: the place must exist. */
+/* Takes value. replace: the item of a list must exist. A member of an object that is missing is
+ * added, which RFC 6902 does not say, but the library does that Kubernetes patches with. */
 static int put(json_t **root, const char *pointer, json_t *value, bool replace) {
         _cleanup_json_ json_t *v = value;
         char segment[SEGMENT_MAX];
@@ -210,8 +211,6 @@ static int put(json_t **root, const char *pointer, json_t *value, bool replace) 
                                        ? -ENOMEM
                                        : 0;
         }
-        if (replace && !json_object_get(parent, segment))
-                return -ENOENT;
         return json_object_set(parent, segment, v) < 0 ? -ENOMEM : 0;
 }
 
