@@ -544,9 +544,11 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
                 }
                 return size * n;
         }
+        if (status_of(c) < 200 && !c->cancelled)
+                return size * n;
         *value++ = 0;
         value = value_of(value);
-        if (c->options.on_header && !c->cancelled && status_of(c) >= 200)
+        if (c->options.on_header && !c->cancelled)
                 c->options.on_header(line, value, c->options.userdata);
         if (c->cancelled)
                 return 0;

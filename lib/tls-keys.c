@@ -93,6 +93,8 @@ static int on_message(gnutls_session_t session, unsigned type, unsigned when, un
         switch (type) {
         case GNUTLS_HANDSHAKE_CERTIFICATE_PKT:
                 return look_at_certificate(session, message);
+        case GNUTLS_HANDSHAKE_COMPRESSED_CERTIFICATE_PKT:
+                return GNUTLS_E_CERTIFICATE_ERROR; /* taken also where it was not offered */
         case GNUTLS_HANDSHAKE_SERVER_KEY_EXCHANGE:
                 return look_at_exchange(session, message);
         default:

@@ -100,21 +100,33 @@ static bool same_definition(const json_t *a, const json_t *b) {
         return true;
 }
 
-/* The kinds of both, up to a bound: each is compared with all. */
+/* 1: it is among those that were seen; 0: it is now; -ENOMEM. */
+static int see_kind(json_t *seen, const json_t *v) {
+        _cleanup_free_ char *text = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+
+        if (text && json_object_get(seen, text))
+                return 1;
+        return text && json_object_set_new(seen, text, json_true()) >= 0 ? 0 : -ENOMEM;
+}
+
+/* The kinds of both, up to a bound. Many definitions may have as many of them. */
 static int add_kinds(json_t *to, const json_t *from) {
+        _cleanup_json_ json_t *seen = json_object();
         json_t *list = json_object_get(to, gvk_key), *v;
         const json_t *more = json_object_get(from, gvk_key);
-        size_t i, k;
+        size_t i;
+        int r;
 
-        if (!json_is_array(list) || !json_is_array(more))
+        if (!json_is_array(list) || !json_is_array(more) || json_array_size(list) >= KINDS_MAX)
                 return 0;
+        json_array_foreach (list, i, v)
+                if (see_kind(seen, v) < 0)
+                        return -ENOMEM;
         json_array_foreach (more, i, v) {
                 if (i >= KINDS_MAX || json_array_size(list) >= KINDS_MAX)
                         break;
-                for (k = 0; k < json_array_size(list); k++)
-                        if (json_same(json_array_get(list, k), v))
-                                break;
-                if (k == json_array_size(list) && json_array_append(list, v) < 0)
+                r = see_kind(seen, v);
+                if (r < 0 || (r == 0 && json_array_append(list, v) < 0))
                         return -ENOMEM;
         }
         return 0;

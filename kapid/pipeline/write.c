@@ -460,15 +460,17 @@ static void rename_and_decide(struct run *run) {
 
 static void charge(struct run *run);
 
-/* A write whose client has gone meanwhile is not made: others wait behind it. */
+/* A write whose client has gone meanwhile is not made: others wait behind it. Nor is one whose
+ * place has gone. */
 static void on_turn(struct turn *turn) {
         struct run *run = container_of(turn, struct run, turn);
         _cleanup_problem_ struct problem p = {0};
+        int r = run->write.request->http ? write_check_place(run, &p) : -ECANCELED;
 
-        if (run->write.request->http)
-                charge(run);
+        if (r < 0)
+                write_fail(run, r, &p);
         else
-                write_fail(run, -ECANCELED, &p);
+                charge(run);
 }
 
 /* Quotas refuse it. It is decided again on the store's object and on fresh caches, before that

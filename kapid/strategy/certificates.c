@@ -59,7 +59,7 @@ static const json_t *first_condition(const json_t *object, const char *type) {
 }
 
 /* A write of the status leaves decisions as they were, word for word; one that adds or drops any is
- * refused later. */
+ * refused later, and not filled with copies of a long one before. */
 static int keep_decisions(const json_t *old, json_t *object) {
         static const char *const types[] = {"Approved", "Denied"};
         json_t *list = (json_t *)json_at(object, "status.conditions"), *item;
@@ -68,7 +68,7 @@ static int keep_decisions(const json_t *old, json_t *object) {
         for (size_t t = 0; t < ELEMENTS(types); t++) {
                 const json_t *was = first_condition(old, types[t]);
 
-                if (count_conditions(old, types[t]) != 1)
+                if (count_conditions(old, types[t]) != 1 || count_conditions(object, types[t]) != 1)
                         continue;
                 json_array_foreach (list, i, item)
                         if (streq(json_str_or(item, "type", ""), types[t]) &&

@@ -335,6 +335,8 @@ static void test_openapi_v2(void **state) {
         assert_int_equal(openapi_v2_merge(whole, json_incref(part)), 0);
         v = json_object_get(whole, "definitions");
         assert_int_equal(json_object_size(v), 6);
+        v = json_object_get(json_object_get(v, "Same"), "x-kubernetes-group-version-kind");
+        assert_int_equal(json_array_size(v), 2);
 }
 
 /* What a server says is bounded: how many names are tried, how many kinds a definition has. */
