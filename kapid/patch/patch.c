@@ -125,12 +125,20 @@ static int read_segment(const char **s, char segment[static SEGMENT_MAX]) {
         return 0;
 }
 
-/* The index of an array; "-" is its end when that is allowed. */
+/* The index of an array; "-" is its end when that is allowed. "-1" is the last place that there may
+ * be, which only Kubernetes' library knows. */
 static int read_index(const char *segment, size_t size, bool end_allowed, size_t *ret) {
+        size_t places = size + end_allowed;
         uint64_t v;
 
         if (streq(segment, "-") && end_allowed) {
                 *ret = size;
+                return 0;
+        }
+        if (segment[0] == '-') {
+                if (parse_u64(segment + 1, &v) < 0 || v == 0 || v > places)
+                        return -ENOENT;
+                *ret = places - (size_t)v;
                 return 0;
         }
         if ((segment[0] == '0' && segment[1]) || parse_u64(segment, &v) < 0 || v > size ||
