@@ -66,6 +66,20 @@ const json_t *json_named(const json_t *list, const char *name) {
         return NULL;
 }
 
+json_t *json_by_name(const json_t *list) {
+        _cleanup_json_ json_t *all = json_object();
+        json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v) {
+                const char *name = json_str_or(v, "name", "");
+
+                if (!json_object_get(all, name) && json_object_set(all, name, v) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(all);
+}
+
 int json_set_at(json_t *root, const char *path, json_t *value) {
         _cleanup_json_ json_t *v = value;
         char key[JSON_KEY_MAX];

@@ -57,6 +57,8 @@ int64_t json_int_or(const json_t *root, const char *path, int64_t fallback);
 bool json_bool_or(const json_t *root, const char *path, bool fallback);
 /* The first object of a list whose "name" is that; NULL when there is none. Borrows. */
 const json_t *json_named(const json_t *list, const char *name);
+/* name -> that object, for many names of a list that a user writes. NULL: out of memory. */
+json_t *json_by_name(const json_t *list);
 
 /* Sets a value at a dotted path, making the objects on the way. Takes value (also on failure).
  * 0, -ENOMEM, -EINVAL when something on the way is not an object. Only on trees one owns alone. */

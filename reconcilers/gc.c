@@ -1,9 +1,10 @@
 /* Garbage collection by owner references; names are uids. An object is deleted when every owner it
  * names is gone; each owner is first read from the API, by uid, because the graph is only a cache.
  * Kind, name, namespace and uid of the reference must all match; a uid of another object counts as
- * absent. Deleting in the foreground waits for dependents that block it; orphaning removes their
- * references first. The rules are those of the page "Garbage Collection" of the Kubernetes
- * documentation. */
+ * absent. An object is deleted as it was seen: one that has changed since may have another owner
+ * now, and is looked at again. Deleting in the foreground waits for dependents that block it;
+ * orphaning removes their references first. The rules are those of the page "Garbage Collection" of
+ * the Kubernetes documentation. */
 #include "lib/object.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/graph.h"
@@ -118,7 +119,7 @@ static void delete_dependents(
                 if (has_solid_owner(g, d))
                         patch_refs(a, d, refs_without(d->object, ref_has_uid, n->uid));
                 else if (!object_is_deleting(d->object))
-                        action_delete_resource(a, d->resource, d->object, -1,
+                        action_delete_seen(a, d->resource, d->object,
                                         d->count > 0 ? "Foreground" : "Background");
         }
         if (!blocked)
@@ -206,7 +207,7 @@ static void gc_plan(const struct world *w, const char *uid, struct actions *a) {
         if (owners.dangling < json_array_size(json_at(n->object, "metadata.ownerReferences")))
                 patch_refs(a, n, refs_without(n->object, ref_is_dangling, &owners));
         else
-                action_delete_resource(a, n->resource, n->object, -1,
+                action_delete_seen(a, n->resource, n->object,
                                 object_has_finalizer(n->object, ORPHAN)       ? "Orphan"
                                 : object_has_finalizer(n->object, FOREGROUND) ? "Foreground"
                                                                               : "Background");

@@ -275,6 +275,8 @@ static bool failure_is_fine(
                 const struct action *x, int error, const struct problem *p, void *userdata) {
         if (x->type == &action_type_delete && (error == -ENOENT || error == -ESTALE))
                 return true;
+        if (x->type == &action_type_delete_seen && error == -ENOENT)
+                return true;
         /* The resource is not served any more; the guard that follows checks what is left. */
         if (x->type == &action_type_delete_collection && error == -ENOENT)
                 return true;

@@ -219,7 +219,9 @@ def bodies(d):
                            ("[{\"op\":\"test\",\"path\":\"/spec/n\",\"value\":9}]", JSONP),
                        ("[{\"op\":\"test\",\"path\":\"/spec/none\",\"value\":9}]", JSONP),
                            ("[{\"op\":\"remove\",\"path\":\"/spec/none\"}]", JSONP),
-                       ("[{\"op\":\"replace\",\"path\":\"/spec/none\",\"value\":1}]", JSONP),
+                       # Not of /spec/none: json-patch v5, which Debian's packages are built with, refuses; v4, which
+                       # Kubernetes has, adds it, as we do.
+                       ("[{\"op\":\"replace\",\"path\":\"/spec/none/x\",\"value\":1}]", JSONP),
                            ("[{\"op\":\"add\",\"path\":\"/spec/none/x\",\"value\":1}]", JSONP),
                        ("[{\"op\":\"add\",\"path\":\"spec\",\"value\":1}]", JSONP),
                            ("[{\"op\":\"add\",\"path\":\"/spec/n\"}]", JSONP),

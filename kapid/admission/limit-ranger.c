@@ -82,6 +82,9 @@ static int fill_side(json_t *container, const char *side, const json_t *amounts,
         return note ? strv_extend(notes, note) : -ENOMEM;
 }
 
+/* Validation, which comes later, refuses a longer list. */
+enum { CONTAINERS_MAX = 500 };
+
 static int fill_pod(struct admission *a, const json_t *range, struct problem *p) {
         const json_t *limit = limit_of(range, "Container");
         _cleanup_strv_free_ char **notes = NULL;
@@ -89,10 +92,13 @@ static int fill_pod(struct admission *a, const json_t *range, struct problem *p)
         json_t *annotations, *container;
         size_t i;
 
-        for (size_t l = 0; l < ELEMENTS(container_lists); l++)
-                json_array_foreach (json_object_get(json_object_get(a->draft, "spec"),
-                                                    container_lists[l][0]),
-                                i, container) {
+        for (size_t l = 0; l < ELEMENTS(container_lists); l++) {
+                const json_t *list = json_object_get(
+                                json_object_get(a->draft, "spec"), container_lists[l][0]);
+
+                if (json_array_size(list) > CONTAINERS_MAX)
+                        continue;
+                json_array_foreach (list, i, container) {
                         const char *what = container_lists[l][1];
                         int r = fill_side(container, "requests",
                                         json_object_get(limit, "defaultRequest"), what, &notes);
@@ -104,6 +110,7 @@ static int fill_pod(struct admission *a, const json_t *range, struct problem *p)
                         if (r < 0)
                                 return r;
                 }
+        }
         if (!notes)
                 return 0;
         annotations = json_at_mut(a->draft, "metadata.annotations");

@@ -9,8 +9,12 @@
 
 /* --- words --- */
 
+/* More words than that say no more; each is compared with all. */
+enum { WORDS_MAX = 200 };
+
 void look_add(struct look *l, char ***list, const char *word) {
-        if (!strv_contains(*list, word) && strv_extend(list, word) < 0)
+        if (strv_length(*list) < WORDS_MAX && !strv_contains(*list, word) &&
+                        strv_extend(list, word) < 0)
                 l->out_of_memory = true;
 }
 

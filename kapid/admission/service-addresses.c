@@ -77,18 +77,25 @@ static const char *owner_of(const struct admission *a, const char *text) {
         return NULL;
 }
 
-static bool was_there(const json_t *list, const char *member, const char *address) {
+static const char *address_in(const json_t *v, const char *member) {
+        return member ? json_str_or(v, member, "") : strempty(json_string_value(v));
+}
+
+/* The addresses of a list in their usual forms, as the keys of an object: lists may be long. NULL:
+ * out of memory. */
+static json_t *addresses_of(const json_t *list, const char *member) {
+        _cleanup_json_ json_t *all = json_object();
+        char buffer[ADDRESS_TEXT_SIZE];
         const json_t *v;
         size_t i;
 
         json_array_foreach (list, i, v) {
-                const char *text = member ? json_str_or(v, member, "")
-                                          : strempty(json_string_value(v));
+                const char *address = address_canonical(address_in(v, member), buffer);
 
-                if (address_equal(text, address))
-                        return true;
+                if (address && json_object_set_new(all, address, json_true()) < 0)
+                        return NULL;
         }
-        return false;
+        return TAKE_PTR(all);
 }
 
 static bool in_allowed_range(const struct admission *a, const char *address) {
@@ -146,26 +153,32 @@ static int check_drawn(struct admission *a, const char *field, const char *addre
                         field, a->user->name, address);
 }
 
-/* Those that the live object has already are not looked at again. */
+/* Those that the live object has already are not looked at again, and no address twice. */
 static int check_list(
                 struct admission *a, const char *path, const char *member, struct problem *p) {
-        const json_t *before = json_at(a->live, path), *v;
+        _cleanup_json_ json_t *known = addresses_of(json_at(a->live, path), member);
+        char buffer[ADDRESS_TEXT_SIZE];
+        const json_t *v;
         size_t i;
 
+        if (!known)
+                return -ENOMEM;
         json_array_foreach (json_at(a->object, path), i, v) {
-                const char *address = member ? json_str_or(v, member, "")
-                                             : strempty(json_string_value(v));
+                const char *address = address_in(v, member),
+                           *key = address_canonical(address, buffer);
                 _cleanup_free_ char *field = strformat(
                                 "%s[%zu]%s%s", path, i, member ? "." : "", strempty(member));
                 int r;
 
                 if (!field)
                         return -ENOMEM;
-                if (isempty(address) || was_there(before, member, address))
+                if (isempty(address) || (key && json_object_get(known, key)))
                         continue;
                 r = check_drawn(a, field, address, /* pooled= */ false, p);
                 if (r < 0)
                         return r;
+                if (key && json_object_set_new(known, key, json_true()) < 0)
+                        return -ENOMEM;
         }
         return 0;
 }

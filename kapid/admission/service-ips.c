@@ -310,23 +310,40 @@ static bool wants_ports(const json_t *service) {
                json_bool_or(service, "spec.allocateLoadBalancerNodePorts", true);
 }
 
-/* Whether one of the first n ports of a Service has the number: TCP and UDP may share one. */
-static bool has_port(const json_t *service, size_t n, int64_t port) {
-        const json_t *entry;
-        size_t i;
+/* Numbers of ports: a Service may have tens of thousands of entries, which are not searched for
+ * each of them. */
+struct port_set {
+        uint64_t bits[(UINT16_MAX + 1) / 64];
+};
 
-        json_array_foreach (json_at(service, "spec.ports"), i, entry)
-                if (i < n && json_int_or(entry, "nodePort", 0) == port)
-                        return true;
-        return false;
+static void set_add(struct port_set *s, int64_t port) {
+        if (port > 0 && port <= UINT16_MAX)
+                s->bits[port / 64] |= UINT64_C(1) << (port % 64);
+}
+
+static bool set_has(int64_t port, const void *set) {
+        const struct port_set *s = set;
+
+        return port > 0 && port <= UINT16_MAX && s->bits[port / 64] & UINT64_C(1) << (port % 64);
 }
 
 static int64_t health_port_of(const json_t *service) {
         return json_int_or(service, "spec.healthCheckNodePort", 0);
 }
 
-static bool is_listed(int64_t port, const void *service) {
-        return has_port(service, SIZE_MAX, port) || health_port_of(service) == port;
+/* service may be NULL. */
+static void set_add_node_ports(struct port_set *s, const json_t *service) {
+        const json_t *entry;
+        size_t i;
+
+        json_array_foreach (json_at(service, "spec.ports"), i, entry)
+                set_add(s, json_int_or(entry, "nodePort", 0));
+}
+
+/* With the one that is asked about its health. */
+static void set_add_ports(struct port_set *s, const json_t *service) {
+        set_add_node_ports(s, service);
+        set_add(s, health_port_of(service));
 }
 
 static int check_port(struct admission *a, const char *field, int64_t port, struct problem *p) {
@@ -344,15 +361,22 @@ static int check_port(struct admission *a, const char *field, int64_t port, stru
         return admission_invalid(a, field, value, why, p);
 }
 
-static int give_port(struct admission *a, size_t index, json_t *entry, struct problem *p) {
+/* The ports of the live object and of the entries before this one, which may be shared (TCP and UDP
+ * may have one), and all of the draft, which are not to be chosen. */
+struct ports {
+        struct port_set held, draft;
+};
+
+static int give_port(struct admission *a, struct ports *ports, size_t index, json_t *entry,
+                struct problem *p) {
         int64_t port = json_int_or(entry, "nodePort", 0);
         char field[64];
         int r;
 
-        if (port && (has_port(a->draft, index, port) || (a->live && is_listed(port, a->live))))
+        if (set_has(port, &ports->held))
                 return 0;
         if (port == 0) {
-                if (alloc_choose_port(a->api->alloc, is_listed, a->draft, &port) < 0)
+                if (alloc_choose_port(a->api->alloc, set_has, &ports->draft, &port) < 0)
                         return admission_invalid(a, "spec.ports", "[]", "no node port is left", p);
                 r = json_set_int(entry, "nodePort", port);
         } else {
@@ -361,17 +385,22 @@ static int give_port(struct admission *a, size_t index, json_t *entry, struct pr
         }
         if (r < 0)
                 return r;
+        set_add(&ports->held, port);
+        set_add(&ports->draft, port);
         return claim(a, alloc_port_key(port));
 }
 
 static int give_ports(struct admission *a, struct problem *p) {
+        struct ports ports = {0};
         json_t *entry;
         size_t i;
 
         if (!wants_ports(a->draft))
                 return 0;
+        set_add_ports(&ports.held, a->live);
+        set_add_ports(&ports.draft, a->draft);
         json_array_foreach (json_at_mut(a->draft, "spec.ports"), i, entry) {
-                int r = give_port(a, i, entry, p);
+                int r = give_port(a, &ports, i, entry, p);
 
                 if (r < 0)
                         return r;
@@ -389,15 +418,18 @@ static bool wants_health_port(const json_t *service) {
 static int give_health_port(struct admission *a, struct problem *p) {
         static const char field[] = "spec.healthCheckNodePort";
         int64_t port = health_port_of(a->draft);
+        struct port_set live = {0}, nodes = {0};
         int r;
 
-        if (!wants_health_port(a->draft) || (port && a->live && is_listed(port, a->live)))
+        set_add_ports(&live, a->live);
+        if (!wants_health_port(a->draft) || set_has(port, &live))
                 return 0;
+        set_add_node_ports(&nodes, a->draft);
         if (port == 0) {
-                if (alloc_choose_port(a->api->alloc, is_listed, a->draft, &port) < 0)
+                if (alloc_choose_port(a->api->alloc, set_has, &nodes, &port) < 0)
                         return admission_invalid(a, field, "0", "no node port is left", p);
                 r = json_set_int(a->draft, field, port);
-        } else if (has_port(a->draft, SIZE_MAX, port)) {
+        } else if (set_has(port, &nodes)) {
                 char value[24];
 
                 snprintf(value, sizeof(value), "%" PRIi64, port);
@@ -412,20 +444,22 @@ static int give_health_port(struct admission *a, struct problem *p) {
 
 /* --- the rules --- */
 
-static int release_health_port(struct admission *a, const json_t *kept) {
-        int64_t port = health_port_of(a->live);
-
-        if (!port || has_port(a->live, SIZE_MAX, port) || (kept && is_listed(port, kept)))
+/* done: those that stay; those that are released are added. */
+static int release_port(struct admission *a, int64_t port, struct port_set *done) {
+        if (!port || set_has(port, done))
                 return 0;
+        set_add(done, port);
         return release(a, alloc_port_key(port));
 }
 
 /* The addresses of the live object that `kept` (NULL: nothing) does not have. */
 static int release_all(struct admission *a, const json_t *kept) {
+        struct port_set done = {0};
         const json_t *entry;
         size_t i;
         int r;
 
+        set_add_ports(&done, kept);
         for (i = 0; i < FAMILIES; i++) {
                 const char *ip = address_of(a->live, i);
 
@@ -436,15 +470,11 @@ static int release_all(struct admission *a, const json_t *kept) {
                         return r;
         }
         json_array_foreach (json_at(a->live, "spec.ports"), i, entry) {
-                int64_t port = json_int_or(entry, "nodePort", 0);
-
-                if (!port || has_port(a->live, i, port) || (kept && is_listed(port, kept)))
-                        continue;
-                r = release(a, alloc_port_key(port));
+                r = release_port(a, json_int_or(entry, "nodePort", 0), &done);
                 if (r < 0)
                         return r;
         }
-        return release_health_port(a, kept);
+        return release_port(a, health_port_of(a->live), &done);
 }
 
 static int give(struct admission *a, struct problem *p) {

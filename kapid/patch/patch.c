@@ -125,12 +125,20 @@ static int read_segment(const char **s, char segment[static SEGMENT_MAX]) {
         return 0;
 }
 
-/* The index of an array; "-" is its end when that is allowed. */
+/* The index of an array; "-" is its end when that is allowed. "-1" is the last place that there may
+ * be, which only Kubernetes' library knows. */
 static int read_index(const char *segment, size_t size, bool end_allowed, size_t *ret) {
+        size_t places = size + end_allowed;
         uint64_t v;
 
         if (streq(segment, "-") && end_allowed) {
                 *ret = size;
+                return 0;
+        }
+        if (segment[0] == '-') {
+                if (parse_u64(segment + 1, &v) < 0 || v == 0 || v > places)
+                        return -ENOENT;
+                *ret = places - (size_t)v;
                 return 0;
         }
         if ((segment[0] == '0' && segment[1]) || parse_u64(segment, &v) < 0 || v > size ||
@@ -187,7 +195,8 @@ static json_t *find(json_t *root, const char *pointer) {
         return json_object_get(parent, segment);
 }
 
-/* Takes value. replace: the place must exist. */
+/* Takes value. replace: the item of a list must exist. A member of an object that is missing is
+ * added, which RFC 6902 does not say, but the library does that Kubernetes patches with. */
 static int put(json_t **root, const char *pointer, json_t *value, bool replace) {
         _cleanup_json_ json_t *v = value;
         char segment[SEGMENT_MAX];
@@ -210,8 +219,6 @@ static int put(json_t **root, const char *pointer, json_t *value, bool replace) 
                                        ? -ENOMEM
                                        : 0;
         }
-        if (replace && !json_object_get(parent, segment))
-                return -ENOENT;
         return json_object_set(parent, segment, v) < 0 ? -ENOMEM : 0;
 }
 

@@ -65,20 +65,17 @@ static void validate_names(struct findings *f, const json_t *rules, const char *
         size_t i, j;
 
         json_array_foreach (rules, i, rule) {
-                const json_t *names = json_object_get(rule, "resourceNames");
+                _cleanup_json_ json_t *seen = json_object();
                 size_t at = push_item(f, field, i);
 
-                json_array_foreach (names, j, v) {
+                json_array_foreach (json_object_get(rule, "resourceNames"), j, v) {
                         size_t inner = push_item(f, "resourceNames", j);
 
                         if (strpbrk(strempty(json_string_value(v)), "/%"))
                                 finding_add(f, FINDING_INVALID, NULL, v,
                                                 "may not contain '/' or '%%'");
-                        for (size_t k = 0; k < j; k++)
-                                if (json_same(json_array_get(names, k), v)) {
-                                        finding_add(f, FINDING_DUPLICATE, NULL, v, NULL);
-                                        break;
-                                }
+                        if (strategy_was_seen(f, seen, strempty(json_string_value(v))))
+                                finding_add(f, FINDING_DUPLICATE, NULL, v, NULL);
                         findings_pop(f, inner);
                 }
                 findings_pop(f, at);
@@ -195,9 +192,10 @@ static void validate_validations(struct findings *f, const json_t *list) {
         }
 }
 
+/* seen: the keys of those before it. */
 static void validate_annotation(
-                struct findings *f, const json_t *object, const json_t *list, size_t i) {
-        const json_t *v = json_array_get(list, i), *key = json_object_get(v, "key"),
+                struct findings *f, const json_t *object, const json_t *v, json_t *seen) {
+        const json_t *key = json_object_get(v, "key"),
                      *text = json_object_get(v, "valueExpression");
         _cleanup_free_ char *whole = strformat("%s/%s", object_name(object), text_at(v, "key"));
         const char *error = whole ? format_check(FORMAT_QUALIFIED_NAME, whole) : NULL;
@@ -212,21 +210,20 @@ static void validate_annotation(
         else if (strlen(text_at(v, "valueExpression")) > ANNOTATION_EXPRESSION_MAX)
                 finding_add(f, FINDING_TOO_LONG, "valueExpression", text,
                                 "must not exceed 5kb in length");
-        for (size_t j = 0; j < i; j++)
-                if (streq(text_at(json_array_get(list, j), "key"), text_at(v, "key"))) {
-                        finding_add(f, FINDING_DUPLICATE, "key", key, NULL);
-                        break;
-                }
+        if (strategy_was_seen(f, seen, text_at(v, "key")))
+                finding_add(f, FINDING_DUPLICATE, "key", key, NULL);
 }
 
 static void validate_annotations(struct findings *f, const json_t *object, const json_t *list) {
+        _cleanup_json_ json_t *seen = json_object();
+
         if (json_array_size(list) > ANNOTATIONS_MAX)
                 finding_add(f, FINDING_INVALID, "auditAnnotations", NULL,
                                 "must not have more than %d auditAnnotations", ANNOTATIONS_MAX);
         for (size_t i = 0; i < json_array_size(list); i++) {
                 size_t at = push_item(f, "auditAnnotations", i);
 
-                validate_annotation(f, object, list, i);
+                validate_annotation(f, object, json_array_get(list, i), seen);
                 findings_pop(f, at);
         }
 }

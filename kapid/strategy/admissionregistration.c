@@ -78,41 +78,28 @@ static void validate_operations(struct findings *f, const json_t *rule) {
         }
 }
 
-/* An entry before `end` that covers the one at `end`: "pods/" + "*", or "*" + "/status". */
-static bool is_covered(const json_t *list, size_t end, bool by_resource, const char *text) {
-        const char *slash = strchr(text, '/');
-        size_t n = (size_t)(slash - text);
-
-        for (size_t i = 0; i < end; i++) {
-                const char *s = strempty(json_string_value(json_array_get(list, i)));
-
-                if (by_resource ? strlen(s) == n + 2 && strncmp(s, text, n + 1) == 0 &&
-                                                                s[n + 1] == '*'
-                                : s[0] == '*' && streq(s + 1, slash))
-                        return true;
-        }
-        return false;
-}
-
-static void validate_resource(struct findings *f, const json_t *list, size_t i) {
-        const json_t *v = json_array_get(list, i);
+/* seen: the entries before it, of which one may cover it: "pods/" + "*", or "*" + "/status". */
+static void validate_resource(struct findings *f, const json_t *v, json_t *seen) {
         const char *text = strempty(json_string_value(v)), *slash = strchr(text, '/');
-        size_t at = push_item(f, "resources", i);
+        int n = slash ? (int)(slash - text) : 0;
+        _cleanup_free_ char *all_of = strformat("%.*s/*", n, text),
+                            *of_all = strformat("*%s", strempty(slash));
 
+        f->failed |= !all_of || !of_all;
         if (!*text)
                 finding_add(f, FINDING_REQUIRED, NULL, NULL, NULL);
-        if (slash && is_covered(list, i, true, text))
-                finding_add(f, FINDING_INVALID, NULL, v,
-                                "if '%.*s/*' is present, must not specify %s", (int)(slash - text),
-                                text, text);
-        if (slash && is_covered(list, i, false, text))
-                finding_add(f, FINDING_INVALID, NULL, v, "if '*%s' is present, must not specify %s",
-                                slash, text);
-        findings_pop(f, at);
+        if (slash && all_of && json_object_get(seen, all_of))
+                finding_add(f, FINDING_INVALID, NULL, v, "if '%s' is present, must not specify %s",
+                                all_of, text);
+        if (slash && of_all && json_object_get(seen, of_all))
+                finding_add(f, FINDING_INVALID, NULL, v, "if '%s' is present, must not specify %s",
+                                of_all, text);
+        (void)strategy_was_seen(f, seen, text);
 }
 
 static void validate_resources(struct findings *f, const json_t *rule) {
         const json_t *list = json_object_get(rule, "resources"), *v;
+        _cleanup_json_ json_t *seen = json_object();
         bool all = false, star = false, plain = false;
         size_t i;
 
@@ -120,11 +107,14 @@ static void validate_resources(struct findings *f, const json_t *rule) {
                 finding_add(f, FINDING_REQUIRED, "resources", NULL, NULL);
         json_array_foreach (list, i, v) {
                 const char *text = strempty(json_string_value(v));
+                size_t at;
 
                 all |= streq(text, "*/*");
                 star |= streq(text, "*");
                 plain |= *text && !streq(text, "*") && !strchr(text, '/');
-                validate_resource(f, list, i);
+                at = push_item(f, "resources", i);
+                validate_resource(f, v, seen);
+                findings_pop(f, at);
         }
         if (all && json_array_size(list) > 1)
                 finding_add(f, FINDING_INVALID, "resources", list,
@@ -192,6 +182,7 @@ static void validate_client(struct findings *f, const json_t *webhook) {
 
 static void validate_versions(struct findings *f, const json_t *webhook) {
         const json_t *list = json_object_get(webhook, "admissionReviewVersions"), *v;
+        _cleanup_json_ json_t *seen = json_object();
         size_t i;
 
         if (json_array_size(list) == 0) {
@@ -206,9 +197,8 @@ static void validate_versions(struct findings *f, const json_t *webhook) {
 
                 if (error)
                         finding_add(f, FINDING_INVALID, NULL, v, "%s", error);
-                for (size_t j = 0; j < i; j++)
-                        if (json_same(v, json_array_get(list, j)))
-                                finding_add(f, FINDING_INVALID, NULL, v, "duplicate version");
+                if (strategy_was_seen(f, seen, text))
+                        finding_add(f, FINDING_INVALID, NULL, v, "duplicate version");
                 findings_pop(f, at);
         }
         if (!webhook_review_version(list))

@@ -68,7 +68,8 @@ static int crd_prepare_update(const char *subresource, const json_t *old, json_t
                 const struct pipeline_context *c) {
         const json_t *versions = json_at(object, "spec.versions"), *v;
         json_t *stored, *names = (json_t *)json_at(object, "spec.names"), *status;
-        size_t i, j;
+        _cleanup_json_ json_t *known = json_object();
+        size_t i;
 
         if (*subresource)
                 return 0;
@@ -79,16 +80,17 @@ static int crd_prepare_update(const char *subresource, const json_t *old, json_t
                         (names && json_object_set(status, "acceptedNames", names) < 0))
                 return -ENOMEM;
         stored = json_object_get(status, "storedVersions");
+        json_array_foreach (stored, i, v)
+                if (json_is_string(v) &&
+                                json_object_set_new(known, json_string_value(v), json_true()) < 0)
+                        return -ENOMEM;
         json_array_foreach (versions, i, v) {
-                bool known = !json_bool_or(v, "storage", false);
-                const json_t *item;
+                const char *name = json_str_or(v, "name", "");
 
-                json_array_foreach (stored, j, item)
-                        known |= json_is_string(item) &&
-                                 streq(json_string_value(item), json_str_or(v, "name", ""));
-                if (!known && stored &&
-                                json_array_append_new(stored,
-                                                json_string(json_str_or(v, "name", ""))) < 0)
+                if (!stored || !json_bool_or(v, "storage", false) || json_object_get(known, name))
+                        continue;
+                if (json_array_append_new(stored, json_string(name)) < 0 ||
+                                json_object_set_new(known, name, json_true()) < 0)
                         return -ENOMEM;
         }
         return 0;
@@ -147,18 +149,18 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
                 validate_defaults(f, root, path);
 }
 
-/* The rules of a version's schema, unless it is the one that was there before. */
+/* The rules of a version's schema, unless it is the one that was there before; before: the versions
+ * then, by name, or NULL. */
 static void validate_rules(
                 struct findings *f, const json_t *version, size_t i, const json_t *before) {
         _cleanup_free_ char *path = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);
-        const json_t *doc = json_at(version, "schema.openAPIV3Schema"), *v;
-        size_t at, k;
+        const json_t *doc = json_at(version, "schema.openAPIV3Schema"),
+                     *was = json_object_get(before, json_str_or(version, "name", ""));
+        size_t at;
 
         f->failed |= !path;
-        json_array_foreach (before, k, v)
-                if (streq(json_str_or(v, "name", ""), json_str_or(version, "name", "")) &&
-                                json_same(json_at(v, "schema.openAPIV3Schema"), doc))
-                        return;
+        if (was && json_same(json_at(was, "schema.openAPIV3Schema"), doc))
+                return;
         at = findings_push(f, strempty(path));
         rules_check_definition(f, doc);
         findings_pop(f, at);
@@ -251,16 +253,18 @@ static int crd_prepare_delete(json_t *object) {
 
 static void crd_validate_update(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
+        _cleanup_json_ json_t *before = json_by_name(json_at(old, "spec.versions"));
         const json_t *v;
         size_t i;
 
+        f->failed |= !before;
         validate_approval(f, old, object);
         strategy_validate_immutable(f, old, object, "spec.group");
         strategy_validate_immutable(f, old, object, "spec.scope");
         strategy_validate_immutable(f, old, object, "spec.names.plural");
         strategy_validate_immutable(f, old, object, "spec.names.kind");
         json_array_foreach (json_at(object, "spec.versions"), i, v)
-                validate_rules(f, v, i, json_at(old, "spec.versions"));
+                validate_rules(f, v, i, before);
         /* Objects may be stored in them: their versions must stay until `kctl migrate` has
          * rewritten these. */
         crd_validate_stored_versions(f, object);

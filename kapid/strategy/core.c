@@ -162,24 +162,22 @@ static void node_validate_amounts(struct findings *f, const json_t *object) {
 }
 
 static void node_validate(struct findings *f, const json_t *object) {
-        const json_t *taints = json_at(object, "spec.taints"), *t, *other;
-        size_t i, j;
+        _cleanup_json_ json_t *seen = json_object();
+        const json_t *t;
+        size_t i;
 
         node_validate_ranges(f, object);
         node_validate_amounts(f, object);
-        json_array_foreach (taints, i, t)
-                json_array_foreach (taints, j, other)
-                        if (j < i &&
-                                        streq(json_str_or(t, "key", ""),
-                                                        json_str_or(other, "key", "")) &&
-                                        streq(json_str_or(t, "effect", ""),
-                                                        json_str_or(other, "effect", ""))) {
-                                _cleanup_free_ char *path = strformat("spec.taints[%zu]", i);
+        json_array_foreach (json_at(object, "spec.taints"), i, t) {
+                _cleanup_free_ char *pair = strformat("%s:%s", json_str_or(t, "effect", ""),
+                                                    json_str_or(t, "key", "")),
+                                    *path = strformat("spec.taints[%zu]", i);
 
-                                finding_add(f, FINDING_DUPLICATE, path, t,
-                                                "taints must be unique by key and effect pair");
-                                break;
-                        }
+                f->failed |= !pair || !path;
+                if (pair && path && strategy_was_seen(f, seen, pair))
+                        finding_add(f, FINDING_DUPLICATE, path, t,
+                                        "taints must be unique by key and effect pair");
+        }
 }
 
 /* The ranges stay; one of the other family may be added to them. */

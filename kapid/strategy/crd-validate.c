@@ -2,6 +2,7 @@
 #include "kapid/strategy/crd-validate.h"
 
 #include "kapid/schema/format.h"
+#include "kapid/strategy/strategy.h"
 
 enum { SELECTABLE_FIELDS_MAX = 8 };
 
@@ -225,17 +226,16 @@ static void check_selectable_fields(struct findings *f, const json_t *version, s
 }
 
 static void check_unique_versions(struct findings *f, const json_t *versions) {
-        _cleanup_json_ json_t *names = json_array();
+        _cleanup_json_ json_t *names = json_array(), *seen = json_object();
         bool unique = true;
         const json_t *v;
-        size_t i, n = json_array_size(versions);
+        size_t i;
 
         json_array_foreach (versions, i, v) {
                 const char *name = json_str_or(v, "name", "");
 
                 json_array_append_new(names, json_string(name));
-                for (size_t j = i + 1; j < n && unique; j++)
-                        unique = !streq(name, json_str_or(json_array_get(versions, j), "name", ""));
+                unique &= !strategy_was_seen(f, seen, name);
         }
         if (!unique)
                 finding_add(f, FINDING_INVALID, "spec.versions", names,
@@ -318,39 +318,31 @@ void crd_validate_spec(struct findings *f, const json_t *crd) {
 
 /* --- stored versions --- */
 
-static bool list_has(const json_t *list, const char *name) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (list, i, v)
-                if (streq(strempty(json_string_value(v)), name))
-                        return true;
-        return false;
-}
-
 void crd_validate_stored_versions(struct findings *f, const json_t *crd) {
         const json_t *stored = json_at(crd, "status.storedVersions"),
                      *versions = json_at(crd, "spec.versions"), *v, *version;
-        _cleanup_json_ json_t *names = json_array();
+        _cleanup_json_ json_t *names = json_by_name(versions), *known = json_object();
         size_t i;
 
+        f->failed |= !names;
         if (json_array_size(stored) == 0) {
                 finding_add(f, FINDING_INVALID, "status.storedVersions", stored,
                                 "must have at least one stored version");
                 return;
         }
+        json_array_foreach (stored, i, v)
+                (void)strategy_was_seen(f, known, strempty(json_string_value(v)));
         json_array_foreach (versions, i, version) {
                 const char *name = json_str_or(version, "name", "");
 
-                json_array_append_new(names, json_string(name));
-                if (json_bool_or(version, "storage", false) && !list_has(stored, name))
+                if (json_bool_or(version, "storage", false) && !json_object_get(known, name))
                         finding_add(f, FINDING_INVALID, "status.storedVersions", stored,
                                         "must have the storage version %s", name);
         }
         json_array_foreach (stored, i, v) {
                 _cleanup_free_ char *at = strformat("status.storedVersions[%zu]", i);
 
-                if (!list_has(names, strempty(json_string_value(v))))
+                if (!json_object_get(names, strempty(json_string_value(v))))
                         finding_add(f, FINDING_INVALID, at, v, "must appear in spec.versions");
         }
 }

@@ -18,11 +18,9 @@ static bool is_empty(const json_t *v) {
         return !*strempty(json_string_value(v));
 }
 
-/* Names of ports: a label, given once; needed: where there are several. */
-static void validate_port(struct findings *f, const json_t *ports, size_t index, bool needed) {
-        const json_t *port = json_array_get(ports, index), *name = json_object_get(port, "name"),
-                     *other;
-        size_t i;
+/* Names of ports: a label, given once (seen: those before it); needed: where there are several. */
+static void validate_port(struct findings *f, const json_t *port, json_t *seen, bool needed) {
+        const json_t *name = json_object_get(port, "name");
 
         if (needed && is_empty(name))
                 finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
@@ -30,14 +28,8 @@ static void validate_port(struct findings *f, const json_t *ports, size_t index,
                 validate_format(f, "name", name, FORMAT_DNS1123_LABEL);
         validate_format(f, "appProtocol", json_object_get(port, "appProtocol"),
                         FORMAT_QUALIFIED_NAME);
-        if (needed)
-                return;
-        json_array_foreach (ports, i, other)
-                if (i < index && streq(strempty(json_string_value(name)),
-                                                 json_str_or(other, "name", ""))) {
-                        finding_add(f, FINDING_DUPLICATE, "name", name ? name : json_null(), NULL);
-                        break;
-                }
+        if (!needed && strategy_was_seen(f, seen, strempty(json_string_value(name))))
+                finding_add(f, FINDING_DUPLICATE, "name", name ? name : json_null(), NULL);
 }
 
 /* --- Endpoints --- */
@@ -81,7 +73,8 @@ static void endpoints_validate(struct findings *f, const json_t *object) {
                         findings_push_index(f, p);
                         if (json_array_size(ports) > 1 ||
                                         !is_empty(json_object_get(json_array_get(ports, p), "name")))
-                                validate_port(f, ports, p, /* needed= */ true);
+                                validate_port(f, json_array_get(ports, p), /* seen= */ NULL,
+                                                /* needed= */ true);
                         findings_pop(f, inner);
                 }
                 findings_pop(f, at);
@@ -187,7 +180,8 @@ static void validate_endpoint(struct findings *f, const char *type, const json_t
 
 static void slice_validate(struct findings *f, const json_t *object) {
         const char *type = json_str_or(object, "addressType", "");
-        const json_t *ports = json_object_get(object, "ports"), *endpoint;
+        const json_t *endpoint, *port;
+        _cleanup_json_ json_t *seen = json_object();
         size_t i, at;
 
         json_array_foreach (json_object_get(object, "endpoints"), i, endpoint) {
@@ -196,10 +190,10 @@ static void slice_validate(struct findings *f, const json_t *object) {
                 validate_endpoint(f, type, endpoint);
                 findings_pop(f, at);
         }
-        for (i = 0; i < json_array_size(ports); i++) {
+        json_array_foreach (json_object_get(object, "ports"), i, port) {
                 at = findings_push(f, "ports");
                 findings_push_index(f, i);
-                validate_port(f, ports, i, /* needed= */ false);
+                validate_port(f, port, seen, /* needed= */ false);
                 findings_pop(f, at);
         }
 }

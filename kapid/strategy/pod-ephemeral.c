@@ -37,15 +37,14 @@ static bool is_empty(const json_t *v) {
                (json_is_array(v) && json_array_size(v) == 0);
 }
 
-void pod_ephemeral_validate(struct findings *f, const json_t *spec, const json_t *container) {
+void pod_ephemeral_validate(struct findings *f, const json_t *names, const json_t *container) {
         static const char *const paths[] = {"subPath", "subPathExpr"};
         const json_t *target = json_object_get(container, "targetContainerName"), *mount;
         const char *name = strempty(json_string_value(target)), *key;
         json_t *v;
         size_t i;
 
-        if (*name && !json_named(json_object_get(spec, "containers"), name) &&
-                        !json_named(json_object_get(spec, "initContainers"), name))
+        if (*name && !json_object_get(names, name))
                 finding_add(f, FINDING_NOT_FOUND, "targetContainerName", target, NULL);
         json_object_each (container, key, v)
                 if (!is_allowed(key) && !is_empty(v))
@@ -69,8 +68,11 @@ void pod_ephemeral_validate_none(
 }
 
 void pod_ephemeral_validate_update(struct findings *f, const json_t *old, const json_t *pod) {
-        const json_t *list = json_at(pod, "spec.ephemeralContainers"), *before;
+        _cleanup_json_ json_t *list = json_by_name(json_at(pod, "spec.ephemeralContainers"));
+        const json_t *before;
         size_t i;
+
+        f->failed |= !list;
 
         if (object_annotation(pod, "kubernetes.io/config.mirror")) {
                 finding_add(f, FINDING_FORBIDDEN, "", NULL,
@@ -80,7 +82,7 @@ void pod_ephemeral_validate_update(struct findings *f, const json_t *old, const 
         /* A patch does not keep their order. */
         json_array_foreach (json_at(old, "spec.ephemeralContainers"), i, before) {
                 const char *name = json_str_or(before, "name", "");
-                const json_t *now = json_named(list, name);
+                const json_t *now = json_object_get(list, name);
 
                 if (!now)
                         finding_add(f, FINDING_FORBIDDEN, "spec.ephemeralContainers", NULL,

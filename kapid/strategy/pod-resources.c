@@ -224,15 +224,17 @@ static json_t *with_resources(const json_t *old, const json_t *new) {
 }
 
 static int take_list(json_t *spec, const json_t *wanted, const char *list) {
-        const json_t *before = json_object_get(spec, list), *after = json_object_get(wanted, list),
-                     *c;
-        _cleanup_json_ json_t *out = json_array();
+        _cleanup_json_ json_t *after = json_by_name(json_object_get(wanted, list)),
+                              *out = json_array();
+        const json_t *before = json_object_get(spec, list), *c;
         size_t i;
 
         if (!before)
                 return 0;
+        if (!after)
+                return -ENOMEM;
         json_array_foreach (before, i, c) {
-                json_t *one = with_resources(c, json_named(after, json_str_or(c, "name", "")));
+                json_t *one = with_resources(c, json_object_get(after, json_str_or(c, "name", "")));
 
                 if (json_array_append_new(out, one) < 0)
                         return -ENOMEM;

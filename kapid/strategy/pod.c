@@ -126,21 +126,6 @@ static int pod_prepare_create(json_t *pod, const struct pipeline_context *c) {
         return json_set_str(pod, "status.qosClass", pod_qos_class(spec));
 }
 
-/* The volumes by name: a pod of thousands of entries is looked through in one pass. NULL when out
- * of memory. */
-static json_t *volumes_of(const json_t *spec) {
-        json_t *volumes = json_object();
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_object_get(spec, "volumes"), i, v)
-                if (json_object_set(volumes, json_str_or(v, "name", ""), json_unconst(v)) < 0) {
-                        json_decref(volumes);
-                        return NULL;
-                }
-        return volumes;
-}
-
 /* It is added to the requests of the containers: a negative one would hide them. */
 static void validate_overhead(struct findings *f, const json_t *spec) {
         const char *key;
@@ -294,18 +279,6 @@ static void validate_host_ports(struct findings *f, const json_t *spec) {
                 }
 }
 
-static bool name_taken(const json_t *spec, size_t list, size_t index, const char *name) {
-        for (size_t l = 0; l <= list; l++) {
-                const json_t *all = json_object_get(spec, all_lists[l]);
-                size_t n = l == list ? index : json_array_size(all);
-
-                for (size_t i = 0; i < n && list != l; i++)
-                        if (streq(json_str_or(json_array_get(all, i), "name", ""), name))
-                                return true;
-        }
-        return false;
-}
-
 static void validate_restart_rule(struct findings *f, const json_t *rule) {
         const json_t *codes = json_object_get(rule, "exitCodes");
 
@@ -347,8 +320,9 @@ static void validate_image(struct findings *f, const json_t *container) {
                                 "must not have leading or trailing whitespace");
 }
 
-static void validate_containers(
-                struct findings *f, const json_t *spec, const json_t *volumes, size_t list) {
+/* names: the containers of the lists before this one, which are added to them. */
+static void validate_containers(struct findings *f, const json_t *spec, const json_t *volumes,
+                json_t *names, size_t list) {
         bool host_network = json_bool_or(spec, "hostNetwork", false);
         const json_t *container;
         size_t i;
@@ -358,7 +332,7 @@ static void validate_containers(
 
                 findings_push_index(f, i);
                 /* Inside one list the schema finds twins; here only across the lists. */
-                if (name_taken(spec, list, i, json_str_or(container, "name", "")))
+                if (json_object_get(names, json_str_or(container, "name", "")))
                         finding_add(f, FINDING_DUPLICATE, "name",
                                         json_object_get(container, "name"), NULL);
                 validate_ports(f, container, host_network);
@@ -369,19 +343,22 @@ static void validate_containers(
                 pod_context_validate_container(f, container);
                 validate_probes(f, container);
                 if (list == LIST_EPHEMERAL)
-                        pod_ephemeral_validate(f, spec, container);
+                        pod_ephemeral_validate(f, names, container);
                 else
                         validate_place(f, container, list);
                 findings_pop(f, at);
         }
+        json_array_foreach (json_object_get(spec, all_lists[list]), i, container)
+                (void)strategy_was_seen(f, names, json_str_or(container, "name", ""));
 }
 
 void strategy_validate_pod_spec(struct findings *f, const json_t *spec) {
-        _cleanup_json_ json_t *volumes = volumes_of(spec);
+        _cleanup_json_ json_t *volumes = json_by_name(json_object_get(spec, "volumes")),
+                              *names = json_object();
 
         f->failed |= !volumes;
         for (size_t l = 0; l < ELEMENTS(all_lists); l++)
-                validate_containers(f, spec, volumes, l);
+                validate_containers(f, spec, volumes, names, l);
         pod_resources_validate(f, spec);
         validate_overhead(f, spec);
         validate_host_ports(f, spec);
@@ -427,23 +404,50 @@ static json_t *without_mutable(const json_t *spec) {
         return copy;
 }
 
+/* What of a toleration stays when its tolerationSeconds change. */
+static char *toleration_key(const json_t *t) {
+        return strformat("%s/%s", json_str_or(t, "effect", ""), json_str_or(t, "key", ""));
+}
+
+/* Notes the tolerations of a list: whole, and those with tolerationSeconds by their key. */
+static int note_tolerations(const json_t *list, json_t *whole, json_t *timed) {
+        const json_t *t;
+        size_t i;
+
+        json_array_foreach (list, i, t) {
+                _cleanup_free_ char *text = json_dumps(t, JSON_COMPACT | JSON_SORT_KEYS),
+                                    *key = toleration_key(t);
+
+                if (!text || !key || json_object_set_new(whole, text, json_true()) < 0 ||
+                                (json_object_get(t, "tolerationSeconds") &&
+                                                json_object_set_new(timed, key, json_true()) < 0))
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+/* Whether every toleration is still there. Lists may be long: what stays in its place is compared
+ * with that alone, the rest is looked up. */
 static bool keeps_tolerations(const json_t *old, const json_t *spec) {
         const json_t *before = json_object_get(old, "tolerations"),
                      *after = json_object_get(spec, "tolerations");
-        const json_t *t, *other;
-        size_t i, j;
+        _cleanup_json_ json_t *whole = json_object(), *timed = json_object();
+        size_t n = 0;
 
-        json_array_foreach (before, i, t) {
-                bool found = false;
+        while (n < json_array_size(before) &&
+                        json_same(json_array_get(before, n), json_array_get(after, n)))
+                n++;
+        if (n == json_array_size(before))
+                return true;
+        if (note_tolerations(after, whole, timed) < 0)
+                return false;
+        for (; n < json_array_size(before); n++) {
+                const json_t *t = json_array_get(before, n);
+                _cleanup_free_ char *text = json_dumps(t, JSON_COMPACT | JSON_SORT_KEYS),
+                                    *key = toleration_key(t);
 
-                json_array_foreach (after, j, other)
-                        found |= json_equal((json_t *)t, (json_t *)other) ||
-                                 (streq(json_str_or(t, "key", ""), json_str_or(other, "key", "")) &&
-                                                 streq(json_str_or(t, "effect", ""),
-                                                                 json_str_or(other, "effect",
-                                                                                 "")) &&
-                                                 json_object_get(other, "tolerationSeconds"));
-                if (!found)
+                if (!text || !key ||
+                                (!json_object_get(whole, text) && !json_object_get(timed, key)))
                         return false;
         }
         return true;

@@ -1,5 +1,7 @@
 /* Services: port defaults, what each type allows, and addresses that stay. Choosing free addresses
  * and ports is the store transaction's business, not ours. */
+#include <inttypes.h>
+
 #include "kapid/schema/format.h"
 #include "kapid/strategy/service-families.h"
 #include "kapid/strategy/strategy.h"
@@ -92,20 +94,52 @@ static void drop_if_same(json_t *spec, const json_t *old, const char *key) {
                 json_object_del(spec, key);
 }
 
+/* A list of ports may be long: those of another one are looked up by these keys. */
+enum { PORT_KEY_SIZE = 64 };
+
+static const char *number_key(const json_t *port, char key[static PORT_KEY_SIZE]) {
+        (void)snprintf(key, PORT_KEY_SIZE, "%" PRIi64, json_int_or(port, "nodePort", 0));
+        return key;
+}
+
+/* Protocols that there are not count as one: the schema refuses them. */
+static const char *place_key(const json_t *port, char key[static PORT_KEY_SIZE]) {
+        static const char *const protocols[] = {"TCP", "UDP", "SCTP"};
+        size_t i = 0;
+
+        while (i < ELEMENTS(protocols) &&
+                        !streq(json_str_or(port, "protocol", "TCP"), protocols[i]))
+                i++;
+        (void)snprintf(key, PORT_KEY_SIZE, "%" PRIi64 "/%zu", json_int_or(port, "port", 0), i);
+        return key;
+}
+
+/* The ports that have a node port, by such a key. NULL: out of memory. */
+static json_t *node_ports_by(const json_t *spec,
+                const char *(*key_of)(const json_t *port, char key[static PORT_KEY_SIZE])) {
+        _cleanup_json_ json_t *all = json_object();
+        char key[PORT_KEY_SIZE];
+        json_t *port;
+        size_t i;
+
+        json_array_foreach (json_object_get(spec, "ports"), i, port)
+                if (json_int_or(port, "nodePort", 0) != 0 &&
+                                json_object_set(all, key_of(port, key), port) < 0)
+                        return NULL;
+        return TAKE_PTR(all);
+}
+
 /* Whether every node port of the new list was in the old one: nobody asked for it. */
 static bool node_ports_are_old(const json_t *spec, const json_t *old) {
-        const json_t *port, *other;
-        size_t i, j;
+        _cleanup_json_ json_t *known = node_ports_by(old, number_key);
+        char key[PORT_KEY_SIZE];
+        const json_t *port;
+        size_t i;
 
-        json_array_foreach (json_object_get(spec, "ports"), i, port) {
-                int64_t number = json_int_or(port, "nodePort", 0);
-                bool found = number == 0;
-
-                json_array_foreach (json_object_get(old, "ports"), j, other)
-                        found |= json_int_or(other, "nodePort", 0) == number;
-                if (!found)
+        json_array_foreach (json_object_get(spec, "ports"), i, port)
+                if (json_int_or(port, "nodePort", 0) != 0 &&
+                                !json_object_get(known, number_key(port, key)))
                         return false;
-        }
         return true;
 }
 
@@ -132,7 +166,26 @@ static void drop_of_other_type(json_t *spec, const json_t *old) {
         drop_if_same(spec, old, "externalTrafficPolicy");
 }
 
-/* Values that the server chose and a write leaves out are kept. */
+/* A port that had a node port and is written without keeps it. */
+static int keep_node_ports(json_t *spec, const json_t *before) {
+        _cleanup_json_ json_t *known = node_ports_by(before, place_key);
+        char key[PORT_KEY_SIZE];
+        json_t *port;
+        size_t i;
+
+        if (!known)
+                return -ENOMEM;
+        json_array_foreach (json_object_get(spec, "ports"), i, port) {
+                const json_t *had = json_object_get(known, place_key(port, key));
+
+                if (had && json_int_or(port, "nodePort", 0) == 0 &&
+                                json_object_set(port, "nodePort",
+                                                json_object_get(had, "nodePort")) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 /* Clients of all languages look into it without asking whether it is there. */
 static int add_status(json_t *service) {
         if (json_object_get(service, "status"))
@@ -146,13 +199,14 @@ static int service_prepare_create(json_t *service, const struct pipeline_context
         return add_status(service);
 }
 
+/* Values that the server chose and a write leaves out are kept. */
 static int service_prepare_update(const char *subresource, const json_t *old, json_t *service,
                 const struct pipeline_context *c) {
         static const char *const kept[] = {
                         "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"};
-        const json_t *before = json_object_get(old, "spec"), *other;
-        json_t *spec = json_object_get(service, "spec"), *port;
-        size_t i, j;
+        const json_t *before = json_object_get(old, "spec");
+        json_t *spec = json_object_get(service, "spec");
+        size_t i;
         int r = add_status(service);
 
         if (r < 0 || *subresource || !spec)
@@ -171,28 +225,17 @@ static int service_prepare_update(const char *subresource, const json_t *old, js
                 json_object_del(spec, "healthCheckNodePort");
                 r = keep_if_absent(spec, before, "healthCheckNodePort");
         }
-        if (r < 0 || !uses_node_ports(spec))
-                return r;
-        json_array_foreach (json_object_get(spec, "ports"), i, port)
-                json_array_foreach (json_object_get(before, "ports"), j, other)
-                        if (json_int_or(port, "nodePort", 0) == 0 &&
-                                        json_int_or(other, "nodePort", 0) != 0 &&
-                                        json_int_or(port, "port", 0) ==
-                                                        json_int_or(other, "port", 0) &&
-                                        streq(json_str_or(port, "protocol", "TCP"),
-                                                        json_str_or(other, "protocol", "TCP")) &&
-                                        json_object_set(port, "nodePort",
-                                                        json_object_get(other, "nodePort")) < 0)
-                                return -ENOMEM;
-        return 0;
+        return r < 0 || !uses_node_ports(spec) ? r : keep_node_ports(spec, before);
 }
 
-static void validate_port(struct findings *f, const json_t *spec, const json_t *ports, size_t i) {
+/* seen: the names and places ("/80/0") of the ports before this one. */
+static void validate_port(struct findings *f, const json_t *spec, const json_t *ports, size_t i,
+                json_t *seen) {
         const json_t *port = json_array_get(ports, i),
-                     *target = json_object_get(port, "targetPort"), *other;
+                     *target = json_object_get(port, "targetPort");
         const char *name = json_str_or(port, "name", ""),
                    *application = json_str(port, "appProtocol");
-        size_t j;
+        char place[PORT_KEY_SIZE + 1] = "/";
 
         if (json_array_size(ports) > 1 && !*name)
                 finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
@@ -211,17 +254,11 @@ static void validate_port(struct findings *f, const json_t *spec, const json_t *
                 finding_add(f, FINDING_FORBIDDEN, "nodePort", NULL,
                                 "may not be used when `type` is '%s'",
                                 json_str_or(spec, "type", "ClusterIP"));
-        json_array_foreach (ports, j, other) {
-                if (j >= i)
-                        break;
-                if (*name && streq(name, json_str_or(other, "name", "")))
-                        finding_add(f, FINDING_DUPLICATE, "name", json_object_get(port, "name"),
-                                        NULL);
-                if (json_int_or(port, "port", 0) == json_int_or(other, "port", 0) &&
-                                streq(json_str_or(port, "protocol", "TCP"),
-                                                json_str_or(other, "protocol", "TCP")))
-                        finding_add(f, FINDING_DUPLICATE, NULL, port, NULL);
-        }
+        if (*name && strategy_was_seen(f, seen, name))
+                finding_add(f, FINDING_DUPLICATE, "name", json_object_get(port, "name"), NULL);
+        (void)place_key(port, place + 1);
+        if (strategy_was_seen(f, seen, place))
+                finding_add(f, FINDING_DUPLICATE, NULL, port, NULL);
 }
 
 static void validate_addresses(struct findings *f, const json_t *spec) {
@@ -292,6 +329,7 @@ static void validate_external_name(struct findings *f, const json_t *spec) {
 static void service_validate(struct findings *f, const json_t *service) {
         const json_t *spec = json_object_get(service, "spec"),
                      *ports = json_object_get(spec, "ports"), *v;
+        _cleanup_json_ json_t *seen = json_object();
         size_t at = findings_push(f, "spec");
         const char *key;
 
@@ -301,7 +339,7 @@ static void service_validate(struct findings *f, const json_t *service) {
                 size_t inner = findings_push(f, "ports");
 
                 findings_push_index(f, i);
-                validate_port(f, spec, ports, i);
+                validate_port(f, spec, ports, i, seen);
                 findings_pop(f, inner);
         }
         validate_external_name(f, spec);

@@ -242,13 +242,6 @@ static int claim_prepare_create(json_t *object, const struct pipeline_context *c
 /* Classes. */
 
 /* Whether the text is in the set; it is put there. */
-static bool was_seen(struct findings *f, json_t *seen, const char *text) {
-        bool had = json_object_get(seen, text);
-
-        f->failed |= json_object_set_new(seen, text, json_true()) < 0;
-        return had;
-}
-
 static void validate_once(struct findings *f, const json_t *values) {
         _cleanup_json_ json_t *seen = json_object();
         const json_t *value;
@@ -257,7 +250,7 @@ static void validate_once(struct findings *f, const json_t *values) {
         json_array_foreach (values, i, value) {
                 _cleanup_free_ char *path = NULL;
 
-                if (!was_seen(f, seen, strempty(json_string_value(value))))
+                if (!strategy_was_seen(f, seen, strempty(json_string_value(value))))
                         continue;
                 path = strformat("values[%zu]", i);
                 f->failed |= !path;
@@ -281,7 +274,7 @@ static void validate_topology_term(struct findings *f, const json_t *term) {
                 findings_push_index(f, i);
                 if (error)
                         finding_add(f, FINDING_INVALID, "key", key, "%s", error);
-                if (was_seen(f, keys, text))
+                if (strategy_was_seen(f, keys, text))
                         finding_add(f, FINDING_DUPLICATE, "key", key, NULL);
                 if (json_array_size(values) == 0)
                         finding_add(f, FINDING_REQUIRED, "values", NULL, NULL);
@@ -302,7 +295,7 @@ static void validate_topologies(struct findings *f, const json_t *object) {
                 findings_push_index(f, i);
                 validate_topology_term(f, term);
                 f->failed |= !text;
-                if (text && was_seen(f, seen, text))
+                if (text && strategy_was_seen(f, seen, text))
                         finding_add(f, FINDING_DUPLICATE, "matchLabelExpressions", NULL, NULL);
                 findings_pop(f, at);
         }

@@ -297,6 +297,13 @@ void strategy_validate_template(struct findings *f, const json_t *object,
         findings_pop(f, at);
 }
 
+bool strategy_was_seen(struct findings *f, json_t *seen, const char *text) {
+        bool had = json_object_get(seen, text);
+
+        f->failed |= json_object_set_new(seen, text, json_true()) < 0;
+        return had;
+}
+
 void strategy_validate_immutable(
                 struct findings *f, const json_t *old, const json_t *object, const char *path) {
         const json_t *a = json_at(old, path), *b = json_at(object, path);

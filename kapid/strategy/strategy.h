@@ -139,6 +139,9 @@ int strategy_convert_hpa(
                 const struct kind *k, const char *to_version, json_t *object, struct problem *p);
 int strategy_default_hpa_behavior(json_t *behavior);
 json_t *strategy_default_hpa_metrics(void);
+/* Whether text is a key of the object `seen`, which it is from then on: entries that must be unique
+ * are found in one pass, however many a user writes. */
+bool strategy_was_seen(struct findings *f, json_t *seen, const char *text);
 /* An immutable field at a dotted path. */
 void strategy_validate_immutable(
                 struct findings *f, const json_t *old, const json_t *object, const char *path);

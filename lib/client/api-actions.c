@@ -315,6 +315,10 @@ const struct action_type action_type_update = {
                 .name = "update", .start = start_update, .cancel = cancel_call};
 const struct action_type action_type_delete = {
                 .name = "delete", .start = start_delete, .cancel = cancel_call};
+const struct action_type action_type_delete_seen = {.name = "delete",
+                .independent = true,
+                .start = start_delete,
+                .cancel = cancel_call};
 const struct action_type action_type_delete_collection = {
                 .name = "delete-all",
                 .independent = true,
@@ -380,22 +384,33 @@ void action_update(struct actions *a, const char *plural, const json_t *object,
         add_for(a, &action_type_update, r, object, body)->subresource = action_string(subresource);
 }
 
-void action_delete_resource(struct actions *a, const struct api_resource *r, const json_t *object,
-                int64_t grace_s, const char *propagation) {
+static json_t *delete_options(const json_t *object, const char *propagation) {
         json_t *options = json_pack("{s:s, s:s, s:s, s:{s:s}}", "kind", "DeleteOptions",
                         "apiVersion", "v1", "propagationPolicy",
                         propagation ? propagation : "Background", "preconditions", "uid",
                         object_uid(object));
 
         assert(options);
-        if (grace_s >= 0)
-                json_object_set_new(options, "gracePeriodSeconds", json_integer(grace_s));
-        add_for(a, &action_type_delete, r, object, options);
+        return options;
 }
 
 void action_delete(struct actions *a, const char *plural, const json_t *object, int64_t grace_s,
                 const char *propagation) {
-        action_delete_resource(a, api_resource_find(plural), object, grace_s, propagation);
+        json_t *options = delete_options(object, propagation);
+
+        if (grace_s >= 0)
+                json_object_set_new(options, "gracePeriodSeconds", json_integer(grace_s));
+        add_for(a, &action_type_delete, api_resource_find(plural), object, options);
+}
+
+void action_delete_seen(struct actions *a, const struct api_resource *r, const json_t *object,
+                const char *propagation) {
+        const char *version = json_str_or(object, "metadata.resourceVersion", "");
+        json_t *options = delete_options(object, propagation);
+
+        if (*version)
+                assert(json_set_str(options, "preconditions.resourceVersion", version) >= 0);
+        add_for(a, &action_type_delete_seen, r, object, options);
 }
 
 void action_delete_collection(struct actions *a, const struct api_resource *r, const char *ns) {

@@ -7,6 +7,7 @@
 extern const struct action_type action_type_create, action_type_patch, /* a merge patch */
                 action_type_update,                                    /* a PUT */
                 action_type_delete,
+                action_type_delete_seen,       /* a change since then fails it with -ESTALE */
                 action_type_delete_collection, /* all of a resource in a namespace */
                 /* likewise, one by one: of a resource that has no deletecollection. At most
                  * DELETE_EACH_MAX; what is left fails with -EINPROGRESS */
@@ -32,8 +33,10 @@ void action_update(struct actions *a, const char *plural, const json_t *object,
  * propagation NULL: Background. */
 void action_delete(struct actions *a, const char *plural, const json_t *object, int64_t grace_s,
                 const char *propagation);
-void action_delete_resource(struct actions *a, const struct api_resource *r, const json_t *object,
-                int64_t grace_s, const char *propagation);
+/* Likewise, as it was seen: with its resourceVersion, so that a change in between is a conflict,
+ * and the decision is made again. */
+void action_delete_seen(struct actions *a, const struct api_resource *r, const json_t *object,
+                const char *propagation);
 void action_delete_collection(struct actions *a, const struct api_resource *r, const char *ns);
 enum { DELETE_EACH_MAX = 100 };
 void action_delete_each(struct actions *a, const struct api_resource *r, const char *ns);

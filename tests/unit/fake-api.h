@@ -346,9 +346,11 @@ static inline void fake_request(struct http_request *r, void *userdata) {
         if (streq(method, "GET"))
                 return fake_respond(r, 200, o);
         if (streq(method, "DELETE")) {
-                const char *uid = json_str(body, "preconditions.uid");
+                const char *uid = json_str(body, "preconditions.uid"),
+                           *version = json_str(body, "preconditions.resourceVersion"),
+                           *now = json_str_or(o, "metadata.resourceVersion", "");
 
-                if (uid && !streq(uid, object_uid(o)))
+                if ((uid && !streq(uid, object_uid(o))) || (version && !streq(version, now)))
                         return fake_refuse(r, 409, "Conflict");
                 if (!object_is_deleting(o) || json_object_get(body, "gracePeriodSeconds"))
                         fake_delete(a, key, o, body);

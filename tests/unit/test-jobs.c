@@ -529,7 +529,8 @@ static void test_gc_absent_owner(void **state) {
         assert_plan(g.fake, &gc_controller, "u-b", "guard-absent pods d/gone|patch pods d/b");
         graph_remove(&g.graph, "u-owner");
         assert_plan(g.fake, &gc_controller, "u-a", "guard-absent pods d/owner|delete pods d/a");
-        assert_plan_has(g.fake, &gc_controller, "u-a", "\"preconditions\":{\"uid\":\"u-a\"}");
+        assert_plan_has(g.fake, &gc_controller, "u-a",
+                        "\"preconditions\":{\"resourceVersion\":\"1\",\"uid\":\"u-a\"}");
         assert_plan(g.fake, &gc_controller, "u-b",
                         "guard-absent pods d/owner|guard-absent pods d/gone|delete pods d/b");
         /* a uid alone is no owner: kind, name and namespace must be those of the reference */

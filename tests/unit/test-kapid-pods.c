@@ -1,5 +1,5 @@
 /* Ephemeral containers of pods: which ones may be added, and that nothing else comes in with
- * them. */
+ * them. What an update may do to tolerations. */
 #include "tests/unit/unit.h"
 
 #include "tests/unit/kapid-create.h"
@@ -172,10 +172,55 @@ static void test_not_in_new_pods(void **state) {
                         "not allowed in pod template");
 }
 
+#define TOLERATES(list) POD("", ",'tolerations':[" list "]")
+#define TAINT(key, more) "{'key':'" key "','operator':'Exists','effect':'NoExecute'" more "}"
+
+/* Those of a pod may get company and other times. */
+static void test_tolerations(void **state) {
+        static const struct {
+                const char *before, *after;
+                bool taken;
+        } cases[] = {
+                        {TOLERATES(TAINT("a", "")), TOLERATES(TAINT("a", "")), true},
+                        {TOLERATES(TAINT("a", "")), TOLERATES(TAINT("a", "") "," TAINT("b", "")),
+                                        true},
+                        {TOLERATES(TAINT("a", "") "," TAINT("b", "")),
+                                        TOLERATES(TAINT("b", "") "," TAINT("a", "")), true},
+                        {TOLERATES(TAINT("a", "") "," TAINT("b", "")), TOLERATES(TAINT("b", "")),
+                                        false},
+                        {TOLERATES(TAINT("a", "")), TOLERATES(TAINT("a", ",'tolerationSeconds':5")),
+                                        true},
+                        {TOLERATES(TAINT("a", ",'tolerationSeconds':5")),
+                                        TOLERATES(TAINT("b", "") "," TAINT(
+                                                        "a", ",'tolerationSeconds':6")),
+                                        true},
+                        {TOLERATES(TAINT("a", ",'tolerationSeconds':5")), TOLERATES(TAINT("a", "")),
+                                        false},
+                        {TOLERATES(TAINT("a", "")), POD("", ""), false},
+        };
+        const struct kind *k = pods();
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *old = decode(k, cases[i].before),
+                                      *object = decode(k, cases[i].after);
+                _cleanup_problem_ struct problem p = {0};
+                int r;
+
+                assert_int_equal(pipeline_default(k, old), 0);
+                assert_int_equal(pipeline_default(k, object), 0);
+                r = pipeline_validate_update(k, NULL, old, object, NULL, &p);
+                if ((r >= 0) != cases[i].taken)
+                        fail_msg("case %zu: %s", i, strempty(p.message));
+                if (r < 0)
+                        assert_non_null(strstr(
+                                        p.message, "existing toleration can not be modified"));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_taken),
-                        cmocka_unit_test(test_refused), cmocka_unit_test(test_rest_stays),
-                        cmocka_unit_test(test_not_in_new_pods)};
+                        cmocka_unit_test(test_tolerations), cmocka_unit_test(test_refused),
+                        cmocka_unit_test(test_rest_stays), cmocka_unit_test(test_not_in_new_pods)};
 
         return cmocka_run_group_tests(tests, setup, teardown);
 }

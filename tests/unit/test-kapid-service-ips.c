@@ -243,6 +243,34 @@ static void test_alloc_changes(void **state) {
         forget();
 }
 
+/* TCP and UDP may share a node port, which is claimed and released once. */
+static void test_alloc_shared(void **state) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t
+                        *cluster = parse("{'spec':{'clusterIP':'10.96.0.5','type':'ClusterIP',"
+                                         "'ports':[{'port':53}]}}"),
+                        *node = parse("{'spec':{'clusterIP':'10.96.0.5','type':'NodePort','ports':["
+                                      "{'port':53,'nodePort':30010},{'port':53,'protocol':'UDP',"
+                                      "'nodePort':30010},{'port':54},{'port':55}]}}");
+        const json_t *ports = json_at(node, "spec.ports");
+        int64_t chosen[2];
+
+        assert_int_equal(allocate(cluster, node, &p), 0);
+        assert_int_equal(key_count, 3);
+        assert_string_equal(keys[0].key, "/registry/ranges/nodeports/30010");
+        for (size_t i = 0; i < 2; i++)
+                chosen[i] = json_int_or(json_array_get(ports, i + 2), "nodePort", 0);
+        assert_true(chosen[0] >= 30000 && chosen[0] != 30010);
+        assert_true(chosen[1] >= 30000 && chosen[1] != 30010 && chosen[1] != chosen[0]);
+        forget();
+        assert_int_equal(allocate(node, cluster, &p), 0);
+        assert_int_equal(key_count, 3);
+        for (size_t i = 0; i < key_count; i++)
+                assert_null(keys[i].owner);
+        alloc_reset(api.alloc);
+        forget();
+}
+
 #define BALANCED(policy, rest) \
         "{'spec':{'clusterIP':'10.96.0.5','type':'LoadBalancer'," \
         "'allocateLoadBalancerNodePorts':false,'externalTrafficPolicy':'" policy \
@@ -293,6 +321,7 @@ int main(void) {
                         cmocka_unit_test(test_alloc_ranges),
                         cmocka_unit_test(test_families),
                         cmocka_unit_test(test_alloc_changes),
+                        cmocka_unit_test(test_alloc_shared),
                         cmocka_unit_test(test_health_port),
         };
 
