@@ -440,7 +440,7 @@ static uint64_t label_bits(const char *key, size_t key_size, const char *value, 
 }
 
 struct label_text label_text(const char *labels, size_t n) {
-        return (struct label_text){.at = labels, .end = labels + n};
+        return (struct label_text){.at = labels, .end = n > 0 ? labels + n : labels};
 }
 
 int label_text_next(struct label_text *t) {

@@ -35,10 +35,11 @@ static enum cache_held string_held(
 static enum cache_held label_held(
                 const char *name, const struct item *it, const char **ret, size_t *ret_n) {
         size_t n;
-        const char *labels = item_labels_text(it, &n), *end = labels + n, *at;
+        const char *labels = item_labels_text(it, &n), *end, *at;
 
         if (n == 0)
                 return HELD_NOTHING;
+        end = labels + n;
         if (memchr(labels, '\\', n))
                 return HELD_UNSURE;
         at = json_text_member(labels, end, name);
