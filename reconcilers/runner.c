@@ -277,7 +277,7 @@ static bool failure_is_fine(
                 return true;
         if (x->type == &action_type_delete_seen && error == -ENOENT)
                 return true;
-        /* The resource is not served any more; the guard that follows checks what is left. */
+        /* The resource is no longer served; the guard that follows checks what is left. */
         if (x->type == &action_type_delete_collection && error == -ENOENT)
                 return true;
         if (x->type == &action_type_patch && error == -ENOENT)
